@@ -1,0 +1,404 @@
+// Channels: Go's, for any movable type (Go spec: Channel types, Send statements, Receive operator, Close).
+//
+// A channel is a handle: copies are the same channel, == compares identity. The handle must outlive an operation made from it; when the last
+// handle goes while routines wait, they are woken as if the channel had been closed.
+//
+// Thread: everything is for workers, or for one thread while no runtime runs, and throws std::logic_error elsewhere, but send_blocking,
+// recv_blocking, close and try_close, which are for any thread. Handles may be copied, moved, compared and destroyed anywhere.
+#pragma once
+#include <compare>
+#include <concepts>
+#include <functional>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/channel_core.hpp>
+#include <ringo/detail/compilers.hpp>
+
+namespace ringo {
+
+template <class T = void>
+class channel;
+template <class T = void>
+class sender;
+template <class T = void>
+class receiver;
+
+namespace detail {
+
+struct signal {};  // what a channel<void> carries
+struct no_channel {};
+template <class T>
+using carried = std::conditional_t<std::is_void_v<T>, signal, T>;
+
+// The awaitable of recv(). Yields the next value, or nullopt when the channel is closed and drained (for channel<void>: true, or false);
+// rethrows what close(error) was given. Throws: cancelled. Cancel safety: a receive that loses or is cancelled has taken nothing.
+// Fairness: receivers are served in the order in which they came.
+template <class T>
+class receive_operation
+    : public channel_operation<receive_operation<T>, T,
+                               std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>> {
+  using base = channel_operation<receive_operation, T, std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>>;
+
+ public:
+  using result_type = typename base::result_type;
+  static constexpr const char* call_name = "receive";
+
+  explicit receive_operation(channel_state<T>* core) noexcept(std::is_nothrow_default_constructible_v<slot<T>>) : base(core) {}
+  receive_operation(receive_operation&& from) noexcept(std::is_nothrow_default_constructible_v<slot<T>>) : base(from) {}
+  receive_operation& operator=(receive_operation&& from) noexcept {
+    this->core_ = from.core_;
+    return *this;
+  }
+  ~receive_operation() {
+    if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
+  }
+
+  bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
+  bool commit(worker& w, routine*& woken) {
+    if (!this->core_) return false;
+    const progress p = this->core_->receive(w.shared, woken, [this](T&& value) { value_.put(std::move(value)); });
+    if (p == progress::idle) return false;
+    if (p == progress::failed) failure_.put(this->core_->error);
+    this->stand(p);
+    return true;
+  }
+  result_type take() {
+    const progress p = this->standing();
+    this->stand(progress::idle);
+    if (p == progress::failed) {
+      const std::exception_ptr error = failure_.value();
+      failure_.clear();
+      std::rethrow_exception(error);
+    }
+    if constexpr (std::is_same_v<T, signal>) {
+      return p == progress::done;
+    } else {
+      if (p == progress::closed) return std::nullopt;
+      result_type result(std::move(value_.value()));
+      value_.clear();
+      return result;
+    }
+  }
+
+  // By the sender, under the channel's lock.
+  void accept(T&& value) noexcept {
+    value_.put(std::move(value));
+    this->stand(progress::done);
+  }
+  void fail(const std::exception_ptr& error) noexcept {
+    failure_.put(error);
+    this->stand(progress::failed);
+  }
+
+  static wait_queue& queue(channel_core& core) noexcept { return core.receivers; }
+  void discard() noexcept {  // the value goes with the frame
+    if (this->standing() == progress::done) value_.clear();
+    if (this->standing() == progress::failed) failure_.clear();
+    this->stand(progress::idle);
+  }
+
+ private:
+
+  slot<T> value_;
+  slot<std::exception_ptr> failure_;
+};
+
+// The awaitable of send(T&&): refers to the caller's value until it commits, so it cannot be moved.
+// Completes when the value is in the buffer or with a receiver. Throws: channel_closed, also when it is closed while waiting; cancelled.
+// Cancel safety: a send that loses, fails or is cancelled leaves the caller's value whole. Fairness: senders are served in the order in which they came.
+template <class T>
+class send_operation : public channel_operation<send_operation<T>, T, void> {
+  using base = channel_operation<send_operation, T, void>;
+
+ public:
+  static constexpr const char* call_name = "send";
+
+  send_operation(channel_state<T>* core, T& value) noexcept : base(core), source_(&value) {}
+  send_operation(const send_operation&) = delete;
+  send_operation& operator=(const send_operation&) = delete;
+  ~send_operation() {
+    if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
+  }
+
+  bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
+  bool commit(worker& w, routine*& woken) noexcept {
+    if (!this->core_) return false;
+    const progress p = this->core_->send(w.shared, woken, *source_);
+    if (p == progress::idle) return false;
+    this->stand(p);
+    return true;
+  }
+  void take() {
+    const progress p = this->standing();
+    this->stand(progress::idle);
+    if (p == progress::closed) [[unlikely]] throw_send_on_closed();
+  }
+  T& value() noexcept { return *source_; }
+
+  static wait_queue& queue(channel_core& core) noexcept { return core.senders; }
+
+ protected:
+  send_operation(send_operation&& from, T& value) noexcept : base(from), source_(&value) {}
+  void assign(send_operation& from) noexcept { this->core_ = from.core_; }
+
+ private:
+  T* source_;
+};
+
+// The awaitable of send(const T&) and emplace(): holds the value itself.
+template <class T>
+class send_value_operation : private slot<T>, public send_operation<T> {
+ public:
+  template <class... A>
+  explicit send_value_operation(channel_state<T>* core, std::in_place_t, A&&... args)
+      : send_operation<T>(core, slot<T>::value()) {
+    slot<T>::put(std::forward<A>(args)...);
+  }
+  send_value_operation(send_value_operation&& from) : send_operation<T>(std::move(from), slot<T>::value()) {
+    slot<T>::put(std::move(from.slot<T>::value()));
+  }
+  send_value_operation& operator=(send_value_operation&& from) {
+    if (this != &from) {
+      this->assign(from);
+      slot<T>::clear();
+      slot<T>::put(std::move(from.slot<T>::value()));
+    }
+    return *this;
+  }
+  ~send_value_operation() { slot<T>::clear(); }
+};
+
+// The counted reference behind every handle, with all that a channel can do. T is what is carried.
+template <class T>
+class channel_handle {
+  static_assert(std::is_object_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>,
+                "a channel carries objects: use a pointer or std::reference_wrapper for references, a plain type for const ones");
+  static_assert(std::is_nothrow_move_constructible_v<T>,
+                "a channel's values must not throw when they are moved: box it, for example in a std::unique_ptr<T>");
+  static constexpr bool of_signals = std::is_same_v<T, signal>;
+
+ public:
+  channel_handle(const channel_handle& other) noexcept : core_(other.core_) {
+    if (core_) core_->retain();
+  }
+  channel_handle(channel_handle&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  channel_handle& operator=(channel_handle other) noexcept {
+    std::swap(core_, other.core_);
+    return *this;
+  }
+  ~channel_handle() {
+    if (core_) core_->release();
+  }
+
+  explicit operator bool() const noexcept { return core_ != nullptr; }  // false for nil
+
+  // Completes when the value is in the buffer or with a receiver. The first and last copy the value, or build it, at once: what throws then
+  // has sent nothing. The second moves from the value only when it commits.
+  send_value_operation<T> send(const T& value) const
+    requires(!of_signals && std::copy_constructible<T>)
+  {
+    return send_value_operation<T>(core_, std::in_place, value);
+  }
+  send_operation<T> send(T&& value RINGO_LIFETIMEBOUND) const
+    requires(!of_signals)
+  {
+    static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !std::is_aggregate_v<T> || std::is_trivially_destructible_v<T>,
+                  "g++ 12 destroys an aggregate written inside a co_await expression twice: use ch.emplace(...), or give the type a "
+                  "constructor");
+    return send_operation<T>(core_, value);
+  }
+  send_value_operation<T> send() const
+    requires of_signals
+  {
+    return send_value_operation<T>(core_, std::in_place);
+  }
+  template <class... A>
+    requires std::constructible_from<T, A...>
+  send_value_operation<T> emplace(A&&... args) const {
+    return send_value_operation<T>(core_, std::in_place, std::forward<A>(args)...);
+  }
+
+  // Sends if that is possible at this instant; moves from the value only when it returns true. Throws channel_closed.
+  bool try_send(const T& value) const
+    requires(!of_signals && std::copy_constructible<T>)
+  {
+    T copy(value);
+    return try_send(std::move(copy));
+  }
+  bool try_send(T&& value) const
+    requires(!of_signals)
+  {
+    return try_send_now(value);
+  }
+  bool try_send() const
+    requires of_signals
+  {
+    signal value;
+    return try_send_now(value);
+  }
+
+  // The next value; an empty optional (false) when the channel is closed and drained. Rethrows what close(error) was given.
+  receive_operation<T> recv() const { return receive_operation<T>(core_); }
+  // The next value if there is one at this instant.
+  typename receive_operation<T>::result_type try_recv() const {
+    typename receive_operation<T>::result_type result{};
+    worker* w = worker_or_alone("try_recv");
+    if (!core_) return result;
+    core_->enter(w, "try_recv");
+    routine* woken = nullptr;
+    progress p;
+    {
+      optional_guard guard(core_->lock, w && w->shared);
+      p = core_->receive(w && w->shared, woken, [&result](T&& value) { fill(result, std::move(value)); });
+    }
+    if (woken) w->make_ready(*woken);
+    if (p == progress::failed) std::rethrow_exception(core_->error);
+    return result;
+  }
+
+  // No value can be sent from now on; those in the buffer can still be received. With an error, a receiver of the drained channel has it
+  // rethrown, each time. Throws channel_closed if the channel is closed or nil; try_close returns false instead. Any thread; from a
+  // thread that is no worker it is handed to one, and has happened soon after.
+  void close() const { close(nullptr); }
+  void close(std::exception_ptr error) const {
+    if (!core_) throw_close_of_nil();
+    core_->close(std::move(error));
+  }
+  bool try_close() const { return core_ && core_->try_close(nullptr); }
+
+  bool closed() const noexcept { return core_ && core_->closed(); }
+  bool drained() const { return core_ && core_->drained(); }      // closed and empty: for ever
+  std::size_t size() const { return core_ ? core_->size() : 0; }  // values queued now: a snapshot
+  std::size_t capacity() const noexcept { return core_ ? core_->capacity() : 0; }
+
+  // For threads that are no workers: as send and recv, but the thread waits; also for a runtime to use the channel. Throws
+  // cancelled when the runtime ends first.
+  void send_blocking(T value) const
+    requires(!of_signals)
+  {
+    block_until(core_, "send_blocking", [core = core_, &value](bool shared, routine*& woken) {
+      return core->send(shared, woken, value);
+    }, [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
+  }
+  void send_blocking() const
+    requires of_signals
+  {
+    signal value;
+    block_until(core_, "send_blocking", [core = core_, &value](bool shared, routine*& woken) {
+      return core->send(shared, woken, value);
+    }, [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
+  }
+  typename receive_operation<T>::result_type recv_blocking() const {
+    typename receive_operation<T>::result_type result{};
+    block_until(core_, "recv_blocking", [core = core_, &result](bool shared, routine*& woken) {
+      return core->receive(shared, woken, [&result](T&& value) { fill(result, std::move(value)); });
+    }, [core = core_, &result]() -> task<> { result = co_await receive_operation<T>(core); });
+    return result;
+  }
+
+ protected:
+  explicit channel_handle(channel_state<T>* core) noexcept : core_(core) {}
+  friend struct std::hash<channel_handle>;
+
+  channel_state<T>* core_;
+
+ private:
+  static void fill(std::optional<T>& result, T&& value) noexcept { result.emplace(std::move(value)); }
+  static void fill(bool& result, signal&&) noexcept { result = true; }
+
+  bool try_send_now(T& value) const {
+    worker* w = worker_or_alone("try_send");
+    if (!core_) return false;
+    core_->enter(w, "try_send");
+    routine* woken = nullptr;
+    progress p;
+    {
+      optional_guard guard(core_->lock, w && w->shared);
+      p = core_->send(w && w->shared, woken, value);
+    }
+    if (woken) w->make_ready(*woken);
+    if (p == progress::closed) throw_send_on_closed();
+    return p == progress::done;
+  }
+};
+
+}  // namespace detail
+
+// Both ends. channel<void> carries signals: send() has no argument and recv() yields a bool.
+template <class T>
+class channel : public detail::channel_handle<detail::carried<T>> {
+  using base = detail::channel_handle<detail::carried<T>>;
+
+ public:
+  using value_type = T;
+  // capacity 0: a rendezvous. Throws std::length_error if that many values cannot be held, std::bad_alloc.
+  explicit channel(std::size_t capacity = 0)
+      : base(new detail::channel_state<detail::carried<T>>(detail::checked_capacity(capacity, sizeof(detail::carried<T>)))) {}
+  // Never ready: switches a select case off (Go spec: Select statements).
+  static channel nil() noexcept { return channel(detail::no_channel()); }
+
+  friend bool operator==(const channel& a, const channel& b) noexcept { return a.core_ == b.core_; }
+
+ private:
+  explicit channel(detail::no_channel) noexcept : base(nullptr) {}
+  friend class sender<T>;
+  friend class receiver<T>;
+  friend struct std::hash<channel>;
+};
+
+// The sending end; by default nil.
+template <class T>
+class sender : private detail::channel_handle<detail::carried<T>> {
+  using base = detail::channel_handle<detail::carried<T>>;
+
+ public:
+  using value_type = T;
+  sender() noexcept : base(nullptr) {}
+  sender(const channel<T>& both) noexcept : base(both) {}
+  using base::operator bool;
+  using base::capacity, base::closed, base::size;
+  using base::close, base::try_close;
+  using base::emplace, base::send, base::send_blocking, base::try_send;
+
+  friend bool operator==(const sender& a, const sender& b) noexcept { return a.core_ == b.core_; }
+
+ private:
+  friend struct std::hash<sender>;
+};
+
+// The receiving end; by default nil.
+template <class T>
+class receiver : private detail::channel_handle<detail::carried<T>> {
+  using base = detail::channel_handle<detail::carried<T>>;
+
+ public:
+  using value_type = T;
+  receiver() noexcept : base(nullptr) {}
+  receiver(const channel<T>& both) noexcept : base(both) {}
+  using base::operator bool;
+  using base::capacity, base::closed, base::drained, base::size;
+  using base::recv, base::recv_blocking, base::try_recv;
+
+  friend bool operator==(const receiver& a, const receiver& b) noexcept { return a.core_ == b.core_; }
+
+ private:
+  friend struct std::hash<receiver>;
+};
+
+}  // namespace ringo
+
+template <class T>
+struct std::hash<ringo::channel<T>> {
+  std::size_t operator()(const ringo::channel<T>& c) const noexcept { return std::hash<const void*>()(c.core_); }
+};
+template <class T>
+struct std::hash<ringo::sender<T>> {
+  std::size_t operator()(const ringo::sender<T>& c) const noexcept { return std::hash<const void*>()(c.core_); }
+};
+template <class T>
+struct std::hash<ringo::receiver<T>> {
+  std::size_t operator()(const ringo::receiver<T>& c) const noexcept { return std::hash<const void*>()(c.core_); }
+};

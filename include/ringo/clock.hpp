@@ -1,0 +1,48 @@
+// The runtime's clock, and lengths of time that are passed in.
+#pragma once
+#include <chrono>
+#include <concepts>
+#include <limits>
+#include <ratio>
+
+namespace ringo {
+
+using time_point = std::chrono::steady_clock::time_point;
+using duration = std::chrono::steady_clock::duration;
+
+// A length of time, from any std::chrono::duration: rounded up to the clock's tick and saturated, so that no conversion
+// makes a wait shorter and none wraps (semantics 82, 85).
+class delay {
+ public:
+  template <class Rep, class Period>
+  delay(std::chrono::duration<Rep, Period> length) : value_(saturated(length)) {}
+
+  duration value() const { return value_; }
+
+ private:
+  template <class Rep, class Period>
+  static duration saturated(std::chrono::duration<Rep, Period> length) {
+    using ticks = std::ratio_divide<Period, duration::period>;  // of ours, in one of theirs
+    constexpr auto most = std::numeric_limits<duration::rep>::max();
+    if constexpr (std::integral<Rep> && ticks::den == 1) {
+      duration::rep value;
+      if (__builtin_mul_overflow(length.count(), ticks::num, &value)) {
+        return length.count() < 0 ? duration::min() : duration::max();
+      }
+      return duration(value);
+    } else {
+      const long double exact = static_cast<long double>(length.count()) * ticks::num / ticks::den;
+      if (!(exact < static_cast<long double>(most))) return duration::max();  // not a number included
+      if (exact <= -static_cast<long double>(most)) return duration::min();
+      const auto whole = static_cast<duration::rep>(exact);
+      return duration(static_cast<long double>(whole) < exact ? whole + 1 : whole);
+    }
+  }
+
+  duration value_;
+};
+
+// Steady; virtual inside a simulation. Any thread.
+time_point now();
+
+}  // namespace ringo

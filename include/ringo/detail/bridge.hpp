@@ -1,0 +1,30 @@
+// From threads that are no workers: the calling thread waits while a routine does the operation on a worker.
+#pragma once
+#include <functional>
+
+#include <ringo/detail/channel_core.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo::detail {
+
+// `attempt` is the operation without waiting, for a channel whose runtime has ended (no worker can touch it: it runs under the
+// bridge's lock); `operation` is what a routine awaits. A channel that no runtime uses yet is waited for.
+void block_until(channel_core* core, const char* call, const std::function<progress(bool shared, routine*& woken)>& attempt,
+                 const std::function<task<>()>& operation);
+
+// A runtime has begun to use an object: who waits for that looks again.
+void wake_bridge() noexcept;
+
+// Until the routine has ended; throws std::logic_error on a worker.
+void block_until_ended(routine& r);
+
+void cancel(routine& r);  // any thread
+
+[[noreturn]] void throw_send_on_closed();
+[[noreturn]] void throw_close_of_nil();
+[[noreturn]] void throw_empty_handle(const char* call);
+[[noreturn]] void throw_joined_twice();
+std::size_t checked_capacity(std::size_t capacity, std::size_t value_size);
+void tell_join(std::string& text, const routine& of);
+
+}  // namespace ringo::detail

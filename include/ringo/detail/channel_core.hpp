@@ -1,0 +1,263 @@
+// What a channel is made of, and its algorithm.
+//
+// Invariants, whenever the lock is free (semantics 9; "open" means that the waiter's wait is unclaimed):
+//   - an open receiver waits => the buffer is empty and no open sender waits, other than one of the same select;
+//   - an open sender waits => the buffer is full;
+//   - closed => nobody waits, and closed is for ever.
+// A value goes from hand to hand: a sender that finds a receiver writes into the receiver's operation, a receiver that finds a sender
+// takes the head of the buffer and moves that sender's value to its tail in the same critical section (semantics 6, 7). Nobody barges.
+//
+// Life: handles are counted. When the last goes while cases are linked, they are woken as by close; the core is freed by whoever takes the last case
+// out: a routine that lost on this channel and has yet to run.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/ownership.hpp>
+#include <ringo/errors.hpp>
+
+namespace ringo::detail {
+
+// What every channel has, whatever its values are.
+class channel_core {
+ public:
+  explicit channel_core(std::size_t capacity_of) noexcept;
+  channel_core(const channel_core&) = delete;
+  channel_core& operator=(const channel_core&) = delete;
+  virtual ~channel_core() = default;
+
+  void enter(worker* w, const char* call) { owner.enter(w, call); }
+
+  void close(std::exception_ptr with);  // throws channel_closed
+  bool try_close(std::exception_ptr with);
+  bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
+  bool drained();
+  std::size_t size();
+  std::size_t capacity() const noexcept { return capacity_; }
+
+  void retain() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    // acq_rel: whoever frees has seen all that the other handles' owners did.
+    if (handles_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
+  }
+
+  spin_lock lock;
+  ownership owner;
+
+  std::string name() const;
+
+  // Under the lock: a waiter is out of the queue without having won. True if the core is then without handles or cases.
+  bool acknowledge(wait_queue& queue, waiter& w, progress was) noexcept {
+    if (was == progress::linked) queue.remove(w);
+    if (was == progress::detached) --detached_;
+    return orphaned_ && receivers.empty() && senders.empty() && detached_ == 0;
+  }
+  void note_detached() noexcept { ++detached_; }
+
+  std::size_t count = 0;  // of values in the buffer
+  std::size_t first = 0;  // where the oldest is
+  wait_queue receivers;
+  wait_queue senders;
+  std::exception_ptr error;  // of close(error): what a receiver of the drained channel throws
+
+ protected:
+  // Under the lock: takes all waiters out as closed. With the claims of one worker or of many.
+  virtual void wake_all(bool shared, routine_list& woken) noexcept = 0;
+
+ private:
+  bool hand_over_close(const std::exception_ptr& with);
+  void close_here(worker* w, std::exception_ptr with) noexcept;
+  void last_handle_gone() noexcept;
+  void orphan(worker* w) noexcept;
+
+  std::atomic<bool> closed_ = false;
+  std::atomic<bool> closing_ = false;  // somebody's close has been accepted
+  bool orphaned_ = false;
+  std::uint32_t detached_ = 0;
+  std::atomic<std::size_t> handles_ = 1;
+  const std::size_t capacity_;
+};
+
+// A value's place inside an operation: raw, and outside the operation where the type is over-aligned, since frames need not honour that.
+template <class T>
+class slot {
+  static constexpr bool inside = alignof(T) <= alignof(std::max_align_t);
+  struct place {
+    alignas(T) std::byte bytes[sizeof(T)];
+  };
+
+ public:
+  slot() {
+    if constexpr (!inside) outside_.reset(new place);
+  }
+  slot(const slot&) = delete;
+  slot& operator=(const slot&) = delete;
+  template <class... A>
+  void put(A&&... args) {
+    ::new (address()) T(std::forward<A>(args)...);
+  }
+  T& value() noexcept { return *std::launder(static_cast<T*>(address())); }
+  void clear() noexcept { value().~T(); }
+
+ private:
+  void* address() noexcept {
+    if constexpr (inside) {
+      return inside_.bytes;
+    } else {
+      return outside_->bytes;
+    }
+  }
+  struct nothing {};
+  [[no_unique_address]] std::conditional_t<inside, place, nothing> inside_;
+  [[no_unique_address]] std::conditional_t<inside, nothing, std::unique_ptr<place>> outside_;
+};
+
+template <class T>
+class receive_operation;
+template <class T>
+class send_operation;
+
+// The channel of T: the buffer, and the hand-overs. Everything here runs under the lock, where there is one.
+template <class T>
+class channel_state final : public channel_core {
+ public:
+  explicit channel_state(std::size_t capacity_of)
+      : channel_core(capacity_of), buffer_(capacity_of ? std::allocator<T>().allocate(capacity_of) : nullptr) {}
+  ~channel_state() override {
+    for (; count > 0; --count) {
+      buffer_[first].~T();
+      first = after(first);
+    }
+    if (buffer_) std::allocator<T>().deallocate(buffer_, capacity());
+  }
+
+  bool can_receive() noexcept { return count > 0 || anyone_open(senders) || closed(); }
+  bool can_send() noexcept { return count < capacity() || anyone_open(receivers) || closed(); }
+
+  // Takes the next value, if there is one, by put(T&&). idle: there is none yet.
+  template <class Put>
+  progress receive(bool shared, routine*& woken, Put&& put) {
+    if (count > 0) {
+      T& oldest = buffer_[first];
+      put(std::move(oldest));
+      oldest.~T();
+      const std::size_t place = first;
+      first = after(first);
+      if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
+        ::new (static_cast<void*>(buffer_ + place)) T(std::move(sender->value()));
+        sender->stand(progress::done);
+        woken = sender->who;
+      } else {
+        --count;
+      }
+      return progress::done;
+    }
+    if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
+      put(std::move(sender->value()));
+      sender->stand(progress::done);
+      woken = sender->who;
+      return progress::done;
+    }
+    return !closed() ? progress::idle : error ? progress::failed : progress::closed;
+  }
+
+  // Moves from the value only if it returns done. idle: there is no room yet.
+  progress send(bool shared, routine*& woken, T& value) noexcept {
+    if (closed()) [[unlikely]] return progress::closed;
+    if (auto* receiver = take_open<receive_operation<T>>(receivers, shared)) {
+      receiver->accept(std::move(value));
+      woken = receiver->who;
+      return progress::done;
+    }
+    if (count == capacity()) return progress::idle;
+    std::size_t place = first + count;
+    if (place >= capacity()) place -= capacity();
+    ::new (static_cast<void*>(buffer_ + place)) T(std::move(value));
+    ++count;
+    return progress::done;
+  }
+
+ private:
+  void wake_all(bool shared, routine_list& woken) noexcept override {
+    while (auto* receiver = take_open<receive_operation<T>>(receivers, shared)) {
+      error ? receiver->fail(error) : receiver->stand(progress::closed);
+      woken.push_back(*receiver->who);
+    }
+    while (auto* sender = take_open<send_operation<T>>(senders, shared)) {
+      sender->stand(progress::closed);
+      woken.push_back(*sender->who);
+    }
+  }
+
+  // The first waiter whose wait is still open. Those claimed by another source are its past: they are taken out.
+  bool anyone_open(wait_queue& queue) noexcept {
+    while (waiter* w = queue.front()) {
+      if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
+      detach(queue, *w);
+    }
+    return false;
+  }
+  // The same, claimed and out of the queue; null if there is none.
+  template <class Operation>
+  Operation* take_open(wait_queue& queue, bool shared) noexcept {
+    while (waiter* w = queue.front()) {
+      if (w->who->claim(shared)) {
+        queue.remove(*w);
+        return static_cast<Operation*>(w);
+      }
+      detach(queue, *w);
+    }
+    return nullptr;
+  }
+  void detach(wait_queue& queue, waiter& w) noexcept {
+    queue.remove(w);
+    w.state.store(progress::detached, std::memory_order_relaxed);
+    note_detached();
+  }
+  std::size_t after(std::size_t place) const noexcept { return place + 1 == capacity() ? 0 : place + 1; }
+
+  T* const buffer_;
+};
+
+// What both directions' operations have in common.
+template <class Derived, class T, class Result>
+class channel_operation : public operation<Derived, Result> {
+ public:
+  void enter(worker* w) {
+    if (core_) core_->enter(w, Derived::call_name);
+  }
+  spin_lock* lock() noexcept { return core_ ? &core_->lock : nullptr; }
+  void link(worker&, routine& r) noexcept {
+    if (!core_) return;  // nil: never ready (semantics 32)
+    this->who = &r;
+    this->stand(progress::linked);
+    Derived::queue(*core_).push_back(*this);
+  }
+  bool unlink() noexcept {
+    if (!core_) return false;
+    const progress was = this->standing();
+    if (was != progress::linked && was != progress::detached) return false;
+    this->stand(progress::idle);
+    return core_->acknowledge(Derived::queue(*core_), *this, was);
+  }
+  void dispose() noexcept { delete core_; }
+  void tell(std::string& text) const {
+    text += Derived::call_name;
+    text += core_ ? " on " + core_->name() : std::string(" on a nil channel");
+  }
+
+ protected:
+  explicit channel_operation(channel_state<T>* core) noexcept : core_(core) {}
+
+  channel_state<T>* core_;
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,190 @@
+// The record of a started task, and the word in it that every wait goes through.
+//
+// The wait protocol. A routine has one wait at a time, with one case or many. To wait it links its cases into their
+// sources, each under its source's lock, and opens the wait: sets `waiting` in its state. Whoever makes a case ready claims the wait: clears
+// `waiting`. The one who cleared it delivers the result into the case, still under the source's lock, and makes the routine ready;
+// everybody else leaves the case alone. The routine then runs, and takes its losing cases out of their sources.
+//
+// Why a wait is claimed once: `waiting` is cleared by compare-and-swap, or, with one worker, by the only thread there is.
+// Why a claim never hits a later wait (ABA): a source claims only under its lock and through a linked case, and a routine
+// cannot wait anew before it has taken each losing case out, under that lock. Cancellation claims whatever wait is open, which is its meaning.
+// Why a parked routine does not run before it has been published: a select holds the locks of all its sources until every
+// case is linked and the wait is open, and the routine passes through each of those locks when it takes its cases out.
+#pragma once
+#include <atomic>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <string>
+
+#include <ringo/detail/spin_lock.hpp>
+
+namespace ringo::detail {
+
+class roster;
+class routine_list;
+class worker;
+struct routine;
+
+// What a case has come to. Written under its source's lock while it is linked, and by its own routine otherwise.
+enum class progress : std::uint8_t {
+  idle,      // not awaited, or its result has been taken
+  linked,    // in its source's queue
+  detached,  // taken out of the queue by a waker that found the wait claimed; its source still counts it
+  done,      // won, with its result
+  closed,    // won: the source is closed
+  failed,    // won, with an error
+};
+
+inline bool won(progress p) noexcept { return p >= progress::done; }
+
+// One case of a wait, linked into the queue of one source.
+struct waiter {
+  waiter* next;
+  waiter* previous;
+  routine* who;
+  // relaxed everywhere: what it announces is ordered by the source's lock, or by the claim that made the routine ready.
+  // Atomic because a waker may detach a losing case while its own routine looks.
+  std::atomic<progress> state = progress::idle;
+};
+
+// The cases that wait on one source, oldest first (semantics 5). Guarded by the source's lock.
+class wait_queue {
+ public:
+  bool empty() const noexcept { return head_ == nullptr; }
+  waiter* front() const noexcept { return head_; }
+
+  void push_back(waiter& w) noexcept {
+    w.next = nullptr;
+    w.previous = tail_;
+    (tail_ ? tail_->next : head_) = &w;
+    tail_ = &w;
+  }
+  // Under the source's lock: takes all out; those whose wait could be claimed have won, and are to be made ready.
+  void claim_all(bool shared, routine_list& woken) noexcept;
+  // The same for the first whose wait can be claimed; null if there is none.
+  waiter* claim_first(bool shared) noexcept;
+
+  void remove(waiter& w) noexcept {
+    (w.previous ? w.previous->next : head_) = w.next;
+    (w.next ? w.next->previous : tail_) = w.previous;
+  }
+
+ private:
+  waiter* head_ = nullptr;
+  waiter* tail_ = nullptr;
+};
+
+// What a parked routine waits for, as the reports tell it.
+struct parked_operation {
+  std::source_location where{};
+  void (*describe)(const parked_operation&, std::string&);
+};
+
+struct routine {
+  // Bits of `state`.
+  static constexpr std::uint32_t waiting = 1;    // the wait is open: to be claimed
+  static constexpr std::uint32_t cancelled = 2;  // every later await ends with `cancelled`
+  static constexpr std::uint32_t shielded = 4;   // `cancelled` is held back
+  static constexpr std::uint32_t inspected = 8;  // a report reads the parked operation: claims spin
+
+  routine() = default;
+  routine(const routine&) = delete;
+  routine& operator=(const routine&) = delete;
+  virtual ~routine() = default;
+
+  bool is_cancelled() const noexcept {
+    return (state.load(std::memory_order_relaxed) & (cancelled | shielded)) == cancelled;
+  }
+
+  // Opens the wait, unless the routine has been cancelled. Under the locks of all sources concerned.
+  // release: a claimer sees the linked cases even where it came by the state alone (cancellation); its acquire is in claim().
+  bool open_wait(bool shared) noexcept {
+    std::uint32_t seen = state.load(std::memory_order_relaxed);
+    do {
+      if ((seen & (cancelled | shielded)) == cancelled) return false;
+      if (!shared) {
+        state.store(seen | waiting, std::memory_order_relaxed);
+        return true;
+      }
+    } while (!state.compare_exchange_weak(seen, seen | waiting, std::memory_order_acq_rel, std::memory_order_relaxed));
+    return true;
+  }
+
+  // True for the one who may deliver.
+  bool claim(bool shared) noexcept {
+    std::uint32_t seen = state.load(std::memory_order_relaxed);
+    while (seen & waiting) {
+      if (!shared) {
+        state.store(seen & ~waiting, std::memory_order_relaxed);
+        return true;
+      }
+      seen &= ~inspected;
+      if (state.compare_exchange_weak(seen, seen & ~waiting, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  virtual void at_end(worker&) noexcept {}  // when it has ended, its frame is gone and its joiners are ready
+  virtual void fail(std::exception_ptr) noexcept {}  // what it came to, where its frame had to be destroyed
+  virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
+
+  void release() noexcept;  // drops one count; the last one frees the block
+
+  std::atomic<std::uint32_t> state = 0;
+  std::atomic<std::uint32_t> count = 1;  // of handles, and one for the routine itself until it has ended and its frame is gone
+  std::uint32_t block_size = 0;          // of the memory that holds this record and, behind it, the frame
+  std::uint16_t frame_offset = 0;
+  bool adopted = false;                  // stands for a coroutine of a foreign type, until it is resumed
+  std::atomic<bool> ended = false;
+  spin_lock joining;                     // guards joiners and the change of `ended`
+  std::coroutine_handle<> resume_at;
+  routine* next = nullptr;               // in a run queue
+  parked_operation* parked = nullptr;    // while `waiting`
+  std::source_location started;
+  std::uint64_t runtime_id = 0;
+  roster* listed_in = nullptr;  // of that runtime; set before anybody else knows the routine
+  routine* roster_next = nullptr;
+  routine* roster_previous = nullptr;
+  wait_queue joiners;
+};
+
+// Routines in the order in which they are to run, linked by `next`.
+class routine_list {
+ public:
+  bool empty() const noexcept { return first_ == nullptr; }
+  void push_back(routine& r) noexcept {
+    r.next = nullptr;
+    (last_ ? last_->next : first_) = &r;
+    last_ = &r;
+  }
+  routine* pop_front() noexcept {
+    routine* r = first_;
+    if (r != nullptr && (first_ = r->next) == nullptr) last_ = nullptr;
+    return r;
+  }
+
+ private:
+  routine* first_ = nullptr;
+  routine* last_ = nullptr;
+};
+
+inline waiter* wait_queue::claim_first(bool shared) noexcept {
+  while (waiter* w = head_) {
+    remove(*w);
+    const bool mine = w->who->claim(shared);
+    w->state.store(mine ? progress::done : progress::idle, std::memory_order_relaxed);
+    if (mine) return w;
+  }
+  return nullptr;
+}
+
+inline void wait_queue::claim_all(bool shared, routine_list& woken) noexcept {
+  while (waiter* w = claim_first(shared)) woken.push_back(*w->who);
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,91 @@
+// The timers of one worker: a radix heap on the deadline, so that adding and cancelling touch a list and nothing else, expiry is in
+// exact order of deadlines, and nothing is allocated.
+//
+// Six bits of the deadline make a level of 64 lists. A timer stands at the highest level at which its deadline differs from `base_`, in the list
+// of its digit there; `base_` never passes the earliest deadline. When time reaches a list, its timers move to lower levels: each at most once a level.
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include <ringo/clock.hpp>
+#include <ringo/detail/worker.hpp>
+
+namespace ringo::detail {
+
+class timer_queue;
+
+// What is to happen at a time. In one queue at the most.
+class timer_entry {
+ public:
+  timer_entry() noexcept = default;
+  timer_entry(const timer_entry&) = delete;
+  timer_entry& operator=(const timer_entry&) = delete;
+
+  // Under the queue's lock, when the time has come; the entry is out of the queue, and may be added again. Adds the routines that are to run to `woken`.
+  virtual void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept = 0;
+  virtual void queue_gone() noexcept = 0;  // the runtime has ended with the entry still in it
+
+ protected:
+  ~timer_entry() = default;
+
+ private:
+  friend class timer_queue;
+  timer_entry* next_ = nullptr;
+  timer_entry* previous_ = nullptr;
+  std::int64_t when_ = 0;  // ns: the deadline; while the entry is new, how long after the end of this turn's clock reading
+  std::int16_t place_ = out;
+
+  static constexpr std::int16_t out = -1, fresh = -2, endless = -3;
+};
+
+// All of it under `lock`, where there are other workers.
+class timer_queue {
+ public:
+  explicit timer_queue(const bool& has_peers) noexcept : shared_(has_peers) {}
+  timer_queue(const timer_queue&) = delete;
+  timer_queue& operator=(const timer_queue&) = delete;
+  ~timer_queue();
+
+  spin_lock lock;
+
+  bool shared() const noexcept { return shared_; }
+  bool empty() const noexcept { return armed_.value() == 0; }
+  std::int64_t armed() const noexcept { return armed_.value(); }  // any thread
+
+  // At `deadline`; time_point::max() is never.
+  void add(timer_entry& e, time_point deadline) noexcept;
+  // After `length` from the next reading of the clock, which is at the end of this turn of the worker: reading it for each timer would cost
+  // more than all the rest.
+  void add(timer_entry& e, duration length) noexcept;
+  void remove(timer_entry& e) noexcept;  // does nothing if it is out
+  static bool in_queue(const timer_entry& e) noexcept { return e.place_ != timer_entry::out; }
+
+  // Gives the new entries their deadlines, and expires at most `most` that are due. True if more are due.
+  bool advance(time_point now, int most, routine_list& woken) noexcept;
+  // No later than the earliest deadline, at most that; time_point::max() if there is none. After advance().
+  time_point next() noexcept;
+
+ private:
+  static constexpr int bits = 6, digits = 1 << bits, levels = 11;
+  struct list {
+    timer_entry* first = nullptr;
+    timer_entry* last = nullptr;
+    std::int64_t earliest = 0;  // a lower bound while the list is not empty
+  };
+  void append(list& l, timer_entry& e) noexcept;
+  void unlink(list& l, timer_entry& e) noexcept;
+  void place(timer_entry& e) noexcept;
+  list& list_of(std::int16_t at) noexcept;
+
+  const bool& shared_;
+  std::int64_t base_ = 0;
+  list fresh_;
+  list endless_;
+  std::array<std::uint64_t, levels> occupied_{};
+  std::array<std::array<list, digits>, levels> lists_;
+  counter armed_;
+};
+
+timer_queue& timers_of(worker& w) noexcept;
+
+}  // namespace ringo::detail

@@ -1,0 +1,130 @@
+// How the first of several operations is awaited: the part that select and select_any share.
+#pragma once
+#include <array>
+#include <coroutine>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/operation.hpp>
+
+namespace ringo::detail {
+
+// The locks of a wait's sources, taken in the order of their addresses, each once. A place for each case, or none where no lock is needed.
+class lock_set {
+ public:
+  explicit lock_set(std::size_t places);  // throws std::bad_alloc beyond `usual`
+  lock_set(const lock_set&) = delete;
+  lock_set& operator=(const lock_set&) = delete;
+  ~lock_set() { unlock(); }
+
+  void add(spin_lock* l) noexcept {
+    if (l != nullptr) first_[count_++] = l;
+  }
+  void lock() noexcept;
+  void unlock() noexcept {
+    while (count_ > 0) first_[--count_]->unlock();  // after the last one, nothing but this object is read
+  }
+
+ private:
+  static constexpr std::size_t usual = 16;
+  std::size_t count_ = 0;
+  spin_lock** first_ = few_.data();
+  std::array<spin_lock*, usual> few_;
+  std::vector<spin_lock*> many_;
+};
+
+// What a Derived provides:
+//   each(f)                          f(case) for each, in order
+//   count()                          of its cases
+//   commit_one(worker&, routine*&)   under all locks: one of the ready cases, if there is one; notes which
+//   link_all(worker&, routine&)      under all locks
+//   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the others out
+template <class Derived>
+class [[nodiscard("co_await it: by itself it does nothing")]] wait_for_many : public parked_operation {
+ public:
+  bool await_ready() {
+    worker& w = require_worker("select");
+    derived().each([&w](auto& c) { c.enter(&w); });
+    if (w.current != nullptr && w.current->is_cancelled()) [[unlikely]] throw_cancelled();
+    return try_once(&w) && --w.budget > 0;
+  }
+
+  template <class P>
+  RINGO_AWAIT_SUSPEND bool await_suspend(std::coroutine_handle<P> coroutine) {
+    worker& w = *current_worker();
+    routine& r = waiting_routine(w, coroutine);
+    if (derived().has_chosen()) {  // its turn is over: the result waits with it at the end of the queue
+      parked_ = &r;
+      w.push(r);
+      return true;
+    }
+    routine* woken = nullptr;
+    {
+      lock_set locks(w.shared ? derived().count() : 0);
+      lock_all(&w, locks);
+      // With other workers about, what was not ready a moment ago may be now.
+      if (!w.shared || !derived().commit_one(&w, woken)) {
+        derived().link_all(w, r);
+        parked_ = &r;
+        r.parked = this;
+        describe = [](const parked_operation& p, std::string& text) { static_cast<const Derived&>(p).tell(text); };
+        if (r.open_wait(w.shared)) {
+          w.counts.waits.add();
+          return true;  // from the last unlock on, the frame may be gone
+        }
+        parked_ = nullptr;
+        derived().each([](auto& c) { c.unlink(); });
+      }
+    }
+    if (woken) w.make_ready(*woken);
+    return false;
+  }
+
+  // Commits a case that is ready at this instant, if there is one.
+  bool try_once(worker* w) {
+    routine* woken = nullptr;
+    bool committed;
+    {
+      lock_set locks(w && w->shared ? derived().count() : 0);
+      lock_all(w, locks);
+      committed = derived().commit_one(w, woken);
+    }
+    if (woken) w->make_ready(*woken);
+    return committed;
+  }
+
+ protected:
+  wait_for_many() = default;
+  wait_for_many(const wait_for_many&) noexcept : parked_operation() {}
+  wait_for_many& operator=(const wait_for_many&) = delete;
+  ~wait_for_many() = default;
+
+  // First thing in await_resume.
+  void come_back() {
+    if (std::exchange(parked_, nullptr) != nullptr && !derived().has_chosen()) derived().note_winner();
+    if (!derived().has_chosen()) throw_cancelled();
+  }
+
+  // Last thing in Derived's destructor: the frame may go while the wait is parked, or before its result was taken.
+  void abandon() noexcept {
+    if (parked_ == nullptr) [[likely]] return;
+    worker* w = current_worker();
+    const bool claimed_here = parked_->claim(w == nullptr || w->shared);
+    derived().each([](auto& c) { won(c.standing()) ? c.discard() : c.leave(); });
+    forget(*parked_, !claimed_here);
+  }
+
+ private:
+  Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+  void lock_all(worker* w, lock_set& locks) noexcept {
+    if (w == nullptr || !w->shared) return;
+    derived().each([&locks](auto& c) { locks.add(c.lock()); });
+    locks.lock();
+  }
+
+  routine* parked_ = nullptr;
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,137 @@
+// The part of a worker that the hot paths touch. The rest of it is in src/runtime.
+#pragma once
+#include <array>
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <source_location>
+
+#include <ringo/detail/routine.hpp>
+
+namespace ringo::detail {
+
+class runtime_core;
+
+// Written by their worker alone, read by any thread: plain additions, never a read-modify-write.
+class counter {
+ public:
+  void add(std::int64_t n = 1) noexcept { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  std::int64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::int64_t> value_ = 0;
+};
+
+struct counters {
+  counter frames, routines, timers, operations;                 // made less destroyed, by this worker
+  counter started, resumes, steals, parks, wakes, waits, sleeps;  // events
+};
+
+class worker {
+ public:
+  static constexpr int ready_budget = 128;    // ready completions in one resume, before others get their turn
+  static constexpr std::uint32_t queue_size = 256;
+
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  // Makes a claimed routine run next on this worker; who was to run next goes to the end of the queue.
+  void make_ready(routine& r) noexcept {
+    if (run_next) push(*run_next);
+    run_next = &r;
+  }
+
+  // At the end of the queue; wakes a sleeping worker if there is one.
+  void push(routine& r) noexcept {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+    // acquire: a thief's reads of the slots before its head is advanced come before this overwrites them.
+    if (tail - head_.load(std::memory_order_acquire) >= queue_size) [[unlikely]] return overflow(r);
+    queue_[tail % queue_size].store(&r, std::memory_order_relaxed);
+    tail_.store(tail + 1, std::memory_order_release);  // a thief that sees the tail sees the routine
+    if (shared) [[unlikely]] tell_others();
+  }
+
+  // Uniform below n.
+  std::uint32_t random_below(std::uint32_t n) noexcept {
+    if (simulated) [[unlikely]] return choose(n);
+    random_ ^= random_ << 13;
+    random_ ^= random_ >> 7;
+    random_ ^= random_ << 17;
+    return static_cast<std::uint32_t>(((random_ >> 32) * n) >> 32);
+  }
+
+  routine* current = nullptr;
+  routine* run_next = nullptr;
+  routine* finished = nullptr;  // the routine that has reached its end in this resume
+  std::int32_t budget = 0;
+  const bool shared;     // there are other workers
+  const bool simulated;
+  runtime_core& runtime;
+  const std::uint64_t runtime_id;
+  counters counts;
+
+ protected:
+  worker(runtime_core& rt, std::uint64_t id, bool has_peers, bool is_simulated, std::uint64_t seed) noexcept
+      : shared(has_peers), simulated(is_simulated), runtime(rt), runtime_id(id), random_(seed | 1) {}
+  ~worker() = default;
+
+  void overflow(routine& r) noexcept;
+  void tell_others() noexcept;
+  std::uint32_t choose(std::uint32_t n) noexcept;
+
+  // The queue: a ring that the owner fills at the tail and everybody, the owner included, takes from at the head.
+  std::atomic<std::uint32_t> head_ = 0;
+  std::atomic<std::uint32_t> tail_ = 0;
+  std::array<std::atomic<routine*>, queue_size> queue_{};
+  std::uint64_t random_;
+};
+
+// The calling thread's worker, or null. Never cached across a suspension, after which a coroutine may be on another
+// thread: compilers keep the address of a thread_local, so it is read where they cannot see it.
+#if defined(__x86_64__) && defined(__ELF__)
+extern __thread worker* current_worker_slot __asm__("ringo_current_worker") __attribute__((tls_model("initial-exec")));
+inline worker* current_worker() noexcept {
+  worker* w;
+  __asm__ volatile("movq ringo_current_worker@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(w));
+  return w;
+}
+#else
+worker* current_worker() noexcept;
+#endif
+
+void set_current_worker(worker* w) noexcept;
+
+// The calling thread's worker; throws std::logic_error that names the call and what to use instead.
+[[noreturn]] void refuse_foreign_thread(const char* call);
+inline worker& require_worker(const char* call) {
+  if (worker* w = current_worker()) [[likely]] return *w;
+  refuse_foreign_thread(call);
+}
+
+// The calling thread's worker, or null where no runtime runs, so that the calling thread is the only one; else throws as above.
+worker* worker_or_alone_slow(const char* call);
+inline worker* worker_or_alone(const char* call) {
+  if (worker* w = current_worker()) [[likely]] return w;
+  return worker_or_alone_slow(call);
+}
+
+// True in a process forked from one whose runtime was running, and while another thread's runtime runs.
+bool any_runtime_runs() noexcept;
+
+[[noreturn]] void throw_cancelled();
+
+// A record for a coroutine of a foreign type that is about to wait, so that it can be scheduled as a routine.
+routine& adopt(worker& w, std::coroutine_handle<> coroutine);
+
+// Runs a task that a coroutine of a foreign type awaits.
+void start_adopted(std::coroutine_handle<> coroutine);
+
+// The current routine goes on with the coroutine when it is its turn again.
+void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept;
+
+[[noreturn]] void throw_empty_task();
+
+// The awaiting coroutine's frame is destroyed while a wait of its is parked or claimed: closes the wait, or lets the run queue forget it.
+void forget(routine& r, bool claimed) noexcept;
+
+}  // namespace ringo::detail

@@ -1,0 +1,220 @@
+// go: starts routines (Go spec: Go statements). handle: joins, cancels or detaches them.
+#pragma once
+#include <concepts>
+#include <source_location>
+#include <stdexcept>
+#include <utility>
+
+#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/started.hpp>
+
+namespace ringo {
+
+namespace detail {
+
+// The awaitables of a handle. Cancel safety: a join that loses or is cancelled leaves the result with its handle.
+template <class Derived, class Result>
+class ending_operation : public queued_operation<Derived, Result> {
+ public:
+  explicit ending_operation(routine* r, std::source_location at = {}) noexcept : of_(r) { this->where = at; }
+
+  void enter(worker*) {
+    if (!of_) throw_empty_handle(Derived::call_name);
+  }
+  spin_lock* lock() noexcept { return &of_->joining; }
+  wait_queue& queue() noexcept { return of_->joiners; }
+  bool ready(worker&) noexcept { return of_->ended.load(std::memory_order_acquire); }
+  bool commit(worker& w, routine*&) noexcept {
+    if (!ready(w)) return false;
+    this->stand(progress::done);
+    return true;
+  }
+  void tell(std::string& text) const { tell_join(text, *of_); }
+
+ protected:
+  routine* of_;
+};
+
+template <class T>
+class join_operation : public ending_operation<join_operation<T>, T> {
+ public:
+  static constexpr const char* call_name = "join";
+  using ending_operation<join_operation, T>::ending_operation;
+  T take() {
+    this->stand(progress::idle);
+    auto& r = static_cast<record<T>&>(*this->of_);
+    if (std::exchange(r.taken, true)) throw_joined_twice();
+    return r.outcome.take();
+  }
+};
+
+class finished_operation : public ending_operation<finished_operation, void> {
+ public:
+  static constexpr const char* call_name = "wait for the end of a routine";
+  using ending_operation::ending_operation;
+  void take() noexcept { stand(progress::idle); }
+};
+
+class yield_operation : public operation<yield_operation, void> {
+ public:
+  static constexpr const char* call_name = "yield";
+  yield_operation() noexcept {}
+  bool await_ready() {
+    operation::await_ready();
+    return false;
+  }
+  void enter(worker*) noexcept {}
+  spin_lock* lock() noexcept { return nullptr; }
+  bool ready(worker&) noexcept { return true; }
+  bool commit(worker&, routine*&) noexcept {
+    stand(progress::done);
+    return true;
+  }
+  void link(worker&, routine&) noexcept {}
+  bool unlink() noexcept { return false; }
+  void dispose() noexcept {}
+  void tell(std::string& text) const { text += call_name; }
+  void take() noexcept { stand(progress::idle); }
+};
+
+}  // namespace detail
+
+namespace detail {
+struct handle_access;
+}
+
+// Of a started routine; move-only. Dropping it detaches the routine: it goes on, and what it throws then is unhandled (options::on_unhandled).
+template <class T>
+class handle {
+ public:
+  using result_type = T;
+  handle() noexcept = default;
+  handle(handle&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  handle& operator=(handle&& other) noexcept {
+    handle(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~handle() {
+    if (of_) of_->release();
+  }
+  void swap(handle& other) noexcept { std::swap(of_, other.of_); }
+
+  // The routine's result, or what it threw, when it has ended. Once: a second join throws std::logic_error. Throws cancelled.
+  detail::join_operation<T> join(std::source_location where = {}) const { return detail::join_operation<T>(of_, where); }
+  auto operator co_await() const { return join(); }  // as join()
+  // When it has ended, however; takes nothing.
+  detail::finished_operation finished() const { return detail::finished_operation(of_); }
+  // Join from a thread that is no worker.
+  T wait() {
+    if (!of_) detail::throw_empty_handle("wait");
+    detail::block_until_ended(*of_);
+    return detail::join_operation<T>(of_).take();
+  }
+  // Every await of the routine from now on ends with `cancelled`, the one that it waits in included. Returns at once; any thread, and from a
+  // thread that is no worker it has happened soon after. What the routine has started itself is not cancelled by it.
+  void cancel() const {
+    if (of_) detail::cancel(*of_);
+  }
+  bool done() const noexcept { return of_ && of_->ended.load(std::memory_order_acquire); }  // any thread
+
+ private:
+  explicit handle(detail::record<T>* r) noexcept : of_(r) {}
+  friend struct detail::handle_access;
+
+  detail::record<T>* of_ = nullptr;
+};
+
+namespace detail {
+
+struct handle_access {
+  template <class T>
+  static handle<T> make(record<T>* r) noexcept {
+    r->count.store(2, std::memory_order_relaxed);  // the handle's and the running routine's; nobody else knows it yet
+    return handle<T>(r);
+  }
+};
+
+// g++ 12 would destroy the closure in co_await go([s] { … }) twice; a handle that was made from one may not be awaited in the same expression.
+template <class T>
+class handle_of_closure : public handle<T> {
+ public:
+  handle_of_closure(handle<T>&& h) noexcept : handle<T>(std::move(h)) {}
+  detail::join_operation<T> join(std::source_location where = {}) const& { return handle<T>::join(where); }
+  template <class U = T>
+  detail::join_operation<T> join(std::source_location = {}) && {
+    static_assert(!std::is_same_v<U, T>,
+                  "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda, or the handle, "
+                  "first: auto h = go(...); co_await h;");
+    return handle<T>::join();
+  }
+};
+
+template <class T, class... F>
+using handle_for = std::conditional_t<RINGO_DESTROYS_AGGREGATES_TWICE && (risky_closure<F> || ...), handle_of_closure<T>, handle<T>>;
+
+template <class F, class... A>
+handle<started<F, A...>> start_here(std::source_location where, F&& f, A&&... args) {
+  worker& w = require_worker("go");
+  auto* r = root_of<record<started<F, A...>>, std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(f), std::forward<A>(args)...).started;
+  handle<started<F, A...>> h = handle_access::make(r);
+  start(w, *r, where);
+  return h;
+}
+
+}  // namespace detail
+
+// Starts a routine that runs f(args...): f and the arguments are copied or moved into it, and live as long as it runs. f may return a task, an operation
+// or a plain value. What it throws reaches join(). The new routine runs when the caller next waits, or on another worker.
+// Throws std::bad_alloc, what copying throws, and std::logic_error on a thread that is no worker (there: runtime::go).
+template <class T>
+handle<T> go(task<T> t, std::source_location where = std::source_location::current()) {
+  detail::worker& w = detail::require_worker("go");
+  detail::record<T>* r = detail::root_of_task(std::move(t)).started;
+  handle<T> h = detail::handle_access::make(r);
+  detail::start(w, *r, where);
+  return h;
+}
+// One overload for each number of arguments, so that each can note where it was called.
+template <class F>
+  requires detail::startable<F>
+auto go(F&& f, std::source_location where = std::source_location::current())
+    -> detail::handle_for<detail::started<F>, F> {
+  return detail::start_here(where, std::forward<F>(f));
+}
+template <class F, class A>
+  requires detail::startable<F, A>
+auto go(F&& f, A&& a, std::source_location where = std::source_location::current())
+    -> detail::handle_for<detail::started<F, A>, F, A> {
+  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a));
+}
+template <class F, class A, class B>
+  requires detail::startable<F, A, B>
+auto go(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current())
+    -> detail::handle_for<detail::started<F, A, B>, F, A, B> {
+  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
+}
+template <class F, class A, class B, class C>
+  requires detail::startable<F, A, B, C>
+auto go(F&& f, A&& a, B&& b, C&& c, std::source_location where = std::source_location::current())
+    -> detail::handle_for<detail::started<F, A, B, C>, F, A, B, C> {
+  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c));
+}
+template <class F, class A, class B, class C, class D>
+  requires detail::startable<F, A, B, C, D>
+auto go(F&& f, A&& a, B&& b, C&& c, D&& d, std::source_location where = std::source_location::current())
+    -> detail::handle_for<detail::started<F, A, B, C, D>, F, A, B, C, D> {
+  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c), std::forward<D>(d));
+}
+template <class F, class A, class B, class C, class D, class E, class... More>
+  requires detail::startable<F, A, B, C, D, E, More...>
+auto go(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, More&&... more)
+    -> detail::handle_for<detail::started<F, A, B, C, D, E, More...>, F, A, B, C, D, E, More...> {
+  return detail::start_here({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c), std::forward<D>(d),
+                            std::forward<E>(e), std::forward<More>(more)...);
+}
+
+// Lets the others run: the caller goes to the end of the queue. Throws cancelled.
+inline detail::yield_operation yield() noexcept { return {}; }
+
+}  // namespace ringo

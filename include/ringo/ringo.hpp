@@ -1,0 +1,12 @@
+// All of ringo.
+#pragma once
+#include <ringo/channel.hpp>
+#include <ringo/clock.hpp>
+#include <ringo/errors.hpp>
+#include <ringo/go.hpp>
+#include <ringo/run.hpp>
+#include <ringo/select.hpp>
+#include <ringo/task.hpp>
+#include <ringo/testing.hpp>
+#include <ringo/time.hpp>
+#include <ringo/wait_group.hpp>

@@ -1,0 +1,98 @@
+// Running: a runtime with its workers, and the program's main routine.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <source_location>
+#include <string_view>
+#include <utility>
+
+#include <ringo/go.hpp>
+
+namespace ringo {
+
+struct options {
+  unsigned workers = 0;              // 0: one per CPU that this process may use (affinity and cgroup quota counted)
+  std::chrono::nanoseconds spin{0};  // how long an idle worker looks for work before it sleeps
+  std::chrono::nanoseconds shutdown_grace = std::chrono::seconds(5);  // for what still runs when main has ended, before its frames are destroyed
+  bool detect_deadlock = true;
+  bool dump_on_sigquit = false;  // SIGQUIT prints dump() to stderr instead of ending the process
+  // An exception that nobody can receive, and where its routine was started. By default cancelled and disconnected just end the routine, any
+  // other std::system_error is reported in a line on stderr, and everything else ends the process. Any thread.
+  std::function<void(std::exception_ptr, const std::source_location& started)> on_unhandled = {};
+  // What a person should know and no caller can be told. By default a line on stderr. Any thread.
+  std::function<void(std::string_view)> on_warning = {};
+  unsigned ring_entries = 256;  // of each worker's io_uring
+};
+
+// Counted since the runtime was made, but routines_live.
+struct metrics {
+  std::uint64_t routines_started, routines_live, resumes, steals, parks, wakes, operations, timers;
+};
+
+class runtime {
+ public:
+  // Throws std::system_error that says why, where the kernel refuses a ring; std::invalid_argument.
+  explicit runtime(options = {});
+  runtime(const runtime&) = delete;
+  runtime& operator=(const runtime&) = delete;
+  ~runtime();
+
+  // Runs main, which is a task or a callable that returns one, on the calling thread and the workers' own; once. Returns or rethrows what main does.
+  // The program ends with main: whatever still runs is cancelled, unwound and destroyed before this returns. Throws deadlock if nothing can ever run again.
+  template <class T>
+  T run(task<T> main) {
+    auto* r = detail::root_of_task(std::move(main)).started;
+    return finish_main<T>(*r);
+  }
+  template <class F>
+    requires detail::startable<F>
+  auto run(F main) -> detail::started<F> {
+    using result = detail::started<F>;
+    auto* r = detail::root_of<detail::record<result>, F>(std::move(main)).started;
+    return finish_main<result>(*r);
+  }
+
+  // As ringo::go, from any thread. Before run() it is queued; after it, it throws std::logic_error.
+  template <class F, class... A>
+    requires detail::startable<F, A...>
+  handle<detail::started<F, A...>> go(F&& f, A&&... args) {
+    using result = detail::started<F, A...>;
+    auto* r = detail::root_of<detail::record<result>, std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(f), std::forward<A>(args)...).started;
+    handle<result> h = detail::handle_access::make(r);
+    start_from_outside(*r);
+    return h;
+  }
+
+  void stop();                            // cancels main; any thread
+  void dump(std::ostream& to) const;      // every routine: its state, what it waits for, where, and where it was started; any thread
+  ringo::metrics metrics() const;         // any thread
+  unsigned workers() const noexcept;
+
+ private:
+  template <class T>
+  T finish_main(detail::record<T>& r) {
+    handle<T> main = detail::handle_access::make(&r);
+    run_main(r);
+    return main.join().take();
+  }
+  void run_main(detail::routine& r);
+  void start_from_outside(detail::routine& r);
+
+  std::unique_ptr<detail::runtime_core> core_;
+};
+
+template <class T>
+T run(task<T> main, options o = {}) {
+  return runtime(std::move(o)).run(std::move(main));
+}
+template <class F>
+  requires std::invocable<F>
+auto run(F main, options o = {}) -> detail::started<F> {
+  return runtime(std::move(o)).run(std::move(main));
+}
+
+}  // namespace ringo

@@ -1,0 +1,224 @@
+// task<T>: a coroutine that runs in the place of the one that awaits it.
+//
+// Lazy: it starts when it is awaited, or when go() makes a routine of it. Move-only. Awaiting a million of them in a row takes no more stack than one.
+#pragma once
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <new>
+#include <source_location>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/frame.hpp>
+#include <ringo/detail/operation.hpp>
+
+namespace ringo {
+
+template <class T = void>
+class task;
+template <class T = void>
+class handle;
+
+namespace detail {
+
+template <class A>
+inline constexpr bool is_handle = false;
+template <class T>
+inline constexpr bool is_handle<handle<T>> = true;
+
+// What a coroutine came to: nothing yet, a value or an exception.
+template <class T>
+class result {
+ public:
+  result() noexcept {}
+  result(const result&) = delete;
+  result& operator=(const result&) = delete;
+  ~result() { clear(); }
+
+  template <class U>
+  void set_value(U&& value) {
+    ::new (static_cast<void*>(&value_)) stored(as_stored(std::forward<U>(value)));
+    kind_ = kind::value;
+  }
+  void set_error(std::exception_ptr error) noexcept {
+    clear();
+    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::move(error));
+    kind_ = kind::error;
+  }
+  bool has_error() const noexcept { return kind_ == kind::error; }
+  std::exception_ptr error() const noexcept { return has_error() ? error_ : nullptr; }
+
+  T take() {
+    if (kind_ == kind::error) std::rethrow_exception(error_);
+    if constexpr (std::is_reference_v<T>) {
+      return static_cast<T>(*value_);
+    } else {
+      return std::move(value_);
+    }
+  }
+
+ private:
+  using stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, std::remove_const_t<T>>;
+  enum class kind : unsigned char { nothing, value, error };
+
+  template <class U>
+  static decltype(auto) as_stored(U&& value) {
+    if constexpr (std::is_reference_v<T>) {
+      return std::addressof(value);
+    } else {
+      return std::forward<U>(value);
+    }
+  }
+  void clear() noexcept {
+    if (kind_ == kind::value) value_.~stored();
+    if (kind_ == kind::error) error_.~exception_ptr();
+    kind_ = kind::nothing;
+  }
+
+  union {
+    stored value_;
+    std::exception_ptr error_;
+  };
+  kind kind_ = kind::nothing;
+};
+
+template <>
+class result<void> {
+ public:
+  void set_value() noexcept {}
+  void set_error(std::exception_ptr error) noexcept { error_ = std::move(error); }
+  bool has_error() const noexcept { return error_ != nullptr; }
+  std::exception_ptr error() const noexcept { return error_; }
+  void take() {
+    if (error_) [[unlikely]] std::rethrow_exception(error_);
+  }
+
+ private:
+  std::exception_ptr error_;
+};
+
+// Goes on with `next` in the current routine: at once while the routine's turn lasts, which also bounds the depth of resumption
+// where the compiler makes no jump of a transfer (g++ without optimisation, sanitizers), else from the end of the run queue.
+inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
+  worker* w = current_worker();
+  if (w == nullptr || --w->budget > 0) [[likely]] return next;
+  go_on_later(*w, next);
+  return std::noop_coroutine();
+}
+
+class task_promise_base : public routine_promise {
+ public:
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { free_frame(frame, size); }
+
+  std::suspend_always initial_suspend() noexcept { return {}; }
+  auto final_suspend() noexcept {
+    struct awaiter {
+      explicit awaiter(std::coroutine_handle<> next) noexcept : continuation(next) {}
+      bool await_ready() noexcept { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<>) noexcept { return transfer(continuation); }
+      void await_resume() noexcept {}
+      std::coroutine_handle<> continuation;
+    };
+    return awaiter(continuation);
+  }
+
+  std::coroutine_handle<> continuation;
+};
+
+template <class T>
+class task_promise : public task_promise_base {
+ public:
+  task<T> get_return_object() noexcept;
+  template <class U = T>
+    requires std::convertible_to<U&&, T>
+  void return_value(U&& value) {
+    outcome.set_value(std::forward<U>(value));
+  }
+  void unhandled_exception() noexcept { outcome.set_error(std::current_exception()); }
+
+  result<T> outcome;
+};
+
+template <>
+class task_promise<void> : public task_promise_base {
+ public:
+  task<void> get_return_object() noexcept;
+  void return_void() noexcept {}
+  void unhandled_exception() noexcept { outcome.set_error(std::current_exception()); }
+
+  result<void> outcome;
+};
+
+}  // namespace detail
+
+template <class T>
+class [[nodiscard("a task does nothing until it is awaited or given to go()")]] task {
+ public:
+  struct promise_type : detail::task_promise<T> {};
+  using result_type = T;
+
+  task(task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  task& operator=(task&& other) noexcept {
+    task(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~task() {
+    if (coroutine_) coroutine_.destroy();
+  }
+  void swap(task& other) noexcept { std::swap(coroutine_, other.coroutine_); }
+
+  // Runs it in the caller's place: yields what it returns, rethrows what it throws. It is done with, and its frame gone, at the end of the
+  // expression. Throws std::logic_error if it is empty: moved from, or awaited before.
+  auto operator co_await() && { return awaiter(*this); }
+
+ private:
+  class awaiter {
+   public:
+    explicit awaiter(task& t) : coroutine_(std::exchange(t.coroutine_, nullptr)) {
+      if (!coroutine_) detail::throw_empty_task();
+    }
+    awaiter(const awaiter&) = delete;
+    awaiter& operator=(const awaiter&) = delete;
+    ~awaiter() { coroutine_.destroy(); }
+
+    bool await_ready() noexcept { return false; }
+    template <class P>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) {
+      coroutine_.promise().continuation = awaiting;
+      if constexpr (!std::derived_from<P, detail::routine_promise>) {
+        detail::start_adopted(coroutine_);
+        return std::noop_coroutine();
+      } else {
+        return detail::transfer(coroutine_);
+      }
+    }
+    T await_resume() { return coroutine_.promise().outcome.take(); }
+
+   private:
+    std::coroutine_handle<promise_type> coroutine_;
+  };
+
+  explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
+  friend class detail::task_promise<T>;
+
+  std::coroutine_handle<promise_type> coroutine_;
+};
+
+namespace detail {
+
+template <class T>
+task<T> task_promise<T>::get_return_object() noexcept {
+  using promise = typename task<T>::promise_type;
+  return task<T>(std::coroutine_handle<promise>::from_promise(static_cast<promise&>(*this)));
+}
+inline task<void> task_promise<void>::get_return_object() noexcept {
+  using promise = task<void>::promise_type;
+  return task<void>(std::coroutine_handle<promise>::from_promise(static_cast<promise&>(*this)));
+}
+
+}  // namespace detail
+}  // namespace ringo

@@ -1,0 +1,95 @@
+// Testing one's own program: simulations, in which time is virtual and every choice of the scheduler comes from a seed.
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include <ringo/go.hpp>
+
+namespace ringo::testing {
+
+struct sim_options {
+  std::uint64_t seed = 0;
+  unsigned workers = 1;               // virtual: all run on the calling thread
+  std::uint64_t fail_allocation = 0;  // the n-th frame that the program allocates fails with std::bad_alloc; 0: none
+};
+
+// Live now, in this process: coroutine frames, routines that have not ended, armed timers, operations that the kernel or a pool works on.
+struct counts {
+  std::size_t frames, routines, timers, operations;
+  friend bool operator==(const counts&, const counts&) = default;
+};
+
+struct report {
+  std::uint64_t trace_hash;          // of every choice and every move of the clock: equal for equal runs
+  std::uint64_t steps;               // resumes
+  std::chrono::nanoseconds elapsed;  // virtual time
+};
+
+// Where a simulation's choices come from: a number below n.
+using chooser = std::function<std::uint32_t(std::uint32_t n)>;
+
+}  // namespace ringo::testing
+
+namespace ringo::detail {
+
+testing::report simulate(const testing::sim_options& o, const testing::chooser* choices, routine& main);
+
+class settle_operation final : public queued_operation<settle_operation, void> {
+ public:
+  static constexpr const char* call_name = "settle";
+  settle_operation() noexcept {}
+  void enter(worker* w);
+  spin_lock* lock() noexcept { return nullptr; }
+  wait_queue& queue() noexcept;
+  bool ready(worker&) noexcept { return false; }
+  bool commit(worker&, routine*&) noexcept { return false; }
+  void take() noexcept { stand(progress::idle); }
+  void tell(std::string& text) const { text += call_name; }
+
+ private:
+  wait_queue* queue_ = nullptr;
+};
+
+}  // namespace ringo::detail
+
+namespace ringo::testing {
+
+// Runs a program on the calling thread: N virtual workers run the real scheduler, the seed picks which of them goes on and which of its ready routines
+// runs, and the clock moves to the next deadline only when everybody waits. The same seed gives the same run. Throws what main throws; deadlock as run() does.
+template <class T>
+report simulate(sim_options o, task<T> main) {
+  auto* r = detail::root_of_task(std::move(main)).started;
+  handle<T> h = detail::handle_access::make(r);
+  const report result = detail::simulate(o, nullptr, *r);
+  h.join().take();
+  return result;
+}
+template <class F>
+  requires std::invocable<F>
+report simulate(sim_options o, F main) {
+  auto* r = detail::root_of<detail::record<detail::started<F>>, F>(std::move(main)).started;
+  auto h = detail::handle_access::make(r);
+  const report result = detail::simulate(o, nullptr, *r);
+  h.join().take();
+  return result;
+}
+
+// What an exploration has seen.
+struct exploration {
+  std::uint64_t runs;
+  bool complete;  // every sequence of choices has been run
+};
+
+// Runs the program under every sequence of choices there is, depth first, at most `most` of them. For programs of a few routines with a few
+// operations each. `make_main` is called for each run; what a run throws ends the exploration, with the choices that led there in the message.
+exploration explore(const std::function<task<>()>& make_main, std::uint64_t most = 1'000'000, unsigned workers = 1);
+
+// In a simulation: waits until every other routine waits for another or for time. Elsewhere it throws std::logic_error.
+inline detail::settle_operation settle() noexcept { return {}; }
+
+counts live();  // any thread
+
+}  // namespace ringo::testing

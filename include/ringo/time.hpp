@@ -1,0 +1,158 @@
+// sleep, timers and tickers (Go: package time). Never early (semantics 82); late by one turn of the worker at the most when it is not idle.
+#pragma once
+#include <atomic>
+#include <string>
+
+#include <ringo/clock.hpp>
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/timer_queue.hpp>
+
+namespace ringo {
+
+namespace detail {
+
+// The awaitable of sleep. Throws: cancelled. Cancel safety: nothing can be lost, and a sleep that has lost costs nothing afterwards.
+class sleep_operation final : public operation<sleep_operation, void>, private timer_entry {
+ public:
+  static constexpr const char* call_name = "sleep";
+  explicit sleep_operation(duration length) noexcept : length_(length) {}
+  explicit sleep_operation(time_point until) noexcept : until_(until), absolute_(true) {}
+  sleep_operation(sleep_operation&& from) noexcept
+      : operation(from), timer_entry(), length_(from.length_), until_(from.until_), absolute_(from.absolute_) {}
+  sleep_operation& operator=(sleep_operation&& from) noexcept {
+    length_ = from.length_;
+    until_ = from.until_;
+    absolute_ = from.absolute_;
+    return *this;
+  }
+  ~sleep_operation() {
+    if (standing() != progress::idle) [[unlikely]] abandon(*who);
+  }
+
+  bool await_ready() {
+    operation::await_ready();
+    return false;  // sleep(0) yields
+  }
+  void enter(worker* w) noexcept { queue_ = &timers_of(*w); }
+  spin_lock* lock() noexcept { return &queue_->lock; }
+  bool ready(worker&) noexcept { return absolute_ ? until_ <= now() : length_ <= duration::zero(); }
+  bool commit(worker& w, routine*&) noexcept {
+    if (!ready(w)) return false;
+    stand(progress::done);
+    return true;
+  }
+  void link(worker&, routine& r) noexcept {
+    who = &r;
+    stand(progress::linked);
+    absolute_ ? queue_->add(*this, until_) : queue_->add(*this, length_);
+  }
+  bool unlink() noexcept {
+    queue_->remove(*this);
+    if (!won(standing())) stand(progress::idle);
+    return false;
+  }
+  void dispose() noexcept {}
+  void take() noexcept { stand(progress::idle); }
+  void tell(std::string& text) const;
+
+ private:
+  void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
+  void queue_gone() noexcept override {}
+
+  duration length_{};
+  time_point until_{};
+  bool absolute_ = false;
+  timer_queue* queue_ = nullptr;
+};
+
+// What timers and tickers have in common: a time at which one waiter, the longest waiting, gets a value.
+class alarm : private timer_entry {
+ public:
+  alarm(duration first, duration period) noexcept;
+  alarm(const alarm&) = delete;
+  alarm& operator=(const alarm&) = delete;
+  ~alarm();
+
+  bool stop() { return set(false, duration::zero(), duration::zero()); }
+  bool reset(duration first, duration period) { return set(true, first, period); }
+
+ private:
+  friend class alarm_operation;
+  timer_queue* enter(worker* w);
+  bool due(time_point at) const noexcept { return armed_ && next_ <= at; }
+  time_point take_value(time_point at) noexcept;
+  void watch() noexcept;
+  bool set(bool armed, duration first, duration period);
+  void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
+  void queue_gone() noexcept override;
+
+  std::atomic<timer_queue*> queue_ = nullptr;  // whose lock guards the rest; fixed by the first use
+  wait_queue waiting_;
+  time_point next_;
+  duration period_;     // zero: once
+  bool armed_ = true;   // a value is to come, or is there and has not been received (semantics 87)
+};
+
+// The awaitable of timer::wait and ticker::tick. Yields when the value was due. Throws: cancelled. Cancel safety: a value that is not
+// received stays. Fairness: first come, first served.
+class alarm_operation final : public queued_operation<alarm_operation, time_point> {
+ public:
+  static constexpr const char* call_name = "wait for a timer";
+  explicit alarm_operation(alarm& of) noexcept : of_(&of) {}
+
+  void enter(worker* w) { queue_ = of_->enter(w); }
+  spin_lock* lock() noexcept { return &queue_->lock; }
+  wait_queue& queue() noexcept { return of_->waiting_; }
+  bool ready(worker&) noexcept { return of_->due(now()); }
+  bool commit(worker&, routine*&) noexcept;
+  void link(worker& w, routine& r) noexcept;
+  bool unlink() noexcept;
+  time_point take() noexcept {
+    stand(progress::idle);
+    return value_;
+  }
+  void tell(std::string& text) const { text += call_name; }
+
+ private:
+  friend class alarm;
+  alarm* of_;
+  timer_queue* queue_ = nullptr;
+  time_point value_;
+};
+
+}  // namespace detail
+
+// Completes after the length of time. sleep(0) alone yields; as a case of a select it is ready at once. Throws cancelled.
+inline detail::sleep_operation sleep(delay length) noexcept { return detail::sleep_operation(length.value()); }
+void sleep(int) = delete;  // not POSIX sleep: say sleep(1s)
+inline detail::sleep_operation sleep_until(time_point t) noexcept { return detail::sleep_operation(t); }
+
+// One value, at a time. Starts to run when it is made. Thread: workers, or one thread while no runtime runs.
+class timer {
+ public:
+  explicit timer(delay length) noexcept : alarm_(length.value(), duration::zero()) {}
+
+  // When the timer was due, once it is. One waiter has it; after that, the next reset() makes another.
+  detail::alarm_operation wait() noexcept { return detail::alarm_operation(alarm_); }
+  // No value can be received after it. True if there would have been one: also when it was due already (Go 1.23, semantics 86 and 87).
+  bool stop() { return alarm_.stop(); }
+  // The old setting is forgotten, the new one starts now. True as for stop().
+  bool reset(delay length) { return alarm_.reset(length.value(), duration::zero()); }
+
+ private:
+  detail::alarm alarm_;
+};
+
+// A value at each multiple of the period. A slow reader misses ticks and has one waiting at the most (semantics 96, 97).
+class ticker {
+ public:
+  explicit ticker(delay period);  // throws std::invalid_argument unless > 0
+  detail::alarm_operation tick() noexcept { return detail::alarm_operation(alarm_); }
+  void stop() { alarm_.stop(); }
+  void reset(delay period);  // the first tick is a period from now; throws as the constructor does
+
+ private:
+  detail::alarm alarm_;
+};
+
+}  // namespace ringo

@@ -1,0 +1,116 @@
+// wait_group: waits for a collection of routines (Go: sync.WaitGroup).
+#pragma once
+#include <cstddef>
+#include <source_location>
+#include <string>
+#include <utility>
+
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/ownership.hpp>
+#include <ringo/detail/started.hpp>
+
+namespace ringo {
+
+class wait_group;
+
+namespace detail {
+
+// The awaitable of wait_group::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
+class wait_group_operation final : public queued_operation<wait_group_operation, void> {
+ public:
+  static constexpr const char* call_name = "wait for a wait_group";
+  explicit wait_group_operation(wait_group& of) noexcept : of_(&of) {}
+
+  void enter(worker* w);
+  spin_lock* lock() noexcept;
+  wait_queue& queue() noexcept;
+  bool ready(worker&) noexcept;
+  bool commit(worker&, routine*&) noexcept;
+  void take() noexcept { stand(progress::idle); }
+  void tell(std::string& text) const;
+
+ private:
+  wait_group* of_;
+};
+
+// A routine that counts in a wait_group.
+template <class T>
+struct counted_record final : record<T> {
+  void at_end(worker&) noexcept override;
+
+  wait_group* group = nullptr;
+};
+
+}  // namespace detail
+
+// A counter that is waited on to become zero. It may be destroyed as soon as a wait has returned, and used again once all have.
+// Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it has happened soon after.
+class wait_group {
+ public:
+  wait_group() noexcept = default;
+  wait_group(const wait_group&) = delete;
+  wait_group& operator=(const wait_group&) = delete;
+  ~wait_group();
+
+  // Throws std::logic_error if the counter would go below zero, and changes nothing then.
+  void add(std::ptrdiff_t n = 1);
+  void done();
+
+  // Counts, starts a routine that runs f(args...), and is done() when it ends, whichever way. What it throws is unhandled (options::on_unhandled).
+  template <class F>
+    requires detail::startable<F>
+  void go(F&& f, std::source_location where = std::source_location::current()) {
+    start(where, std::forward<F>(f));
+  }
+  template <class F, class A>
+    requires detail::startable<F, A>
+  void go(F&& f, A&& a, std::source_location where = std::source_location::current()) {
+    start(where, std::forward<F>(f), std::forward<A>(a));
+  }
+  template <class F, class A, class B>
+    requires detail::startable<F, A, B>
+  void go(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
+    start(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
+  }
+  template <class F, class A, class B, class C, class... More>
+    requires detail::startable<F, A, B, C, More...>
+  void go(F&& f, A&& a, B&& b, C&& c, More&&... more) {
+    start({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c), std::forward<More>(more)...);
+  }
+
+  // When the counter is zero; without suspending if it is already. All who wait go on.
+  detail::wait_group_operation wait() noexcept { return detail::wait_group_operation(*this); }
+
+ private:
+  friend class detail::wait_group_operation;
+  template <class T>
+  friend struct detail::counted_record;
+
+  template <class F, class... A>
+  void start(std::source_location where, F&& f, A&&... args) {
+    detail::worker& w = detail::require_worker("wait_group::go");
+    using result = detail::started<F, A...>;
+    auto* r = detail::root_of<detail::counted_record<result>, std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(f),
+                                                                                                 std::forward<A>(args)...).started;
+    add(1);
+    r->group = this;
+    detail::start(w, *r, where);
+  }
+  void change(detail::worker* w, std::ptrdiff_t n, const char* call);
+  void ended(detail::worker& w) noexcept;
+
+  detail::spin_lock lock_;
+  detail::ownership owner_;
+  std::ptrdiff_t count_ = 0;
+  detail::wait_queue waiting_;
+};
+
+namespace detail {
+
+template <class T>
+void counted_record<T>::at_end(worker& w) noexcept {
+  group->ended(w);
+}
+
+}  // namespace detail
+}  // namespace ringo

@@ -1,0 +1,116 @@
+#include <ringo/detail/channel_core.hpp>
+
+#include <cstdio>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <ringo/detail/bridge.hpp>
+
+namespace ringo::detail {
+
+std::size_t checked_capacity(std::size_t capacity, std::size_t value_size) {
+  // Half of the address space is what the standard containers hold; a negative number that became a size is beyond it.
+  const std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / value_size;
+  if (capacity > most) {
+    throw std::length_error("ringo: a channel of capacity " + std::to_string(capacity) + ": at most " + std::to_string(most) +
+                            " values of this size can be held (was it a negative number?)");
+  }
+  return capacity;
+}
+
+void throw_send_on_closed() { throw channel_closed("ringo: send on a closed channel"); }
+void throw_close_of_nil() { throw channel_closed("ringo: close of a nil channel"); }
+
+channel_core::channel_core(std::size_t capacity_of) noexcept : capacity_(capacity_of) {}
+
+void channel_core::close(std::exception_ptr with) {
+  worker* w = current_worker();
+  if (w != nullptr) owner.enter(w, "close");
+  if (closing_.exchange(true, std::memory_order_acq_rel)) {
+    throw channel_closed("ringo: close of a closed channel (" + name() + ")");
+  }
+  if (w != nullptr || !hand_over_close(with)) close_here(w, std::move(with));
+}
+
+bool channel_core::try_close(std::exception_ptr with) {
+  worker* w = current_worker();
+  if (w != nullptr) owner.enter(w, "try_close");
+  if (closing_.exchange(true, std::memory_order_acq_rel)) return false;
+  if (w != nullptr || !hand_over_close(with)) close_here(w, std::move(with));
+  return true;
+}
+
+// From a thread that is no worker: the runtime that uses the channel does it. False if none does.
+bool channel_core::hand_over_close(const std::exception_ptr& with) {
+  const std::uint64_t runtime_id = owner.runtime_id();
+  if (runtime_id == 0) return false;
+  retain();
+  if (post(runtime_id, [this, with](worker* w) {
+        close_here(w, with);
+        release();
+      })) {
+    return true;
+  }
+  release();
+  return false;
+}
+
+void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
+  const bool shared = w != nullptr && w->shared;
+  routine_list woken;
+  {
+    optional_guard guard(lock, shared);
+    error = std::move(with);
+    closed_.store(true, std::memory_order_release);  // closed() without the lock sees what came before
+    wake_all(shared, woken);
+  }
+  while (routine* r = woken.pop_front()) w->push(*r);
+}
+
+bool channel_core::drained() {
+  worker* w = worker_or_alone("drained");
+  optional_guard guard(lock, w && w->shared);
+  return closed() && count == 0;
+}
+
+std::size_t channel_core::size() {
+  worker* w = worker_or_alone("size");
+  optional_guard guard(lock, w && w->shared);
+  return count;
+}
+
+void channel_core::last_handle_gone() noexcept {
+  worker* w = current_worker();
+  if (w == nullptr || w->runtime_id != owner.runtime_id()) {
+    // Its runtime's workers may be among its cases' routines: one of them has to do it.
+    if (owner.runtime_id() != 0 && post(owner.runtime_id(), [this](worker* there) { orphan(there); })) return;
+    return orphan(nullptr);
+  }
+  orphan(w);
+}
+
+void channel_core::orphan(worker* w) noexcept {
+  const bool shared = w != nullptr && w->shared;
+  routine_list woken;
+  bool free_now;
+  {
+    optional_guard guard(lock, shared);
+    closed_.store(true, std::memory_order_release);
+    wake_all(shared, woken);
+    orphaned_ = true;
+    free_now = receivers.empty() && senders.empty() && detached_ == 0;
+  }
+  while (routine* r = woken.pop_front()) w->push(*r);
+  if (free_now) delete this;
+}
+
+std::string channel_core::name() const {
+  char text[96];
+  std::snprintf(text, sizeof text, "channel %p (capacity %zu, %s)", static_cast<const void*>(this), capacity_,
+                closed() ? "closed" : "open");
+  return text;
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,405 @@
+#include "driver/uring.hpp"
+
+#include <liburing.h>
+#include <sys/eventfd.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <iterator>
+#include <ratio>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#include "driver/refusal.hpp"
+
+// How a sleeping worker is woken, and why no wake-up is lost
+//
+// state_ is awake, sleeping or notified. wake() exchanges it for notified, and writes to the eventfd only if it was
+// sleeping. A poll that wants to sleep first sees to it that a read of the eventfd is in flight, then tries to change
+// awake to sleeping; if that fails, it takes the notification and does not sleep. After the sleep it exchanges the
+// state for awake.
+//
+// All changes are read-modify-writes of one variable, so they have one order. A wake() that comes before the change to
+// sleeping makes it fail; one that comes after finds sleeping, or finds that another wake() found it, and that one's
+// write completes the read, which ends the sleep. Each wake() releases and the poll acquires, and a chain of
+// read-modify-writes carries every release in it: so what was done before any of these wake()s is seen after the poll
+// that took them.
+//
+// A write may come late, when the sleep has already ended for another reason. Then it completes the read during a
+// later sleep and ends that one early, for no reason, which the seam allows.
+
+namespace ringo::detail {
+
+namespace {
+
+constexpr unsigned most_entries = 32768;
+constexpr unsigned fewest_entries = 8;
+constexpr std::uint64_t nobody = 0;  // user_data whose completion is of no interest
+constexpr std::uint64_t wake_up = 1;
+
+// In the kernel's memory, which is shared with it.
+unsigned load(unsigned* shared, std::memory_order order) { return std::atomic_ref<unsigned>(*shared).load(order); }
+void store_release(unsigned* shared, unsigned value) {
+  std::atomic_ref<unsigned>(*shared).store(value, std::memory_order_release);
+}
+
+[[noreturn]] void die(const char* why, int error) noexcept {
+  std::fprintf(stderr, "ringo: %s: %s\n", why, std::strerror(error));
+  std::terminate();
+}
+
+class descriptor {
+ public:
+  explicit descriptor(int number) : number_(number) {}
+  descriptor(const descriptor&) = delete;
+  descriptor& operator=(const descriptor&) = delete;
+  ~descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  int number() const { return number_; }
+  void forget() { number_ = -1; }
+
+ private:
+  int number_;
+};
+
+// The ring as the kernel made it: memory and descriptor, no protocol.
+class mapped_ring {
+ public:
+  mapped_ring(unsigned entries, task_work best) {
+    // SUBMIT_ALL is as old as 5.18, so the last step goes without it.
+    constexpr unsigned always = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    constexpr unsigned steps[] = {
+        always | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER |
+            IORING_SETUP_DEFER_TASKRUN,
+        always | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_COOP_TASKRUN,
+        always,
+    };
+    constexpr std::size_t last = std::size(steps) - 1;
+    unsigned size = std::min(entries, most_entries);
+    std::size_t step = static_cast<std::size_t>(best);
+    for (;;) {
+      parameters_ = {};
+      parameters_.flags = steps[step];
+      parameters_.cq_entries = size * 4;
+      const int error = -::io_uring_queue_init_params(size, &ring_, &parameters_);
+      if (error == 0) break;
+      if (error == EINVAL && step < last) {
+        ++step;
+      } else if (error == ENOMEM && size > fewest_entries) {
+        size = std::max(size / 2, fewest_entries);
+      } else {
+        throw refusal("io_uring_setup", error, sizes_tried(std::min(entries, most_entries), size));
+      }
+    }
+    try {
+      if (!has(IORING_FEAT_NODROP)) throw missing_feature("completions that cannot be lost", "5.5");
+      if (!has(IORING_FEAT_EXT_ARG)) throw missing_feature("waiting with a timeout", "5.11");
+      // A child forked while a runtime runs would otherwise write into the parent's queues.
+      if (const int result = ::io_uring_ring_dontfork(&ring_); result < 0) throw refusal("madvise", -result);
+    } catch (...) {
+      ::io_uring_queue_exit(&ring_);
+      throw;
+    }
+    // Entry i is always submitted in slot i, so this is written once. Newer versions of liburing do without the array.
+    if (ring_.sq.array == nullptr) return;
+    for (unsigned i = 0; i < parameters_.sq_entries; ++i) ring_.sq.array[i] = i;
+  }
+  mapped_ring(const mapped_ring&) = delete;
+  mapped_ring& operator=(const mapped_ring&) = delete;
+  ~mapped_ring() {
+    if (!is_abandoned_) ::io_uring_queue_exit(&ring_);
+  }
+
+  void forget_descriptor() { ring_.ring_fd = -1; }
+
+  // In a forked child the mapping is not there: all there is to give back is the descriptor.
+  void abandon() {
+    ::close(ring_.ring_fd);
+    is_abandoned_ = true;
+  }
+
+  int number() const { return ring_.ring_fd; }
+  unsigned submission_entries() const { return parameters_.sq_entries; }
+  io_uring_sqe& submission(unsigned index) { return ring_.sq.sqes[index & (parameters_.sq_entries - 1)]; }
+  const io_uring_cqe& answer(unsigned index) const { return ring_.cq.cqes[index & (parameters_.cq_entries - 1)]; }
+  unsigned submission_head() const { return load(ring_.sq.khead, std::memory_order_acquire); }
+  void publish_submissions(unsigned tail) { store_release(ring_.sq.ktail, tail); }
+  unsigned flags() const { return load(ring_.sq.kflags, std::memory_order_relaxed); }
+  unsigned answer_tail() const { return load(ring_.cq.ktail, std::memory_order_acquire); }
+  void release_answers(unsigned head) { store_release(ring_.cq.khead, head); }
+
+ private:
+  bool has(unsigned feature) const { return (parameters_.features & feature) != 0; }
+
+  static std::string sizes_tried(unsigned first, unsigned last) {
+    return (first == last ? "" : std::to_string(first) + " down to ") + std::to_string(last) + " entries";
+  }
+
+  io_uring ring_{};
+  io_uring_params parameters_{};
+  bool is_abandoned_ = false;
+};
+
+int new_eventfd() {
+  // Not EFD_NONBLOCK: io_uring would answer the read with EAGAIN instead of waiting.
+  const int number = ::eventfd(0, EFD_CLOEXEC);
+  if (number < 0) throw refusal("eventfd", errno);
+  return number;
+}
+
+class uring_driver final : public uring {
+ public:
+  uring_driver(unsigned entries, task_work best) : ring_(entries, best), event_(new_eventfd()), process_(::getpid()) {}
+
+  ~uring_driver() override {
+    if (::getpid() != process_) {
+      ring_.abandon();
+      return;
+    }
+    if (owner_ == std::this_thread::get_id() && !is_lost_) {
+      try {
+        end_everything();
+      } catch (const std::exception& problem) {
+        std::fprintf(stderr, "ringo: a ring is closed with %zu operations in flight: %s\n", in_flight_, problem.what());
+      }
+    } else {
+      assert((in_flight_ == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
+    }
+    if (is_closed_behind_) {
+      // The numbers are not ours to close any more: they are free, or name something else by now.
+      ring_.forget_descriptor();
+      event_.forget();
+    }
+  }
+
+  void attach() override {
+    if (owner_ != std::thread::id()) throw std::logic_error("ringo: a driver is attached twice");
+    const auto number = static_cast<unsigned>(ring_.number());
+    const int result = ::io_uring_register(number, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+    if (result < 0) fail("io_uring_register", -result);
+    owner_ = std::this_thread::get_id();
+  }
+
+  time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
+
+  void poll(time_point until) override {
+    check_thread();
+    const bool has_reaped = reap();
+    if (!has_reaped && wants_to_sleep(until)) {
+      if (!wake_is_armed_) arm_wake();
+      auto expected = state::awake;
+      if (state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed)) {
+        const int result = enter_until(until);
+        state_.exchange(state::awake, std::memory_order_acq_rel);
+        check(result);
+        reap();
+        return;
+      }
+      state_.exchange(state::awake, std::memory_order_acq_rel);
+    }
+    // The kernel says in the flags when completions wait for us to enter; without that, and with nothing to submit,
+    // there is nothing to ask.
+    if (unsubmitted() != 0 || (ring_.flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
+      check(enter(0, IORING_ENTER_GETEVENTS));
+      reap();
+    }
+  }
+
+  void wake() noexcept override {
+    if (state_.exchange(state::notified, std::memory_order_acq_rel) != state::sleeping) return;
+    // Leaves errno alone, for signal handlers.
+    const int saved = errno;
+    constexpr std::uint64_t one = 1;
+    while (::write(event_.number(), &one, sizeof one) != sizeof one) {
+      if (errno != EINTR) die("a worker cannot be woken, its eventfd was closed behind the runtime", errno);
+    }
+    errno = saved;
+  }
+
+  std::size_t in_flight() const noexcept override { return in_flight_; }
+
+  io_uring_sqe& prepare(completion& answer) override {
+    check_thread();
+    io_uring_sqe& entry = next_entry();
+    entry.user_data = reinterpret_cast<std::uintptr_t>(&answer);
+    ++in_flight_;
+    return entry;
+  }
+
+  void cancel(completion& answer) override {
+    check_thread();
+    io_uring_sqe& entry = next_entry();
+    ::io_uring_prep_cancel64(&entry, reinterpret_cast<std::uintptr_t>(&answer), 0);
+    entry.user_data = nobody;
+  }
+
+ private:
+  enum class state : std::uint8_t { awake, sleeping, notified };
+
+  void check_thread() const {
+    assert(owner_ == std::this_thread::get_id() && "a ring is used by the thread that it is attached to");
+  }
+
+  bool wants_to_sleep(time_point until) const {
+    return until != time_point::min() && (until == time_point::max() || until > now());
+  }
+
+  // Entries that the kernel has not taken.
+  unsigned unsubmitted() const { return tail_ - ring_.submission_head(); }
+
+  io_uring_sqe& next_entry() {
+    while (unsubmitted() == ring_.submission_entries()) {
+      const int result = enter(0, 0);
+      check(result);
+      // Out of memory, or (before Linux 6) too many answers not yet reaped, which cannot be done here: the caller may
+      // be one of those that the answers would call.
+      if (result <= 0)
+        throw std::system_error(-result, std::generic_category(), "ringo: the kernel takes no more operations");
+    }
+    io_uring_sqe& entry = ring_.submission(tail_++);
+    std::memset(&entry, 0, sizeof entry);
+    return entry;
+  }
+
+  void arm_wake() {
+    io_uring_sqe& entry = next_entry();
+    ::io_uring_prep_read(&entry, event_.number(), &event_count_, sizeof event_count_, 0);
+    entry.user_data = wake_up;
+    wake_is_armed_ = true;
+  }
+
+  // What io_uring_enter answers: the number of entries taken, or a negative errno.
+  int enter(unsigned wait_for, unsigned flags, io_uring_getevents_arg* argument = nullptr) {
+    ring_.publish_submissions(tail_);
+    return ::io_uring_enter2(static_cast<unsigned>(ring_.number()), unsubmitted(), wait_for, flags,
+                             reinterpret_cast<sigset_t*>(argument), argument == nullptr ? 0 : sizeof *argument);
+  }
+
+  int enter_until(time_point until) {
+    if (until == time_point::max()) return enter(1, IORING_ENTER_GETEVENTS);
+    // The kernel adds this to its own reading of the same clock, which is later than ours: never early. It adds without
+    // looking for overflow, hence the limit.
+    constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365);
+    const auto length = std::clamp<std::chrono::nanoseconds>(until - now(), std::chrono::nanoseconds(0), longest);
+    __kernel_timespec timeout{};
+    timeout.tv_sec = length.count() / std::nano::den;
+    timeout.tv_nsec = length.count() % std::nano::den;
+    io_uring_getevents_arg argument{};
+    argument.ts = reinterpret_cast<std::uintptr_t>(&timeout);
+    return enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument);
+  }
+
+  // What ends a sleep or puts off a submission is no failure: the caller looks again at what there is to do.
+  void check(int result) {
+    constexpr int harmless[] = {
+        ETIME, EINTR,
+        EAGAIN,  // no memory for the operations now; they stay in the queue
+        EBUSY,   // completions overflowed; they are reaped next
+    };
+    if (result < 0 && std::find(std::begin(harmless), std::end(harmless), -result) == std::end(harmless))
+      fail("io_uring_enter", -result);
+  }
+
+  [[noreturn]] void fail(const char* call, int error) {
+    is_lost_ = true;
+    // A closed number may by now name something else, which is no ring.
+    if (error == EBADF || error == EOPNOTSUPP) {
+      is_closed_behind_ = true;
+      throw std::system_error(error, std::generic_category(),
+                              "ringo: the ring's descriptor (" + std::to_string(ring_.number()) +
+                                  ") was closed behind the runtime. A program that closes all descriptors, to become a "
+                                  "daemon for example, must do so before the runtime starts");
+    }
+    if (error == EBADR) {
+      throw std::system_error(error, std::generic_category(),
+                              "ringo: the kernel had no memory for a completion and lost it; what waits for it would "
+                              "wait for ever");
+    }
+    throw refusal(call, error);
+  }
+
+  // Calls what completed before this call, in order, and says whether there was any. What completes meanwhile is the
+  // next call's.
+  bool reap() {
+    const unsigned tail = ring_.answer_tail();
+    if (head_ == tail) return false;
+    while (head_ != tail) {
+      const io_uring_cqe& shared = ring_.answer(head_);
+      const std::uint64_t user_data = shared.user_data;
+      const int result = shared.res;
+      const unsigned flags = shared.flags;
+      ring_.release_answers(++head_);  // before the call, which may enter the kernel
+      if (user_data == nobody) continue;
+      if (user_data == wake_up) {
+        wake_is_armed_ = false;
+        check_wake(result);
+        continue;
+      }
+      if ((flags & IORING_CQE_F_MORE) == 0) --in_flight_;
+      reinterpret_cast<completion*>(static_cast<std::uintptr_t>(user_data))->complete(result, flags);
+    }
+    return true;
+  }
+
+  void check_wake(int result) {
+    if (result == sizeof event_count_ || result == -ECANCELED || result == -EINTR || result == -EAGAIN) return;
+    const int number = event_.number();
+    event_.forget();
+    throw std::system_error(result < 0 ? -result : EIO, std::generic_category(),
+                            "ringo: a worker's eventfd (" + std::to_string(number) + ") was closed behind the runtime");
+  }
+
+  void end_everything() {
+    while (in_flight_ != 0 || wake_is_armed_) {
+      if (wake_is_armed_) {
+        io_uring_sqe& entry = next_entry();
+        ::io_uring_prep_cancel64(&entry, wake_up, 0);
+        entry.user_data = nobody;
+      }
+      if (in_flight_ != 0) {
+        io_uring_sqe& entry = next_entry();
+        ::io_uring_prep_cancel64(&entry, 0, static_cast<int>(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
+        entry.user_data = nobody;
+      }
+      // An operation between two of its stages can escape a cancellation: ask again after a while.
+      check(enter_until(now() + std::chrono::milliseconds(10)));
+      reap();
+    }
+  }
+
+  mapped_ring ring_;
+  descriptor event_;
+  pid_t process_;
+  std::thread::id owner_;
+  unsigned tail_ = 0;  // of the submissions; published by enter()
+  unsigned head_ = 0;  // of the answers
+  std::size_t in_flight_ = 0;
+  std::uint64_t event_count_ = 0;  // the kernel writes here; nobody reads it
+  bool wake_is_armed_ = false;
+  bool is_lost_ = false;                                 // nothing more can be asked of the ring
+  bool is_closed_behind_ = false;                        // and its descriptor is not ours any more
+  alignas(64) std::atomic<state> state_ = state::awake;  // the one member that other threads write
+};
+
+}  // namespace
+
+std::unique_ptr<uring> make_uring(unsigned entries, task_work best) {
+  if (entries == 0) throw std::invalid_argument("ringo: a ring needs at least 1 entry (at most 32768 are used)");
+  return std::make_unique<uring_driver>(entries, best);
+}
+
+}  // namespace ringo::detail

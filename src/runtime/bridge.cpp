@@ -1,0 +1,191 @@
+#include <ringo/detail/bridge.hpp>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include <ringo/errors.hpp>
+
+#include "runtime/report.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+namespace {
+
+// Where a thread waits for what a routine does for it.
+class request {
+ public:
+  enum class outcome { waiting, done, failed, runtime_ended };
+
+  void finish(outcome o, std::exception_ptr error = nullptr) {
+    const std::lock_guard guard(mutex_);  // notifies under it: the request is gone as soon as the thread can go on
+    error_ = std::move(error);
+    outcome_ = o;
+    changed_.notify_one();
+  }
+  outcome wait() {
+    std::unique_lock guard(mutex_);
+    changed_.wait(guard, [this] { return outcome_ != outcome::waiting; });
+    return outcome_;
+  }
+  void rethrow() { std::rethrow_exception(error_); }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  outcome outcome_ = outcome::waiting;
+  std::exception_ptr error_;
+};
+
+// Tells the thread even where the frame is destroyed before it ends.
+class answer {
+ public:
+  explicit answer(request& r) noexcept : to_(&r) {}
+  answer(const answer&) = delete;
+  answer& operator=(const answer&) = delete;
+  ~answer() {
+    if (to_) to_->finish(request::outcome::failed, std::make_exception_ptr(cancelled()));
+  }
+  void give(request::outcome o, std::exception_ptr error = nullptr) { std::exchange(to_, nullptr)->finish(o, std::move(error)); }
+
+ private:
+  request* to_;
+};
+
+task<> serve(request& r, const std::function<task<>()>& operation) {
+  answer a(r);
+  std::exception_ptr error;
+  try {
+    co_await operation();
+  } catch (...) {
+    error = std::current_exception();
+  }
+  error ? a.give(request::outcome::failed, error) : a.give(request::outcome::done);
+}
+
+// Has a routine of that runtime do the operation. runtime_ended: it does not run any more.
+request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& operation, request& r) {
+  bool accepted = false;
+  runtime_registry::with(runtime_id, [&](runtime_core& rt) {
+    accepted = rt.post([&r, &operation](worker* w) {
+      if (w == nullptr) return r.finish(request::outcome::runtime_ended);
+      try {
+        task<> t = serve(r, operation);
+        start(*w, *root_of_task(std::move(t)).started, std::source_location::current());
+      } catch (...) {
+        r.finish(request::outcome::failed, std::current_exception());
+      }
+    });
+  });
+  return accepted ? r.wait() : request::outcome::runtime_ended;
+}
+
+std::mutex bridge_mutex;
+std::condition_variable bridge_changed;
+std::uint64_t bridge_generation = 0;
+
+}  // namespace
+
+void wake_bridge() noexcept {
+  const std::lock_guard guard(bridge_mutex);
+  ++bridge_generation;
+  bridge_changed.notify_all();
+}
+
+void block_until(channel_core* core, const char* call, const std::function<progress(bool, routine*&)>& attempt,
+                 const std::function<task<>()>& operation) {
+  if (current_worker() != nullptr) {
+    throw std::logic_error(std::string("ringo: ") + call + " was called on a worker, which it would stop: use co_await there");
+  }
+  for (;;) {
+    std::unique_lock guard(bridge_mutex);
+    const std::uint64_t generation = bridge_generation;
+    const std::uint64_t owner = core ? core->owner.runtime_id() : 0;
+    guard.unlock();
+    if (owner != 0) {
+      request r;
+      const auto outcome = do_on(owner, operation, r);
+      if (outcome == request::outcome::done) return;
+      if (outcome == request::outcome::failed) r.rethrow();
+    }
+    guard.lock();
+    if (core && owner != 0 && owner == core->owner.runtime_id()) {
+      // Its runtime has ended. Another one would have to come by here, through ownership::change, before it touches the channel.
+      routine* woken = nullptr;
+      switch (attempt(false, woken)) {
+        case progress::done:
+          return;
+        case progress::closed:
+          if (call == std::string_view("send_blocking")) throw_send_on_closed();
+          return;
+        case progress::failed:
+          std::rethrow_exception(core->error);
+        default:
+          break;
+      }
+    }
+    bridge_changed.wait(guard, [generation] { return bridge_generation != generation; });
+  }
+}
+
+void block_until_ended(routine& r) {
+  if (current_worker() != nullptr) {
+    throw std::logic_error("ringo: handle::wait was called on a worker, which it would stop: use co_await handle there");
+  }
+  if (r.ended.load(std::memory_order_acquire)) return;
+  const std::function<task<>()> until_ended = [&r]() -> task<> { co_await finished_operation(&r); };
+  request done;
+  const auto outcome = do_on(r.runtime_id, until_ended, done);
+  if (outcome == request::outcome::failed && !r.ended.load(std::memory_order_acquire)) done.rethrow();
+  // A runtime that has ended has ended its routines.
+}
+
+void cancel(routine& r) {
+  if (r.ended.load(std::memory_order_acquire)) return;
+  if (worker* w = current_worker()) {
+    if (cancel_under_lock(r, w->shared)) w->push(r);
+    return;
+  }
+  r.count.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t id = r.runtime_id;
+  bool accepted = false;
+  runtime_registry::with(id, [&](runtime_core& rt) {
+    accepted = rt.post([&r](worker* w) {
+      if (w != nullptr && cancel_under_lock(r, w->shared)) w->push(r);
+      r.release();
+    });
+  });
+  if (!accepted) r.release();
+}
+
+void tell_join(std::string& text, const routine& of) {
+  text += "the end of the routine started at ";
+  if (of.started.line() == 0) {
+    text += "an unknown place";
+  } else {
+    text += of.started.file_name();
+    text += ':';
+    text += std::to_string(of.started.line());
+  }
+}
+
+// ---- the end of a record
+
+void routine::release() noexcept {
+  // The last holder needs no read-modify-write: acquire, to see what the others did before they let go.
+  if (count.load(std::memory_order_acquire) != 1 && count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const std::exception_ptr error = untaken_error();
+  const std::source_location at = started;
+  const std::uint64_t of = runtime_id;
+  const std::size_t size = block_size;
+  this->~routine();
+  free_frame(this, size);
+  if (!error) return;
+  decltype(options::on_unhandled) handler;  // copied, so that it runs without the registry's lock
+  runtime_registry::with(of, [&](runtime_core& rt) { handler = rt.settings.on_unhandled; });
+  handler ? handler(error, at) : report_unhandled(error, at);
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,152 @@
+#include "runtime/frame_cache.hpp"
+
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include <ringo/detail/frame.hpp>
+#include <ringo/detail/worker.hpp>
+
+#include "runtime/live_counts.hpp"
+#include "runtime/scheduler.hpp"
+#include "testing/simulation.hpp"
+
+// A recycled frame hides its use after free from the sanitizer.
+#if defined(__SANITIZE_ADDRESS__)
+#define RINGO_RECYCLES_FRAMES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RINGO_RECYCLES_FRAMES 0
+#endif
+#endif
+#ifndef RINGO_RECYCLES_FRAMES
+#define RINGO_RECYCLES_FRAMES 1
+#endif
+
+namespace ringo::detail {
+namespace {
+
+// Batches of one size, on their way from a worker that frees more than it allocates to one that does the opposite.
+class exchange {
+ public:
+  void put(std::size_t size_class, void* batch) noexcept {
+    const std::lock_guard guard(mutex_);
+    try {
+      batches_[size_class].push_back(batch);
+      return;
+    } catch (const std::bad_alloc&) {  // then to the system, below
+    }
+    give_back(batch);
+  }
+  void* take(std::size_t size_class) noexcept {
+    const std::lock_guard guard(mutex_);
+    auto& of_class = batches_[size_class];
+    if (of_class.empty()) return nullptr;
+    void* batch = of_class.back();
+    of_class.pop_back();
+    return batch;
+  }
+  void release_all() noexcept {
+    const std::lock_guard guard(mutex_);
+    for (auto& of_class : batches_) {
+      for (void* batch : of_class) give_back(batch);
+      of_class.clear();
+    }
+  }
+  ~exchange() { release_all(); }
+
+ private:
+  static void give_back(void* batch) noexcept {
+    while (batch != nullptr) {
+      void* next = *static_cast<void**>(batch);
+      ::operator delete(batch);
+      batch = next;
+    }
+  }
+
+  std::mutex mutex_;
+  std::array<std::vector<void*>, 33> batches_;
+};
+
+exchange& shared_frames() {
+  static exchange all;
+  return all;
+}
+
+}  // namespace
+
+void* frame_cache::allocate(std::size_t size) {
+  const std::size_t size_class = (size + step - 1) / step;
+  if (size_class >= classes) return ::operator new(size);
+  stack& s = free_[size_class];
+  if (s.top == nullptr && !refill(size_class)) return ::operator new(size_class * step);
+  block* b = s.top;
+  s.top = b->next;
+  --s.count;
+  return b;
+}
+
+void frame_cache::free(void* frame, std::size_t size) noexcept {
+  const std::size_t size_class = (size + step - 1) / step;
+  if (size_class >= classes) return ::operator delete(frame);
+  stack& s = free_[size_class];
+  if (s.count >= 2 * batch) share(size_class);
+  s.top = ::new (frame) block{s.top};
+  ++s.count;
+}
+
+bool frame_cache::refill(std::size_t size_class) noexcept {
+  auto* top = static_cast<block*>(shared_frames().take(size_class));
+  if (top == nullptr) return false;
+  free_[size_class] = {top, batch};
+  return true;
+}
+
+void frame_cache::share(std::size_t size_class) noexcept {
+  stack& s = free_[size_class];
+  block* first = s.top;
+  block* last = first;
+  for (std::uint32_t i = 1; i < batch; ++i) last = last->next;
+  s.top = std::exchange(last->next, nullptr);
+  s.count -= batch;
+  shared_frames().put(size_class, first);
+}
+
+void frame_cache::trim() noexcept { shared_frames().release_all(); }
+
+void frame_cache::release_all() noexcept {
+  for (stack& s : free_) {
+    while (block* b = s.top) {
+      s.top = b->next;
+      ::operator delete(b);
+    }
+    s.count = 0;
+  }
+  shared_frames().release_all();
+}
+
+void* allocate_frame(std::size_t size) {
+  worker* w = current_worker();
+  if (w == nullptr) {
+    void* frame = ::operator new(size);
+    outside_counts().frames.fetch_add(1, std::memory_order_relaxed);
+    return frame;
+  }
+  if (w->simulated) [[unlikely]] fail_if_asked(*w);
+  void* frame = RINGO_RECYCLES_FRAMES ? scheduler_of(*w).frames.allocate(size) : ::operator new(size);
+  w->counts.frames.add();
+  return frame;
+}
+
+void free_frame(void* frame, std::size_t size) noexcept {
+  worker* w = current_worker();
+  if (w == nullptr) {
+    outside_counts().frames.fetch_sub(1, std::memory_order_relaxed);
+    return ::operator delete(frame);
+  }
+  w->counts.frames.add(-1);
+  RINGO_RECYCLES_FRAMES ? scheduler_of(*w).frames.free(frame, size) : ::operator delete(frame);
+}
+
+}  // namespace ringo::detail

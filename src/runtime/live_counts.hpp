@@ -1,0 +1,13 @@
+// What exists now, in this process: the workers' own counts, and what has been made or destroyed outside them.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace ringo::detail {
+
+struct worker_free_counts {
+  std::atomic<std::int64_t> frames = 0, routines = 0, timers = 0, operations = 0;
+};
+worker_free_counts& outside_counts() noexcept;
+
+}  // namespace ringo::detail

@@ -1,0 +1,102 @@
+#include "runtime/report.hpp"
+
+#include <cstdio>
+#include <system_error>
+#include <typeinfo>
+
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include <ringo/errors.hpp>
+
+namespace ringo::detail {
+namespace {
+
+void add_place(std::string& text, const std::source_location& at) {
+  if (at.line() == 0) {
+    text += "an unknown place";
+    return;
+  }
+  text += at.file_name();
+  text += ':';
+  text += std::to_string(at.line());
+}
+
+std::string type_name() {
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  if (type == nullptr) return "an exception";
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), std::free);
+  return name ? name.get() : type->name();
+}
+
+}  // namespace
+
+void describe_routine(std::string& text, routine& r, bool is_main) {
+  // `inspected` keeps claimers away while the parked operation is read (routine.hpp); with one worker nobody else claims.
+  std::uint32_t seen = r.state.load(std::memory_order_acquire);
+  bool parked = false;
+  while (seen & routine::waiting) {
+    if (seen & routine::inspected) break;  // another report has it
+    if (r.state.compare_exchange_weak(seen, seen | routine::inspected, std::memory_order_acq_rel)) {
+      parked = true;
+      break;
+    }
+  }
+  text += is_main ? "  main routine" : "  routine";
+  if (parked) {
+    text += ": waits for ";
+    r.parked->describe(*r.parked, text);
+    text += ", at ";
+    add_place(text, r.parked->where);
+    r.state.fetch_and(~routine::inspected, std::memory_order_release);
+  } else {
+    text += (seen & routine::waiting) ? ": waits" : ": runs, or is ready to";
+  }
+  if (seen & routine::cancelled) text += " (cancelled)";
+  if (!is_main) {
+    text += "; started at ";
+    add_place(text, r.started);
+  }
+  text += '\n';
+}
+
+void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept {
+  std::string place;
+  add_place(place, started);
+  try {
+    std::rethrow_exception(error);
+  } catch (const cancelled&) {
+    return;
+  } catch (const disconnected&) {
+    return;
+  } catch (const std::system_error& e) {
+    std::fprintf(stderr, "ringo: a routine started at %s has ended with an error: %s\n", place.c_str(), e.what());
+    return;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "ringo: unhandled exception in a routine started at %s: %s: %s\n", place.c_str(), type_name().c_str(), e.what());
+  } catch (...) {
+    std::fprintf(stderr, "ringo: unhandled exception in a routine started at %s: %s\n", place.c_str(), type_name().c_str());
+  }
+  std::terminate();
+}
+
+bool cancel_under_lock(routine& r, bool shared) noexcept {
+  std::uint32_t seen = r.state.load(std::memory_order_relaxed);
+  for (;;) {
+    const bool claims = (seen & routine::waiting) && !(seen & routine::shielded);
+    std::uint32_t wanted = seen | routine::cancelled;
+    if (claims) wanted &= ~routine::waiting;
+    if (!shared) {
+      r.state.store(wanted, std::memory_order_relaxed);
+      return claims;
+    }
+    seen &= ~routine::inspected;
+    wanted &= ~routine::inspected;
+    if (r.state.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel, std::memory_order_relaxed)) return claims;
+  }
+}
+
+}  // namespace ringo::detail

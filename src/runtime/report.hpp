@@ -1,0 +1,20 @@
+// What a person is told about routines: in dumps, in a deadlock's report, and of exceptions that nobody receives.
+#pragma once
+#include <exception>
+#include <source_location>
+#include <string>
+
+#include <ringo/detail/routine.hpp>
+
+namespace ringo::detail {
+
+// A line on the routine's state, what it waits for, where, and where it was started. Under its roster's lock.
+void describe_routine(std::string& text, routine& r, bool is_main);
+
+// options::on_unhandled's default.
+void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;
+
+// Cancels; true if its wait was claimed, so that the caller makes it ready. The routine's record is kept from going away.
+bool cancel_under_lock(routine& r, bool shared) noexcept;
+
+}  // namespace ringo::detail

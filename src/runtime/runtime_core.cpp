@@ -1,0 +1,384 @@
+#include "runtime/runtime_core.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "runtime/live_counts.hpp"
+#include "runtime/report.hpp"
+#include "runtime/thread_census.hpp"
+#include "testing/simulation.hpp"
+
+namespace ringo::detail {
+namespace {
+
+constexpr std::int64_t no_grace_end = time_point::max().time_since_epoch().count();
+
+// How often the census of threads is repeated while only a foreign thread could still bring work.
+constexpr duration first_quiet_check = std::chrono::milliseconds(10);
+constexpr duration longest_quiet_check = std::chrono::seconds(1);
+
+}  // namespace
+
+runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, simulation* s)
+    : id(runtime_registry::add(*this)), settings(std::move(o)), sim(s), grace_end_(no_grace_end) {
+  const bool shared = drivers.size() > 1;
+  for (auto& d : drivers) {
+    const auto index = static_cast<unsigned>(workers.size());
+    const std::uint64_t seed = (id * 64 + index + 1) * 0x9e3779b97f4a7c15;
+    workers.push_back(std::make_unique<scheduler>(*this, id, index, shared, sim != nullptr, seed, std::move(d)));
+  }
+}
+
+runtime_core::~runtime_core() { end(); }
+
+void runtime_core::run(routine& r) {
+  if (current_worker() != nullptr) {
+    throw std::logic_error("ringo: run() was called on a worker, inside a routine: start a routine with go(), or await the task");
+  }
+  if (std::exchange(started_, true)) throw std::logic_error("ringo: a runtime runs once: make another one");
+  main = &r;
+  r.listed_in = &workers.front()->routines;
+  r.runtime_id = id;
+  runtime_registry::runs(true);
+  const struct not_running {
+    ~not_running() { runtime_registry::runs(false); }
+  } at_the_end;
+
+  scheduler& first = *workers.front();
+  first.become_current();
+  start(first, r, r.started);
+  if (sim != nullptr) {
+    sim->run(*this);
+  } else {
+    set_current_worker(nullptr);
+    std::vector<std::thread> threads;
+    try {
+      for (std::size_t i = 1; i < workers.size(); ++i) {
+        threads.emplace_back([w = workers[i].get()] { w->run(); });
+        ::pthread_setname_np(threads.back().native_handle(), "ringo worker");
+      }
+      first.run();
+    } catch (...) {  // no thread could be started
+      fail(std::current_exception());
+      first.run();
+    }
+    for (std::thread& t : threads) t.join();
+  }
+  first.become_current();
+  destroy_what_is_left();
+  end();
+  set_current_worker(nullptr);
+  if (failure_) std::rethrow_exception(failure_);
+  if (deadlocked_) throw deadlock(deadlock_report_);
+}
+
+// ---- posts
+
+bool runtime_core::post(post_item item) {
+  {
+    const std::lock_guard guard(posts_mutex_);
+    if (ended_) return false;
+    posts_.push_back(std::move(item));
+    posted_.store(true, std::memory_order_release);
+  }
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // the adder's fence
+  // With one worker its driver remembers the wake; with more, one that is idle is enough, and if none is they will see the post.
+  if (workers.size() == 1) {
+    workers.front()->wake();
+  } else if (idle_count_.load(std::memory_order_relaxed) != 0) {
+    wake_one();
+  }
+  return true;
+}
+
+void runtime_core::run_posts(worker& w) {
+  std::vector<post_item> taken;
+  {
+    const std::lock_guard guard(posts_mutex_);
+    taken.swap(posts_);
+    posted_.store(false, std::memory_order_relaxed);
+  }
+  for (post_item& item : taken) item(&w);
+}
+
+void runtime_core::end() noexcept {
+  std::vector<post_item> left;
+  {
+    const std::lock_guard guard(posts_mutex_);
+    if (std::exchange(ended_, true)) return;
+    left.swap(posts_);
+  }
+  runtime_registry::remove(*this);
+  for (post_item& item : left) item(nullptr);
+}
+
+// ---- the global queue
+
+void runtime_core::add_global(routine_list& chain, std::size_t count) noexcept {
+  optional_guard guard(global_lock_, workers.size() > 1);
+  while (routine* r = chain.pop_front()) global_.push_back(*r);
+  global_count_.store(global_count_.load(std::memory_order_relaxed) + count, std::memory_order_release);
+}
+
+std::size_t runtime_core::take_global(scheduler& into) noexcept {
+  routine_list chain;
+  std::size_t count = 0;
+  {
+    optional_guard guard(global_lock_, workers.size() > 1);
+    const std::size_t there = global_count_.load(std::memory_order_relaxed);
+    const std::size_t share = std::min<std::size_t>(there / workers.size() + 1, worker::queue_size / 2);
+    while (count < share) {
+      routine* r = global_.pop_front();
+      if (r == nullptr) break;
+      chain.push_back(*r);
+      ++count;
+    }
+    global_count_.store(there - count, std::memory_order_release);
+  }
+  while (routine* r = chain.pop_front()) into.push(*r);
+  return count;
+}
+
+// ---- idle workers
+
+void runtime_core::list_idle(scheduler& w) noexcept {
+  {
+    const std::lock_guard guard(idle_mutex_);
+    w.idle_next = std::exchange(idle_, &w);
+    w.idle_listed = true;
+    idle_count_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // the sleeper's fence
+}
+
+bool runtime_core::unlist_idle(scheduler& w) noexcept {
+  const std::lock_guard guard(idle_mutex_);
+  if (!w.idle_listed) return false;
+  scheduler** link = &idle_;
+  while (*link != &w) link = &(*link)->idle_next;
+  *link = w.idle_next;
+  w.idle_listed = false;
+  idle_count_.fetch_sub(1, std::memory_order_seq_cst);
+  return true;
+}
+
+void runtime_core::wake_one() noexcept {
+  scheduler* w;
+  {
+    const std::lock_guard guard(idle_mutex_);
+    w = idle_;
+    if (w == nullptr || searching_.exchange(true, std::memory_order_seq_cst)) return;
+    idle_ = w->idle_next;
+    w->idle_listed = false;
+    idle_count_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+  w->wake();
+}
+
+bool runtime_core::work_anywhere(const scheduler& for_whom) noexcept {
+  if (has_posts() || has_global() || for_whom.has_work()) return true;
+  return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return !w->queue_empty(); });
+}
+
+time_point runtime_core::check_quiet(scheduler& w) {
+  if (idle_count_.load(std::memory_order_seq_cst) != workers.size()) return time_point::max();
+  if (outside_work.load(std::memory_order_acquire) != 0) return time_point::max();
+  for (const auto& each : workers) {
+    if (!each->timers.empty() || each->driver_->in_flight() != 0) return time_point::max();
+  }
+  if (unwinding()) {  // those left shield themselves from the end and wait for what cannot come
+    if (!finish_deadlock(w)) stop_workers();
+    return time_point::min();
+  }
+  if (!settings.detect_deadlock) return time_point::max();
+  std::vector<pid_t> own;
+  for (const auto& each : workers) own.push_back(each->thread);
+  const std::optional<std::size_t> foreign = foreign_threads(own);
+  if (!foreign || *foreign != 0 || has_posts()) {
+    quiet_check_ = std::clamp(quiet_check_ * 2, first_quiet_check, longest_quiet_check);
+    return w.driver_->now() + quiet_check_;
+  }
+  declare_deadlock(w);
+  return time_point::min();
+}
+
+// ---- the end
+
+void runtime_core::declare_deadlock(worker& w) {
+  deadlock_report_ = "ringo: all routines are asleep: deadlock\n";
+  dump(deadlock_report_);
+  deadlocked_ = true;
+  begin_unwinding(w, main);
+  if (only_main_is_left()) finish_deadlock(w);
+}
+
+bool runtime_core::finish_deadlock(worker& w) noexcept {
+  if (!deadlocked_ || std::exchange(main_cancelled_, true)) return false;
+  cancel_all(w, nullptr);
+  return true;
+}
+
+void runtime_core::main_has_ended(worker& w) noexcept {
+  main = nullptr;
+  begin_unwinding(w, nullptr);
+}
+
+void runtime_core::begin_unwinding(worker& w, const routine* except) noexcept {
+  if (!unwinding_.exchange(true, std::memory_order_seq_cst)) {
+    const time_point now = scheduler_of(w).driver_->now();
+    const duration grace = delay(settings.shutdown_grace).value();
+    const time_point end = grace > time_point::max() - now ? time_point::max() : now + grace;
+    grace_end_.store(end.time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  cancel_all(w, except);
+}
+
+void runtime_core::cancel_all(worker& w, const routine* except) noexcept {
+  routine_list woken;
+  for (const auto& each : workers) {
+    each->routines.each([&](routine& r) {
+      if (&r != except && cancel_under_lock(r, w.shared)) woken.push_back(r);
+    });
+  }
+  while (routine* r = woken.pop_front()) w.push(*r);
+}
+
+bool runtime_core::only_main_is_left() noexcept {
+  for (const auto& each : workers) {
+    optional_guard guard(each->routines.lock, workers.size() > 1);
+    const routine* r = each->routines.first();
+    if (r != nullptr && (r != main || r->roster_next != nullptr)) return false;
+  }
+  return true;
+}
+
+void runtime_core::routine_has_ended() noexcept {
+  if (main == nullptr) {
+    if (std::all_of(workers.begin(), workers.end(), [](const auto& w) { return w->routines.empty(); })) stop_workers();
+  } else if (deadlocked_ && only_main_is_left()) {
+    finish_deadlock(*current_worker());
+  }
+}
+
+void runtime_core::check_grace(time_point now) noexcept {
+  if (now >= grace_end()) stop_workers();
+}
+
+void runtime_core::stop_workers() noexcept {
+  done_.store(true, std::memory_order_seq_cst);
+  for (const auto& w : workers) w->wake();
+}
+
+void runtime_core::fail(std::exception_ptr why) noexcept {
+  {
+    const std::lock_guard guard(outcome_mutex_);
+    if (!failure_) failure_ = std::move(why);
+  }
+  stop_workers();
+}
+
+void runtime_core::destroy_what_is_left() noexcept {
+  for (const auto& w : workers) w->discard_queue();
+  {
+    routine_list global;
+    std::swap(global, global_);
+    global_count_.store(0, std::memory_order_relaxed);
+    while (routine* r = global.pop_front()) {
+      if (r->adopted) delete r;
+    }
+  }
+  const std::exception_ptr why = failure_ ? failure_ : std::make_exception_ptr(cancelled());
+  worker& here = *current_worker();
+  for (const auto& w : workers) {
+    while (routine* r = w->routines.first()) {
+      std::coroutine_handle<>::from_address(reinterpret_cast<std::byte*>(r) + r->frame_offset).destroy();
+      w->routines.remove(*r);
+      here.counts.routines.add(-1);
+      r->fail(why);
+      r->ended.store(true, std::memory_order_release);
+      r->at_end(here);
+      // Whom the frame's end has woken is destroyed in its turn.
+      for (const auto& each : workers) each->discard_queue();
+      r->release();
+    }
+  }
+}
+
+void runtime_core::cancel_main() {
+  (void)post([this](worker* w) {
+    if (w == nullptr || main == nullptr) return;
+    if (cancel_under_lock(*main, w->shared)) w->push(*main);
+  });
+}
+
+// ---- reports
+
+void report_from_any_thread(runtime_core& rt, std::string& text) {
+  worker* w = current_worker();
+  if (w != nullptr || !any_runtime_runs()) return rt.dump(text);
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool made = false;
+  const bool accepted = rt.post([&](worker* there) {
+    const std::lock_guard guard(mutex);
+    if (there != nullptr) rt.dump(text);
+    made = true;
+    changed.notify_one();
+  });
+  if (!accepted) return;
+  std::unique_lock guard(mutex);
+  changed.wait(guard, [&made] { return made; });
+}
+
+void runtime_core::dump(std::string& text) {
+  for (const auto& w : workers) {
+    w->routines.each([&](routine& r) { describe_routine(text, r, &r == main); });
+  }
+}
+
+void runtime_core::request_dump() noexcept {
+  dump_requested_.store(true, std::memory_order_seq_cst);
+  for (const auto& w : workers) w->wake();
+}
+
+void runtime_core::serve_dump_request(worker&) {
+  if (!dump_requested_.load(std::memory_order_relaxed) || !dump_requested_.exchange(false)) return;
+  std::string text = "ringo: routines\n";
+  dump(text);
+  std::fputs(text.c_str(), stderr);
+}
+
+ringo::metrics runtime_core::metrics() const {
+  ringo::metrics sum{};
+  std::int64_t live = 0;
+  const auto as_count = [](const counter& c) { return static_cast<std::uint64_t>(c.value()); };
+  for (const auto& w : workers) {
+    live += w->counts.routines.value();
+    sum.routines_started += as_count(w->counts.started);
+    sum.resumes += as_count(w->counts.resumes);
+    sum.steals += as_count(w->counts.steals);
+    sum.parks += as_count(w->counts.parks);
+    sum.wakes += as_count(w->counts.wakes);
+    sum.operations += as_count(w->counts.waits);
+    sum.timers += static_cast<std::uint64_t>(w->timers.armed());
+  }
+  sum.routines_live = static_cast<std::uint64_t>(std::max<std::int64_t>(live, 0));
+  return sum;
+}
+
+void runtime_core::warn(std::string_view text) noexcept {
+  if (settings.on_warning) {
+    settings.on_warning(text);
+  } else {
+    std::fprintf(stderr, "ringo: warning: %.*s\n", static_cast<int>(text.size()), text.data());
+  }
+}
+
+}  // namespace ringo::detail

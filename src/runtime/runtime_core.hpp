@@ -1,0 +1,137 @@
+// What the workers of a runtime share.
+//
+// Why no wake-up is lost. A worker that goes to sleep lists itself as idle, then a full fence, then looks once more at every place where
+// work can be (posts, the global queue, every worker's queue); only if all are empty does it sleep, in its driver, which remembers a wake() that comes before
+// the sleep. Who adds work does so first, then a full fence, then looks for an idle worker to wake. Of the two fences one is first, so
+// either the sleeper sees the work or the adder sees the sleeper. While a worker that was woken searches, others are not woken for the same work: it
+// clears `searching` before it lists itself as idle, so that an adder who saw it searching is seen in its last look. Two kinds of work make no one wake: what
+// is in run_next, which its own worker runs as soon as the present routine waits, and timers, for which its own worker sleeps no longer than the next deadline.
+//
+// Why shutdown ends. When main has ended, `unwinding` is set before the rosters are walked, and a routine is born cancelled if it is set when it enters its roster;
+// so under each roster's lock every routine has been cancelled or will be born so. A cancelled routine that waits is claimed or wins; every later
+// await of it throws. So each one ends, or holds its worker's thread without awaiting, or shields its clean-up. The last routine to end finds all
+// rosters empty, the removals being ordered by their locks, and stops the workers; else the grace period does, after which the frames are destroyed.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ringo/run.hpp>
+
+#include "runtime/scheduler.hpp"
+
+namespace ringo::detail {
+
+class simulation;
+
+class runtime_core {
+ public:
+  using post_item = std::function<void(worker*)>;  // with null where the runtime has ended without doing it
+
+  // The drivers' number is the workers'. `sim` is null for a real one.
+  runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, simulation* sim);
+  runtime_core(const runtime_core&) = delete;
+  runtime_core& operator=(const runtime_core&) = delete;
+  ~runtime_core();
+
+  void run(routine& main);  // once; rethrows what the runtime itself came to: deadlock, a lost ring
+
+  // Any thread. False when it has ended.
+  bool post(post_item item);
+  void cancel_main();
+  void dump(std::string& text);  // on a worker, or while the runtime does not run
+  ringo::metrics metrics() const;
+
+  // What a worker finds here.
+  void add_global(routine_list& chain, std::size_t count) noexcept;
+  std::size_t take_global(scheduler& into) noexcept;
+  bool has_global() const noexcept { return global_count_.load(std::memory_order_acquire) != 0; }
+  bool has_posts() const noexcept { return posted_.load(std::memory_order_acquire); }
+  void run_posts(worker& w);
+
+  void wake_one() noexcept;
+  bool someone_idle() const noexcept {
+    return idle_count_.load(std::memory_order_relaxed) != 0 && !searching_.load(std::memory_order_relaxed);
+  }
+  void list_idle(scheduler& w) noexcept;
+  bool unlist_idle(scheduler& w) noexcept;  // false: it was woken to search
+  void stop_searching() noexcept { searching_.store(false, std::memory_order_seq_cst); }
+  bool work_anywhere(const scheduler& for_whom) noexcept;
+  time_point check_quiet(scheduler& w);  // when everybody is idle; until when to sleep at the most
+
+  void main_has_ended(worker& w) noexcept;
+  void routine_has_ended() noexcept;
+  void check_grace(time_point now) noexcept;
+  void fail(std::exception_ptr why) noexcept;  // the runtime cannot go on
+  void declare_deadlock(worker& w);
+  bool finish_deadlock(worker& w) noexcept;  // everybody else has ended: main, too; false if nobody can be ended any more
+
+  bool done() const noexcept { return done_.load(std::memory_order_acquire); }
+  bool unwinding() const noexcept { return unwinding_.load(std::memory_order_acquire); }
+  time_point grace_end() const noexcept { return time_point(duration(grace_end_.load(std::memory_order_relaxed))); }
+  void request_dump() noexcept;  // async-signal-safe
+  void serve_dump_request(worker& w);
+
+  void warn(std::string_view text) noexcept;
+
+  const std::uint64_t id;
+  const options settings;
+  simulation* const sim;
+  std::vector<std::unique_ptr<scheduler>> workers;
+  routine* main = nullptr;
+  std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
+
+ private:
+  void cancel_all(worker& w, const routine* except) noexcept;
+  void begin_unwinding(worker& w, const routine* except) noexcept;
+  void stop_workers() noexcept;
+  void destroy_what_is_left() noexcept;
+  void end() noexcept;
+  bool only_main_is_left() noexcept;
+
+  spin_lock global_lock_;
+  routine_list global_;
+  std::atomic<std::size_t> global_count_ = 0;
+
+  std::mutex posts_mutex_;
+  std::vector<post_item> posts_;
+  bool ended_ = false;  // under posts_mutex_
+  std::atomic<bool> posted_ = false;
+
+  std::mutex idle_mutex_;
+  scheduler* idle_ = nullptr;
+  std::atomic<unsigned> idle_count_ = 0;
+  std::atomic<bool> searching_ = false;
+
+  std::atomic<bool> done_ = false;
+  std::atomic<bool> unwinding_ = false;
+  std::atomic<std::int64_t> grace_end_;
+  std::atomic<bool> dump_requested_ = false;
+  std::mutex outcome_mutex_;
+  std::exception_ptr failure_;
+  std::string deadlock_report_;
+  bool deadlocked_ = false;
+  bool main_cancelled_ = false;  // by a deadlock, after the others
+  bool started_ = false;
+  duration quiet_check_{};
+};
+
+// Appends the dump; from a thread that is no worker it waits for one to make it.
+void report_from_any_thread(runtime_core& rt, std::string& text);
+
+// The runtimes of this process.
+class runtime_registry {
+ public:
+  static std::uint64_t add(runtime_core& rt);
+  static void remove(runtime_core& rt) noexcept;
+  static void runs(bool now) noexcept;
+  // Calls f with the runtime, which stays until f returns. False if it is no more.
+  static bool with(std::uint64_t id, const std::function<void(runtime_core&)>& f);
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,287 @@
+#include "runtime/scheduler.hpp"
+
+#include <unistd.h>
+
+#include <stdexcept>
+#include <utility>
+
+#include "runtime/runtime_core.hpp"
+#include "testing/simulation.hpp"
+
+namespace ringo::detail {
+
+// ---- what the hot paths call
+
+void worker::overflow(routine& r) noexcept {
+  // Half of the queue goes to the global one, with the newcomer behind it, so that a long queue costs the global lock rarely.
+  auto& self = scheduler_of(*this);
+  routine_list chain;
+  std::size_t count = 0;
+  while (count < queue_size / 2) {
+    routine* oldest = self.pop();
+    if (oldest == nullptr) break;
+    chain.push_back(*oldest);
+    ++count;
+  }
+  chain.push_back(r);
+  runtime.add_global(chain, count + 1);
+  if (shared) tell_others();
+}
+
+void worker::tell_others() noexcept {
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // runtime_core.hpp: the adder's fence
+  if (runtime.someone_idle()) [[unlikely]] runtime.wake_one();
+}
+
+std::uint32_t worker::choose(std::uint32_t n) noexcept { return runtime.sim->choose(n); }
+
+void start(worker& w, routine& r, std::source_location started) {
+  auto& self = scheduler_of(w);
+  r.started = started;
+  if (r.listed_in == nullptr) {
+    r.listed_in = &self.routines;
+    r.runtime_id = w.runtime_id;
+  }
+  r.listed_in->add(r);
+  // After the entry into the roster: either this sees `unwinding`, or who set it finds the routine there (runtime_core.hpp).
+  if (w.runtime.unwinding()) r.state.fetch_or(routine::cancelled, std::memory_order_relaxed);
+  w.counts.routines.add();
+  w.counts.started.add();
+  w.make_ready(r);
+}
+
+void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
+  routine* r = w.current;
+  if (r == nullptr || r->adopted) r = &adopt(w, coroutine);
+  r->resume_at = coroutine;
+  w.push(*r);
+}
+
+void start_adopted(std::coroutine_handle<> coroutine) {
+  worker& w = require_worker("awaiting a task");
+  w.push(adopt(w, coroutine));
+}
+
+routine& adopt(worker&, std::coroutine_handle<> coroutine) {
+  auto* r = new routine;
+  r->adopted = true;
+  r->resume_at = coroutine;
+  return *r;
+}
+
+void forget(routine& r, bool claimed) noexcept {
+  if (!r.adopted) return;  // its runtime is destroying it, and has emptied the queues
+  if (claimed) {
+    r.resume_at = std::noop_coroutine();  // a run queue has it; the worker frees it there
+  } else {
+    delete &r;
+  }
+}
+
+timer_queue& timers_of(worker& w) noexcept { return scheduler_of(w).timers; }
+
+// ---- the worker
+
+scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, bool has_peers, bool is_simulated, std::uint64_t seed,
+                     std::unique_ptr<driver> d)
+    : worker(rt, id, has_peers, is_simulated, seed),
+      index(i),
+      timers(shared),
+      routines(rt, has_peers),
+      driver_(std::move(d)) {}
+
+routine* scheduler::pop() noexcept {
+  std::uint32_t head = head_.load(std::memory_order_acquire);
+  for (;;) {
+    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+    routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
+    if (!shared) {
+      head_.store(head + 1, std::memory_order_relaxed);
+      return r;
+    }
+    // acq_rel: release, so that the slot was read before it is seen as free; acquire, to see what who queued it wrote.
+    if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return r;
+  }
+}
+
+routine* scheduler::take() noexcept {
+  if (run_next != nullptr) {
+    if (++streak_ <= next_streak) return std::exchange(run_next, nullptr);
+    push(*std::exchange(run_next, nullptr));
+  }
+  streak_ = 0;
+  return pop();
+}
+
+routine* scheduler::take_random() noexcept {
+  const std::uint32_t head = head_.load(std::memory_order_relaxed);
+  const std::uint32_t queued = tail_.load(std::memory_order_relaxed) - head;
+  const std::uint32_t ready = queued + (run_next != nullptr ? 1 : 0);
+  if (ready == 0) return nullptr;
+  const std::uint32_t choice = ready > 1 ? choose(ready) : 0;
+  if (choice == queued) return std::exchange(run_next, nullptr);
+  auto& chosen = queue_[(head + choice) % queue_size];
+  auto& oldest = queue_[head % queue_size];
+  routine* r = chosen.load(std::memory_order_relaxed);
+  chosen.store(oldest.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  oldest.store(r, std::memory_order_relaxed);
+  return pop();
+}
+
+std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
+  std::uint32_t head = head_.load(std::memory_order_acquire);
+  for (;;) {
+    const std::uint32_t tail = tail_.load(std::memory_order_acquire);
+    const std::uint32_t queued = tail - head;
+    if (queued == 0) return 0;
+    if (queued > queue_size) {  // head was read before the owner took more
+      head = head_.load(std::memory_order_acquire);
+      continue;
+    }
+    const std::uint32_t count = queued - queued / 2;
+    // The thief's queue is empty, and only the thief adds to it: there is room.
+    const std::uint32_t to = thief.tail_.load(std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      thief.queue_[(to + i) % queue_size].store(queue_[(head + i) % queue_size].load(std::memory_order_relaxed),
+                                               std::memory_order_relaxed);
+    }
+    // If it succeeds, nobody has taken from the head since, so no slot that was copied had been reused.
+    if (head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      thief.tail_.store(to + count, std::memory_order_release);
+      return count;
+    }
+  }
+}
+
+void scheduler::discard_queue() noexcept {
+  run_next = nullptr;
+  while (routine* r = pop()) {
+    if (r->adopted) delete r;
+  }
+}
+
+void scheduler::resume(routine& r) noexcept {
+  current = &r;
+  budget = ready_budget;
+  counts.resumes.add();
+  if (r.adopted) [[unlikely]] {
+    r.resume_at.resume();
+    delete &r;  // a coroutine of a foreign type gets a new record for each wait
+  } else {
+    r.resume_at.resume();
+  }
+  current = nullptr;
+  if (finished != nullptr) finish(*std::exchange(finished, nullptr));
+}
+
+void scheduler::finish(routine& r) noexcept {
+  // The frame first: what the routine's function and arguments held is gone before anybody hears of its end.
+  std::coroutine_handle<>::from_address(reinterpret_cast<std::byte*>(&r) + r.frame_offset).destroy();
+  r.listed_in->remove(r);
+  counts.routines.add(-1);
+  routine_list woken;
+  {
+    optional_guard guard(r.joining, shared);
+    r.ended.store(true, std::memory_order_release);  // pairs with handle::done()
+    r.joiners.claim_all(shared, woken);
+  }
+  while (routine* joiner = woken.pop_front()) make_ready(*joiner);
+  r.at_end(*this);
+  if (&r == runtime.main) [[unlikely]] runtime.main_has_ended(*this);
+  r.release();
+  if (runtime.unwinding()) [[unlikely]] runtime.routine_has_ended();
+}
+
+void scheduler::become_current() noexcept {
+  set_current_worker(this);
+  thread = ::gettid();
+}
+
+void scheduler::run() noexcept {
+  become_current();
+  try {
+    driver_->attach();
+    while (!runtime.done()) {
+      for (int n = turn_length; n > 0; --n) {
+        routine* r = take();
+        if (r == nullptr) break;
+        resume(*r);
+      }
+      end_turn();
+      if (!has_work() && !runtime.done() && !find_work()) idle();
+    }
+  } catch (...) {
+    runtime.fail(std::current_exception());
+  }
+  set_current_worker(nullptr);
+}
+
+void scheduler::end_turn() {
+  if (!timers.empty()) expire_timers(driver_->now());
+  driver_->poll(time_point::min());
+  if (runtime.has_posts()) runtime.run_posts(*this);
+  if (runtime.has_global()) runtime.take_global(*this);
+  if (runtime.unwinding()) [[unlikely]] runtime.check_grace(driver_->now());
+  runtime.serve_dump_request(*this);
+}
+
+void scheduler::expire_timers(time_point now) {
+  routine_list woken;
+  {
+    optional_guard guard(timers.lock, shared);
+    timers.advance(now, timers_a_turn, woken);
+  }
+  while (routine* r = woken.pop_front()) push(*r);
+}
+
+bool scheduler::find_work() noexcept {
+  if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
+  if (!shared) return false;
+  const auto peers = static_cast<std::uint32_t>(runtime.workers.size());
+  const std::uint32_t first = random_below(peers);
+  for (std::uint32_t i = 0; i < peers; ++i) {
+    scheduler& victim = *runtime.workers[(first + i) % peers];
+    if (&victim == this) continue;
+    if (const std::uint32_t stolen = victim.steal_into(*this)) {
+      counts.steals.add(stolen);
+      return true;
+    }
+  }
+  return false;
+}
+
+void scheduler::idle() {
+  if (runtime.settings.spin > std::chrono::nanoseconds(0)) {
+    const time_point until = driver_->now() + runtime.settings.spin;
+    do {
+      end_turn();
+      if (has_work() || find_work() || runtime.done()) return;
+    } while (driver_->now() < until);
+  }
+  frames.trim();
+  runtime.list_idle(*this);
+  bool woken_to_search = false;
+  if (runtime.work_anywhere(*this) || runtime.done()) {
+    woken_to_search = !runtime.unlist_idle(*this);
+  } else {
+    time_point until = runtime.check_quiet(*this);
+    {
+      optional_guard guard(timers.lock, shared);
+      const time_point next = timers.next();
+      if (next < until) until = next;
+    }
+    if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
+    counts.parks.add();
+    if (!runtime.done()) driver_->poll(until);
+    woken_to_search = !runtime.unlist_idle(*this);
+    counts.wakes.add();
+  }
+  if (woken_to_search) {
+    // Its queue is empty, but for what its own timers and posts bring: it looks at the others' before it goes on.
+    const bool found = find_work();
+    runtime.stop_searching();
+    if (found) tell_others();  // there may be more than one can do
+  }
+}
+
+}  // namespace ringo::detail

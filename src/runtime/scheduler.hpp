@@ -1,0 +1,68 @@
+// A worker's own part of the scheduler: its loop, queue, timers and driver.
+#pragma once
+#include <sys/types.h>
+
+#include <memory>
+
+#include <ringo/detail/timer_queue.hpp>
+#include <ringo/detail/worker.hpp>
+
+#include "driver/driver.hpp"
+#include "runtime/frame_cache.hpp"
+#include "runtime/roster.hpp"
+
+namespace ringo::detail {
+
+// What a worker does, in rounds: a turn of at most `turn_length` resumes, then timers, driver, posts and the global queue once; and when there
+// is nothing to run, stealing, then sleep (runtime_core.hpp tells why no wake-up is lost).
+//
+// Order: run_next first, so that a routine and the one it wakes stay on a warm cache; but only `next_streak` times in a row, so that a pair handing to
+// each other does not starve the queue. Then the queue, first in first out. New routines and woken ones go into run_next, expired timers and
+// routines whose budget is spent to the end of the queue.
+class scheduler final : public worker {
+ public:
+  static constexpr int turn_length = 64;
+  static constexpr int next_streak = 32;
+  static constexpr int timers_a_turn = 1024;
+
+  scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, bool shared, bool simulated, std::uint64_t seed,
+            std::unique_ptr<driver> d);
+
+  void run() noexcept;          // in the worker's thread, until the runtime is done
+  void resume(routine& r) noexcept;
+  routine* take() noexcept;     // the next to run, or null
+  routine* take_random() noexcept;  // in a simulation
+  void end_turn();
+  bool find_work() noexcept;    // from the global queue or another worker
+
+  bool has_work() const noexcept { return run_next != nullptr || !queue_empty(); }
+  bool queue_empty() const noexcept {
+    return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire);
+  }
+  std::uint32_t steal_into(scheduler& thief) noexcept;  // half of the queue; how many
+  void discard_queue() noexcept;
+  void wake() noexcept { driver_->wake(); }
+  void expire_timers(time_point now);
+  void become_current() noexcept;
+
+  const unsigned index;
+  timer_queue timers;
+  roster routines;
+  frame_cache frames;
+  std::unique_ptr<driver> driver_;
+  pid_t thread = 0;
+  scheduler* idle_next = nullptr;  // in the runtime's list of idle workers
+  bool idle_listed = false;
+
+ private:
+  friend class worker;
+  routine* pop() noexcept;
+  void idle();
+  void finish(routine& r) noexcept;
+
+  int streak_ = 0;
+};
+
+inline scheduler& scheduler_of(worker& w) noexcept { return static_cast<scheduler&>(w); }
+
+}  // namespace ringo::detail

@@ -1,0 +1,59 @@
+#include <ringo/wait_group.hpp>
+
+#include <stdexcept>
+#include <string>
+
+namespace ringo {
+
+wait_group::~wait_group() {
+  // Whoever waits still holds a reference to this: a bug, which is not made worse by leaving them parked.
+}
+
+void wait_group::add(std::ptrdiff_t n) { change(detail::worker_or_alone("wait_group::add"), n, "add"); }
+
+void wait_group::done() {
+  detail::worker* w = detail::current_worker();
+  if (w == nullptr && detail::any_runtime_runs() && owner_.runtime_id() != 0) {
+    const auto on_worker = [this](detail::worker* there) { change(there, -1, "done"); };
+    if (detail::post(owner_.runtime_id(), on_worker)) return;
+  }
+  change(w, -1, "done");
+}
+
+void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {
+  owner_.enter(w, "wait_group");
+  const bool shared = w != nullptr && w->shared;
+  detail::routine_list woken;
+  {
+    const detail::optional_guard guard(lock_, shared);
+    if (n < 0 && count_ + n < 0) {
+      throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " + std::to_string(count_) +
+                             " and " + std::to_string(n) + " was added: done() was called more often than add() counted");
+    }
+    count_ += n;
+    if (count_ == 0) waiting_.claim_all(shared, woken);
+  }
+  // From the unlock on, a waiter may have returned and destroyed the group.
+  while (detail::routine* r = woken.pop_front()) w->make_ready(*r);
+}
+
+void wait_group::ended(detail::worker& w) noexcept { change(&w, -1, "done"); }
+
+namespace detail {
+
+void wait_group_operation::enter(worker* w) { of_->owner_.enter(w, call_name); }
+spin_lock* wait_group_operation::lock() noexcept { return &of_->lock_; }
+bool wait_group_operation::ready(worker&) noexcept { return of_->count_ == 0; }
+bool wait_group_operation::commit(worker& w, routine*&) noexcept {
+  if (!ready(w)) return false;
+  stand(progress::done);
+  return true;
+}
+wait_queue& wait_group_operation::queue() noexcept { return of_->waiting_; }
+void wait_group_operation::tell(std::string& text) const {
+  text += "a wait_group with a counter of ";
+  text += std::to_string(of_->count_);
+}
+
+}  // namespace detail
+}  // namespace ringo

@@ -1,0 +1,190 @@
+#include "testing/simulation.hpp"
+
+#include <algorithm>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+namespace {
+
+// Nothing but the simulation's clock: the virtual workers never sleep.
+class simulated_driver final : public driver {
+ public:
+  explicit simulated_driver(const simulation& of) noexcept : of_(of) {}
+  void attach() override {}
+  time_point now() const noexcept override { return of_.now(); }
+  void poll(time_point) override {}
+  void wake() noexcept override {}
+  std::size_t in_flight() const noexcept override { return 0; }
+
+ private:
+  const simulation& of_;
+};
+
+// After main has ended no time passes, so a routine that does not heed its cancellation would go on for ever.
+constexpr std::uint64_t steps_of_grace = 1'000'000;
+
+}  // namespace
+
+// The clock starts at a round number, the same in every run.
+simulation::simulation(const testing::sim_options& o, const testing::chooser* choices)
+    : options_(o),
+      choices_(choices),
+      random_(o.seed * 0x9e3779b97f4a7c15 + 0x2545f4914f6cdd1d),
+      start_(std::chrono::hours(24)),
+      now_(start_) {}
+
+std::vector<std::unique_ptr<driver>> simulation::make_drivers() {
+  if (options_.workers == 0 || options_.workers > 1024) {
+    throw std::invalid_argument("ringo: sim_options::workers is " + std::to_string(options_.workers) + ": from 1 to 1024");
+  }
+  std::vector<std::unique_ptr<driver>> drivers;
+  for (unsigned n = options_.workers; n > 0; --n) drivers.push_back(std::make_unique<simulated_driver>(*this));
+  return drivers;
+}
+
+std::uint32_t simulation::choose(std::uint32_t n) {
+  if (n < 2) return 0;
+  std::uint32_t choice;
+  if (choices_ != nullptr) {
+    choice = (*choices_)(n);
+  } else {
+    random_ ^= random_ << 13;
+    random_ ^= random_ >> 7;
+    random_ ^= random_ << 17;
+    choice = static_cast<std::uint32_t>(((random_ >> 32) * n) >> 32);
+  }
+  note((std::uint64_t{n} << 32) | choice);
+  return choice;
+}
+
+void simulation::note(std::uint64_t what) noexcept { hash_ = (hash_ ^ what) * 0x100000001b3; }
+
+bool simulation::fails_allocation() noexcept { return ++allocations_ == options_.fail_allocation; }
+
+void fail_if_asked(worker& w) {
+  if (w.runtime.sim->fails_allocation()) throw std::bad_alloc();
+}
+
+testing::report simulation::report() const noexcept { return {hash_, steps_, now_ - start_}; }
+
+void simulation::run(runtime_core& rt) {
+  std::uint64_t grace = steps_of_grace;
+  while (!rt.done()) {
+    if (rt.unwinding() && --grace == 0) return;
+    if (step(rt)) continue;
+    if (!settling.empty()) {
+      wake_settling(rt);
+      continue;
+    }
+    time_point next = time_point::max();
+    for (const auto& w : rt.workers) next = std::min(next, w->timers.next());
+    if (next != time_point::max()) {
+      now_ = std::max(now_, next);
+      note(static_cast<std::uint64_t>((now_ - start_).count()));
+      for (const auto& w : rt.workers) {
+        w->become_current();
+        w->expire_timers(now_);
+      }
+      continue;
+    }
+    if (rt.unwinding()) {
+      if (!rt.finish_deadlock(*rt.workers.front())) return;
+    } else {
+      rt.workers.front()->become_current();
+      rt.declare_deadlock(*rt.workers.front());
+    }
+  }
+}
+
+bool simulation::step(runtime_core& rt) {
+  // Those that have something to run, or could steal it.
+  const auto has_something = [&rt](const auto& w) { return w->has_work() || rt.has_global() || rt.has_posts(); };
+  if (std::none_of(rt.workers.begin(), rt.workers.end(), has_something)) {
+    bool fresh_timers = false;
+    for (const auto& w : rt.workers) {
+      w->become_current();
+      if (!w->timers.empty()) w->expire_timers(now_);
+      fresh_timers = fresh_timers || w->has_work();
+    }
+    return fresh_timers;
+  }
+  scheduler& w = *rt.workers[choose(static_cast<std::uint32_t>(rt.workers.size()))];
+  w.become_current();
+  if (!w.has_work() && !w.find_work()) return true;
+  if (routine* r = w.take_random()) {
+    ++steps_;
+    w.resume(*r);
+  }
+  w.end_turn();
+  return true;
+}
+
+void simulation::wake_settling(runtime_core& rt) {
+  scheduler& w = *rt.workers.front();
+  w.become_current();
+  routine_list woken;
+  settling.claim_all(w.shared, woken);
+  while (routine* r = woken.pop_front()) w.push(*r);
+}
+
+testing::report simulate(const testing::sim_options& o, const testing::chooser* choices, routine& main) {
+  simulation sim(o, choices);
+  options settings;
+  settings.shutdown_grace = std::chrono::nanoseconds::max();
+  runtime_core rt(std::move(settings), sim.make_drivers(), &sim);
+  rt.run(main);
+  return sim.report();
+}
+
+void settle_operation::enter(worker* w) {
+  if (!w->simulated) {
+    throw std::logic_error("ringo: testing::settle() outside of a simulation: who waits for what is known there only (testing::simulate)");
+  }
+  queue_ = &w->runtime.sim->settling;
+}
+wait_queue& settle_operation::queue() noexcept { return *queue_; }
+
+}  // namespace ringo::detail
+
+namespace ringo::testing {
+
+exploration explore(const std::function<task<>()>& make_main, std::uint64_t most, unsigned workers) {
+  struct choice {
+    std::uint32_t made, of;
+  };
+  std::vector<choice> path;
+  exploration seen{0, false};
+  while (seen.runs < most) {
+    std::size_t depth = 0;
+    const chooser follow = [&](std::uint32_t n) {
+      if (depth == path.size()) path.push_back({0, n});
+      return path[depth++].made;
+    };
+    ++seen.runs;
+    try {
+      auto* r = detail::root_of_task(make_main()).started;
+      handle<void> h = detail::handle_access::make(r);
+      detail::simulate({.seed = 0, .workers = workers}, &follow, *r);
+      h.join().take();
+    } catch (const std::exception& e) {
+      std::string choices;
+      for (const choice& c : path) choices += " " + std::to_string(c.made) + "/" + std::to_string(c.of);
+      throw std::runtime_error("ringo: explore, run " + std::to_string(seen.runs) + ": " + e.what() + "; choices:" + choices);
+    }
+    path.resize(depth);
+    while (!path.empty() && path.back().made + 1 == path.back().of) path.pop_back();
+    if (path.empty()) {
+      seen.complete = true;
+      break;
+    }
+    ++path.back().made;
+  }
+  return seen;
+}
+
+}  // namespace ringo::testing

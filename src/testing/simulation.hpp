@@ -1,0 +1,46 @@
+// A simulation: N virtual workers on the calling thread, virtual time, and choices from a seed or from whoever explores.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <ringo/testing.hpp>
+
+#include "driver/driver.hpp"
+
+namespace ringo::detail {
+
+class runtime_core;
+
+class simulation {
+ public:
+  simulation(const testing::sim_options& o, const testing::chooser* choices);
+
+  std::vector<std::unique_ptr<driver>> make_drivers();
+  void run(runtime_core& rt);  // until the runtime is done
+
+  std::uint32_t choose(std::uint32_t n);  // below n
+  bool fails_allocation() noexcept;       // counts; true for the one that is to fail
+  testing::report report() const noexcept;
+
+  time_point now() const noexcept { return now_; }
+  wait_queue settling;
+
+ private:
+  bool step(runtime_core& rt);  // false when nobody has anything to run
+  void wake_settling(runtime_core& rt);
+  void note(std::uint64_t what) noexcept;
+
+  const testing::sim_options options_;
+  const testing::chooser* choices_;
+  std::uint64_t random_;
+  std::uint64_t hash_ = 0xcbf29ce484222325;
+  std::uint64_t steps_ = 0;
+  std::uint64_t allocations_ = 0;
+  time_point start_;
+  time_point now_;
+};
+
+void fail_if_asked(worker& w);  // throws std::bad_alloc
+
+}  // namespace ringo::detail

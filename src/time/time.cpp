@@ -1,0 +1,128 @@
+#include <ringo/time.hpp>
+
+#include <stdexcept>
+#include <string>
+
+#include "runtime/scheduler.hpp"
+
+namespace ringo {
+namespace {
+
+time_point after(time_point from, duration length) noexcept {
+  if (length <= duration::zero()) return from;
+  return length > time_point::max() - from ? time_point::max() : from + length;
+}
+
+duration checked_period(delay period) {
+  if (period.value() > duration::zero()) return period.value();
+  throw std::invalid_argument("ringo: the period of a ticker is " + std::to_string(period.value().count()) + " ns: it must be positive");
+}
+
+}  // namespace
+
+time_point now() {
+  const detail::worker* w = detail::current_worker();
+  return w != nullptr && w->simulated ? static_cast<const detail::scheduler*>(w)->driver_->now() : std::chrono::steady_clock::now();
+}
+
+ticker::ticker(delay period) : alarm_(checked_period(period), checked_period(period)) {}
+void ticker::reset(delay period) { alarm_.reset(checked_period(period), checked_period(period)); }
+
+namespace detail {
+
+void sleep_operation::expire(timer_queue& queue, time_point, routine_list& woken) noexcept {
+  const bool mine = who->claim(queue.shared());
+  stand(mine ? progress::done : progress::idle);
+  if (mine) woken.push_back(*who);
+}
+
+void sleep_operation::tell(std::string& text) const { text += call_name; }
+
+alarm::alarm(duration first, duration period) noexcept : next_(after(now(), first)), period_(period) {}
+
+alarm::~alarm() {
+  timer_queue* q = queue_.load(std::memory_order_acquire);
+  if (q == nullptr) return;
+  const optional_guard guard(q->lock, q->shared());
+  q->remove(*this);
+}
+
+void alarm::queue_gone() noexcept { queue_.store(nullptr, std::memory_order_release); }
+
+timer_queue* alarm::enter(worker* w) {
+  timer_queue* q = queue_.load(std::memory_order_acquire);
+  if (q != nullptr) return q;
+  timer_queue* mine = &timers_of(*w);
+  return queue_.compare_exchange_strong(q, mine, std::memory_order_acq_rel) ? mine : q;
+}
+
+// One is taken; of the ticks that have been missed, none is kept (semantics 96), and the next keeps the phase (97).
+time_point alarm::take_value(time_point at) noexcept {
+  const time_point due = next_;
+  if (period_ <= duration::zero()) {
+    armed_ = false;
+  } else {
+    const auto periods = (at - due) / period_ + 1;
+    next_ = due + periods * period_;
+  }
+  return due;
+}
+
+// In the queue of timers exactly while somebody waits and a value is to come.
+void alarm::watch() noexcept {
+  timer_queue* q = queue_.load(std::memory_order_relaxed);
+  if (q == nullptr) return;
+  q->remove(*this);
+  if (armed_ && !waiting_.empty()) q->add(*this, next_);
+}
+
+bool alarm::set(bool armed, duration first, duration period) {
+  worker* w = worker_or_alone("timer::reset");
+  if (w != nullptr) (void)enter(w);
+  timer_queue* q = queue_.load(std::memory_order_acquire);
+  const time_point start = now();
+  const auto change = [&] {
+    const bool was = armed_;
+    armed_ = armed;
+    if (armed) {
+      next_ = after(start, first);
+      period_ = period;
+    }
+    watch();
+    return was;
+  };
+  if (q == nullptr) return change();
+  const optional_guard guard(q->lock, q->shared());
+  return change();
+}
+
+void alarm::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
+  if (waiter* first = waiting_.claim_first(queue.shared())) {
+    static_cast<alarm_operation*>(first)->value_ = take_value(at);
+    woken.push_back(*first->who);
+  }
+  watch();
+}
+
+bool alarm_operation::commit(worker&, routine*&) noexcept {
+  const time_point at = now();
+  if (!of_->due(at)) return false;
+  value_ = of_->take_value(at);
+  stand(progress::done);
+  return true;
+}
+
+void alarm_operation::link(worker& w, routine& r) noexcept {
+  queued_operation::link(w, r);
+  of_->watch();
+}
+
+bool alarm_operation::unlink() noexcept {
+  const bool was_linked = standing() == progress::linked;
+  queued_operation::unlink();
+  if (was_linked) of_->watch();
+  return false;
+}
+
+}  // namespace detail
+}  // namespace ringo

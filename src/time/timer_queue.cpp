@@ -1,0 +1,142 @@
+#include <ringo/detail/timer_queue.hpp>
+
+#include <bit>
+#include <limits>
+
+namespace ringo::detail {
+namespace {
+
+constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
+std::int64_t ticks(time_point t) noexcept { return t.time_since_epoch().count(); }
+
+}  // namespace
+
+timer_queue::~timer_queue() {
+  const auto let_go = [](list& l) {
+    while (timer_entry* e = l.first) {
+      l.first = e->next_;
+      e->place_ = timer_entry::out;
+      e->queue_gone();
+    }
+  };
+  let_go(fresh_);
+  let_go(endless_);
+  for (auto& level : lists_) {
+    for (list& l : level) let_go(l);
+  }
+}
+
+void timer_queue::add(timer_entry& e, time_point deadline) noexcept {
+  e.when_ = ticks(deadline);
+  armed_.add();
+  place(e);
+}
+
+void timer_queue::add(timer_entry& e, duration length) noexcept {
+  e.when_ = length.count();
+  e.place_ = timer_entry::fresh;
+  armed_.add();
+  append(fresh_, e);
+}
+
+void timer_queue::remove(timer_entry& e) noexcept {
+  if (e.place_ == timer_entry::out) return;
+  list& l = list_of(e.place_);
+  unlink(l, e);
+  if (e.place_ >= 0 && l.first == nullptr) {
+    occupied_[static_cast<std::size_t>(e.place_ / digits)] &= ~(std::uint64_t{1} << (e.place_ % digits));
+  }
+  e.place_ = timer_entry::out;
+  armed_.add(-1);
+}
+
+bool timer_queue::advance(time_point now, int most, routine_list& woken) noexcept {
+  const std::int64_t at = ticks(now);
+  while (timer_entry* e = fresh_.first) {
+    unlink(fresh_, *e);
+    e->when_ = e->when_ > never - at ? never : at + e->when_;
+    place(*e);
+  }
+  for (;;) {
+    std::size_t level = 0;
+    while (level < levels && occupied_[level] == 0) ++level;
+    if (level == levels) return false;
+    const int digit = std::countr_zero(occupied_[level]);
+    list& l = lists_[level][static_cast<std::size_t>(digit)];
+    if (l.earliest > at) return false;
+    if (level == 0) {  // all of one deadline
+      base_ = l.earliest;
+      while (timer_entry* e = l.first) {
+        if (most-- == 0) return true;
+        remove(*e);
+        e->expire(*this, now, woken);
+      }
+      continue;
+    }
+    // The list's time has come, or its lower bound has: its entries go to lower levels, those of this moment to level 0. They are placed
+    // relative to the exact earliest of them, which no entry in any list precedes.
+    list moving = l;
+    l = {};
+    occupied_[level] &= ~(std::uint64_t{1} << digit);
+    std::int64_t earliest = never;
+    for (timer_entry* e = moving.first; e; e = e->next_) earliest = e->when_ < earliest ? e->when_ : earliest;
+    if (earliest > at) {
+      l = moving;
+      l.earliest = earliest;
+      occupied_[level] |= std::uint64_t{1} << digit;
+      return false;
+    }
+    base_ = earliest;
+    while (timer_entry* e = moving.first) {
+      moving.first = e->next_;
+      place(*e);
+    }
+  }
+}
+
+time_point timer_queue::next() noexcept {
+  for (std::size_t level = 0; level < levels; ++level) {
+    if (occupied_[level] == 0) continue;
+    const list& l = lists_[level][static_cast<std::size_t>(std::countr_zero(occupied_[level]))];
+    return time_point(duration(l.earliest));
+  }
+  return time_point::max();
+}
+
+void timer_queue::append(list& l, timer_entry& e) noexcept {
+  e.next_ = nullptr;
+  e.previous_ = l.last;
+  (l.last ? l.last->next_ : l.first) = &e;
+  l.last = &e;
+}
+
+void timer_queue::unlink(list& l, timer_entry& e) noexcept {
+  (e.previous_ ? e.previous_->next_ : l.first) = e.next_;
+  (e.next_ ? e.next_->previous_ : l.last) = e.previous_;
+}
+
+void timer_queue::place(timer_entry& e) noexcept {
+  if (e.when_ == never) {
+    e.place_ = timer_entry::endless;
+    return append(endless_, e);
+  }
+  // A deadline before base_ is due by now: it counts as of base_, the order among what is overdue being open.
+  if (e.when_ < base_) e.when_ = base_;
+  const std::uint64_t differs = static_cast<std::uint64_t>(e.when_) ^ static_cast<std::uint64_t>(base_);
+  const auto level = differs == 0 ? 0U : static_cast<unsigned>(std::bit_width(differs) - 1) / bits;
+  const auto digit = static_cast<unsigned>(e.when_ >> (level * bits)) & (digits - 1);
+  list& l = lists_[level][digit];
+  if (l.first == nullptr || e.when_ < l.earliest) l.earliest = e.when_;
+  append(l, e);
+  occupied_[level] |= std::uint64_t{1} << digit;
+  e.place_ = static_cast<std::int16_t>(level * digits + digit);
+}
+
+timer_queue::list& timer_queue::list_of(std::int16_t at) noexcept {
+  if (at == timer_entry::fresh) return fresh_;
+  if (at == timer_entry::endless) return endless_;
+  return lists_[static_cast<std::size_t>(at / digits)][static_cast<std::size_t>(at % digits)];
+}
+
+}  // namespace ringo::detail
