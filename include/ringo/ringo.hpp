@@ -6,6 +6,7 @@
 #include <ringo/go.hpp>
 #include <ringo/run.hpp>
 #include <ringo/select.hpp>
+#include <ringo/select_any.hpp>
 #include <ringo/task.hpp>
 #include <ringo/testing.hpp>
 #include <ringo/time.hpp>

@@ -67,6 +67,14 @@ class runtime {
     return h;
   }
 
+  template <class T>
+  handle<T> go(task<T> t) {
+    auto* r = detail::root_of_task(std::move(t)).started;
+    handle<T> h = detail::handle_access::make(r);
+    start_from_outside(*r);
+    return h;
+  }
+
   void stop();                            // cancels main; any thread
   void dump(std::ostream& to) const;      // every routine: its state, what it waits for, where, and where it was started; any thread
   ringo::metrics metrics() const;         // any thread

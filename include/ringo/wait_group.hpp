@@ -57,6 +57,10 @@ class wait_group {
   void done();
 
   // Counts, starts a routine that runs f(args...), and is done() when it ends, whichever way. What it throws is unhandled (options::on_unhandled).
+  template <class T>
+  void go(task<T> t, std::source_location where = std::source_location::current()) {
+    count_in(where, *detail::root_of_task<T, detail::counted_record<T>>(std::move(t)).started);
+  }
   template <class F>
     requires detail::startable<F>
   void go(F&& f, std::source_location where = std::source_location::current()) {
@@ -88,14 +92,16 @@ class wait_group {
 
   template <class F, class... A>
   void start(std::source_location where, F&& f, A&&... args) {
-    detail::worker& w = detail::require_worker("wait_group::go");
     using result = detail::started<F, A...>;
-    auto* r = detail::root_of<detail::counted_record<result>, std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(f),
-                                                                                                 std::forward<A>(args)...).started;
-    add(1);
-    r->group = this;
-    detail::start(w, *r, where);
+    count_in(where, *detail::root_of<detail::counted_record<result>, std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(f),
+                                                                                                  std::forward<A>(args)...).started);
   }
+  template <class T>
+  void count_in(std::source_location where, detail::counted_record<T>& r) {
+    r.group = this;
+    count_and_start(where, r);
+  }
+  void count_and_start(std::source_location where, detail::routine& r);
   void change(detail::worker* w, std::ptrdiff_t n, const char* call);
   void ended(detail::worker& w) noexcept;
 

@@ -50,6 +50,10 @@ void start(worker& w, routine& r, std::source_location started) {
   w.make_ready(r);
 }
 
+void destroy_unstarted(routine& r) noexcept {
+  std::coroutine_handle<>::from_address(reinterpret_cast<std::byte*>(&r) + r.frame_offset).destroy();
+}
+
 void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
   routine* r = w.current;
   if (r == nullptr || r->adopted) r = &adopt(w, coroutine);

@@ -11,6 +11,17 @@ wait_group::~wait_group() {
 
 void wait_group::add(std::ptrdiff_t n) { change(detail::worker_or_alone("wait_group::add"), n, "add"); }
 
+void wait_group::count_and_start(std::source_location where, detail::routine& r) {
+  try {
+    detail::worker& w = detail::require_worker("wait_group::go");
+    change(&w, 1, "go");
+    detail::start(w, r, where);
+  } catch (...) {
+    detail::destroy_unstarted(r);
+    throw;
+  }
+}
+
 void wait_group::done() {
   detail::worker* w = detail::current_worker();
   if (w == nullptr && detail::any_runtime_runs() && owner_.runtime_id() != 0) {

@@ -65,7 +65,10 @@ routine& waiting_routine(worker& w, std::coroutine_handle<P> coroutine) {
 //   void tell(std::string&) const    what is waited for, for the reports
 // `ready` and `commit` agree as long as the lock is held, but for a waiter whose wait is claimed by another source in between.
 template <class Operation>
-concept case_operation = requires { typename Operation::result_type; typename Operation::case_tag; };
+concept case_operation = requires {
+  typename Operation::result_type;
+  requires std::is_void_v<typename Operation::case_tag>;
+};
 
 // CRTP base of every operation that can be a case.
 template <class Derived, class Result>
@@ -209,6 +212,23 @@ class queued_operation : public operation<Derived, Result> {
   ~queued_operation() {
     if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
   }
+};
+
+// While it lives, its routine's awaits do not end with `cancelled`.
+class cancellation_held_back {
+ public:
+  cancellation_held_back() noexcept : in_(current_worker() ? current_worker()->current : nullptr) {
+    if (in_) was_ = in_->state.fetch_or(routine::shielded, std::memory_order_relaxed) & routine::shielded;
+  }
+  cancellation_held_back(const cancellation_held_back&) = delete;
+  cancellation_held_back& operator=(const cancellation_held_back&) = delete;
+  ~cancellation_held_back() {
+    if (in_ && !was_) in_->state.fetch_and(~routine::shielded, std::memory_order_relaxed);
+  }
+
+ private:
+  routine* in_;  // a coroutine stays in its routine, whichever worker that is on
+  std::uint32_t was_ = 0;
 };
 
 }  // namespace ringo::detail

@@ -130,10 +130,13 @@ root<started<F, A...>, Record> root_of(F f, A... args) {
     co_return std::move(f)(std::move(args)...);
   }
 }
-template <class T>
-root<T> root_of_task(task<T> t) {
+template <class T, class Record = record<T>>
+root<T, Record> root_of_task(task<T> t) {
   co_return co_await std::move(t);
 }
+
+// Of a routine that will not be started after all.
+void destroy_unstarted(routine& r) noexcept;
 
 // Puts a new routine into the worker's roster and run queue.
 void start(worker& w, routine& r, std::source_location started);

@@ -1,0 +1,208 @@
+// The awaitable of select(): a wait with a case for each operation in a tuple.
+#pragma once
+#include <concepts>
+#include <cstdint>
+#include <limits>
+#include <source_location>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <ringo/detail/wait_for_many.hpp>
+
+namespace ringo::detail {
+
+template <class R>
+using or_monostate = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
+
+// What a case's argument is kept as: an operation that can be moved in is, others are referred to; a handle stands for its join.
+template <class C>
+decltype(auto) keep(C&& c) {
+  if constexpr (requires { std::forward<C>(c).join(std::source_location()); }) {
+    return std::forward<C>(c).join(std::source_location());
+  } else if constexpr (std::is_lvalue_reference_v<C> || !std::move_constructible<std::remove_reference_t<C>>) {
+    return static_cast<std::remove_reference_t<C>&>(c);
+  } else {
+    return std::move(c);
+  }
+}
+template <class C>
+struct kept {
+  using type = std::conditional_t<std::is_lvalue_reference_v<C> || !std::move_constructible<std::remove_reference_t<C>>,
+                                  std::remove_reference_t<C>&, std::remove_reference_t<C>>;
+};
+template <class C>
+  requires requires(C&& c) { std::forward<C>(c).join(std::source_location()); }
+struct kept<C> {
+  using type = decltype(std::declval<C>().join(std::source_location()));
+};
+template <class C>
+using kept_case = typename kept<C>::type;
+
+template <class C>
+concept case_like = case_operation<std::remove_cvref_t<kept_case<C>>>;
+
+// Uniform among the set bits.
+inline unsigned pick(worker* w, std::uint64_t ready) noexcept {
+  const auto count = static_cast<unsigned>(__builtin_popcountll(ready));
+  for (unsigned skip = count > 1 && w ? w->random_below(count) : 0; skip > 0; --skip) ready &= ready - 1;
+  return static_cast<unsigned>(__builtin_ctzll(ready));
+}
+
+// Calls f with the N-th element.
+template <std::size_t N = 0, class Tuple, class F>
+decltype(auto) with_element(Tuple& cases, std::size_t n, F&& f) {
+  if constexpr (N + 1 < std::tuple_size_v<Tuple>) {
+    if (n != N) return with_element<N + 1>(cases, n, std::forward<F>(f));
+  }
+  return f(std::integral_constant<std::size_t, N>(), std::get<N>(cases));
+}
+
+// The awaitable of select(). Throws: what the chosen case throws; cancelled. Cancel safety: as of each of its cases.
+template <bool PreferFirst, bool Otherwise, class... Kept>
+class select_operation : public wait_for_many<select_operation<PreferFirst, Otherwise, Kept...>> {
+  static constexpr std::size_t size = sizeof...(Kept);
+  static_assert(size >= 1 && size <= 64, "a select has at most 64 cases: use select_any for more");
+  using base = wait_for_many<select_operation>;
+
+ public:
+  using result_type = typename std::conditional_t<
+      Otherwise, std::type_identity<std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>..., std::monostate>>,
+      std::type_identity<std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>...>>>::type;
+
+  template <class... Cases>
+  explicit select_operation(std::in_place_t, Cases&&... cases) : cases_(keep(std::forward<Cases>(cases))...) {}
+  select_operation(select_operation&& from) : base(from), cases_(std::move(from.cases_)) {}
+  ~select_operation() { this->abandon(); }
+
+  result_type await_resume() {
+    this->come_back();
+    const std::size_t chosen = std::exchange(chosen_, none);
+    if constexpr (Otherwise) {
+      if (chosen == size) return result_type(std::in_place_index<size>);
+    }
+    return with_element(cases_, chosen, [](auto index, auto& c) -> result_type {
+      if constexpr (std::is_void_v<decltype(c.take())>) {
+        c.take();
+        return result_type(std::in_place_index<index>);
+      } else {
+        return result_type(std::in_place_index<index>, c.take());
+      }
+    });
+  }
+
+  template <class F>
+  void each(F&& f) {
+    std::apply([&f](auto&... c) { (f(c), ...); }, cases_);
+  }
+  static constexpr std::size_t count() noexcept { return size; }
+
+  // What is ready is ready at one instant, all locks being held (semantics 57). A choice fails only where a waiter that it met has been claimed by a
+  // source outside this select; then it is made again.
+  bool commit_one(worker* w, routine*& woken) {
+    for (;;) {
+      std::uint64_t ready = 0, bit = 1;
+      each([&](auto& c) {
+        if (c.ready(*w)) ready |= bit;
+        bit <<= 1;
+      });
+      if (ready == 0) {
+        if constexpr (Otherwise) chosen_ = size;
+        return Otherwise;
+      }
+      const std::size_t choice = PreferFirst ? static_cast<unsigned>(__builtin_ctzll(ready)) : pick(w, ready);
+      if (with_element(cases_, choice, [&](auto, auto& c) { return c.commit(*w, woken); })) {
+        chosen_ = choice;
+        return true;
+      }
+    }
+  }
+  // Cases of one channel stand in its queues in random order, so that being named first is no advantage (semantics 54).
+  void link_all(worker& w, routine& r) noexcept {
+    const std::size_t start = PreferFirst || size < 2 ? 0 : w.random_below(size);
+    std::size_t i = 0;
+    each([&](auto& c) {
+      if (i++ >= start) c.link(w, r);
+    });
+    i = 0;
+    each([&](auto& c) {
+      if (i++ < start) c.link(w, r);
+    });
+  }
+  bool has_chosen() const noexcept { return chosen_ != none; }
+  void note_winner() noexcept {
+    std::size_t i = 0;
+    each([&](auto& c) {
+      if (won(c.standing())) {
+        chosen_ = i;
+      } else {
+        c.leave();
+      }
+      ++i;
+    });
+  }
+  void tell(std::string& text) const {
+    text += "select of ";
+    const char* separator = "";
+    std::apply([&](const auto&... c) { ((text += std::exchange(separator, ", "), c.tell(text)), ...); }, cases_);
+  }
+
+ private:
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+
+  std::tuple<Kept...> cases_;
+  std::size_t chosen_ = none;
+};
+
+// An operation and what is to be done with its result.
+template <class Operation, class F>
+class handled_case {
+  using operation_type = std::remove_reference_t<Operation>;
+  using yielded = typename operation_type::result_type;
+  template <class R>
+  struct returned {
+    using type = std::invoke_result_t<std::remove_reference_t<F>&, R>;
+  };
+  template <class R>
+    requires std::is_void_v<R>
+  struct returned<R> {
+    using type = std::invoke_result_t<std::remove_reference_t<F>&>;
+  };
+
+ public:
+  using result_type = typename returned<yielded>::type;
+  using case_tag = std::conditional_t<case_operation<operation_type>, void, operation_type>;  // a task is no case by itself
+
+  template <class O, class G>
+  handled_case(std::in_place_t, O&& o, G&& handler) : operation_(keep(std::forward<O>(o))), handler_(std::forward<G>(handler)) {}
+
+  operation_type& operation() noexcept { return operation_; }
+  std::remove_reference_t<F>& handler() noexcept { return handler_; }
+
+  void enter(worker* w) { operation_.enter(w); }
+  spin_lock* lock() noexcept { return operation_.lock(); }
+  bool ready(worker& w) { return operation_.ready(w); }
+  bool commit(worker& w, routine*& woken) { return operation_.commit(w, woken); }
+  void link(worker& w, routine& r) { operation_.link(w, r); }
+  bool unlink() noexcept { return operation_.unlink(); }
+  void leave() noexcept { operation_.leave(); }
+  void discard() noexcept { operation_.discard(); }
+  progress standing() const noexcept { return operation_.standing(); }
+  void tell(std::string& text) const { operation_.tell(text); }
+  result_type take() {
+    if constexpr (std::is_void_v<yielded>) {
+      operation_.take();
+      return handler_();
+    } else {
+      return handler_(operation_.take());
+    }
+  }
+
+ private:
+  Operation operation_;
+  F handler_;
+};
+
+}  // namespace ringo::detail

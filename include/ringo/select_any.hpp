@@ -1,0 +1,136 @@
+// select_any: select over a range of alike operations, as many as there are at run time.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <ringo/detail/select_operation.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo {
+
+// What select_any yields: which case, and its result.
+template <class R>
+struct selected {
+  std::size_t index;
+  R result;
+};
+
+namespace detail {
+
+// The awaitable of select_any(): the cases stay the caller's, and may be used again if they did not win.
+template <class Cases>
+class select_any_operation : public wait_for_many<select_any_operation<Cases>> {
+  using base = wait_for_many<select_any_operation>;
+  using operation_type = std::ranges::range_value_t<std::remove_reference_t<Cases>>;
+
+ public:
+  using result_type = selected<or_monostate<typename operation_type::result_type>>;
+
+  explicit select_any_operation(Cases&& cases) : cases_(std::forward<Cases>(cases)) {}
+  select_any_operation(select_any_operation&& from) : base(from), cases_(std::forward<Cases>(from.cases_)) {}
+  ~select_any_operation() { this->abandon(); }
+
+  result_type await_resume() {
+    this->come_back();
+    return take_chosen();
+  }
+  result_type take_chosen() {
+    operation_type& c = *std::exchange(chosen_, nullptr);
+    if constexpr (std::is_void_v<typename operation_type::result_type>) {
+      c.take();
+      return {index_, {}};
+    } else {
+      return {index_, c.take()};
+    }
+  }
+
+  template <class F>
+  void each(F&& f) {
+    for (operation_type& c : cases_) f(c);
+  }
+  std::size_t count() { return static_cast<std::size_t>(std::ranges::distance(cases_)); }
+  bool commit_one(worker* w, routine*& woken) {
+    for (;;) {
+      // Each ready case replaces the choice with the probability that makes all equally likely.
+      std::uint32_t ready = 0;
+      std::size_t i = 0;
+      for (operation_type& c : cases_) {
+        if (is_ready(c, w) && (++ready == 1 || (w && w->random_below(ready) == 0))) {
+          chosen_ = &c;
+          index_ = i;
+        }
+        ++i;
+      }
+      if (ready == 0) return false;
+      if (chosen_->commit(*w, woken)) return true;
+      chosen_ = nullptr;
+    }
+  }
+  void link_all(worker& w, routine& r) {
+    for (operation_type& c : cases_) c.link(w, r);
+  }
+  bool has_chosen() const noexcept { return chosen_ != nullptr; }
+  void note_winner() noexcept {
+    std::size_t i = 0;
+    for (operation_type& c : cases_) {
+      if (won(c.standing())) {
+        chosen_ = &c;
+        index_ = i;
+      } else {
+        c.leave();
+      }
+      ++i;
+    }
+  }
+  void tell(std::string& text) const {
+    text += "select_any";
+    const char* separator = " of ";
+    for (const operation_type& c : cases_) {
+      text += std::exchange(separator, ", ");
+      c.tell(text);
+    }
+  }
+
+ private:
+  static bool is_ready(operation_type& c, worker* w) { return c.ready(*w); }
+
+  Cases cases_;  // a reference where the caller's range is an lvalue
+  operation_type* chosen_ = nullptr;
+  std::size_t index_ = 0;
+};
+
+}  // namespace detail
+
+// The first of a range of alike operations, however many; of none: waits for ever. Uniform among the ready.
+template <std::ranges::range Cases>
+  requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
+auto select_any(Cases&& cases) {
+  return detail::select_any_operation<Cases>(std::forward<Cases>(cases));
+}
+// Of handles: the first routine that ends. Allocates room for the joins.
+template <std::ranges::range Handles>
+  requires detail::is_handle<std::ranges::range_value_t<std::remove_reference_t<Handles>>>
+auto select_any(Handles&& handles) {
+  std::vector<decltype(std::ranges::begin(handles)->join())> joins;
+  for (auto& h : handles) joins.push_back(h.join());
+  return detail::select_any_operation<decltype(joins)>(std::move(joins));
+}
+// The same without waiting. Thread: workers.
+template <std::ranges::range Cases>
+  requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
+auto try_select_any(Cases&& cases) {
+  detail::select_any_operation<Cases&> operation(cases);
+  using result = std::optional<typename detail::select_any_operation<Cases&>::result_type>;
+  detail::worker& w = detail::require_worker("try_select_any");
+  operation.each([&w](auto& c) { c.enter(&w); });
+  if (!operation.try_once(&w)) return result();
+  return result(operation.take_chosen());
+}
+
+}  // namespace ringo
