@@ -45,12 +45,14 @@ class runtime {
   // The program ends with main: whatever still runs is cancelled, unwound and destroyed before this returns. Throws deadlock if nothing can ever run again.
   template <class T>
   T run(task<T> main) {
+    prepare_run();
     auto* r = detail::root_of_task(std::move(main)).started;
     return finish_main<T>(*r);
   }
   template <class F>
     requires detail::startable<F>
   auto run(F main) -> detail::started<F> {
+    prepare_run();
     using result = detail::started<F>;
     auto* r = detail::root_of<detail::record<result>, F>(std::move(main)).started;
     return finish_main<result>(*r);
@@ -87,6 +89,7 @@ class runtime {
     run_main(r);
     return main.join().take();
   }
+  void prepare_run();  // throws where run() may not be called
   void run_main(detail::routine& r);
   void start_from_outside(detail::routine& r);
 

@@ -47,7 +47,7 @@ class never_operation final : public operation<never_operation, void> {
   }
   void dispose() noexcept {}
   void take() noexcept {}
-  void tell(std::string& text) const { text += "nothing, for ever"; }
+  void tell(std::string& text) const { text += "never (a select of no cases)"; }
 };
 
 // Nothing but otherwise: ready at once.

@@ -67,18 +67,7 @@ void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
     wake_all(shared, woken);
   }
   while (routine* r = woken.pop_front()) w->push(*r);
-}
-
-bool channel_core::drained() {
-  worker* w = worker_or_alone("drained");
-  optional_guard guard(lock, w && w->shared);
-  return closed() && count == 0;
-}
-
-std::size_t channel_core::size() {
-  worker* w = worker_or_alone("size");
-  optional_guard guard(lock, w && w->shared);
-  return count;
+  if (w == nullptr) wake_bridge();  // who waits for a runtime to use the channel need not any more
 }
 
 void channel_core::last_handle_gone() noexcept {

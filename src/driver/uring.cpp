@@ -173,10 +173,11 @@ class uring_driver final : public uring {
       try {
         end_everything();
       } catch (const std::exception& problem) {
-        std::fprintf(stderr, "ringo: a ring is closed with %zu operations in flight: %s\n", in_flight_, problem.what());
+        std::fprintf(stderr, "ringo: a ring is closed with %zu operations in flight: %s\n", in_flight(),
+                     problem.what());
       }
     } else {
-      assert((in_flight_ == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
+      assert((in_flight() == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
     }
     if (is_closed_behind_) {
       // The numbers are not ours to close any more: they are free, or name something else by now.
@@ -230,13 +231,13 @@ class uring_driver final : public uring {
     errno = saved;
   }
 
-  std::size_t in_flight() const noexcept override { return in_flight_; }
+  std::size_t in_flight() const noexcept override { return in_flight_.load(std::memory_order_relaxed); }
 
   io_uring_sqe& prepare(completion& answer) override {
     check_thread();
     io_uring_sqe& entry = next_entry();
     entry.user_data = reinterpret_cast<std::uintptr_t>(&answer);
-    ++in_flight_;
+    in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
     return entry;
   }
 
@@ -349,7 +350,7 @@ class uring_driver final : public uring {
         check_wake(result);
         continue;
       }
-      if ((flags & IORING_CQE_F_MORE) == 0) --in_flight_;
+      if ((flags & IORING_CQE_F_MORE) == 0) in_flight_.store(in_flight() - 1, std::memory_order_relaxed);
       reinterpret_cast<completion*>(static_cast<std::uintptr_t>(user_data))->complete(result, flags);
     }
     return true;
@@ -364,13 +365,13 @@ class uring_driver final : public uring {
   }
 
   void end_everything() {
-    while (in_flight_ != 0 || wake_is_armed_) {
+    while (in_flight() != 0 || wake_is_armed_) {
       if (wake_is_armed_) {
         io_uring_sqe& entry = next_entry();
         ::io_uring_prep_cancel64(&entry, wake_up, 0);
         entry.user_data = nobody;
       }
-      if (in_flight_ != 0) {
+      if (in_flight() != 0) {
         io_uring_sqe& entry = next_entry();
         ::io_uring_prep_cancel64(&entry, 0, static_cast<int>(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
         entry.user_data = nobody;
@@ -385,10 +386,10 @@ class uring_driver final : public uring {
   descriptor event_;
   pid_t process_;
   std::thread::id owner_;
-  unsigned tail_ = 0;  // of the submissions; published by enter()
-  unsigned head_ = 0;  // of the answers
-  std::size_t in_flight_ = 0;
-  std::uint64_t event_count_ = 0;  // the kernel writes here; nobody reads it
+  unsigned tail_ = 0;                       // of the submissions; published by enter()
+  unsigned head_ = 0;                       // of the answers
+  std::atomic<std::size_t> in_flight_ = 0;  // written by the owner alone
+  std::uint64_t event_count_ = 0;           // the kernel writes here; nobody reads it
   bool wake_is_armed_ = false;
   bool is_lost_ = false;                                 // nothing more can be asked of the ring
   bool is_closed_behind_ = false;                        // and its descriptor is not ours any more

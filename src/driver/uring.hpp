@@ -25,15 +25,15 @@ class completion {
   ~completion() = default;
 };
 
-// Thread: attach() binds the ring to the calling thread; from then on every call but wake() comes from that thread
-// (asserted in debug builds; the kernel refuses it in any). So what is handed to the kernel and what comes back from it
-// never crosses threads inside the driver, and ThreadSanitizer has nothing to be told.
+// Thread: attach() binds the ring to the calling thread; from then on every call but wake() and in_flight() comes from
+// that thread (asserted in debug builds; a deferred ring refuses it in any). So what is handed to the kernel and what
+// comes back from it never crosses threads inside the driver, and ThreadSanitizer has nothing to be told.
 //
 // wake() may be called from any thread, and from a signal handler. It costs one atomic exchange, and a system call only
 // for the first wake() of a sleep. What was written before a wake() is seen after the poll() that it ended.
 //
 // in_flight() counts what prepare() was called for and has not had its last answer; the driver's own wake-up read does
-// not count.
+// not count. Any thread may ask; the answer is exact for the owner, and for who knows that the owner sleeps.
 //
 // The destructor runs in the owner's thread, or after that thread has ended, or in whichever thread if attach() never
 // was called; no wake() may be running or follow. In the owner's thread it cancels what is in flight and waits for the

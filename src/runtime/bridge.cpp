@@ -99,6 +99,7 @@ void block_until(channel_core* core, const char* call, const std::function<progr
   if (current_worker() != nullptr) {
     throw std::logic_error(std::string("ringo: ") + call + " was called on a worker, which it would stop: use co_await there");
   }
+  refuse_in_forked_child(call);
   for (;;) {
     std::unique_lock guard(bridge_mutex);
     const std::uint64_t generation = bridge_generation;
@@ -111,8 +112,8 @@ void block_until(channel_core* core, const char* call, const std::function<progr
       if (outcome == request::outcome::failed) r.rethrow();
     }
     guard.lock();
-    if (core && owner != 0 && owner == core->owner.runtime_id()) {
-      // Its runtime has ended. Another one would have to come by here, through ownership::change, before it touches the channel.
+    if (core && owner == core->owner.runtime_id() && (owner != 0 || core->closed())) {
+      // Its runtime has ended, or it is closed before any uses it. Another one would have to come by here, through ownership::change, before it touches the channel.
       routine* woken = nullptr;
       switch (attempt(false, woken)) {
         case progress::done:

@@ -50,16 +50,17 @@ registry& runtimes() {
   return *one;
 }
 
-[[noreturn]] void refuse_forked(const char* call) {
+}  // namespace
+
+void refuse_in_forked_child(const char* call) {
+  if (!forked_from_running.load(std::memory_order_relaxed)) return;
   throw std::logic_error(std::string("ringo: ") + call +
                          " was called in a child process that was forked while a runtime ran: such a child may only exec or exit; "
                          "fork before the runtime runs, or start a process");
 }
 
-}  // namespace
-
 std::uint64_t runtime_registry::add(runtime_core& rt) {
-  if (forked_from_running.load(std::memory_order_relaxed)) refuse_forked("runtime");
+  refuse_in_forked_child("runtime");
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
   r.all.push_back(&rt);
@@ -92,7 +93,7 @@ bool runtime_registry::with(std::uint64_t id, const std::function<void(runtime_c
 bool any_runtime_runs() noexcept { return running.load(std::memory_order_seq_cst) != 0; }
 
 void refuse_foreign_thread(const char* call) {
-  if (forked_from_running.load(std::memory_order_relaxed)) refuse_forked(call);
+  refuse_in_forked_child(call);
   throw std::logic_error(std::string("ringo: ") + call +
                          " was called on a thread that is no worker: from other threads use send_blocking, recv_blocking, close, "
                          "handle::wait, or runtime::go to start a routine that does it");

@@ -73,7 +73,16 @@ void runtime::run_main(detail::routine& r) {
   core_->run(r);
 }
 
+void runtime::prepare_run() {
+  detail::refuse_in_forked_child("run");
+  if (detail::current_worker() != nullptr) {
+    throw std::logic_error("ringo: run() was called on a worker, inside a routine: start a routine with go(), or await the task");
+  }
+  core_->claim_run();
+}
+
 void runtime::start_from_outside(detail::routine& r) {
+  detail::refuse_in_forked_child("runtime::go");
   r.listed_in = &core_->workers.front()->routines;
   r.runtime_id = core_->id;
   const bool accepted = core_->post([&r](detail::worker* w) {
@@ -90,7 +99,10 @@ void runtime::start_from_outside(detail::routine& r) {
   throw std::logic_error("ringo: runtime::go after the runtime has ended");
 }
 
-void runtime::stop() { core_->cancel_main(); }
+void runtime::stop() {
+  detail::refuse_in_forked_child("runtime::stop");
+  core_->cancel_main();
+}
 
 void runtime::dump(std::ostream& to) const {
   std::string text;

@@ -38,15 +38,16 @@ runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drive
 
 runtime_core::~runtime_core() { end(); }
 
+void runtime_core::claim_run() {
+  if (started_.exchange(true)) throw std::logic_error("ringo: a second run() of a runtime: a runtime runs once, make another one");
+}
+
 void runtime_core::run(routine& r) {
-  if (current_worker() != nullptr) {
-    throw std::logic_error("ringo: run() was called on a worker, inside a routine: start a routine with go(), or await the task");
-  }
-  if (std::exchange(started_, true)) throw std::logic_error("ringo: a runtime runs once: make another one");
   main = &r;
   r.listed_in = &workers.front()->routines;
   r.runtime_id = id;
   runtime_registry::runs(true);
+  running_.store(true, std::memory_order_release);
   const struct not_running {
     ~not_running() { runtime_registry::runs(false); }
   } at_the_end;
@@ -133,7 +134,9 @@ std::size_t runtime_core::take_global(scheduler& into) noexcept {
   {
     optional_guard guard(global_lock_, workers.size() > 1);
     const std::size_t there = global_count_.load(std::memory_order_relaxed);
-    const std::size_t share = std::min<std::size_t>(there / workers.size() + 1, worker::queue_size / 2);
+    // No more than fills half of the queue, so that it does not overflow back; one at least, so that nobody here waits for ever.
+    const std::size_t room = worker::queue_size / 2 - std::min<std::size_t>(into.queued(), worker::queue_size / 2);
+    const std::size_t share = std::max<std::size_t>(std::min(there / workers.size() + 1, room), 1);
     while (count < share) {
       routine* r = global_.pop_front();
       if (r == nullptr) break;
@@ -212,7 +215,7 @@ time_point runtime_core::check_quiet(scheduler& w) {
 // ---- the end
 
 void runtime_core::declare_deadlock(worker& w) {
-  deadlock_report_ = "ringo: all routines are asleep: deadlock\n";
+  deadlock_report_ = "ringo: all routines are asleep: deadlock: ";
   dump(deadlock_report_);
   deadlocked_ = true;
   begin_unwinding(w, main);
@@ -322,7 +325,8 @@ void runtime_core::cancel_main() {
 
 void report_from_any_thread(runtime_core& rt, std::string& text) {
   worker* w = current_worker();
-  if (w != nullptr || !any_runtime_runs()) return rt.dump(text);
+  if (w != nullptr && w->runtime_id == rt.id) return rt.dump(text);
+  if (!rt.running()) return;
   std::mutex mutex;
   std::condition_variable changed;
   bool made = false;
@@ -338,9 +342,16 @@ void report_from_any_thread(runtime_core& rt, std::string& text) {
 }
 
 void runtime_core::dump(std::string& text) {
+  std::string routines;
+  std::size_t count = 0;
   for (const auto& w : workers) {
-    w->routines.each([&](routine& r) { describe_routine(text, r, &r == main); });
+    w->routines.each([&](routine& r) {
+      describe_routine(routines, r, &r == main);
+      ++count;
+    });
   }
+  text += std::to_string(count) + (count == 1 ? " routine" : " routines") + " on " + std::to_string(workers.size()) +
+          (workers.size() == 1 ? " worker\n" : " workers\n") + routines;
 }
 
 void runtime_core::request_dump() noexcept {
@@ -350,7 +361,7 @@ void runtime_core::request_dump() noexcept {
 
 void runtime_core::serve_dump_request(worker&) {
   if (!dump_requested_.load(std::memory_order_relaxed) || !dump_requested_.exchange(false)) return;
-  std::string text = "ringo: routines\n";
+  std::string text = "ringo: ";
   dump(text);
   std::fputs(text.c_str(), stderr);
 }

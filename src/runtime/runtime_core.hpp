@@ -39,12 +39,14 @@ class runtime_core {
   runtime_core& operator=(const runtime_core&) = delete;
   ~runtime_core();
 
-  void run(routine& main);  // once; rethrows what the runtime itself came to: deadlock, a lost ring
+  void claim_run();         // throws std::logic_error the second time
+  void run(routine& main);  // rethrows what the runtime itself came to: deadlock, a lost ring
 
   // Any thread. False when it has ended.
   bool post(post_item item);
   void cancel_main();
-  void dump(std::string& text);  // on a worker, or while the runtime does not run
+  bool running() const noexcept { return running_.load(std::memory_order_acquire); }  // run() has begun; it may have ended
+  void dump(std::string& text);  // on a worker
   ringo::metrics metrics() const;
 
   // What a worker finds here.
@@ -117,7 +119,8 @@ class runtime_core {
   std::string deadlock_report_;
   bool deadlocked_ = false;
   bool main_cancelled_ = false;  // by a deadlock, after the others
-  bool started_ = false;
+  std::atomic<bool> started_ = false;
+  std::atomic<bool> running_ = false;
   duration quiet_check_{};
 };
 

@@ -35,6 +35,9 @@ class scheduler final : public worker {
   void end_turn();
   bool find_work() noexcept;    // from the global queue or another worker
 
+  std::uint32_t queued() const noexcept {  // in the owner's thread
+    return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
+  }
   bool has_work() const noexcept { return run_next != nullptr || !queue_empty(); }
   bool queue_empty() const noexcept {
     return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire);

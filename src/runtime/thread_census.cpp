@@ -26,11 +26,12 @@ constexpr std::uint64_t is_io_worker = 0x10;
 constexpr std::uint64_t is_kernel_worker = 0x4000;
 constexpr std::uint64_t is_kernel_thread = 0x200000;
 
-// Every asynchronous signal but 31 to 33: what the background thread of ThreadSanitizer blocks in both compilers'
-// versions. It blocks even more while it is being started, as any thread does.
+// The signals that the background thread of ThreadSanitizer blocks: clang's exactly these, which nobody else would come
+// upon; g++'s also the synchronous ones, as a user's thread may that blocks all. (Any thread blocks all while it
+// starts.)
 constexpr std::uint64_t blocked_by_sanitizer = 0xfffffffe3ffbea07;
 
-enum class kind { user, kernel_or_exiting, maybe_sanitizer, gone };
+enum class kind { user, kernel_or_exiting, sanitizer, maybe_sanitizer, gone };
 
 std::string folder_of(pid_t thread) { return "/proc/self/task/" + std::to_string(thread); }
 
@@ -51,9 +52,9 @@ kind kind_of(pid_t thread) {
     if (!status) return kind::gone;
     const auto mask = value_after(*status, "SigBlk:");
     std::uint64_t blocked = 0;
-    if (mask && std::from_chars(mask->data(), mask->data() + mask->size(), blocked, 16).ec == std::errc() &&
-        (blocked & blocked_by_sanitizer) == blocked_by_sanitizer) {
-      return kind::maybe_sanitizer;
+    if (mask && std::from_chars(mask->data(), mask->data() + mask->size(), blocked, 16).ec == std::errc()) {
+      if (blocked == blocked_by_sanitizer) return kind::sanitizer;
+      if ((blocked & blocked_by_sanitizer) == blocked_by_sanitizer) return kind::maybe_sanitizer;
     }
   }
   return kind::user;
@@ -87,6 +88,7 @@ std::optional<std::size_t> foreign_threads(std::span<const pid_t> own) {
   std::vector<pid_t> before = listed_threads();
   for (int attempt = 0; attempt < attempts && !before.empty(); ++attempt) {
     std::size_t users = 0;
+    std::size_t sanitizers = 0;
     std::size_t maybe_sanitizers = 0;
     bool steady = true;
     for (const pid_t thread : before) {
@@ -94,6 +96,9 @@ std::optional<std::size_t> foreign_threads(std::span<const pid_t> own) {
       switch (kind_of(thread)) {
         case kind::user:
           ++users;
+          break;
+        case kind::sanitizer:
+          ++sanitizers;
           break;
         case kind::maybe_sanitizer:
           ++maybe_sanitizers;
@@ -107,8 +112,10 @@ std::optional<std::size_t> foreign_threads(std::span<const pid_t> own) {
     }
     std::vector<pid_t> after = listed_threads();
     if (steady && before == after && threads_by_count() == after.size()) {
-      // The sanitizer has one such thread, and starts it before the user's first; more of them are the user's.
-      return users + maybe_sanitizers - std::min<std::size_t>(maybe_sanitizers, 1);
+      // The sanitizer has such a thread, and starts it before the user's first: one may be it, the others are the
+      // user's.
+      if (sanitizers == 0 && maybe_sanitizers > 0) --maybe_sanitizers;
+      return users + maybe_sanitizers;
     }
     before = std::move(after);
   }

@@ -12,7 +12,8 @@ namespace ringo::detail {
 // workers), nor the background thread of ThreadSanitizer, nor on their way out of exit. None: not known, because /proc
 // cannot be read or threads come and go faster than they are counted; then nobody may speak of a deadlock.
 //
-// Errs only towards more: a thread that it cannot place counts.
+// Errs only towards more: a thread that it cannot place counts. (Under ThreadSanitizer its own thread does too, for the
+// moment in which it starts; and in a forked child, where g++'s can have two, the second.)
 //
 // Any thread. Reads some files for each thread of the process: for when all is idle, not for a hot path.
 // Throws std::bad_alloc.

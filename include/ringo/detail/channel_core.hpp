@@ -39,8 +39,8 @@ class channel_core {
   void close(std::exception_ptr with);  // throws channel_closed
   bool try_close(std::exception_ptr with);
   bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
-  bool drained();
-  std::size_t size();
+  bool drained() const noexcept { return closed() && size() == 0; }
+  std::size_t size() const noexcept { return static_cast<std::size_t>(count.value()); }
   std::size_t capacity() const noexcept { return capacity_; }
 
   void retain() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
@@ -62,7 +62,7 @@ class channel_core {
   }
   void note_detached() noexcept { ++detached_; }
 
-  std::size_t count = 0;  // of values in the buffer
+  counter count;          // of values in the buffer: changed under the lock, and read without it by size(), which a value's move may call
   std::size_t first = 0;  // where the oldest is
   wait_queue receivers;
   wait_queue senders;
@@ -132,20 +132,20 @@ class channel_state final : public channel_core {
   explicit channel_state(std::size_t capacity_of)
       : channel_core(capacity_of), buffer_(capacity_of ? std::allocator<T>().allocate(capacity_of) : nullptr) {}
   ~channel_state() override {
-    for (; count > 0; --count) {
+    for (; count.value() > 0; count.add(-1)) {
       buffer_[first].~T();
       first = after(first);
     }
     if (buffer_) std::allocator<T>().deallocate(buffer_, capacity());
   }
 
-  bool can_receive() noexcept { return count > 0 || anyone_open(senders) || closed(); }
-  bool can_send() noexcept { return count < capacity() || anyone_open(receivers) || closed(); }
+  bool can_receive() noexcept { return count.value() > 0 || anyone_open(senders) || closed(); }
+  bool can_send() noexcept { return size() < capacity() || anyone_open(receivers) || closed(); }
 
   // Takes the next value, if there is one, by put(T&&). idle: there is none yet.
   template <class Put>
   progress receive(bool shared, routine*& woken, Put&& put) {
-    if (count > 0) {
+    if (count.value() > 0) {
       T& oldest = buffer_[first];
       put(std::move(oldest));
       oldest.~T();
@@ -156,7 +156,7 @@ class channel_state final : public channel_core {
         sender->stand(progress::done);
         woken = sender->who;
       } else {
-        --count;
+        count.add(-1);
       }
       return progress::done;
     }
@@ -177,11 +177,12 @@ class channel_state final : public channel_core {
       woken = receiver->who;
       return progress::done;
     }
-    if (count == capacity()) return progress::idle;
-    std::size_t place = first + count;
+    const std::size_t queued = size();
+    if (queued == capacity()) return progress::idle;
+    std::size_t place = first + queued;
     if (place >= capacity()) place -= capacity();
     ::new (static_cast<void*>(buffer_ + place)) T(std::move(value));
-    ++count;
+    count.add();
     return progress::done;
   }
 

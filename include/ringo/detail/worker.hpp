@@ -115,8 +115,10 @@ inline worker* worker_or_alone(const char* call) {
   return worker_or_alone_slow(call);
 }
 
-// True in a process forked from one whose runtime was running, and while another thread's runtime runs.
 bool any_runtime_runs() noexcept;
+
+// Throws std::logic_error in a process that was forked while a runtime ran.
+void refuse_in_forked_child(const char* call);
 
 [[noreturn]] void throw_cancelled();
 

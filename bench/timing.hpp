@@ -1,0 +1,124 @@
+// What every C++ benchmark program shares, whatever library it measures: arguments, the clock, the line that is
+// printed.
+//
+//   program WORKLOAD [WORKERS [SECONDS]]     prints: workload workers ns_per_op ops cpu_ns_per_op
+//   program --list                           prints the workloads that it has, one a line
+//
+// memory prints bytes per task in place of ns_per_op.
+#pragma once
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <initializer_list>
+#include <string_view>
+
+namespace bench {
+
+// `while (timing.next(n)) { n operations }` repeats a batch for at least the seconds asked for, after batches that only
+// warm up. Work is fixed and time is not, so that every library does the same batches.
+class timing {
+ public:
+  explicit timing(double seconds) : seconds_(seconds) {}
+
+  bool next(std::uint64_t operations) {
+    const auto now = clock::now();
+    if (phase_ == phase::before) {
+      phase_ = phase::warm_up;
+      begin_ = now;
+      return true;
+    }
+    if (phase_ == phase::warm_up) {
+      if (now - begin_ < seconds_ / 5) return true;
+      phase_ = phase::timed;
+      cpu_begin_ = cpu_nanoseconds();
+      begin_ = clock::now();
+      return true;
+    }
+    operations_ += operations;
+    const std::chrono::duration<double, std::nano> elapsed = now - begin_;
+    if (elapsed < seconds_) return true;
+    per_operation_ = elapsed.count() / static_cast<double>(operations_);
+    cpu_per_operation_ = (cpu_nanoseconds() - cpu_begin_) / static_cast<double>(operations_);
+    return false;
+  }
+
+  // In place of next(), for what is not a time.
+  void measured(double per_operation, std::uint64_t operations) {
+    per_operation_ = per_operation;
+    operations_ = operations;
+  }
+
+  // A benchmark that computes nonsense has no result.
+  void expect(bool right) const {
+    if (right) return;
+    std::fputs("wrong result\n", stderr);
+    std::_Exit(1);
+  }
+
+  void print(std::string_view workload, unsigned workers) const {
+    std::printf("%.*s %u %.3f %llu %.3f\n", static_cast<int>(workload.size()), workload.data(), workers, per_operation_,
+                static_cast<unsigned long long>(operations_), cpu_per_operation_);
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  enum class phase { before, warm_up, timed };
+
+  static double cpu_nanoseconds() {
+    rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    const auto of = [](timeval t) {
+      return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_usec) * 1e3;
+    };
+    return of(usage.ru_utime) + of(usage.ru_stime);
+  }
+
+  std::chrono::duration<double> seconds_;
+  phase phase_ = phase::before;
+  clock::time_point begin_;
+  double cpu_begin_ = 0;
+  std::uint64_t operations_ = 0;
+  double per_operation_ = 0;
+  double cpu_per_operation_ = 0;
+};
+
+inline double resident_bytes() {
+  long total = 0;
+  long resident = 0;
+  if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(file, "%ld %ld", &total, &resident) != 2) resident = 0;
+    std::fclose(file);
+  }
+  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+template <class Workload>
+struct named {
+  std::string_view name;
+  Workload workload;
+};
+
+// `start(workload, timing, workers)` runs one under the library that is measured.
+template <class Workload, class Start>
+int program(int argc, char** argv, std::initializer_list<named<Workload>> workloads, Start start) {
+  const std::string_view wanted = argc > 1 ? argv[1] : "";
+  for (const auto& each : workloads) {
+    if (wanted == "--list") std::printf("%.*s\n", static_cast<int>(each.name.size()), each.name.data());
+    if (wanted != each.name) continue;
+    const unsigned workers = argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 1;
+    timing measure(argc > 3 ? std::atof(argv[3]) : 0.5);
+    start(each.workload, measure, workers);
+    measure.print(each.name, workers);
+    return 0;
+  }
+  if (wanted == "--list") return 0;
+  std::fprintf(stderr, "usage: %s WORKLOAD|--list [WORKERS [SECONDS]]\n", argv[0]);
+  return 2;
+}
+
+}  // namespace bench
