@@ -52,14 +52,14 @@ class receive_operation
     this->core_ = from.core_;
     return *this;
   }
-  ~receive_operation() {
+  [[gnu::always_inline]] ~receive_operation() {
     if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
   }
 
   bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
-  bool commit(worker& w, routine*& woken) {
+  bool commit(worker&, bool shared, routine*& woken) {
     if (!this->core_) return false;
-    const progress p = this->core_->receive(w.shared, woken, [this](T&& value) { value_.put(std::move(value)); });
+    const progress p = this->core_->receive(shared, woken, [this](T&& value) { value_.put(std::move(value)); });
     if (p == progress::idle) return false;
     if (p == progress::failed) failure_.put(this->core_->error);
     this->stand(p);
@@ -119,14 +119,14 @@ class send_operation : public channel_operation<send_operation<T>, T, void> {
   send_operation(channel_state<T>* core, T& value) noexcept : base(core), source_(&value) {}
   send_operation(const send_operation&) = delete;
   send_operation& operator=(const send_operation&) = delete;
-  ~send_operation() {
+  [[gnu::always_inline]] ~send_operation() {
     if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
   }
 
   bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
-  bool commit(worker& w, routine*& woken) noexcept {
+  bool commit(worker&, bool shared, routine*& woken) noexcept {
     if (!this->core_) return false;
-    const progress p = this->core_->send(w.shared, woken, *source_);
+    const progress p = this->core_->send(shared, woken, *source_);
     if (p == progress::idle) return false;
     this->stand(p);
     return true;

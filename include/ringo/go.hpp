@@ -25,7 +25,7 @@ class ending_operation : public queued_operation<Derived, Result> {
   spin_lock* lock() noexcept { return &of_->joining; }
   wait_queue& queue() noexcept { return of_->joiners; }
   bool ready(worker&) noexcept { return of_->ended.load(std::memory_order_acquire); }
-  bool commit(worker& w, routine*&) noexcept {
+  bool commit(worker& w, bool, routine*&) noexcept {
     if (!ready(w)) return false;
     this->stand(progress::done);
     return true;
@@ -67,7 +67,7 @@ class yield_operation : public operation<yield_operation, void> {
   void enter(worker*) noexcept {}
   spin_lock* lock() noexcept { return nullptr; }
   bool ready(worker&) noexcept { return true; }
-  bool commit(worker&, routine*&) noexcept {
+  bool commit(worker&, bool, routine*&) noexcept {
     stand(progress::done);
     return true;
   }

@@ -30,16 +30,16 @@ class never_operation final : public operation<never_operation, void> {
  public:
   static constexpr const char* call_name = "never";
   never_operation() noexcept {}
-  ~never_operation() {
+  [[gnu::always_inline]] ~never_operation() {
     if (standing() != progress::idle) [[unlikely]] abandon(*who);
   }
   void enter(worker*) noexcept {}
   spin_lock* lock() noexcept { return nullptr; }
   bool ready(worker&) noexcept { return false; }
-  bool commit(worker&, routine*&) noexcept { return false; }
+  bool commit(worker&, bool, routine*&) noexcept { return false; }
   void link(worker&, routine& r) noexcept {
     who = &r;
-    stand(progress::linked);
+    stand(progress::waiting);
   }
   bool unlink() noexcept {
     stand(progress::idle);
@@ -58,7 +58,7 @@ class only_otherwise_operation final : public operation<only_otherwise_operation
   void enter(worker*) noexcept {}
   spin_lock* lock() noexcept { return nullptr; }
   bool ready(worker&) noexcept { return true; }
-  bool commit(worker&, routine*&) noexcept {
+  bool commit(worker&, bool, routine*&) noexcept {
     stand(progress::done);
     return true;
   }

@@ -55,20 +55,20 @@ class select_any_operation : public wait_for_many<select_any_operation<Cases>> {
     for (operation_type& c : cases_) f(c);
   }
   std::size_t count() { return static_cast<std::size_t>(std::ranges::distance(cases_)); }
-  bool commit_one(worker* w, routine*& woken) {
+  bool commit_one(worker& w, bool shared, routine*& woken) {
     for (;;) {
       // Each ready case replaces the choice with the probability that makes all equally likely.
       std::uint32_t ready = 0;
       std::size_t i = 0;
       for (operation_type& c : cases_) {
-        if (is_ready(c, w) && (++ready == 1 || (w && w->random_below(ready) == 0))) {
+        if (c.ready(w) && (++ready == 1 || w.random_below(ready) == 0)) {
           chosen_ = &c;
           index_ = i;
         }
         ++i;
       }
       if (ready == 0) return false;
-      if (chosen_->commit(*w, woken)) return true;
+      if (chosen_->commit(w, shared, woken)) return true;
       chosen_ = nullptr;
     }
   }
@@ -98,8 +98,6 @@ class select_any_operation : public wait_for_many<select_any_operation<Cases>> {
   }
 
  private:
-  static bool is_ready(operation_type& c, worker* w) { return c.ready(*w); }
-
   Cases cases_;  // a reference where the caller's range is an lvalue
   operation_type* chosen_ = nullptr;
   std::size_t index_ = 0;
@@ -129,7 +127,7 @@ auto try_select_any(Cases&& cases) {
   using result = std::optional<typename detail::select_any_operation<Cases&>::result_type>;
   detail::worker& w = detail::require_worker("try_select_any");
   operation.each([&w](auto& c) { c.enter(&w); });
-  if (!operation.try_once(&w)) return result();
+  if (!operation.try_once(w)) return result();
   return result(operation.take_chosen());
 }
 

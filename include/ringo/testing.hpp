@@ -35,6 +35,7 @@ using chooser = std::function<std::uint32_t(std::uint32_t n)>;
 
 namespace ringo::detail {
 
+void refuse_simulation_inside_routine();
 testing::report simulate(const testing::sim_options& o, const testing::chooser* choices, routine& main);
 
 class settle_operation final : public queued_operation<settle_operation, void> {
@@ -45,7 +46,7 @@ class settle_operation final : public queued_operation<settle_operation, void> {
   spin_lock* lock() noexcept { return nullptr; }
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept { return false; }
-  bool commit(worker&, routine*&) noexcept { return false; }
+  bool commit(worker&, bool, routine*&) noexcept { return false; }
   void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const { text += call_name; }
 
@@ -61,6 +62,7 @@ namespace ringo::testing {
 // runs, and the clock moves to the next deadline only when everybody waits. The same seed gives the same run. Throws what main throws; deadlock as run() does.
 template <class T>
 report simulate(sim_options o, task<T> main) {
+  detail::refuse_simulation_inside_routine();
   auto* r = detail::root_of_task(std::move(main)).started;
   handle<T> h = detail::handle_access::make(r);
   const report result = detail::simulate(o, nullptr, *r);
@@ -70,6 +72,7 @@ report simulate(sim_options o, task<T> main) {
 template <class F>
   requires std::invocable<F>
 report simulate(sim_options o, F main) {
+  detail::refuse_simulation_inside_routine();
   auto* r = detail::root_of<detail::record<detail::started<F>>, F>(std::move(main)).started;
   auto h = detail::handle_access::make(r);
   const report result = detail::simulate(o, nullptr, *r);

@@ -25,7 +25,7 @@ class sleep_operation final : public operation<sleep_operation, void>, private t
     absolute_ = from.absolute_;
     return *this;
   }
-  ~sleep_operation() {
+  [[gnu::always_inline]] ~sleep_operation() {
     if (standing() != progress::idle) [[unlikely]] abandon(*who);
   }
 
@@ -36,14 +36,14 @@ class sleep_operation final : public operation<sleep_operation, void>, private t
   void enter(worker* w) noexcept { queue_ = &timers_of(*w); }
   spin_lock* lock() noexcept { return &queue_->lock; }
   bool ready(worker&) noexcept { return absolute_ ? until_ <= now() : length_ <= duration::zero(); }
-  bool commit(worker& w, routine*&) noexcept {
+  bool commit(worker& w, bool, routine*&) noexcept {
     if (!ready(w)) return false;
     stand(progress::done);
     return true;
   }
   void link(worker&, routine& r) noexcept {
     who = &r;
-    stand(progress::linked);
+    stand(progress::waiting);
     absolute_ ? queue_->add(*this, until_) : queue_->add(*this, length_);
   }
   bool unlink() noexcept {
@@ -83,6 +83,7 @@ class alarm : private timer_entry {
   time_point take_value(time_point at) noexcept;
   void watch() noexcept;
   bool set(bool armed, duration first, duration period);
+  void count() noexcept;
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
   void queue_gone() noexcept override;
 
@@ -91,6 +92,7 @@ class alarm : private timer_entry {
   time_point next_;
   duration period_;     // zero: once
   bool armed_ = true;   // a value is to come, or is there and has not been received (semantics 87)
+  bool counted_ = false;  // among the live timers, by itself: while it is armed and in no queue, which counts it otherwise
 };
 
 // The awaitable of timer::wait and ticker::tick. Yields when the value was due. Throws: cancelled. Cancel safety: a value that is not
@@ -104,7 +106,7 @@ class alarm_operation final : public queued_operation<alarm_operation, time_poin
   spin_lock* lock() noexcept { return &queue_->lock; }
   wait_queue& queue() noexcept { return of_->waiting_; }
   bool ready(worker&) noexcept { return of_->due(now()); }
-  bool commit(worker&, routine*&) noexcept;
+  bool commit(worker&, bool, routine*&) noexcept;
   void link(worker& w, routine& r) noexcept;
   bool unlink() noexcept;
   time_point take() noexcept {

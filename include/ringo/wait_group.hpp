@@ -25,7 +25,7 @@ class wait_group_operation final : public queued_operation<wait_group_operation,
   spin_lock* lock() noexcept;
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept;
-  bool commit(worker&, routine*&) noexcept;
+  bool commit(worker&, bool, routine*&) noexcept;
   void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const;
 

@@ -196,6 +196,8 @@ time_point runtime_core::check_quiet(scheduler& w) {
   for (const auto& each : workers) {
     if (!each->timers.empty() || each->driver_->in_flight() != 0) return time_point::max();
   }
+  const std::lock_guard guard(quiet_mutex_);
+  if (done() || idle_count_.load(std::memory_order_seq_cst) != workers.size()) return time_point::min();
   if (unwinding()) {  // those left shield themselves from the end and wait for what cannot come
     if (!finish_deadlock(w)) stop_workers();
     return time_point::min();
@@ -223,7 +225,7 @@ void runtime_core::declare_deadlock(worker& w) {
 }
 
 bool runtime_core::finish_deadlock(worker& w) noexcept {
-  if (!deadlocked_ || std::exchange(main_cancelled_, true)) return false;
+  if (!deadlocked_ || main_cancelled_.exchange(true)) return false;
   cancel_all(w, nullptr);
   return true;
 }
@@ -316,8 +318,14 @@ void runtime_core::destroy_what_is_left() noexcept {
 
 void runtime_core::cancel_main() {
   (void)post([this](worker* w) {
-    if (w == nullptr || main == nullptr) return;
-    if (cancel_under_lock(*main, w->shared)) w->push(*main);
+    routine* r = main.load();
+    // On one worker main cannot end meanwhile; on many its roster's lock keeps it.
+    if (w == nullptr || r == nullptr) return;
+    for (const auto& each : workers) {
+      each->routines.each([&](routine& listed) {
+        if (&listed == r && cancel_under_lock(listed, w->shared)) w->push(listed);
+      });
+    }
   });
 }
 

@@ -85,7 +85,7 @@ class runtime_core {
   const options settings;
   simulation* const sim;
   std::vector<std::unique_ptr<scheduler>> workers;
-  routine* main = nullptr;
+  std::atomic<routine*> main = nullptr;  // null again when it has ended
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
 
  private:
@@ -117,8 +117,9 @@ class runtime_core {
   std::mutex outcome_mutex_;
   std::exception_ptr failure_;
   std::string deadlock_report_;
-  bool deadlocked_ = false;
-  bool main_cancelled_ = false;  // by a deadlock, after the others
+  std::mutex quiet_mutex_;  // one worker at a time judges whether all is quiet
+  std::atomic<bool> deadlocked_ = false;
+  std::atomic<bool> main_cancelled_ = false;  // by a deadlock, after the others
   std::atomic<bool> started_ = false;
   std::atomic<bool> running_ = false;
   duration quiet_check_{};

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -48,6 +49,11 @@ void start(worker& w, routine& r, std::source_location started) {
   w.counts.routines.add();
   w.counts.started.add();
   w.make_ready(r);
+}
+
+std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
+  w.push(r);
+  return w.switch_away();
 }
 
 void destroy_unstarted(routine& r) noexcept {
@@ -110,10 +116,10 @@ routine* scheduler::pop() noexcept {
 
 routine* scheduler::take() noexcept {
   if (run_next != nullptr) {
-    if (++streak_ <= next_streak) return std::exchange(run_next, nullptr);
+    if (--handovers >= 0) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
   }
-  streak_ = 0;
+  handovers = most_handovers;
   return pop();
 }
 
@@ -206,7 +212,7 @@ void scheduler::run() noexcept {
   try {
     driver_->attach();
     while (!runtime.done()) {
-      for (int n = turn_length; n > 0; --n) {
+      for (int n = turn_length_; n > 0; --n) {
         routine* r = take();
         if (r == nullptr) break;
         resume(*r);
@@ -221,7 +227,13 @@ void scheduler::run() noexcept {
 }
 
 void scheduler::end_turn() {
-  if (!timers.empty()) expire_timers(driver_->now());
+  if (!timers.empty()) {
+    const time_point now = driver_->now();
+    expire_timers(now);
+    // A turn that takes long makes timers late: the next one is shorter.
+    const duration took = now - std::exchange(turn_end_, now);
+    turn_length_ = took > long_turn ? std::max(turn_length_ / 2, 1) : std::min(turn_length_ * 2, turn_length);
+  }
   driver_->poll(time_point::min());
   if (runtime.has_posts()) runtime.run_posts(*this);
   if (runtime.has_global()) runtime.take_global(*this);
@@ -262,7 +274,6 @@ void scheduler::idle() {
       if (has_work() || find_work() || runtime.done()) return;
     } while (driver_->now() < until);
   }
-  frames.trim();
   runtime.list_idle(*this);
   bool woken_to_search = false;
   if (runtime.work_anywhere(*this) || runtime.done()) {
@@ -276,6 +287,7 @@ void scheduler::idle() {
     }
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
+    if (until == time_point::max()) frames.trim();
     if (!runtime.done()) driver_->poll(until);
     woken_to_search = !runtime.unlist_idle(*this);
     counts.wakes.add();

@@ -13,16 +13,16 @@
 
 namespace ringo::detail {
 
-// What a worker does, in rounds: a turn of at most `turn_length` resumes, then timers, driver, posts and the global queue once; and when there
+// What a worker does, in rounds: a turn of at most `turn_length` resumes from the queue, fewer when they take long while timers run, then timers, driver, posts and the global queue once; and when there
 // is nothing to run, stealing, then sleep (runtime_core.hpp tells why no wake-up is lost).
 //
-// Order: run_next first, so that a routine and the one it wakes stay on a warm cache; but only `next_streak` times in a row, so that a pair handing to
+// Order: run_next first, so that a routine and the one it wakes stay on a warm cache; but only `most_handovers` times in a row, so that a pair handing to
 // each other does not starve the queue. Then the queue, first in first out. New routines and woken ones go into run_next, expired timers and
 // routines whose budget is spent to the end of the queue.
 class scheduler final : public worker {
  public:
   static constexpr int turn_length = 64;
-  static constexpr int next_streak = 32;
+  static constexpr duration long_turn = std::chrono::microseconds(200);
   static constexpr int timers_a_turn = 1024;
 
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, bool shared, bool simulated, std::uint64_t seed,
@@ -63,7 +63,8 @@ class scheduler final : public worker {
   void idle();
   void finish(routine& r) noexcept;
 
-  int streak_ = 0;
+  int turn_length_ = turn_length;
+  time_point turn_end_{};
 };
 
 inline scheduler& scheduler_of(worker& w) noexcept { return static_cast<scheduler&>(w); }

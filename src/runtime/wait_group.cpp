@@ -55,7 +55,7 @@ namespace detail {
 void wait_group_operation::enter(worker* w) { of_->owner_.enter(w, call_name); }
 spin_lock* wait_group_operation::lock() noexcept { return &of_->lock_; }
 bool wait_group_operation::ready(worker&) noexcept { return of_->count_ == 0; }
-bool wait_group_operation::commit(worker& w, routine*&) noexcept {
+bool wait_group_operation::commit(worker& w, bool, routine*&) noexcept {
   if (!ready(w)) return false;
   stand(progress::done);
   return true;

@@ -132,6 +132,12 @@ void simulation::wake_settling(runtime_core& rt) {
   while (routine* r = woken.pop_front()) w.push(*r);
 }
 
+void refuse_simulation_inside_routine() {
+  if (current_worker() != nullptr) {
+    throw std::logic_error("ringo: testing::simulate() was called inside a routine: a simulation is a program of its own");
+  }
+}
+
 testing::report simulate(const testing::sim_options& o, const testing::chooser* choices, routine& main) {
   simulation sim(o, choices);
   options settings;

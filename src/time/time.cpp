@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/live_counts.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace ringo {
@@ -31,23 +32,35 @@ void ticker::reset(delay period) { alarm_.reset(checked_period(period), checked_
 namespace detail {
 
 void sleep_operation::expire(timer_queue& queue, time_point, routine_list& woken) noexcept {
-  const bool mine = who->claim(queue.shared());
-  stand(mine ? progress::done : progress::idle);
-  if (mine) woken.push_back(*who);
+  if (!who->claim(queue.shared())) return;
+  stand(progress::done);
+  woken.push_back(*who);
 }
 
 void sleep_operation::tell(std::string& text) const { text += call_name; }
 
-alarm::alarm(duration first, duration period) noexcept : next_(after(now(), first)), period_(period) {}
+alarm::alarm(duration first, duration period) noexcept : next_(after(now(), first)), period_(period) { count(); }
 
-alarm::~alarm() {
-  timer_queue* q = queue_.load(std::memory_order_acquire);
-  if (q == nullptr) return;
-  const optional_guard guard(q->lock, q->shared());
-  q->remove(*this);
+void alarm::count() noexcept {
+  const bool counts = armed_ && !timer_queue::in_queue(*this);
+  if (counts == counted_) return;
+  outside_counts().timers.fetch_add(counts ? 1 : -1, std::memory_order_relaxed);
+  counted_ = counts;
 }
 
-void alarm::queue_gone() noexcept { queue_.store(nullptr, std::memory_order_release); }
+alarm::~alarm() {
+  if (timer_queue* q = queue_.load(std::memory_order_acquire)) {
+    const optional_guard guard(q->lock, q->shared());
+    q->remove(*this);
+  }
+  armed_ = false;
+  count();
+}
+
+void alarm::queue_gone() noexcept {
+  queue_.store(nullptr, std::memory_order_release);
+  count();
+}
 
 timer_queue* alarm::enter(worker* w) {
   timer_queue* q = queue_.load(std::memory_order_acquire);
@@ -70,10 +83,11 @@ time_point alarm::take_value(time_point at) noexcept {
 
 // In the queue of timers exactly while somebody waits and a value is to come.
 void alarm::watch() noexcept {
-  timer_queue* q = queue_.load(std::memory_order_relaxed);
-  if (q == nullptr) return;
-  q->remove(*this);
-  if (armed_ && !waiting_.empty()) q->add(*this, next_);
+  if (timer_queue* q = queue_.load(std::memory_order_relaxed)) {
+    q->remove(*this);
+    if (armed_ && !waiting_.empty()) q->add(*this, next_);
+  }
+  count();
 }
 
 bool alarm::set(bool armed, duration first, duration period) {
@@ -104,10 +118,11 @@ void alarm::expire(timer_queue& queue, time_point at, routine_list& woken) noexc
   watch();
 }
 
-bool alarm_operation::commit(worker&, routine*&) noexcept {
+bool alarm_operation::commit(worker&, bool, routine*&) noexcept {
   const time_point at = now();
   if (!of_->due(at)) return false;
   value_ = of_->take_value(at);
+  of_->count();
   stand(progress::done);
   return true;
 }
@@ -118,9 +133,9 @@ void alarm_operation::link(worker& w, routine& r) noexcept {
 }
 
 bool alarm_operation::unlink() noexcept {
-  const bool was_linked = standing() == progress::linked;
+  const bool was_queued = where_queued == place::queued;
   queued_operation::unlink();
-  if (was_linked) of_->watch();
+  if (was_queued) of_->watch();
   return false;
 }
 

@@ -55,9 +55,14 @@ class channel_core {
   std::string name() const;
 
   // Under the lock: a waiter is out of the queue without having won. True if the core is then without handles or cases.
-  bool acknowledge(wait_queue& queue, waiter& w, progress was) noexcept {
-    if (was == progress::linked) queue.remove(w);
-    if (was == progress::detached) --detached_;
+  bool acknowledge(wait_queue& queue, waiter& w) noexcept {
+    if (w.where_queued == waiter::place::out) return false;
+    if (w.where_queued == waiter::place::queued) {
+      queue.remove(w);
+    } else {
+      w.where_queued = waiter::place::out;
+      --detached_;
+    }
     return orphaned_ && receivers.empty() && senders.empty() && detached_ == 0;
   }
   void note_detached() noexcept { ++detached_; }
@@ -220,7 +225,7 @@ class channel_state final : public channel_core {
   }
   void detach(wait_queue& queue, waiter& w) noexcept {
     queue.remove(w);
-    w.state.store(progress::detached, std::memory_order_relaxed);
+    w.where_queued = waiter::place::detached;
     note_detached();
   }
   std::size_t after(std::size_t place) const noexcept { return place + 1 == capacity() ? 0 : place + 1; }
@@ -237,17 +242,14 @@ class channel_operation : public operation<Derived, Result> {
   }
   spin_lock* lock() noexcept { return core_ ? &core_->lock : nullptr; }
   void link(worker&, routine& r) noexcept {
-    if (!core_) return;  // nil: never ready (semantics 32)
     this->who = &r;
-    this->stand(progress::linked);
-    Derived::queue(*core_).push_back(*this);
+    this->stand(progress::waiting);
+    if (core_) Derived::queue(*core_).push_back(*this);
   }
   bool unlink() noexcept {
-    if (!core_) return false;
-    const progress was = this->standing();
-    if (was != progress::linked && was != progress::detached) return false;
+    if (won(this->standing())) return false;
     this->stand(progress::idle);
-    return core_->acknowledge(Derived::queue(*core_), *this, was);
+    return core_ && core_->acknowledge(Derived::queue(*core_), *this);
   }
   void dispose() noexcept { delete core_; }
   void tell(std::string& text) const {

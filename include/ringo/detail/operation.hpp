@@ -47,7 +47,7 @@ struct routine_promise {
 template <class P>
 routine& waiting_routine(worker& w, std::coroutine_handle<P> coroutine) {
   routine* r = w.current;
-  if (!std::derived_from<P, routine_promise> || r == nullptr || r->adopted) [[unlikely]] r = &adopt(w, coroutine);
+  if (!std::derived_from<P, routine_promise> || r->adopted) [[unlikely]] r = &adopt(w, coroutine);
   r->resume_at = coroutine;
   return *r;
 }
@@ -56,8 +56,8 @@ routine& waiting_routine(worker& w, std::coroutine_handle<P> coroutine) {
 //   void enter(worker*)              before all else, without locks: may throw (use by two runtimes)
 //   spin_lock* lock()                its source's; null if it has none
 //   bool ready(worker&)              under the lock: would commit() succeed now?
-//   bool commit(worker&, routine*&)  under the lock: does it if it can; names the routine to be made ready after unlocking
-//   void link(worker&, routine&)     under the lock
+//   bool commit(worker&, bool shared, routine*&)   under the lock: does it if it can; names the routine to be made ready after unlocking
+//   void link(worker&, routine&)     under the lock; leaves it waiting
 //   bool unlink() noexcept           under the lock: out of the queue; true if the source must then be freed by dispose()
 //   R take()                         the result of a won case; leaves it idle
 //   void discard() noexcept          gives up the result of a won case, to its source if that is possible; leaves it idle
@@ -78,75 +78,43 @@ class [[nodiscard("co_await it, or make it a case of a select: by itself it does
   using result_type = Result;
   using case_tag = void;
 
-  bool await_ready() {
+  [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker(Derived::call_name);
-    Derived& self = derived();
-    self.enter(&w);
-    if (w.current != nullptr && w.current->is_cancelled()) [[unlikely]] throw_cancelled();
-    routine* woken = nullptr;
-    bool committed;
-    {
-      locked guard(self, w);
-      committed = self.commit(w, woken);
-    }
-    if (woken) w.make_ready(*woken);
-    return committed && --w.budget > 0;
+    derived().enter(&w);
+    if (w.current->is_cancelled()) [[unlikely]] throw_cancelled();
+    return (w.shared ? commit_locked(w) : commit_alone(w)) && --w.budget > 0;
   }
 
   template <class P>
-  RINGO_AWAIT_SUSPEND bool await_suspend(std::coroutine_handle<P> coroutine) {
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    Derived& self = derived();
     routine& r = waiting_routine(w, coroutine);
-    if (won(standing())) {  // its turn is over: the result waits with it at the end of the queue
-      self.who = &r;
-      w.push(r);
-      return true;
+    if (won(standing())) [[unlikely]] {
+      this->who = &r;
+      return end_turn_of(w, r);
     }
-    routine* woken = nullptr;
-    {
-      locked guard(self, w);
-      // With other workers about, what was not ready a moment ago may be now.
-      if (!w.shared || !self.commit(w, woken)) {
-        self.link(w, r);
-        r.parked = this;
-        this->describe = [](const parked_operation& p, std::string& text) {
-          static_cast<const Derived&>(static_cast<const operation&>(p)).tell(text);
-        };
-        if (r.open_wait(w.shared)) {
-          w.counts.waits.add();
-          return true;  // from the unlock on, the frame may be gone
-        }
-        self.unlink();
-      }
-    }
-    if (woken) w.make_ready(*woken);
-    return false;
+    if (w.shared ? !park_locked(w, r) : !park_alone(w, r)) return coroutine;
+    return w.switch_away();  // another worker may run the coroutine by now, and the frame may be gone
   }
 
-  Result await_resume() {
-    Derived& self = derived();
-    if (!won(standing())) [[unlikely]] {
-      leave();
-      throw_cancelled();
-    }
-    return self.take();
+  [[gnu::always_inline]] Result await_resume() {
+    if (!won(standing())) [[unlikely]] come_back_cancelled();
+    return derived().take();
   }
 
-  progress standing() const noexcept { return waiter::state.load(std::memory_order_relaxed); }
-  void stand(progress p) noexcept { waiter::state.store(p, std::memory_order_relaxed); }
+  progress standing() const noexcept { return state; }
+  void stand(progress p) noexcept { state = p; }
 
   // Out of its source's queue, whatever came of it; not while it is won.
   void leave() noexcept {
-    Derived& self = derived();
     if (standing() == progress::idle) return;
     worker* w = current_worker();
     bool last;
     {
-      optional_lock guard(self.lock(), w == nullptr || w->shared);
-      last = self.unlink();
+      optional_guard guard(w == nullptr || w->shared ? derived().lock() : nullptr);
+      last = derived().unlink();
     }
-    if (last) self.dispose();
+    if (last) derived().dispose();
   }
 
   void discard() noexcept { stand(progress::idle); }
@@ -159,7 +127,7 @@ class [[nodiscard("co_await it, or make it a case of a select: by itself it does
 
   // The last call of Derived's destructor while standing() is not idle: the frame goes while the operation waits in it,
   // or before its result was taken (semantics D9).
-  void abandon(routine& r) noexcept {
+  [[gnu::cold, gnu::noinline]] void abandon(routine& r) noexcept {
     worker* w = current_worker();
     const bool claimed_here = r.claim(w == nullptr || w->shared);
     won(standing()) ? derived().discard() : leave();
@@ -167,24 +135,57 @@ class [[nodiscard("co_await it, or make it a case of a select: by itself it does
   }
 
  private:
-  class optional_lock {
-   public:
-    optional_lock(spin_lock* lock, bool needed) noexcept : lock_(needed ? lock : nullptr) {
-      if (lock_) lock_->lock();
-    }
-    optional_lock(const optional_lock&) = delete;
-    optional_lock& operator=(const optional_lock&) = delete;
-    ~optional_lock() {
-      if (lock_) lock_->unlock();
-    }
+  [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
+    leave();
+    throw_cancelled();
+  }
+  // With one worker there is nobody to lock out, and nothing changes between await_ready and await_suspend.
+  [[gnu::always_inline]] bool commit_alone(worker& w) {
+    routine* woken = nullptr;
+    const bool committed = derived().commit(w, false, woken);
+    if (woken) w.make_ready(*woken);
+    return committed;
+  }
+  bool park_alone(worker& w, routine& r) {
+    derived().link(w, r);
+    announce(w, r);
+    if (r.open_wait(false)) [[likely]] return true;
+    derived().unlink();
+    return false;
+  }
 
-   private:
-    spin_lock* lock_;
-  };
-
-  struct locked : optional_lock {
-    locked(Derived& self, worker& w) noexcept : optional_lock(w.shared ? self.lock() : nullptr, w.shared) {}
-  };
+  [[gnu::noinline]] bool commit_locked(worker& w) {
+    routine* woken = nullptr;
+    bool committed;
+    {
+      optional_guard guard(derived().lock());
+      committed = derived().commit(w, true, woken);
+    }
+    if (woken) w.make_ready(*woken);
+    return committed;
+  }
+  [[gnu::noinline]] bool park_locked(worker& w, routine& r) {
+    routine* woken = nullptr;
+    {
+      optional_guard guard(derived().lock());
+      // What was not ready a moment ago may be now.
+      if (!derived().commit(w, true, woken)) {
+        derived().link(w, r);
+        announce(w, r);
+        if (r.open_wait(true)) return true;  // from the unlock on, the frame may be gone
+        derived().unlink();
+      }
+    }
+    if (woken) w.make_ready(*woken);
+    return false;
+  }
+  void announce(worker& w, routine& r) noexcept {
+    r.parked = this;
+    this->describe = [](const parked_operation& p, std::string& text) {
+      static_cast<const Derived&>(static_cast<const operation&>(p)).tell(text);
+    };
+    w.counts.waits.add();
+  }
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
@@ -195,11 +196,11 @@ class queued_operation : public operation<Derived, Result> {
  public:
   void link(worker&, routine& r) noexcept {
     this->who = &r;
-    this->stand(progress::linked);
+    this->stand(progress::waiting);
     static_cast<Derived*>(this)->queue().push_back(*this);
   }
   bool unlink() noexcept {
-    if (this->standing() == progress::linked) static_cast<Derived*>(this)->queue().remove(*this);
+    if (this->where_queued == waiter::place::queued) static_cast<Derived*>(this)->queue().remove(*this);
     if (!won(this->standing())) this->stand(progress::idle);
     return false;
   }
@@ -209,7 +210,7 @@ class queued_operation : public operation<Derived, Result> {
   queued_operation() = default;
   queued_operation(const queued_operation&) = default;
   queued_operation& operator=(const queued_operation&) = default;
-  ~queued_operation() {
+  [[gnu::always_inline]] ~queued_operation() {
     if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
   }
 };

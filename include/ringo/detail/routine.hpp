@@ -28,26 +28,28 @@ class routine_list;
 class worker;
 struct routine;
 
-// What a case has come to. Written under its source's lock while it is linked, and by its own routine otherwise.
+// What a case has come to, as its own routine sees it. Written by that routine, and while it waits by the one who has claimed its wait: so it
+// needs no lock and is no atomic.
 enum class progress : std::uint8_t {
-  idle,      // not awaited, or its result has been taken
-  linked,    // in its source's queue
-  detached,  // taken out of the queue by a waker that found the wait claimed; its source still counts it
-  done,      // won, with its result
-  closed,    // won: the source is closed
-  failed,    // won, with an error
+  idle,     // not awaited, or its result has been taken
+  waiting,  // in a wait
+  done,     // won, with its result
+  closed,   // won: the source is closed
+  failed,   // won, with an error
 };
 
 inline bool won(progress p) noexcept { return p >= progress::done; }
 
 // One case of a wait, linked into the queue of one source.
 struct waiter {
+  enum class place : std::uint8_t { out, queued, detached };
+
   waiter* next;
   waiter* previous;
   routine* who;
-  // relaxed everywhere: what it announces is ordered by the source's lock, or by the claim that made the routine ready.
-  // Atomic because a waker may detach a losing case while its own routine looks.
-  std::atomic<progress> state = progress::idle;
+  progress state = progress::idle;
+  // Under the source's lock. detached: taken out by a waker that found the wait claimed; its source still counts it.
+  place where_queued = place::out;
 };
 
 // The cases that wait on one source, oldest first (semantics 5). Guarded by the source's lock.
@@ -61,6 +63,7 @@ class wait_queue {
     w.previous = tail_;
     (tail_ ? tail_->next : head_) = &w;
     tail_ = &w;
+    w.where_queued = waiter::place::queued;
   }
   // Under the source's lock: takes all out; those whose wait could be claimed have won, and are to be made ready.
   void claim_all(bool shared, routine_list& woken) noexcept;
@@ -70,6 +73,7 @@ class wait_queue {
   void remove(waiter& w) noexcept {
     (w.previous ? w.previous->next : head_) = w.next;
     (w.next ? w.next->previous : tail_) = w.previous;
+    w.where_queued = waiter::place::out;
   }
 
  private:
@@ -176,9 +180,9 @@ class routine_list {
 inline waiter* wait_queue::claim_first(bool shared) noexcept {
   while (waiter* w = head_) {
     remove(*w);
-    const bool mine = w->who->claim(shared);
-    w->state.store(mine ? progress::done : progress::idle, std::memory_order_relaxed);
-    if (mine) return w;
+    if (!w->who->claim(shared)) continue;
+    w->state = progress::done;
+    return w;
   }
   return nullptr;
 }

@@ -45,9 +45,9 @@ template <class C>
 concept case_like = case_operation<std::remove_cvref_t<kept_case<C>>>;
 
 // Uniform among the set bits.
-inline unsigned pick(worker* w, std::uint64_t ready) noexcept {
+inline unsigned pick(worker& w, std::uint64_t ready) noexcept {
   const auto count = static_cast<unsigned>(__builtin_popcountll(ready));
-  for (unsigned skip = count > 1 && w ? w->random_below(count) : 0; skip > 0; --skip) ready &= ready - 1;
+  for (unsigned skip = count > 1 ? w.random_below(count) : 0; skip > 0; --skip) ready &= ready - 1;
   return static_cast<unsigned>(__builtin_ctzll(ready));
 }
 
@@ -101,11 +101,11 @@ class select_operation : public wait_for_many<select_operation<PreferFirst, Othe
 
   // What is ready is ready at one instant, all locks being held (semantics 57). A choice fails only where a waiter that it met has been claimed by a
   // source outside this select; then it is made again.
-  bool commit_one(worker* w, routine*& woken) {
+  bool commit_one(worker& w, bool shared, routine*& woken) {
     for (;;) {
       std::uint64_t ready = 0, bit = 1;
       each([&](auto& c) {
-        if (c.ready(*w)) ready |= bit;
+        if (c.ready(w)) ready |= bit;
         bit <<= 1;
       });
       if (ready == 0) {
@@ -113,7 +113,7 @@ class select_operation : public wait_for_many<select_operation<PreferFirst, Othe
         return Otherwise;
       }
       const std::size_t choice = PreferFirst ? static_cast<unsigned>(__builtin_ctzll(ready)) : pick(w, ready);
-      if (with_element(cases_, choice, [&](auto, auto& c) { return c.commit(*w, woken); })) {
+      if (with_element(cases_, choice, [&](auto, auto& c) { return c.commit(w, shared, woken); })) {
         chosen_ = choice;
         return true;
       }
@@ -184,7 +184,7 @@ class handled_case {
   void enter(worker* w) { operation_.enter(w); }
   spin_lock* lock() noexcept { return operation_.lock(); }
   bool ready(worker& w) { return operation_.ready(w); }
-  bool commit(worker& w, routine*& woken) { return operation_.commit(w, woken); }
+  bool commit(worker& w, bool shared, routine*& woken) { return operation_.commit(w, shared, woken); }
   void link(worker& w, routine& r) { operation_.link(w, r); }
   bool unlink() noexcept { return operation_.unlink(); }
   void leave() noexcept { operation_.leave(); }

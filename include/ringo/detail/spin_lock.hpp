@@ -23,7 +23,8 @@ class spin_lock {
 // Locks only where more than one worker can come: with one worker the lock costs a predicted branch.
 class optional_guard {
  public:
-  optional_guard(spin_lock& lock, bool needed) noexcept : lock_(needed ? &lock : nullptr) {
+  optional_guard(spin_lock& lock, bool needed) noexcept : optional_guard(needed ? &lock : nullptr) {}
+  explicit optional_guard(spin_lock* lock) noexcept : lock_(lock) {
     if (lock_) lock_->lock();
   }
   optional_guard(const optional_guard&) = delete;

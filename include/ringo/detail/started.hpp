@@ -67,7 +67,7 @@ class root_promise_base : public routine_promise {
   }
   // The record outlives the frame while there are handles.
   static void operator delete(void* frame, std::size_t) noexcept {
-    auto* r = std::launder(reinterpret_cast<Record*>(static_cast<std::byte*>(frame) - offset));
+    auto* r = record_before(frame);
     if (r->listed_in == nullptr) r->release();  // never started: an argument's copy threw, or the runtime did not run
   }
 
@@ -86,8 +86,13 @@ class root_promise_base : public routine_promise {
   void unhandled_exception() noexcept { started->outcome.set_error(std::current_exception()); }
 
  protected:
+  // clang takes the frame for an object of its own, before which there is nothing: the address must come from where it cannot see.
+  static Record* record_before(void* frame) noexcept {
+    __asm__ volatile("" : "+r"(frame) : : "memory");
+    return std::launder(reinterpret_cast<Record*>(static_cast<std::byte*>(frame) - offset));
+  }
   root<T, Record> object_for(std::coroutine_handle<> self) noexcept {
-    started = std::launder(reinterpret_cast<Record*>(static_cast<std::byte*>(self.address()) - offset));
+    started = record_before(self.address());
     started->resume_at = self;
     return {started};
   }

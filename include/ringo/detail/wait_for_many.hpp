@@ -30,68 +30,45 @@ class lock_set {
  private:
   static constexpr std::size_t usual = 16;
   std::size_t count_ = 0;
-  spin_lock** first_ = few_.data();
   std::array<spin_lock*, usual> few_;
   std::vector<spin_lock*> many_;
+  spin_lock** first_ = few_.data();
 };
 
 // What a Derived provides:
 //   each(f)                          f(case) for each, in order
 //   count()                          of its cases
-//   commit_one(worker&, routine*&)   under all locks: one of the ready cases, if there is one; notes which
+//   commit_one(worker&, bool shared, routine*&)   under all locks: one of the ready cases, if there is one; notes which
 //   link_all(worker&, routine&)      under all locks
 //   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the others out
 template <class Derived>
 class [[nodiscard("co_await it: by itself it does nothing")]] wait_for_many : public parked_operation {
  public:
-  bool await_ready() {
+  [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker("select");
     derived().each([&w](auto& c) { c.enter(&w); });
-    if (w.current != nullptr && w.current->is_cancelled()) [[unlikely]] throw_cancelled();
-    return try_once(&w) && --w.budget > 0;
+    if (w.current->is_cancelled()) [[unlikely]] throw_cancelled();
+    return try_once(w) && --w.budget > 0;
   }
 
   template <class P>
-  RINGO_AWAIT_SUSPEND bool await_suspend(std::coroutine_handle<P> coroutine) {
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     routine& r = waiting_routine(w, coroutine);
-    if (derived().has_chosen()) {  // its turn is over: the result waits with it at the end of the queue
+    if (derived().has_chosen()) [[unlikely]] {
       parked_ = &r;
-      w.push(r);
-      return true;
+      return end_turn_of(w, r);
     }
-    routine* woken = nullptr;
-    {
-      lock_set locks(w.shared ? derived().count() : 0);
-      lock_all(&w, locks);
-      // With other workers about, what was not ready a moment ago may be now.
-      if (!w.shared || !derived().commit_one(&w, woken)) {
-        derived().link_all(w, r);
-        parked_ = &r;
-        r.parked = this;
-        describe = [](const parked_operation& p, std::string& text) { static_cast<const Derived&>(p).tell(text); };
-        if (r.open_wait(w.shared)) {
-          w.counts.waits.add();
-          return true;  // from the last unlock on, the frame may be gone
-        }
-        parked_ = nullptr;
-        derived().each([](auto& c) { c.unlink(); });
-      }
-    }
-    if (woken) w.make_ready(*woken);
-    return false;
+    if (w.shared ? !park_locked(w, r) : !park(w, r, false)) return coroutine;
+    return w.switch_away();  // another worker may run the coroutine by now, and the frame may be gone
   }
 
   // Commits a case that is ready at this instant, if there is one.
-  bool try_once(worker* w) {
+  bool try_once(worker& w) {
+    if (w.shared) [[unlikely]] return try_locked(w);
     routine* woken = nullptr;
-    bool committed;
-    {
-      lock_set locks(w && w->shared ? derived().count() : 0);
-      lock_all(w, locks);
-      committed = derived().commit_one(w, woken);
-    }
-    if (woken) w->make_ready(*woken);
+    const bool committed = derived().commit_one(w, false, woken);
+    if (woken) w.make_ready(*woken);
     return committed;
   }
 
@@ -108,20 +85,57 @@ class [[nodiscard("co_await it: by itself it does nothing")]] wait_for_many : pu
   }
 
   // Last thing in Derived's destructor: the frame may go while the wait is parked, or before its result was taken.
-  void abandon() noexcept {
-    if (parked_ == nullptr) [[likely]] return;
+  [[gnu::always_inline]] void abandon() noexcept {
+    if (parked_ != nullptr) [[unlikely]] abandon_parked();
+  }
+
+ private:
+  [[gnu::cold, gnu::noinline]] void abandon_parked() noexcept {
     worker* w = current_worker();
     const bool claimed_here = parked_->claim(w == nullptr || w->shared);
     derived().each([](auto& c) { won(c.standing()) ? c.discard() : c.leave(); });
     forget(*parked_, !claimed_here);
   }
 
- private:
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
-  void lock_all(worker* w, lock_set& locks) noexcept {
-    if (w == nullptr || !w->shared) return;
+
+  void lock_all(lock_set& locks) noexcept {
     derived().each([&locks](auto& c) { locks.add(c.lock()); });
     locks.lock();
+  }
+  [[gnu::noinline]] bool try_locked(worker& w) {
+    routine* woken = nullptr;
+    bool committed;
+    {
+      lock_set locks(derived().count());
+      lock_all(locks);
+      committed = derived().commit_one(w, true, woken);
+    }
+    if (woken) w.make_ready(*woken);
+    return committed;
+  }
+  [[gnu::noinline]] bool park_locked(worker& w, routine& r) {
+    routine* woken = nullptr;
+    {
+      lock_set locks(derived().count());
+      lock_all(locks);
+      // What was not ready a moment ago may be now.
+      if (!derived().commit_one(w, true, woken) && park(w, r, true)) return true;  // from the last unlock on, the frame may be gone
+    }
+    if (woken) w.make_ready(*woken);
+    return false;
+  }
+  // Under all locks, if there are others.
+  bool park(worker& w, routine& r, bool shared) {
+    derived().link_all(w, r);
+    parked_ = &r;
+    r.parked = this;
+    describe = [](const parked_operation& p, std::string& text) { static_cast<const Derived&>(p).tell(text); };
+    w.counts.waits.add();
+    if (r.open_wait(shared)) [[likely]] return true;
+    parked_ = nullptr;
+    derived().each([](auto& c) { c.unlink(); });
+    return false;
   }
 
   routine* parked_ = nullptr;

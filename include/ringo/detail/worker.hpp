@@ -30,7 +30,8 @@ struct counters {
 class worker {
  public:
   static constexpr int ready_budget = 128;    // ready completions in one resume, before others get their turn
-  static constexpr std::uint32_t queue_size = 256;
+  static constexpr int most_handovers = 16;
+  static constexpr std::uint32_t queue_size = 1024;
 
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
@@ -39,6 +40,17 @@ class worker {
   void make_ready(routine& r) noexcept {
     if (run_next) push(*run_next);
     run_next = &r;
+  }
+
+  // Where a worker goes on when its routine waits: straight to the one that was made ready last, else back to the loop.
+  std::coroutine_handle<> switch_away() noexcept {
+    routine* r = run_next;
+    if (r == nullptr || simulated || --handovers < 0 || r->adopted) return std::noop_coroutine();
+    run_next = nullptr;
+    current = r;
+    budget = ready_budget;
+    counts.resumes.add();
+    return r->resume_at;
   }
 
   // At the end of the queue; wakes a sleeping worker if there is one.
@@ -63,7 +75,8 @@ class worker {
   routine* current = nullptr;
   routine* run_next = nullptr;
   routine* finished = nullptr;  // the routine that has reached its end in this resume
-  std::int32_t budget = 0;
+  std::int32_t budget = 0;     // of the current routine: ready completions and awaited tasks left in this resume
+  std::int32_t handovers = 0;  // how many times in a row run_next may still come before the queue
   const bool shared;     // there are other workers
   const bool simulated;
   runtime_core& runtime;
@@ -121,6 +134,9 @@ bool any_runtime_runs() noexcept;
 void refuse_in_forked_child(const char* call);
 
 [[noreturn]] void throw_cancelled();
+
+// The routine's turn is over, though it has what it awaited: it goes on from the end of the queue.
+std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept;
 
 // A record for a coroutine of a foreign type that is about to wait, so that it can be scheduled as a routine.
 routine& adopt(worker& w, std::coroutine_handle<> coroutine);

@@ -1,0 +1,19 @@
+// Hello over a rendezvous channel: sender and receiver meet, and neither goes on before the other is there.
+#include <cstdio>
+#include <string>
+
+#include <ringo/ringo.hpp>
+
+using namespace ringo;
+
+task<> greet(sender<std::string> messages) { co_await messages.send("hello from a routine"); }
+
+task<> program() {
+  channel<std::string> messages;
+  go(greet, messages);
+
+  auto message = co_await messages.recv();
+  std::printf("%s\n", message->c_str());
+}
+
+int main() { run(program); }

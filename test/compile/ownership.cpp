@@ -1,0 +1,30 @@
+// A task, a handle and a wait group have one owner; a task is given away to be awaited.
+// refused 1: (deleted|no matching|implicitly-deleted)
+// refused 2: (deleted|implicitly-deleted)
+// refused 3: deleted
+// refused 4: (move|rvalue|discards|no match|await_ready)
+#include <ringo/ringo.hpp>
+
+using namespace ringo;
+
+task<int> child() { co_return 1; }
+
+task<> owners() {
+  task<int> first = child();
+  handle<int> started = go(child);
+  wait_group group;
+#if REFUSED == 1
+  task<int> second = first;
+#elif REFUSED == 2
+  handle<int> second = started;
+#elif REFUSED == 3
+  wait_group second = group;
+#elif REFUSED == 4
+  co_await first;
+#else
+  co_await std::move(first);
+  co_await started;
+  co_await group.wait();
+#endif
+  co_return;
+}

@@ -1,0 +1,33 @@
+# A mistake's file compiles as it stands, with REFUSED being 0. A line "// refused N: REGEX" says that with REFUSED being N the compiler
+# refuses it with a message that matches; "// refused N by g++ 12: REGEX" says it of that compiler alone, the others take it.
+file(STRINGS ${MISTAKE} expectations ENCODING UTF-8 REGEX "^// refused ")
+if(NOT expectations)
+  message(FATAL_ERROR "${MISTAKE} says nowhere what is refused")
+endif()
+
+set(ENV{LC_ALL} C)
+set(compile ${COMPILER} -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-variable
+            -Wno-unused-function -I${INCLUDE} ${MISTAKE})
+execute_process(COMMAND ${compile} -DREFUSED=0 RESULT_VARIABLE status ERROR_VARIABLE said)
+if(NOT status EQUAL 0)
+  message(SEND_ERROR "The right way must compile, and does not:\n${said}")
+endif()
+
+foreach(expectation IN LISTS expectations)
+  if(NOT expectation MATCHES "^// refused ([0-9]+)( by g\\+\\+ 12)?: (.+)$")
+    message(FATAL_ERROR "Not understood: ${expectation}")
+  endif()
+  set(number ${CMAKE_MATCH_1})
+  set(only_by_gcc12 ${CMAKE_MATCH_2})
+  set(expected ${CMAKE_MATCH_3})
+  execute_process(COMMAND ${compile} -DREFUSED=${number} RESULT_VARIABLE status ERROR_VARIABLE said)
+  if(only_by_gcc12 AND NOT (COMPILER_ID STREQUAL "GNU" AND COMPILER_VERSION VERSION_LESS 13))
+    if(NOT status EQUAL 0)
+      message(SEND_ERROR "${number}: this compiler need not refuse it, and does:\n${said}")
+    endif()
+  elseif(status EQUAL 0)
+    message(SEND_ERROR "${number}: it must be refused, and compiles.")
+  elseif(NOT said MATCHES "${expected}")
+    message(SEND_ERROR "${number}: it is refused, but no message matches '${expected}':\n${said}")
+  endif()
+endforeach()

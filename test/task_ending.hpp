@@ -1,0 +1,19 @@
+// How a routine ended, for tests that ask nothing else of it.
+#pragma once
+
+#include <ringo/ringo.hpp>
+
+enum class ending { returned, was_cancelled, failed };
+
+// Joins the routine.
+template <class T>
+ringo::task<ending> ending_of(ringo::handle<T>& routine) {
+  try {
+    co_await routine.join();
+  } catch (const ringo::cancelled&) {
+    co_return ending::was_cancelled;
+  } catch (...) {
+    co_return ending::failed;
+  }
+  co_return ending::returned;
+}
