@@ -156,7 +156,7 @@ using handle_for = std::conditional_t<RINGO_DESTROYS_AGGREGATES_TWICE && (risky_
 template <class F, class... A>
 handle<started<F, A...>> start_here(std::source_location where, F&& f, A&&... args) {
   worker& w = require_worker("go");
-  auto* r = root_of<record<started<F, A...>>, std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(f), std::forward<A>(args)...).started;
+  auto* r = make_routine(std::forward<F>(f), std::forward<A>(args)...);
   handle<started<F, A...>> h = handle_access::make(r);
   start(w, *r, where);
   return h;
@@ -170,7 +170,7 @@ handle<started<F, A...>> start_here(std::source_location where, F&& f, A&&... ar
 template <class T>
 handle<T> go(task<T> t, std::source_location where = std::source_location::current()) {
   detail::worker& w = detail::require_worker("go");
-  detail::record<T>* r = detail::root_of_task(std::move(t)).started;
+  detail::record<T>* r = detail::make_routine_of(std::move(t));
   handle<T> h = detail::handle_access::make(r);
   detail::start(w, *r, where);
   return h;

@@ -46,7 +46,7 @@ class runtime {
   template <class T>
   T run(task<T> main) {
     prepare_run();
-    auto* r = detail::root_of_task(std::move(main)).started;
+    auto* r = detail::make_routine_of(std::move(main));
     return finish_main<T>(*r);
   }
   template <class F>
@@ -54,7 +54,7 @@ class runtime {
   auto run(F main) -> detail::started<F> {
     prepare_run();
     using result = detail::started<F>;
-    auto* r = detail::root_of<detail::record<result>, F>(std::move(main)).started;
+    auto* r = detail::make_routine(std::move(main));
     return finish_main<result>(*r);
   }
 
@@ -63,7 +63,7 @@ class runtime {
     requires detail::startable<F, A...>
   handle<detail::started<F, A...>> go(F&& f, A&&... args) {
     using result = detail::started<F, A...>;
-    auto* r = detail::root_of<detail::record<result>, std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(f), std::forward<A>(args)...).started;
+    auto* r = detail::make_routine(std::forward<F>(f), std::forward<A>(args)...);
     handle<result> h = detail::handle_access::make(r);
     start_from_outside(*r);
     return h;
@@ -71,7 +71,7 @@ class runtime {
 
   template <class T>
   handle<T> go(task<T> t) {
-    auto* r = detail::root_of_task(std::move(t)).started;
+    auto* r = detail::make_routine_of(std::move(t));
     handle<T> h = detail::handle_access::make(r);
     start_from_outside(*r);
     return h;

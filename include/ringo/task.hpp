@@ -25,9 +25,15 @@ class handle;
 namespace detail {
 
 template <class A>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+template <class A>
 inline constexpr bool is_handle = false;
 template <class T>
 inline constexpr bool is_handle<handle<T>> = true;
+
+struct task_access;
 
 // What a coroutine came to: nothing yet, a value or an exception.
 template <class T>
@@ -51,6 +57,16 @@ class result {
   bool has_error() const noexcept { return kind_ == kind::error; }
   std::exception_ptr error() const noexcept { return has_error() ? error_ : nullptr; }
 
+  void take_over(result& from) noexcept {
+    if (from.kind_ == kind::error) return set_error(std::move(from.error_));
+    if (from.kind_ == kind::nothing) return;
+    try {
+      set_value(std::move(from.value_));
+    } catch (...) {
+      set_error(std::current_exception());
+    }
+  }
+
   T take() {
     if (kind_ == kind::error) std::rethrow_exception(error_);
     if constexpr (std::is_reference_v<T>) {
@@ -66,7 +82,9 @@ class result {
 
   template <class U>
   static decltype(auto) as_stored(U&& value) {
-    if constexpr (std::is_reference_v<T>) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<U>, stored>) {
+      return std::forward<U>(value);
+    } else if constexpr (std::is_reference_v<T>) {
       return std::addressof(value);
     } else {
       return std::forward<U>(value);
@@ -92,6 +110,7 @@ class result<void> {
   void set_error(std::exception_ptr error) noexcept { error_ = std::move(error); }
   bool has_error() const noexcept { return error_ != nullptr; }
   std::exception_ptr error() const noexcept { return error_; }
+  void take_over(result& from) noexcept { error_ = std::move(from.error_); }
   void take() {
     if (error_) [[unlikely]] std::rethrow_exception(error_);
   }
@@ -119,7 +138,13 @@ class task_promise_base : public routine_promise {
     struct awaiter {
       explicit awaiter(std::coroutine_handle<> next) noexcept : continuation(next) {}
       bool await_ready() noexcept { return false; }
-      std::coroutine_handle<> await_suspend(std::coroutine_handle<>) noexcept { return transfer(continuation); }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<>) noexcept {
+        if (continuation) return transfer(continuation);
+        // The routine's own task: its worker destroys it when it is back in its loop, with nothing of the frame on the stack.
+        worker* w = current_worker();
+        w->finished = w->current;
+        return std::noop_coroutine();
+      }
       void await_resume() noexcept {}
       std::coroutine_handle<> continuation;
     };
@@ -204,11 +229,23 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
 
   explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
   friend class detail::task_promise<T>;
+  friend struct detail::task_access;
 
   std::coroutine_handle<promise_type> coroutine_;
 };
 
 namespace detail {
+
+struct task_access {
+  template <class T>
+  static auto coroutine(const task<T>& t) noexcept {
+    return t.coroutine_;
+  }
+  template <class T>
+  static task<T> none() noexcept {
+    return task<T>(nullptr);
+  }
+};
 
 template <class T>
 task<T> task_promise<T>::get_return_object() noexcept {

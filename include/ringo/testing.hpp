@@ -63,7 +63,7 @@ namespace ringo::testing {
 template <class T>
 report simulate(sim_options o, task<T> main) {
   detail::refuse_simulation_inside_routine();
-  auto* r = detail::root_of_task(std::move(main)).started;
+  auto* r = detail::make_routine_of(std::move(main));
   handle<T> h = detail::handle_access::make(r);
   const report result = detail::simulate(o, nullptr, *r);
   h.join().take();
@@ -73,7 +73,7 @@ template <class F>
   requires std::invocable<F>
 report simulate(sim_options o, F main) {
   detail::refuse_simulation_inside_routine();
-  auto* r = detail::root_of<detail::record<detail::started<F>>, F>(std::move(main)).started;
+  auto* r = detail::make_routine(std::move(main));
   auto h = detail::handle_access::make(r);
   const report result = detail::simulate(o, nullptr, *r);
   h.join().take();

@@ -35,7 +35,7 @@ class wait_group_operation final : public queued_operation<wait_group_operation,
 
 // A routine that counts in a wait_group.
 template <class T>
-struct counted_record final : record<T> {
+struct counted_record : record<T> {
   void at_end(worker&) noexcept override;
 
   wait_group* group = nullptr;
@@ -59,7 +59,7 @@ class wait_group {
   // Counts, starts a routine that runs f(args...), and is done() when it ends, whichever way. What it throws is unhandled (options::on_unhandled).
   template <class T>
   void go(task<T> t, std::source_location where = std::source_location::current()) {
-    count_in(where, *detail::root_of_task<T, detail::counted_record<T>>(std::move(t)).started);
+    count_in<T>(where, *detail::make_routine_of<detail::counted_record>(std::move(t)));
   }
   template <class F>
     requires detail::startable<F>
@@ -92,9 +92,7 @@ class wait_group {
 
   template <class F, class... A>
   void start(std::source_location where, F&& f, A&&... args) {
-    using result = detail::started<F, A...>;
-    count_in(where, *detail::root_of<detail::counted_record<result>, std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(f),
-                                                                                                  std::forward<A>(args)...).started);
+    count_in<detail::started<F, A...>>(where, *detail::make_routine<detail::counted_record>(std::forward<F>(f), std::forward<A>(args)...));
   }
   template <class T>
   void count_in(std::source_location where, detail::counted_record<T>& r) {

@@ -73,7 +73,7 @@ request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& 
       if (w == nullptr) return r.finish(request::outcome::runtime_ended);
       try {
         task<> t = serve(r, operation);
-        start(*w, *root_of_task(std::move(t)).started, std::source_location::current());
+        start(*w, *make_routine_of(std::move(t)), std::source_location::current());
       } catch (...) {
         r.finish(request::outcome::failed, std::current_exception());
       }
@@ -180,9 +180,7 @@ void routine::release() noexcept {
   const std::exception_ptr error = untaken_error();
   const std::source_location at = started;
   const std::uint64_t of = runtime_id;
-  const std::size_t size = block_size;
-  this->~routine();
-  free_frame(this, size);
+  delete this;
   if (!error) return;
   decltype(options::on_unhandled) handler;  // copied, so that it runs without the registry's lock
   runtime_registry::with(of, [&](runtime_core& rt) { handler = rt.settings.on_unhandled; });

@@ -89,12 +89,12 @@ void runtime::start_from_outside(detail::routine& r) {
     if (w != nullptr) return detail::start(*w, r, r.started);
     // The runtime has ended without it.
     r.fail(std::make_exception_ptr(cancelled()));
-    std::coroutine_handle<>::from_address(reinterpret_cast<std::byte*>(&r) + r.frame_offset).destroy();
+    r.close();
     r.ended.store(true, std::memory_order_release);
     r.release();
   });
   if (accepted) return;
-  std::coroutine_handle<>::from_address(reinterpret_cast<std::byte*>(&r) + r.frame_offset).destroy();
+  r.ended.store(true, std::memory_order_release);
   r.release();
   throw std::logic_error("ringo: runtime::go after the runtime has ended");
 }

@@ -296,14 +296,14 @@ void runtime_core::destroy_what_is_left() noexcept {
     std::swap(global, global_);
     global_count_.store(0, std::memory_order_relaxed);
     while (routine* r = global.pop_front()) {
-      if (r->adopted) delete r;
+      if (r->resumed_as == routine::kind::adopted) delete r;
     }
   }
   const std::exception_ptr why = failure_ ? failure_ : std::make_exception_ptr(cancelled());
   worker& here = *current_worker();
   for (const auto& w : workers) {
     while (routine* r = w->routines.first()) {
-      std::coroutine_handle<>::from_address(reinterpret_cast<std::byte*>(r) + r->frame_offset).destroy();
+      r->close();
       w->routines.remove(*r);
       here.counts.routines.add(-1);
       r->fail(why);

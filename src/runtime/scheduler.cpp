@@ -56,13 +56,9 @@ std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
   return w.switch_away();
 }
 
-void destroy_unstarted(routine& r) noexcept {
-  std::coroutine_handle<>::from_address(reinterpret_cast<std::byte*>(&r) + r.frame_offset).destroy();
-}
-
 void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
   routine* r = w.current;
-  if (r == nullptr || r->adopted) r = &adopt(w, coroutine);
+  if (r->resumed_as == routine::kind::adopted) r = &adopt(w, coroutine);
   r->resume_at = coroutine;
   w.push(*r);
 }
@@ -74,13 +70,13 @@ void start_adopted(std::coroutine_handle<> coroutine) {
 
 routine& adopt(worker&, std::coroutine_handle<> coroutine) {
   auto* r = new routine;
-  r->adopted = true;
+  r->resumed_as = routine::kind::adopted;
   r->resume_at = coroutine;
   return *r;
 }
 
 void forget(routine& r, bool claimed) noexcept {
-  if (!r.adopted) return;  // its runtime is destroying it, and has emptied the queues
+  if (r.resumed_as != routine::kind::adopted) return;  // its runtime is destroying it, and has emptied the queues
   if (claimed) {
     r.resume_at = std::noop_coroutine();  // a run queue has it; the worker frees it there
   } else {
@@ -166,7 +162,7 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
 void scheduler::discard_queue() noexcept {
   run_next = nullptr;
   while (routine* r = pop()) {
-    if (r->adopted) delete r;
+    if (r->resumed_as == routine::kind::adopted) delete r;
   }
 }
 
@@ -174,19 +170,33 @@ void scheduler::resume(routine& r) noexcept {
   current = &r;
   budget = ready_budget;
   counts.resumes.add();
-  if (r.adopted) [[unlikely]] {
+  if (r.resumed_as == routine::kind::plain) [[likely]] {
     r.resume_at.resume();
-    delete &r;  // a coroutine of a foreign type gets a new record for each wait
   } else {
-    r.resume_at.resume();
+    resume_specially(r);
   }
   current = nullptr;
   if (finished != nullptr) finish(*std::exchange(finished, nullptr));
 }
 
+void scheduler::resume_specially(routine& r) noexcept {
+  if (r.resumed_as == routine::kind::adopted) {
+    r.resume_at.resume();
+    delete &r;  // a coroutine of a foreign type gets a new record for each wait
+    return;
+  }
+  r.resumed_as = routine::kind::plain;
+  r.begin();
+  if (r.resume_at) {
+    r.resume_at.resume();
+  } else {
+    finished = &r;
+  }
+}
+
 void scheduler::finish(routine& r) noexcept {
-  // The frame first: what the routine's function and arguments held is gone before anybody hears of its end.
-  std::coroutine_handle<>::from_address(reinterpret_cast<std::byte*>(&r) + r.frame_offset).destroy();
+  // What the routine's frames, function and arguments held is gone before anybody hears of its end.
+  r.close();
   r.listed_in->remove(r);
   counts.routines.add(-1);
   routine_list woken;

@@ -61,6 +61,7 @@ class scheduler final : public worker {
   friend class worker;
   routine* pop() noexcept;
   void idle();
+  void resume_specially(routine& r) noexcept;
   void finish(routine& r) noexcept;
 
   int turn_length_ = turn_length;

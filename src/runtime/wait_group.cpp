@@ -17,7 +17,7 @@ void wait_group::count_and_start(std::source_location where, detail::routine& r)
     change(&w, 1, "go");
     detail::start(w, r, where);
   } catch (...) {
-    detail::destroy_unstarted(r);
+    delete &r;
     throw;
   }
 }

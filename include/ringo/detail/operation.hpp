@@ -17,12 +17,12 @@ template <class Awaiter>
 class by_reference {
  public:
   explicit by_reference(Awaiter& a) noexcept : awaiter_(a) {}
-  decltype(auto) await_ready() { return awaiter_.await_ready(); }
+  [[gnu::always_inline]] decltype(auto) await_ready() { return awaiter_.await_ready(); }
   template <class P>
-  decltype(auto) await_suspend(std::coroutine_handle<P> coroutine) {
+  [[gnu::always_inline]] decltype(auto) await_suspend(std::coroutine_handle<P> coroutine) {
     return awaiter_.await_suspend(coroutine);
   }
-  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+  [[gnu::always_inline]] decltype(auto) await_resume() { return awaiter_.await_resume(); }
 
  private:
   Awaiter& awaiter_;
@@ -47,7 +47,7 @@ struct routine_promise {
 template <class P>
 routine& waiting_routine(worker& w, std::coroutine_handle<P> coroutine) {
   routine* r = w.current;
-  if (!std::derived_from<P, routine_promise> || r->adopted) [[unlikely]] r = &adopt(w, coroutine);
+  if (!std::derived_from<P, routine_promise> || r->resumed_as == routine::kind::adopted) [[unlikely]] r = &adopt(w, coroutine);
   r->resume_at = coroutine;
   return *r;
 }

@@ -19,6 +19,7 @@
 #include <source_location>
 #include <string>
 
+#include <ringo/detail/frame.hpp>
 #include <ringo/detail/spin_lock.hpp>
 
 namespace ringo::detail {
@@ -133,6 +134,12 @@ struct routine {
     return false;
   }
 
+  // The memory of records and of coroutine frames is the same (frame.hpp).
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
+
+  virtual void begin() noexcept {}  // before its first resume: sets resume_at, or leaves it null and has an error
+  virtual void close() noexcept {}  // at its end: keeps the result; the frames, the function and its arguments go
   virtual void at_end(worker&) noexcept {}  // when it has ended, its frame is gone and its joiners are ready
   virtual void fail(std::exception_ptr) noexcept {}  // what it came to, where its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
@@ -141,9 +148,9 @@ struct routine {
 
   std::atomic<std::uint32_t> state = 0;
   std::atomic<std::uint32_t> count = 1;  // of handles, and one for the routine itself until it has ended and its frame is gone
-  std::uint32_t block_size = 0;          // of the memory that holds this record and, behind it, the frame
-  std::uint16_t frame_offset = 0;
-  bool adopted = false;                  // stands for a coroutine of a foreign type, until it is resumed
+  // plain: resumed as it is. begins: begin() comes first. adopted: it stands for a coroutine of a foreign type, and ends when that is resumed.
+  enum class kind : std::uint8_t { plain, begins, adopted };
+  kind resumed_as = kind::begins;
   std::atomic<bool> ended = false;
   spin_lock joining;                     // guards joiners and the change of `ended`
   std::coroutine_handle<> resume_at;

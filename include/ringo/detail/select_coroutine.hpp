@@ -87,7 +87,7 @@ class held_case<task<T>> {
  public:
   explicit held_case(task<T>&& kept) noexcept : task_(std::move(kept)) {}
   void start() {
-    routine_ = root_of_task(std::move(task_)).started;
+    routine_ = make_routine_of(std::move(task_));
     handle_ = handle_access::make(routine_);
     detail::start(require_worker("select"), *routine_, std::source_location::current());
     join_ = handle_.join();

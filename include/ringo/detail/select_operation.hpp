@@ -77,20 +77,19 @@ class select_operation : public wait_for_many<select_operation<PreferFirst, Othe
   select_operation(select_operation&& from) : base(from), cases_(std::move(from.cases_)) {}
   ~select_operation() { this->abandon(); }
 
-  result_type await_resume() {
+  [[gnu::always_inline]] result_type await_resume() {
     this->come_back();
     const std::size_t chosen = std::exchange(chosen_, none);
     if constexpr (Otherwise) {
-      if (chosen == size) return result_type(std::in_place_index<size>);
-    }
-    return with_element(cases_, chosen, [](auto index, auto& c) -> result_type {
-      if constexpr (std::is_void_v<decltype(c.take())>) {
-        c.take();
-        return result_type(std::in_place_index<index>);
+      // A constant, where it can be one: g++ copies a variant that it has just built with wider loads than it stored it, which stalls.
+      if constexpr (std::is_trivially_copyable_v<result_type>) {
+        static constexpr result_type otherwise_chosen(std::in_place_index<size>);
+        if (chosen == size) return otherwise_chosen;
       } else {
-        return result_type(std::in_place_index<index>, c.take());
+        if (chosen == size) return result_type(std::in_place_index<size>);
       }
-    });
+    }
+    return result_of<0>(chosen);
   }
 
   template <class F>
@@ -150,6 +149,22 @@ class select_operation : public wait_for_many<select_operation<PreferFirst, Othe
   }
 
  private:
+  template <std::size_t N>
+  [[gnu::always_inline]] result_type result_of(std::size_t chosen) {
+    if constexpr (N + 1 < size) {
+      if (chosen != N) return result_of<N + 1>(chosen);
+    }
+    auto& c = std::get<N>(cases_);
+    if constexpr (requires { c.template take_as<result_type, N>(); }) {
+      return c.template take_as<result_type, N>();
+    } else if constexpr (std::is_void_v<decltype(c.take())>) {
+      c.take();
+      return result_type(std::in_place_index<N>);
+    } else {
+      return result_type(std::in_place_index<N>, c.take());
+    }
+  }
+
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
 
   std::tuple<Kept...> cases_;

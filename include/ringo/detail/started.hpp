@@ -1,10 +1,13 @@
-// What a started routine is made of: its record with the result, and the root coroutine that calls the function, in one block.
+// What a started routine is made of: its record, with the function and its arguments, the task and the result.
 #pragma once
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <exception>
 #include <functional>
+#include <optional>
 #include <source_location>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -35,6 +38,7 @@ using started = typename awaited_result<std::invoke_result_t<std::decay_t<F>, st
 template <class F, class... A>
 concept startable = std::invocable<std::decay_t<F>, std::decay_t<A>...>;
 
+// A routine's record with what it came to.
 template <class T>
 struct record : routine {
   void fail(std::exception_ptr error) noexcept override { outcome.set_error(std::move(error)); }
@@ -44,84 +48,53 @@ struct record : routine {
   bool taken = false;
 };
 
-template <class T, class Record>
-class root_promise;
-template <class T, class Record = record<T>>
-struct root {
-  using promise_type = root_promise<T, Record>;
-  Record* started;
+// A function's parameters, where they can be known.
+template <class F>
+struct parameters_of {};
+template <class R, class... P>
+struct parameters_of<R (*)(P...)> {
+  using types = std::tuple<P...>;
 };
-
-template <class T, class Record>
-class root_promise_base : public routine_promise {
-  static constexpr std::size_t offset =
-      (sizeof(Record) + __STDCPP_DEFAULT_NEW_ALIGNMENT__ - 1) / __STDCPP_DEFAULT_NEW_ALIGNMENT__ * __STDCPP_DEFAULT_NEW_ALIGNMENT__;
-
- public:
-  static void* operator new(std::size_t size) {
-    auto* block = static_cast<std::byte*>(allocate_frame(offset + size));
-    auto* r = ::new (block) Record;
-    r->block_size = static_cast<std::uint32_t>(offset + size);
-    r->frame_offset = static_cast<std::uint16_t>(offset);
-    return block + offset;
-  }
-  // The record outlives the frame while there are handles.
-  static void operator delete(void* frame, std::size_t) noexcept {
-    auto* r = record_before(frame);
-    if (r->listed_in == nullptr) r->release();  // never started: an argument's copy threw, or the runtime did not run
-  }
-
-  std::suspend_always initial_suspend() noexcept { return {}; }
-  auto final_suspend() noexcept {
-    struct awaiter {
-      explicit awaiter(routine& r) noexcept : ending(r) {}
-      bool await_ready() noexcept { return false; }
-      // The worker destroys the frame when it is back in its loop: nothing of the frame is on the stack then.
-      void await_suspend(std::coroutine_handle<>) noexcept { current_worker()->finished = &ending; }
-      void await_resume() noexcept {}
-      routine& ending;
-    };
-    return awaiter(*started);
-  }
-  void unhandled_exception() noexcept { started->outcome.set_error(std::current_exception()); }
-
- protected:
-  // clang takes the frame for an object of its own, before which there is nothing: the address must come from where it cannot see.
-  static Record* record_before(void* frame) noexcept {
-    __asm__ volatile("" : "+r"(frame) : : "memory");
-    return std::launder(reinterpret_cast<Record*>(static_cast<std::byte*>(frame) - offset));
-  }
-  root<T, Record> object_for(std::coroutine_handle<> self) noexcept {
-    started = record_before(self.address());
-    started->resume_at = self;
-    return {started};
-  }
-  Record* started = nullptr;
+template <class R, class... P>
+struct parameters_of<R (*)(P...) noexcept> {
+  using types = std::tuple<P...>;
 };
+template <class R, class C, class... P>
+struct parameters_of<R (C::*)(P...)> {
+  using types = std::tuple<P...>;
+};
+template <class R, class C, class... P>
+struct parameters_of<R (C::*)(P...) const> {
+  using types = std::tuple<P...>;
+};
+template <class F>
+  requires requires { &F::operator(); }
+struct parameters_of<F> : parameters_of<decltype(&F::operator())> {};
 
-template <class T, class Record>
-class root_promise : public root_promise_base<T, Record> {
- public:
-  root<T, Record> get_return_object() noexcept {
-    return this->object_for(std::coroutine_handle<root_promise>::from_promise(*this));
+// Whether the call f(args...) makes no temporary that the task it returns might refer to: each parameter is a value, or a reference to the very argument.
+template <class Parameters, class... A>
+inline constexpr bool refers_to_arguments_only = false;
+template <class... P, class... A>
+  requires(sizeof...(P) == sizeof...(A))
+inline constexpr bool refers_to_arguments_only<std::tuple<P...>, A...> =
+    ((!std::is_reference_v<P> || std::is_same_v<std::remove_cvref_t<P>, A>) && ...);
+
+template <class F, class... A>
+constexpr bool can_call_directly() {
+  if constexpr (!is_task<std::invoke_result_t<F, A...>>) {
+    return false;
+  } else if constexpr (sizeof...(A) == 0) {
+    return true;
+  } else if constexpr (requires { typename parameters_of<F>::types; }) {
+    return refers_to_arguments_only<typename parameters_of<F>::types, A...>;
+  } else {
+    return false;
   }
-  template <class U>
-  void return_value(U&& value) {
-    this->started->outcome.set_value(std::forward<U>(value));
-  }
-};
-template <class Record>
-class root_promise<void, Record> : public root_promise_base<void, Record> {
- public:
-  root<void, Record> get_return_object() noexcept {
-    return this->object_for(std::coroutine_handle<root_promise>::from_promise(*this));
-  }
-  void return_void() noexcept {}
-};
+}
 
 // Calls and awaits in one full expression, so that arguments which are converted in the call live as long as the routine.
-template <class Record, class F, class... A>
-root<started<F, A...>, Record> root_of(F f, A... args) {
+template <class F, class... A>
+task<started<F, A...>> call_and_await(F& f, A&... args) {
   constexpr bool awaited = awaited_result<std::invoke_result_t<F, A...>>::awaited;
   if constexpr (std::is_member_pointer_v<F>) {
     if constexpr (awaited) {
@@ -135,13 +108,80 @@ root<started<F, A...>, Record> root_of(F f, A... args) {
     co_return std::move(f)(std::move(args)...);
   }
 }
-template <class T, class Record = record<T>>
-root<T, Record> root_of_task(task<T> t) {
-  co_return co_await std::move(t);
-}
 
-// Of a routine that will not be started after all.
-void destroy_unstarted(routine& r) noexcept;
+// A routine that runs a task. Base is a record<T> or derived from one.
+template <class T, class Base>
+class routine_of_task : public Base {
+ public:
+  routine_of_task() noexcept = default;
+  explicit routine_of_task(task<T>&& t) noexcept : task_(std::move(t)) {}
+
+  void begin() noexcept override { this->resume_at = task_access::coroutine(task_); }
+  void close() noexcept override {
+    if (auto coroutine = task_access::coroutine(task_); coroutine && coroutine.done()) {
+      this->outcome.take_over(coroutine.promise().outcome);
+    }
+    task_ = task_access::none<T>();
+  }
+
+ protected:
+  task<T> task_ = task_access::none<T>();
+};
+
+// A routine that calls f(args...) when it first runs, and then runs the task.
+template <class T, class Base, class F, class... A>
+class routine_of_call final : public routine_of_task<T, Base> {
+  struct call {
+    template <class G, class... B>
+    explicit call(std::in_place_t, G&& g, B&&... b) : f(std::forward<G>(g)), args(std::forward<B>(b)...) {}
+    F f;
+    std::tuple<A...> args;
+  };
+
+ public:
+  template <class G, class... B>
+  explicit routine_of_call(std::in_place_t, G&& f, B&&... args)
+      : call_(std::in_place, std::in_place, std::forward<G>(f), std::forward<B>(args)...) {}
+
+  void begin() noexcept override {
+    try {
+      this->task_ = std::apply(
+          [this](A&... args) {
+            if constexpr (can_call_directly<F, A...>()) {
+              return std::move(call_->f)(std::move(args)...);
+            } else {
+              return call_and_await<F, A...>(call_->f, args...);
+            }
+          },
+          call_->args);
+      if (!task_access::coroutine(this->task_)) throw_empty_task();
+    } catch (...) {  // what the function itself throws, where it is no coroutine, and what its arguments' copies throw
+      this->outcome.set_error(std::current_exception());
+      return;
+    }
+    routine_of_task<T, Base>::begin();
+  }
+  void close() noexcept override {
+    routine_of_task<T, Base>::close();
+    call_.reset();
+  }
+
+ private:
+  std::optional<call> call_;
+};
+
+// The callable and the arguments are copied or moved into the routine: what that throws reaches the caller.
+template <template <class> class Record = record, class F, class... A>
+auto* make_routine(F&& f, A&&... args) {
+  using result = started<F, A...>;
+  return new routine_of_call<result, Record<result>, std::decay_t<F>, std::decay_t<A>...>(std::in_place, std::forward<F>(f),
+                                                                                         std::forward<A>(args)...);
+}
+template <template <class> class Record = record, class T>
+auto* make_routine_of(task<T> t) {
+  if (!task_access::coroutine(t)) throw_empty_task();
+  return new routine_of_task<T, Record<T>>(std::move(t));
+}
 
 // Puts a new routine into the worker's roster and run queue.
 void start(worker& w, routine& r, std::source_location started);

@@ -45,7 +45,7 @@ class worker {
   // Where a worker goes on when its routine waits: straight to the one that was made ready last, else back to the loop.
   std::coroutine_handle<> switch_away() noexcept {
     routine* r = run_next;
-    if (r == nullptr || simulated || --handovers < 0 || r->adopted) return std::noop_coroutine();
+    if (r == nullptr || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
     run_next = nullptr;
     current = r;
     budget = ready_budget;
