@@ -3,6 +3,8 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <array>
+#include <new>
 #include <cstdio>
 #include <iostream>
 #include <stdexcept>
@@ -122,30 +124,38 @@ void runtime_core::end() noexcept {
 
 // ---- the global queue
 
-void runtime_core::add_global(routine_list& chain, std::size_t count) noexcept {
-  optional_guard guard(global_lock_, workers.size() > 1);
-  while (routine* r = chain.pop_front()) global_.push_back(*r);
-  global_count_.store(global_count_.load(std::memory_order_relaxed) + count, std::memory_order_release);
+void runtime_core::add_global(std::span<routine* const> routines) noexcept {
+  const optional_guard guard(global_lock_, workers.size() > 1);
+  for (routine* r : routines) {
+    try {
+      global_.push_back(r);
+    } catch (const std::bad_alloc&) {
+      global_without_memory_.push_back(*r);
+    }
+  }
+  global_count_.store(global_count_.load(std::memory_order_relaxed) + routines.size(), std::memory_order_release);
+}
+
+routine* runtime_core::pop_global() noexcept {
+  if (global_.empty()) return global_without_memory_.pop_front();
+  routine* r = global_.front();
+  global_.pop_front();
+  return r;
 }
 
 std::size_t runtime_core::take_global(scheduler& into) noexcept {
-  routine_list chain;
+  std::array<routine*, worker::queue_size / 2> taken;
   std::size_t count = 0;
   {
-    optional_guard guard(global_lock_, workers.size() > 1);
+    const optional_guard guard(global_lock_, workers.size() > 1);
     const std::size_t there = global_count_.load(std::memory_order_relaxed);
     // No more than fills half of the queue, so that it does not overflow back; one at least, so that nobody here waits for ever.
-    const std::size_t room = worker::queue_size / 2 - std::min<std::size_t>(into.queued(), worker::queue_size / 2);
-    const std::size_t share = std::max<std::size_t>(std::min(there / workers.size() + 1, room), 1);
-    while (count < share) {
-      routine* r = global_.pop_front();
-      if (r == nullptr) break;
-      chain.push_back(*r);
-      ++count;
-    }
+    const std::size_t room = taken.size() - std::min<std::size_t>(into.queued(), taken.size());
+    const std::size_t share = std::min(there, std::max<std::size_t>(std::min(there / workers.size() + 1, room), 1));
+    while (count < share) taken[count++] = pop_global();
     global_count_.store(there - count, std::memory_order_release);
   }
-  while (routine* r = chain.pop_front()) into.push(*r);
+  for (std::size_t i = 0; i < count; ++i) into.push(*taken[i]);
   return count;
 }
 
@@ -291,14 +301,10 @@ void runtime_core::fail(std::exception_ptr why) noexcept {
 
 void runtime_core::destroy_what_is_left() noexcept {
   for (const auto& w : workers) w->discard_queue();
-  {
-    routine_list global;
-    std::swap(global, global_);
-    global_count_.store(0, std::memory_order_relaxed);
-    while (routine* r = global.pop_front()) {
-      if (r->resumed_as == routine::kind::adopted) delete r;
-    }
+  while (routine* r = pop_global()) {
+    if (r->resumed_as == routine::kind::adopted) delete r;
   }
+  global_count_.store(0, std::memory_order_relaxed);
   const std::exception_ptr why = failure_ ? failure_ : std::make_exception_ptr(cancelled());
   worker& here = *current_worker();
   for (const auto& w : workers) {

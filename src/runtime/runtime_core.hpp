@@ -14,10 +14,12 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,7 +52,7 @@ class runtime_core {
   ringo::metrics metrics() const;
 
   // What a worker finds here.
-  void add_global(routine_list& chain, std::size_t count) noexcept;
+  void add_global(std::span<routine* const> routines) noexcept;
   std::size_t take_global(scheduler& into) noexcept;
   bool has_global() const noexcept { return global_count_.load(std::memory_order_acquire) != 0; }
   bool has_posts() const noexcept { return posted_.load(std::memory_order_acquire); }
@@ -89,6 +91,7 @@ class runtime_core {
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
 
  private:
+  routine* pop_global() noexcept;  // under its lock
   void cancel_all(worker& w, const routine* except) noexcept;
   void begin_unwinding(worker& w, const routine* except) noexcept;
   void stop_workers() noexcept;
@@ -96,8 +99,10 @@ class runtime_core {
   void end() noexcept;
   bool only_main_is_left() noexcept;
 
+  // The global queue. By address, not linked: a long queue's routines are not in the cache, and need not come there to be queued.
   spin_lock global_lock_;
-  routine_list global_;
+  std::deque<routine*> global_;
+  routine_list global_without_memory_;  // behind it, when it could not grow
   std::atomic<std::size_t> global_count_ = 0;
 
   std::mutex posts_mutex_;

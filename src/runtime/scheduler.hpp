@@ -24,6 +24,8 @@ class scheduler final : public worker {
   static constexpr int turn_length = 64;
   static constexpr duration long_turn = std::chrono::microseconds(200);
   static constexpr int timers_a_turn = 1024;
+  static constexpr std::int64_t few_timers = 64;
+  static constexpr duration timer_slack = std::chrono::microseconds(100);  // with more than a few timers
 
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, bool shared, bool simulated, std::uint64_t seed,
             std::unique_ptr<driver> d);

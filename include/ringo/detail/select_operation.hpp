@@ -77,19 +77,16 @@ class select_operation : public wait_for_many<select_operation<PreferFirst, Othe
   select_operation(select_operation&& from) : base(from), cases_(std::move(from.cases_)) {}
   ~select_operation() { this->abandon(); }
 
+  // g++ stores what it inlines here piece by piece and loads it as a whole, which stalls: so the result goes straight from the case into the
+  // variant, and where most often there is none, by a call that returns a constant.
   [[gnu::always_inline]] result_type await_resume() {
     this->come_back();
     const std::size_t chosen = std::exchange(chosen_, none);
     if constexpr (Otherwise) {
-      // A constant, where it can be one: g++ copies a variant that it has just built with wider loads than it stored it, which stalls.
-      if constexpr (std::is_trivially_copyable_v<result_type>) {
-        static constexpr result_type otherwise_chosen(std::in_place_index<size>);
-        if (chosen == size) return otherwise_chosen;
-      } else {
-        if (chosen == size) return result_type(std::in_place_index<size>);
-      }
+      return result_or_otherwise(chosen);
+    } else {
+      return result_of<0>(chosen);
     }
-    return result_of<0>(chosen);
   }
 
   template <class F>
@@ -149,6 +146,17 @@ class select_operation : public wait_for_many<select_operation<PreferFirst, Othe
   }
 
  private:
+  [[gnu::noinline]] result_type result_or_otherwise(std::size_t chosen) {
+    if constexpr (std::is_trivially_copyable_v<result_type>) {
+      static constexpr result_type constant(std::in_place_index<size>);
+      const result_type* otherwise_chosen = &constant;
+      __asm__("" : "+r"(otherwise_chosen));  // copied, not built
+      if (chosen == size) return *otherwise_chosen;
+    } else {
+      if (chosen == size) return result_type(std::in_place_index<size>);
+    }
+    return result_of<0>(chosen);
+  }
   template <std::size_t N>
   [[gnu::always_inline]] result_type result_of(std::size_t chosen) {
     if constexpr (N + 1 < size) {

@@ -94,7 +94,7 @@ constexpr bool can_call_directly() {
 
 // Calls and awaits in one full expression, so that arguments which are converted in the call live as long as the routine.
 template <class F, class... A>
-task<started<F, A...>> call_and_await(F& f, A&... args) {
+task<started<F, A...>> call_and_await(F f, A... args) {
   constexpr bool awaited = awaited_result<std::invoke_result_t<F, A...>>::awaited;
   if constexpr (std::is_member_pointer_v<F>) {
     if constexpr (awaited) {
@@ -150,7 +150,7 @@ class routine_of_call final : public routine_of_task<T, Base> {
             if constexpr (can_call_directly<F, A...>()) {
               return std::move(call_->f)(std::move(args)...);
             } else {
-              return call_and_await<F, A...>(call_->f, args...);
+              return call_and_await<F, A...>(std::move(call_->f), std::move(args)...);
             }
           },
           call_->args);
