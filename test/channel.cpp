@@ -1,5 +1,5 @@
-// What a channel is: order, rendezvous, buffering, identity. Waiting in line, closing, nil, directions, payloads, memory order,
-// lifetimes and foreign threads have files of their own beside this one.
+// What a channel is: order, rendezvous, buffering, identity. Waiting in line, closing, nil, directions, payloads,
+// memory order, lifetimes and foreign threads have files of their own beside this one.
 #include <doctest/doctest.h>
 
 #include <atomic>

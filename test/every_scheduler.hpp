@@ -1,13 +1,13 @@
 // Runs one program on every kind of scheduler that it must not be able to tell apart: real workers, and simulations.
 //
 //   on_every_scheduler(make_main)       1, 2, 4 and 8 workers, then simulations with 1 and 4 workers and some seeds
-//   on_real_schedulers(make_main)       the former only: for programs with foreign threads, which have no place in a simulation
+//   on_real_schedulers(make_main)       the former only: for programs with threads of their own
 //   on_simulated_schedulers(make_main)  the latter only: for programs that use settle() or virtual time
-//   on_each(schedulers, use)            calls use(scheduler), which calls scheduler.run(make_main): for programs that throw
+//   on_each(schedulers, use)            use(scheduler) calls scheduler.run(make_main): for programs that throw
 //
-// make_main takes nothing and returns a task<>; it stays alive while its program runs, so it may be a coroutine that captures.
-// Every run must leave testing::live() as it found it. Where a check fails, on whichever thread, the scheduler is named just
-// before it. RINGO_FIRST_SEED=7 makes seed 7 the first.
+// make_main takes nothing and returns a task<>; it stays alive while its program runs, so it may be a coroutine that
+// captures. Every run must leave testing::live() as it found it. Where a check fails, on whichever thread, the
+// scheduler is named just before it. RINGO_FIRST_SEED=7 makes seed 7 the first.
 //
 // co_await has no place inside a doctest macro: they wrap their argument in a lambda. Name the result first.
 #pragma once

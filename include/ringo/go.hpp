@@ -60,6 +60,11 @@ class yield_operation : public operation<yield_operation, void> {
  public:
   static constexpr const char* call_name = "yield";
   yield_operation() noexcept {}
+  yield_operation(const yield_operation&) = default;
+  yield_operation& operator=(const yield_operation&) = default;
+  ~yield_operation() {
+    if (standing() != progress::idle) [[unlikely]] abandon(*who);
+  }
   bool await_ready() {
     operation::await_ready();
     return false;

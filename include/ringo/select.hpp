@@ -55,6 +55,11 @@ class only_otherwise_operation final : public operation<only_otherwise_operation
  public:
   static constexpr const char* call_name = "select";
   only_otherwise_operation() noexcept {}
+  only_otherwise_operation(const only_otherwise_operation&) = default;
+  only_otherwise_operation& operator=(const only_otherwise_operation&) = default;
+  ~only_otherwise_operation() {
+    if (standing() != progress::idle) [[unlikely]] abandon(*who);
+  }
   void enter(worker*) noexcept {}
   spin_lock* lock() noexcept { return nullptr; }
   bool ready(worker&) noexcept { return true; }
@@ -93,7 +98,7 @@ auto make_select([[maybe_unused]] Cases&&... cases) {
   }
 }
 template <bool PreferFirst, class... Cases, std::size_t... I>
-auto make_select_otherwise(std::tuple<Cases...> cases, std::index_sequence<I...>) {
+auto make_select_otherwise([[maybe_unused]] std::tuple<Cases...> cases, std::index_sequence<I...>) {
   return make_select<PreferFirst, true>(std::get<I>(std::move(cases))...);
 }
 template <bool PreferFirst, class... Cases>

@@ -124,8 +124,7 @@ class result<void> {
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
   worker* w = current_worker();
   if (w == nullptr || --w->budget > 0) [[likely]] return next;
-  go_on_later(*w, next);
-  return std::noop_coroutine();
+  return go_on_later(*w, next) ? std::noop_coroutine() : next;
 }
 
 class task_promise_base : public routine_promise {
@@ -215,7 +214,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) {
       coroutine_.promise().continuation = awaiting;
       if constexpr (!std::derived_from<P, detail::routine_promise>) {
-        detail::start_adopted(coroutine_);
+        detail::run_adopted(coroutine_);
         return std::noop_coroutine();
       } else {
         return detail::transfer(coroutine_);

@@ -53,19 +53,25 @@ void start(worker& w, routine& r, std::source_location started) {
 
 std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
   w.push(r);
-  return w.switch_away();
+  return w.switch_away(r);
 }
 
-void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
-  routine* r = w.current;
-  if (r->resumed_as == routine::kind::adopted) r = &adopt(w, coroutine);
-  r->resume_at = coroutine;
-  w.push(*r);
+bool go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
+  routine& r = *w.current;
+  if (r.resumed_as == routine::kind::adopted) return false;
+  r.resume_at = coroutine;
+  w.push(r);
+  return true;
 }
 
-void start_adopted(std::coroutine_handle<> coroutine) {
+void run_adopted(std::coroutine_handle<> coroutine) {
   worker& w = require_worker("awaiting a task");
-  w.push(adopt(w, coroutine));
+  // Whatever waits in there waits for the foreign coroutine, not for the routine that happens to have resumed it.
+  routine stands_for_it;
+  stands_for_it.resumed_as = routine::kind::adopted;
+  routine* const before = std::exchange(w.current, &stands_for_it);
+  coroutine.resume();
+  w.current = before;
 }
 
 routine& adopt(worker&, std::coroutine_handle<> coroutine) {
@@ -162,10 +168,11 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
 }
 
 void scheduler::discard_queue() noexcept {
-  run_next = nullptr;
-  while (routine* r = pop()) {
+  const auto discard = [](routine* r) {
     if (r->resumed_as == routine::kind::adopted) delete r;
-  }
+  };
+  if (run_next != nullptr) discard(std::exchange(run_next, nullptr));
+  while (routine* r = pop()) discard(r);
 }
 
 void scheduler::resume(routine& r) noexcept {

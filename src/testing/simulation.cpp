@@ -103,8 +103,13 @@ void simulation::run(runtime_core& rt) {
 
 bool simulation::step(runtime_core& rt) {
   // Those that have something to run, or could steal it.
-  const auto has_something = [&rt](const auto& w) { return w->has_work() || rt.has_global() || rt.has_posts(); };
-  if (std::none_of(rt.workers.begin(), rt.workers.end(), has_something)) {
+  const bool for_all = rt.has_global() || rt.has_posts();
+  const bool to_steal = std::any_of(rt.workers.begin(), rt.workers.end(), [](const auto& w) { return !w->queue_empty(); });
+  candidates_.clear();
+  for (const auto& w : rt.workers) {
+    if (for_all || to_steal || w->has_work()) candidates_.push_back(w.get());
+  }
+  if (candidates_.empty()) {
     bool fresh_timers = false;
     for (const auto& w : rt.workers) {
       w->become_current();
@@ -113,7 +118,7 @@ bool simulation::step(runtime_core& rt) {
     }
     return fresh_timers;
   }
-  scheduler& w = *rt.workers[choose(static_cast<std::uint32_t>(rt.workers.size()))];
+  scheduler& w = *candidates_[choose(static_cast<std::uint32_t>(candidates_.size()))];
   w.become_current();
   if (!w.has_work() && !w.find_work()) return true;
   if (routine* r = w.take_random()) {

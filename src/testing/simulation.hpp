@@ -11,6 +11,7 @@
 namespace ringo::detail {
 
 class runtime_core;
+class scheduler;
 
 class simulation {
  public:
@@ -34,6 +35,7 @@ class simulation {
   const testing::sim_options options_;
   const testing::chooser* choices_;
   std::uint64_t random_;
+  std::vector<scheduler*> candidates_;  // who can go on in this step
   std::uint64_t hash_ = 0xcbf29ce484222325;
   std::uint64_t steps_ = 0;
   std::uint64_t allocations_ = 0;

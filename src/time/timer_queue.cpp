@@ -74,20 +74,12 @@ bool timer_queue::advance(time_point now, int most, routine_list& woken) noexcep
       }
       continue;
     }
-    // The list's time has come, or its lower bound has: its entries go to lower levels, those of this moment to level 0. They are placed
-    // relative to the exact earliest of them, which no entry in any list precedes.
+    // The list's time has come: its entries go to lower levels, those of this moment to level 0. Its lower bound is the deadline of one of
+    // its entries, or of one that has been removed: in its range, and no later than any of them.
     list moving = l;
     l = {};
     occupied_[level] &= ~(std::uint64_t{1} << digit);
-    std::int64_t earliest = never;
-    for (timer_entry* e = moving.first; e; e = e->next_) earliest = e->when_ < earliest ? e->when_ : earliest;
-    if (earliest > at) {
-      l = moving;
-      l.earliest = earliest;
-      occupied_[level] |= std::uint64_t{1} << digit;
-      return false;
-    }
-    base_ = earliest;
+    base_ = moving.earliest;
     while (timer_entry* e = moving.first) {
       moving.first = e->next_;
       place(*e);

@@ -126,7 +126,7 @@ task<> receive_from_both(channel<value> one, channel<value> other, ledger& book)
 TEST_CASE("a close among blocked senders and receivers loses and doubles nothing (semantics 10, 19, 23, D1)") {
   on_every_scheduler([]() -> task<> {
     for (std::size_t capacity : {0u, 1u, 4u}) {
-      for (int patience = 0; patience < static_cast<int>(stressed(12)); patience += 3) {
+      for (int patience = 0; patience < static_cast<int>(stressed(30)); patience += 3) {
         ledger book(senders * each);
         const channel<value> ch(capacity);
         wait_group all;
@@ -148,7 +148,7 @@ TEST_CASE("a close among blocked senders and receivers loses and doubles nothing
 TEST_CASE("closes of two channels among selects on both lose and double nothing (semantics 10, 52, 62, D1)") {
   on_every_scheduler([]() -> task<> {
     for (std::size_t capacity : {0u, 3u}) {
-      for (int patience = 0; patience < static_cast<int>(stressed(12)); patience += 3) {
+      for (int patience = 0; patience < static_cast<int>(stressed(30)); patience += 3) {
         ledger book(senders * each);
         const channel<value> one(capacity), other(0);
         wait_group all;

@@ -29,7 +29,7 @@ task<> forward(receiver<int> in, sender<int> out, channel<void> done) {
 TEST_CASE("what a select sends on one of four channels arrives once (semantics 52)") {
   on_every_scheduler(
       []() -> task<> {
-        const int count = static_cast<int>(stressed(1000));
+        const int count = static_cast<int>(stressed(5000));
         for (std::size_t capacity : {0u, 1u}) {
           std::vector<channel<int>> channels;
           for (int i = 0; i != 4; ++i) channels.emplace_back(capacity);

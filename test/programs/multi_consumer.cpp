@@ -33,7 +33,7 @@ TEST_CASE(
     "23 workers take every value from a queue once, and the pool closes its output once (semantics 10, 37, 39, 173)") {
   on_every_scheduler(
       []() -> task<> {
-        const std::size_t count = stressed(10000);
+        const std::size_t count = stressed(30000);
         const channel<std::uint64_t> queue(workers + 2), answers(workers);
         auto pool = go([=]() -> task<> {
           wait_group all;

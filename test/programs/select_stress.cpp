@@ -76,7 +76,7 @@ task<std::uint64_t> receive_plainly(numbers ch, std::uint64_t n) {
 TEST_CASE("ten routines on four channels, some by select: no wake-up is lost (semantics 49)") {
   on_every_scheduler(
       []() -> task<> {
-        const std::uint64_t n = stressed(2000);
+        const std::uint64_t n = stressed(10000);
         const auto channels = four_channels();
         std::vector<handle<std::uint64_t>> sending, receiving;
         for (const auto& ch : channels) {

@@ -54,7 +54,7 @@ TEST_CASE("one routine alone never meets itself on an unbuffered channel (semant
 
 TEST_CASE("two routines that send or receive on one unbuffered channel always pair with each other (semantics 64)") {
   on_every_scheduler([]() -> task<> {
-    const int rounds = static_cast<int>(stressed(500));
+    const int rounds = static_cast<int>(stressed(1000));
     for (int order = 0; order != 4; ++order) {
       const channel<int> ch;
       auto first = go(send_or_receive, ch, 1, rounds, (order & 1) != 0);
@@ -72,7 +72,7 @@ TEST_CASE("two routines that send or receive on one unbuffered channel always pa
 
 TEST_CASE("with a buffer the same two never get stuck, and what was sent is received or still queued (semantics 64)") {
   on_every_scheduler([]() -> task<> {
-    const int rounds = static_cast<int>(stressed(500));
+    const int rounds = static_cast<int>(stressed(1000));
     for (int order = 0; order != 4; ++order) {
       const channel<int> ch(10);
       auto first = go(send_or_receive, ch, 1, rounds, (order & 1) != 0);

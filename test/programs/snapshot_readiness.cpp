@@ -23,7 +23,7 @@ task<bool> finds_one(receiver<int> one, receiver<int> other) {
 
 TEST_CASE("a select with a default finds the value, or the close that follows it (semantics 46)") {
   on_every_scheduler([]() -> task<> {
-    const std::size_t rounds = stressed(1000);
+    const std::size_t rounds = stressed(3000);
     std::size_t missed = 0;
     for (std::size_t i = 0; i != rounds; ++i) {
       const channel<int> ch(1);
@@ -44,7 +44,7 @@ TEST_CASE("a select with a default finds the value, or the close that follows it
 
 TEST_CASE("an attempt over two channels finds the one that became ready before the other ceased to be (semantics 57)") {
   on_every_scheduler([]() -> task<> {
-    const std::size_t rounds = stressed(1000);
+    const std::size_t rounds = stressed(3000);
     std::size_t missed = 0;
     for (std::size_t i = 0; i != rounds; ++i) {
       const channel<int> first(1), second(1);
@@ -62,7 +62,7 @@ TEST_CASE("an attempt over two channels finds the one that became ready before t
 
 TEST_CASE("the same when the second becomes ready by being closed (semantics 57)") {
   on_every_scheduler([]() -> task<> {
-    const std::size_t rounds = stressed(1000);
+    const std::size_t rounds = stressed(3000);
     std::size_t missed = 0;
     for (std::size_t i = 0; i != rounds; ++i) {
       const channel<int> first(1), second;
@@ -80,7 +80,7 @@ TEST_CASE("the same when the second becomes ready by being closed (semantics 57)
 
 TEST_CASE("room that moves from one channel to the other is always found by a sender (semantics 57)") {
   on_every_scheduler([]() -> task<> {
-    const std::size_t rounds = stressed(1000);
+    const std::size_t rounds = stressed(3000);
     std::size_t missed = 0;
     for (std::size_t i = 0; i != rounds; ++i) {
       const channel<int> first(1), second(1);

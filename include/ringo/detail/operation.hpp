@@ -94,7 +94,7 @@ class [[nodiscard("co_await it, or make it a case of a select: by itself it does
       return end_turn_of(w, r);
     }
     if (w.shared ? !park_locked(w, r) : !park_alone(w, r)) return coroutine;
-    return w.switch_away();  // another worker may run the coroutine by now, and the frame may be gone
+    return w.switch_away(r);  // another worker may run the coroutine by now, and the frame may be gone
   }
 
   [[gnu::always_inline]] Result await_resume() {

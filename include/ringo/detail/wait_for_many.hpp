@@ -60,7 +60,7 @@ class [[nodiscard("co_await it: by itself it does nothing")]] wait_for_many : pu
       return end_turn_of(w, r);
     }
     if (w.shared ? !park_locked(w, r) : !park(w, r, false)) return coroutine;
-    return w.switch_away();  // another worker may run the coroutine by now, and the frame may be gone
+    return w.switch_away(r);  // another worker may run the coroutine by now, and the frame may be gone
   }
 
   // Commits a case that is ready at this instant, if there is one.

@@ -42,10 +42,11 @@ class worker {
     run_next = &r;
   }
 
-  // Where a worker goes on when its routine waits: straight to the one that was made ready last, else back to the loop.
-  std::coroutine_handle<> switch_away() noexcept {
+  // Where a worker goes on when a routine waits: straight to the one that was made ready last, else back to the loop, or to whoever resumed a
+  // coroutine of a foreign type: there a routine is still on the stack.
+  std::coroutine_handle<> switch_away(const routine& from) noexcept {
     routine* r = run_next;
-    if (r == nullptr || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
+    if (r == nullptr || from.resumed_as == routine::kind::adopted || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
     run_next = nullptr;
     current = r;
     budget = ready_budget;
@@ -141,11 +142,11 @@ std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept;
 // A record for a coroutine of a foreign type that is about to wait, so that it can be scheduled as a routine.
 routine& adopt(worker& w, std::coroutine_handle<> coroutine);
 
-// Runs a task that a coroutine of a foreign type awaits.
-void start_adopted(std::coroutine_handle<> coroutine);
+// Runs a task that a coroutine of a foreign type awaits, until it waits.
+void run_adopted(std::coroutine_handle<> coroutine);
 
-// The current routine goes on with the coroutine when it is its turn again.
-void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept;
+// The current routine goes on with the coroutine when it is its turn again. False for a coroutine of a foreign type, which has no turns.
+bool go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept;
 
 [[noreturn]] void throw_empty_task();
 
