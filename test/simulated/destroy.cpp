@@ -580,7 +580,7 @@ TEST_CASE("when main ends, routines that wait in any way are unwound, and with t
       });
       CHECK(alive == 0);
       CHECK(how != end_of_wait::event);
-      CHECK(how_owned == end_of_wait::none);
+      CHECK(how_owned != end_of_wait::event);
     });
   });
 }
@@ -615,6 +615,39 @@ TEST_CASE("without any grace the frames are destroyed where they wait") {
       for (int each_alive : alive) CHECK(each_alive == 0);
       for (end_of_wait each_how : how) CHECK(each_how != end_of_wait::event);
       CHECK(testing::live() == before);
+    }
+  });
+}
+
+TEST_CASE("a coroutine that outlives the runtime in which it waits is destroyed after it") {
+  for_each_way([](const way& each) {
+    for (const bool event : {false, true}) {
+      for (unsigned seed = 0; seed != 5; ++seed) {
+        int alive = 0;
+        end_of_wait how = end_of_wait::none;
+        const auto before = testing::live();
+        {
+          std::shared_ptr<sources> s;
+          owned_coroutine waiting;
+          const auto main = [&]() -> task<> {
+            s = std::make_shared<sources>();
+            waiting = each.owned(*s, alive, how);
+            if (event) each.event(*s);
+            co_return;
+          };
+          if (seed == 0) {
+            run(main, {.workers = 1});
+          } else {
+            testing::simulate({.seed = seed}, main);
+          }
+          CHECK(waiting.done() == (alive == 0));
+          CHECK(waiting.done() == (how == end_of_wait::event));
+          waiting.destroy();
+          CHECK(alive == 0);
+          CHECK(each.untouched(*s));
+        }
+        CHECK(testing::live() == before);
+      }
     }
   });
 }

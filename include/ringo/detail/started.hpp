@@ -92,23 +92,6 @@ constexpr bool can_call_directly() {
   }
 }
 
-// Calls and awaits in one full expression, so that arguments which are converted in the call live as long as the routine.
-template <class F, class... A>
-task<started<F, A...>> call_and_await(F f, A... args) {
-  constexpr bool awaited = awaited_result<std::invoke_result_t<F, A...>>::awaited;
-  if constexpr (std::is_member_pointer_v<F>) {
-    if constexpr (awaited) {
-      co_return co_await std::invoke(f, std::move(args)...);
-    } else {
-      co_return std::invoke(f, std::move(args)...);
-    }
-  } else if constexpr (awaited) {
-    co_return co_await std::move(f)(std::move(args)...);
-  } else {
-    co_return std::move(f)(std::move(args)...);
-  }
-}
-
 // A routine that runs a task. Base is a record<T> or derived from one.
 template <class T, class Base>
 class routine_of_task : public Base {
@@ -150,7 +133,7 @@ class routine_of_call final : public routine_of_task<T, Base> {
             if constexpr (can_call_directly<F, A...>()) {
               return std::move(call_->f)(std::move(args)...);
             } else {
-              return call_and_await<F, A...>(std::move(call_->f), std::move(args)...);
+              return call_and_await(std::move(call_->f), std::move(args)...);
             }
           },
           call_->args);
@@ -167,6 +150,22 @@ class routine_of_call final : public routine_of_task<T, Base> {
   }
 
  private:
+  // Calls and awaits in one full expression, so that arguments which are converted in the call live as long as the routine.
+  static task<T> call_and_await(F f, A... args) {
+    constexpr bool awaited = awaited_result<std::invoke_result_t<F, A...>>::awaited;
+    if constexpr (std::is_member_pointer_v<F>) {
+      if constexpr (awaited) {
+        co_return co_await std::invoke(f, std::move(args)...);
+      } else {
+        co_return std::invoke(f, std::move(args)...);
+      }
+    } else if constexpr (awaited) {
+      co_return co_await std::move(f)(std::move(args)...);
+    } else {
+      co_return std::move(f)(std::move(args)...);
+    }
+  }
+
   std::optional<call> call_;
 };
 
