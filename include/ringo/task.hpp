@@ -124,7 +124,8 @@ class result<void> {
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
   worker* w = current_worker();
   if (w == nullptr || --w->budget > 0) [[likely]] return next;
-  return go_on_later(*w, next) ? std::noop_coroutine() : next;
+  go_on_later(*w, next);
+  return std::noop_coroutine();
 }
 
 class task_promise_base : public routine_promise {
@@ -207,14 +208,18 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
     }
     awaiter(const awaiter&) = delete;
     awaiter& operator=(const awaiter&) = delete;
-    ~awaiter() { coroutine_.destroy(); }
+    ~awaiter() {
+      coroutine_.destroy();
+      if (station_ != nullptr) [[unlikely]] detail::leave_station(*station_);
+    }
 
     bool await_ready() noexcept { return false; }
     template <class P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) {
       coroutine_.promise().continuation = awaiting;
       if constexpr (!std::derived_from<P, detail::routine_promise>) {
-        detail::run_adopted(coroutine_);
+        station_ = detail::make_station();
+        detail::run_at_station(*station_, coroutine_);
         return std::noop_coroutine();
       } else {
         return detail::transfer(coroutine_);
@@ -224,6 +229,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
 
    private:
     std::coroutine_handle<promise_type> coroutine_;
+    detail::foreign_record* station_ = nullptr;  // where a coroutine of a foreign type awaits
   };
 
   explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}

@@ -34,7 +34,7 @@ class sleep_operation final : public operation<sleep_operation, void>, private t
     return false;  // sleep(0) yields
   }
   void enter(worker* w) noexcept { queue_ = &timers_of(*w); }
-  spin_lock* lock() noexcept { return &queue_->lock; }
+  spin_lock* lock() noexcept { return queue_ ? &queue_->lock : nullptr; }
   bool ready(worker&) noexcept { return absolute_ ? until_ <= now() : length_ <= duration::zero(); }
   bool commit(worker& w, bool, routine*&) noexcept {
     if (!ready(w)) return false;
@@ -47,7 +47,7 @@ class sleep_operation final : public operation<sleep_operation, void>, private t
     absolute_ ? queue_->add(*this, until_) : queue_->add(*this, length_);
   }
   bool unlink() noexcept {
-    queue_->remove(*this);
+    if (queue_) queue_->remove(*this);
     if (!won(standing())) stand(progress::idle);
     return false;
   }
@@ -57,7 +57,7 @@ class sleep_operation final : public operation<sleep_operation, void>, private t
 
  private:
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
-  void queue_gone() noexcept override {}
+  void queue_gone() noexcept override { queue_ = nullptr; }
 
   duration length_{};
   time_point until_{};
@@ -79,6 +79,10 @@ class alarm : private timer_entry {
  private:
   friend class alarm_operation;
   timer_queue* enter(worker* w);
+  spin_lock* lock() noexcept {  // null when its runtime has ended
+    timer_queue* q = queue_.load(std::memory_order_acquire);
+    return q ? &q->lock : nullptr;
+  }
   bool due(time_point at) const noexcept { return armed_ && next_ <= at; }
   time_point take_value(time_point at) noexcept;
   void watch() noexcept;
@@ -102,8 +106,8 @@ class alarm_operation final : public queued_operation<alarm_operation, time_poin
   static constexpr const char* call_name = "wait for a timer";
   explicit alarm_operation(alarm& of) noexcept : of_(&of) {}
 
-  void enter(worker* w) { queue_ = of_->enter(w); }
-  spin_lock* lock() noexcept { return &queue_->lock; }
+  void enter(worker* w) { (void)of_->enter(w); }
+  spin_lock* lock() noexcept { return of_->lock(); }
   wait_queue& queue() noexcept { return of_->waiting_; }
   bool ready(worker&) noexcept { return of_->due(now()); }
   bool commit(worker&, bool, routine*&) noexcept;
@@ -118,7 +122,6 @@ class alarm_operation final : public queued_operation<alarm_operation, time_poin
  private:
   friend class alarm;
   alarm* of_;
-  timer_queue* queue_ = nullptr;
   time_point value_;
 };
 

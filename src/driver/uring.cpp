@@ -75,6 +75,9 @@ class descriptor {
   int number_;
 };
 
+// A new ring may get the addresses of one that is gone. The kernel orders that, which ThreadSanitizer cannot see: this tells it.
+std::atomic<unsigned> rings_unmapped = 0;
+
 // The ring as the kernel made it: memory and descriptor, no protocol.
 class mapped_ring {
  public:
@@ -104,6 +107,7 @@ class mapped_ring {
         throw refusal("io_uring_setup", error, sizes_tried(std::min(entries, most_entries), size));
       }
     }
+    (void)rings_unmapped.load(std::memory_order_acquire);
     try {
       if (!has(IORING_FEAT_NODROP)) throw missing_feature("completions that cannot be lost", "5.5");
       if (!has(IORING_FEAT_EXT_ARG)) throw missing_feature("waiting with a timeout", "5.11");
@@ -120,6 +124,7 @@ class mapped_ring {
   mapped_ring(const mapped_ring&) = delete;
   mapped_ring& operator=(const mapped_ring&) = delete;
   ~mapped_ring() {
+    rings_unmapped.fetch_add(1, std::memory_order_release);
     if (!is_abandoned_) ::io_uring_queue_exit(&ring_);
   }
 

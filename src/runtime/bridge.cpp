@@ -39,12 +39,12 @@ class request {
   std::exception_ptr error_;
 };
 
-// Tells the thread even where the frame is destroyed before it ends.
+// Tells the thread even where the routine is destroyed before it ends, or before it has begun.
 class answer {
  public:
   explicit answer(request& r) noexcept : to_(&r) {}
-  answer(const answer&) = delete;
-  answer& operator=(const answer&) = delete;
+  answer(answer&& from) noexcept : to_(std::exchange(from.to_, nullptr)) {}
+  answer& operator=(answer&&) = delete;
   ~answer() {
     if (to_) to_->finish(request::outcome::failed, std::make_exception_ptr(cancelled()));
   }
@@ -54,8 +54,7 @@ class answer {
   request* to_;
 };
 
-task<> serve(request& r, const std::function<task<>()>& operation) {
-  answer a(r);
+task<> serve(answer a, const std::function<task<>()>& operation) {
   std::exception_ptr error;
   try {
     co_await operation();
@@ -72,10 +71,10 @@ request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& 
     accepted = rt.post([&r, &operation](worker* w) {
       if (w == nullptr) return r.finish(request::outcome::runtime_ended);
       try {
-        task<> t = serve(r, operation);
+        task<> t = serve(answer(r), operation);
         start(*w, *make_routine_of(std::move(t)), std::source_location::current());
-      } catch (...) {
-        r.finish(request::outcome::failed, std::current_exception());
+      } catch (const std::bad_alloc&) {
+        // No frame: the answer that was to go into it has told the thread.
       }
     });
   });

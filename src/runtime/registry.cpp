@@ -41,7 +41,7 @@ struct registry {
   }
   std::recursive_mutex mutex;  // a post that is run under it may look up another runtime
   std::vector<runtime_core*> all;
-  std::uint64_t next_id = 1;
+  std::uint64_t last_id = 0;
 };
 
 // Never destroyed: a static channel's destructor may come after it.
@@ -59,12 +59,17 @@ void refuse_in_forked_child(const char* call) {
                          "fork before the runtime runs, or start a process");
 }
 
-std::uint64_t runtime_registry::add(runtime_core& rt) {
+std::uint64_t runtime_registry::next_id() {
   refuse_in_forked_child("runtime");
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
+  return r.last_id += 1;
+}
+
+void runtime_registry::add(runtime_core& rt) {
+  registry& r = runtimes();
+  const std::lock_guard guard(r.mutex);
   r.all.push_back(&rt);
-  return r.next_id++;
 }
 
 void runtime_registry::remove(runtime_core& rt) noexcept {

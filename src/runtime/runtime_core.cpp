@@ -29,13 +29,14 @@ constexpr duration longest_quiet_check = std::chrono::seconds(1);
 }  // namespace
 
 runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, simulation* s)
-    : id(runtime_registry::add(*this)), settings(std::move(o)), sim(s), grace_end_(no_grace_end) {
+    : id(runtime_registry::next_id()), settings(std::move(o)), sim(s), grace_end_(no_grace_end) {
   const bool shared = drivers.size() > 1;
   for (auto& d : drivers) {
     const auto index = static_cast<unsigned>(workers.size());
     const std::uint64_t seed = (id * 64 + index + 1) * 0x9e3779b97f4a7c15;
     workers.push_back(std::make_unique<scheduler>(*this, id, index, shared, sim != nullptr, seed, std::move(d)));
   }
+  runtime_registry::add(*this);
 }
 
 runtime_core::~runtime_core() { end(); }
@@ -302,7 +303,7 @@ void runtime_core::fail(std::exception_ptr why) noexcept {
 void runtime_core::destroy_what_is_left() noexcept {
   for (const auto& w : workers) w->discard_queue();
   while (routine* r = pop_global()) {
-    if (r->resumed_as == routine::kind::adopted) delete r;
+    if (r->resumed_as == routine::kind::foreign) r->release();
   }
   global_count_.store(0, std::memory_order_relaxed);
   const std::exception_ptr why = failure_ ? failure_ : std::make_exception_ptr(cancelled());

@@ -136,7 +136,8 @@ void report_from_any_thread(runtime_core& rt, std::string& text);
 // The runtimes of this process.
 class runtime_registry {
  public:
-  static std::uint64_t add(runtime_core& rt);
+  static std::uint64_t next_id();  // throws std::logic_error in a forked child
+  static void add(runtime_core& rt);
   static void remove(runtime_core& rt) noexcept;
   static void runs(bool now) noexcept;
   // Calls f with the runtime, which stays until f returns. False if it is no more.

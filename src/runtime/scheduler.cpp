@@ -56,37 +56,49 @@ std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
   return w.switch_away(r);
 }
 
-bool go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
-  routine& r = *w.current;
-  if (r.resumed_as == routine::kind::adopted) return false;
-  r.resume_at = coroutine;
-  w.push(r);
-  return true;
+void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
+  routine* r = w.current;
+  if (r->resumed_as == routine::kind::foreign) {
+    r = static_cast<foreign_record*>(r)->station;
+    r->count.fetch_add(1, std::memory_order_relaxed);  // the run queue's
+  }
+  r->resume_at = coroutine;
+  w.push(*r);
 }
 
-void run_adopted(std::coroutine_handle<> coroutine) {
+foreign_record* make_station() {
+  auto* station = new foreign_record(nullptr);
+  station->station = station;
+  return station;
+}
+
+void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine) {
   worker& w = require_worker("awaiting a task");
-  // Whatever waits in there waits for the foreign coroutine, not for the routine that happens to have resumed it.
-  routine stands_for_it;
-  stands_for_it.resumed_as = routine::kind::adopted;
-  routine* const before = std::exchange(w.current, &stands_for_it);
+  // Whatever waits in there waits for the foreign coroutine, not for the routine that happens to have resumed that.
+  station.count.fetch_add(1, std::memory_order_relaxed);
+  routine* const before = std::exchange(w.current, &station);
   coroutine.resume();
   w.current = before;
+  station.release();
 }
 
-routine& adopt(worker&, std::coroutine_handle<> coroutine) {
-  auto* r = new routine;
-  r->resumed_as = routine::kind::adopted;
-  r->resume_at = coroutine;
-  return *r;
+void leave_station(foreign_record& station) noexcept {
+  station.resume_at = std::noop_coroutine();  // where a run queue has it
+  station.release();
+}
+
+routine& adopt(worker& w, bool in_task) {
+  routine* now = w.current;
+  const bool foreign = now->resumed_as == routine::kind::foreign;
+  return *new foreign_record(in_task && foreign ? static_cast<foreign_record*>(now)->station : nullptr);
 }
 
 void forget(routine& r, bool claimed) noexcept {
-  if (r.resumed_as != routine::kind::adopted) return;  // its runtime is destroying it, and has emptied the queues
+  if (r.resumed_as != routine::kind::foreign) return;  // its runtime is destroying it, and has emptied the queues
   if (claimed) {
     r.resume_at = std::noop_coroutine();  // a run queue has it; the worker frees it there
   } else {
-    delete &r;
+    r.release();
   }
 }
 
@@ -169,7 +181,7 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
 
 void scheduler::discard_queue() noexcept {
   const auto discard = [](routine* r) {
-    if (r->resumed_as == routine::kind::adopted) delete r;
+    if (r->resumed_as == routine::kind::foreign) r->release();
   };
   if (run_next != nullptr) discard(std::exchange(run_next, nullptr));
   while (routine* r = pop()) discard(r);
@@ -189,9 +201,9 @@ void scheduler::resume(routine& r) noexcept {
 }
 
 void scheduler::resume_specially(routine& r) noexcept {
-  if (r.resumed_as == routine::kind::adopted) {
+  if (r.resumed_as == routine::kind::foreign) {
     r.resume_at.resume();
-    delete &r;  // a coroutine of a foreign type gets a new record for each wait
+    r.release();  // the run queue's
     return;
   }
   r.resumed_as = routine::kind::plain;

@@ -47,7 +47,9 @@ struct routine_promise {
 template <class P>
 routine& waiting_routine(worker& w, std::coroutine_handle<P> coroutine) {
   routine* r = w.current;
-  if (!std::derived_from<P, routine_promise> || r->resumed_as == routine::kind::adopted) [[unlikely]] r = &adopt(w, coroutine);
+  if (!std::derived_from<P, routine_promise> || r->resumed_as == routine::kind::foreign) [[unlikely]] {
+    r = &adopt(w, std::derived_from<P, routine_promise>);
+  }
   r->resume_at = coroutine;
   return *r;
 }

@@ -148,8 +148,8 @@ struct routine {
 
   std::atomic<std::uint32_t> state = 0;
   std::atomic<std::uint32_t> count = 1;  // of handles, and one for the routine itself until it has ended and its frame is gone
-  // plain: resumed as it is. begins: begin() comes first. adopted: it stands for a coroutine of a foreign type, and ends when that is resumed.
-  enum class kind : std::uint8_t { plain, begins, adopted };
+  // plain: resumed as it is. begins: begin() comes first. foreign: it is no routine of its own, but stands for a coroutine of a foreign type.
+  enum class kind : std::uint8_t { plain, begins, foreign };
   kind resumed_as = kind::begins;
   std::atomic<bool> ended = false;
   spin_lock joining;                     // guards joiners and the change of `ended`
@@ -162,6 +162,14 @@ struct routine {
   routine* roster_next = nullptr;
   routine* roster_previous = nullptr;
   wait_queue joiners;
+};
+
+// Stands for a coroutine of a foreign type, or for a task that it awaits, where a routine would stand for itself. One for each wait, so that what is
+// destroyed and what is resumed never share one; and one, the `station`, for each task that such a coroutine awaits, for when its turn is over between two waits.
+struct foreign_record final : routine {
+  explicit foreign_record(foreign_record* of) noexcept : station(of) { resumed_as = kind::foreign; }
+
+  foreign_record* station;  // of the task in which it waits; null for what the coroutine itself awaits
 };
 
 // Routines in the order in which they are to run, linked by `next`.

@@ -46,7 +46,7 @@ class worker {
   // coroutine of a foreign type: there a routine is still on the stack.
   std::coroutine_handle<> switch_away(const routine& from) noexcept {
     routine* r = run_next;
-    if (r == nullptr || from.resumed_as == routine::kind::adopted || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
+    if (r == nullptr || from.resumed_as == routine::kind::foreign || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
     run_next = nullptr;
     current = r;
     budget = ready_budget;
@@ -139,14 +139,17 @@ void refuse_in_forked_child(const char* call);
 // The routine's turn is over, though it has what it awaited: it goes on from the end of the queue.
 std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept;
 
-// A record for a coroutine of a foreign type that is about to wait, so that it can be scheduled as a routine.
-routine& adopt(worker& w, std::coroutine_handle<> coroutine);
+// A record for a coroutine of a foreign type that is about to wait, or for a task under one, so that it can be scheduled as a routine.
+routine& adopt(worker& w, bool in_task);
 
-// Runs a task that a coroutine of a foreign type awaits, until it waits.
-void run_adopted(std::coroutine_handle<> coroutine);
+// Runs a task that a coroutine of a foreign type awaits, until it first waits. Returns its station, which leave_station() gives back when the
+// awaiting expression ends, however.
+foreign_record* make_station();
+void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine);
+void leave_station(foreign_record& station) noexcept;
 
-// The current routine goes on with the coroutine when it is its turn again. False for a coroutine of a foreign type, which has no turns.
-bool go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept;
+// The current routine goes on with the coroutine when it is its turn again.
+void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept;
 
 [[noreturn]] void throw_empty_task();
 
