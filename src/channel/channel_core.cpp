@@ -31,30 +31,33 @@ void channel_core::close(std::exception_ptr with) {
   if (closing_.exchange(true, std::memory_order_acq_rel)) {
     throw channel_closed("ringo: close of a closed channel (" + name() + ")");
   }
-  if (w != nullptr || !hand_over_close(with)) close_here(w, std::move(with));
+  w != nullptr ? close_here(w, std::move(with)) : close_from_outside(with);
 }
 
 bool channel_core::try_close(std::exception_ptr with) {
   worker* w = current_worker();
   if (w != nullptr) owner.enter(w, "try_close");
   if (closing_.exchange(true, std::memory_order_acq_rel)) return false;
-  if (w != nullptr || !hand_over_close(with)) close_here(w, std::move(with));
+  w != nullptr ? close_here(w, std::move(with)) : close_from_outside(with);
   return true;
 }
 
-// From a thread that is no worker: the runtime that uses the channel does it. False if none does.
-bool channel_core::hand_over_close(const std::exception_ptr& with) {
-  const std::uint64_t runtime_id = owner.runtime_id();
-  if (runtime_id == 0) return false;
-  retain();
-  if (post(runtime_id, [this, with](worker* w) {
-        close_here(w, with);
-        release();
-      })) {
-    return true;
+// From a thread that is no worker: the runtime that uses the channel does it, or if none does, this thread.
+void channel_core::close_from_outside(const std::exception_ptr& with) {
+  for (;;) {
+    const std::uint64_t runtime_id = owner.runtime_id();
+    if (runtime_id != 0) {
+      retain();
+      if (post(runtime_id, [this, with](worker* w) {
+            close_here(w, with);
+            release();
+          })) {
+        return;
+      }
+      release();
+    }
+    if (while_unused(owner, [this, &with] { close_here(nullptr, with); })) return;
   }
-  release();
-  return false;
 }
 
 void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
@@ -67,7 +70,6 @@ void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
     wake_all(shared, woken);
   }
   while (routine* r = woken.pop_front()) w->push(*r);
-  if (w == nullptr) wake_bridge();  // who waits for a runtime to use the channel need not any more
 }
 
 void channel_core::last_handle_gone() noexcept {

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include <ringo/errors.hpp>
@@ -93,6 +94,17 @@ void wake_bridge() noexcept {
   bridge_changed.notify_all();
 }
 
+bool while_unused(const ownership& of, const std::function<void()>& what) {
+  // Who makes itself the owner passes through wake_bridge() before it uses the object.
+  const std::lock_guard guard(bridge_mutex);
+  const std::uint64_t owner = of.runtime_id();
+  if (owner != 0 && runtime_registry::with(owner, [](runtime_core&) {})) return false;
+  what();
+  ++bridge_generation;
+  bridge_changed.notify_all();
+  return true;
+}
+
 void block_until(channel_core* core, const char* call, const std::function<progress(bool, routine*&)>& attempt,
                  const std::function<task<>()>& operation) {
   if (current_worker() != nullptr) {
@@ -139,7 +151,8 @@ void block_until_ended(routine& r) {
   request done;
   const auto outcome = do_on(r.runtime_id, until_ended, done);
   if (outcome == request::outcome::failed && !r.ended.load(std::memory_order_acquire)) done.rethrow();
-  // A runtime that has ended has ended its routines.
+  // A runtime that ends ends its routines, and is about to end this one if it has not yet.
+  while (!r.ended.load(std::memory_order_acquire)) std::this_thread::yield();
 }
 
 void cancel(routine& r) {

@@ -77,10 +77,10 @@ exchange& shared_frames() {
 }  // namespace
 
 void* frame_cache::allocate(std::size_t size) {
-  const std::size_t size_class = (size + step - 1) / step;
-  if (size_class >= classes) return ::operator new(size);
-  stack& s = free_[size_class];
-  if (s.top == nullptr && !refill(size_class)) return ::operator new(size_class * step);
+  const std::size_t of_class = size_class(size);
+  if (of_class >= classes) return ::operator new(size);
+  stack& s = free_[of_class];
+  if (s.top == nullptr && !refill(of_class)) return ::operator new(block_size(size));
   block* b = s.top;
   s.top = b->next;
   --s.count;
@@ -88,29 +88,29 @@ void* frame_cache::allocate(std::size_t size) {
 }
 
 void frame_cache::free(void* frame, std::size_t size) noexcept {
-  const std::size_t size_class = (size + step - 1) / step;
-  if (size_class >= classes) return ::operator delete(frame);
-  stack& s = free_[size_class];
-  if (s.count >= 2 * batch) share(size_class);
+  const std::size_t of_class = size_class(size);
+  if (of_class >= classes) return ::operator delete(frame);
+  stack& s = free_[of_class];
+  if (s.count >= 2 * batch) share(of_class);
   s.top = ::new (frame) block{s.top};
   ++s.count;
 }
 
-bool frame_cache::refill(std::size_t size_class) noexcept {
-  auto* top = static_cast<block*>(shared_frames().take(size_class));
+bool frame_cache::refill(std::size_t of_class) noexcept {
+  auto* top = static_cast<block*>(shared_frames().take(of_class));
   if (top == nullptr) return false;
-  free_[size_class] = {top, batch};
+  free_[of_class] = {top, batch};
   return true;
 }
 
-void frame_cache::share(std::size_t size_class) noexcept {
-  stack& s = free_[size_class];
+void frame_cache::share(std::size_t of_class) noexcept {
+  stack& s = free_[of_class];
   block* first = s.top;
   block* last = first;
   for (std::uint32_t i = 1; i < batch; ++i) last = last->next;
   s.top = std::exchange(last->next, nullptr);
   s.count -= batch;
-  shared_frames().put(size_class, first);
+  shared_frames().put(of_class, first);
 }
 
 void frame_cache::trim() noexcept { shared_frames().release_all(); }
@@ -129,12 +129,12 @@ void frame_cache::release_all() noexcept {
 void* allocate_frame(std::size_t size) {
   worker* w = current_worker();
   if (w == nullptr) {
-    void* frame = ::operator new(size);
+    void* frame = ::operator new(frame_cache::block_size(size));
     outside_counts().frames.fetch_add(1, std::memory_order_relaxed);
     return frame;
   }
   if (w->simulated) [[unlikely]] fail_if_asked(*w);
-  void* frame = RINGO_RECYCLES_FRAMES ? scheduler_of(*w).frames.allocate(size) : ::operator new(size);
+  void* frame = RINGO_RECYCLES_FRAMES ? scheduler_of(*w).frames.allocate(size) : ::operator new(frame_cache::block_size(size));
   w->counts.frames.add();
   return frame;
 }

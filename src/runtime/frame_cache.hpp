@@ -13,6 +13,11 @@ class frame_cache {
   frame_cache& operator=(const frame_cache&) = delete;
   ~frame_cache() { release_all(); }
 
+  // The size that a block of this many bytes has, wherever it is allocated: any worker may come to recycle it.
+  static constexpr std::size_t block_size(std::size_t size) noexcept {
+    return size_class(size) < classes ? size_class(size) * step : size;
+  }
+
   void* allocate(std::size_t size);  // throws std::bad_alloc
   void free(void* frame, std::size_t size) noexcept;
 
@@ -25,6 +30,8 @@ class frame_cache {
   static constexpr std::uint32_t batch = 256;  // handed to other workers when twice as many are free here
   static constexpr std::uint32_t kept_when_idle = 1024;
 
+  static constexpr std::size_t size_class(std::size_t size) noexcept { return (size + step - 1) / step; }
+
   struct block {
     block* next;
   };
@@ -32,8 +39,8 @@ class frame_cache {
     block* top = nullptr;
     std::uint32_t count = 0;
   };
-  void share(std::size_t size_class) noexcept;
-  bool refill(std::size_t size_class) noexcept;
+  void share(std::size_t of_class) noexcept;
+  bool refill(std::size_t of_class) noexcept;
 
   std::array<stack, classes> free_{};
 };

@@ -6,7 +6,7 @@
 #include <array>
 #include <new>
 #include <cstdio>
-#include <iostream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -109,7 +109,15 @@ void runtime_core::run_posts(worker& w) {
     taken.swap(posts_);
     posted_.store(false, std::memory_order_relaxed);
   }
-  for (post_item& item : taken) item(&w);
+  for (auto item = taken.begin(); item != taken.end(); ++item) {
+    try {
+      (*item)(&w);
+    } catch (...) {  // the runtime ends by it, and answers the rest then
+      const std::lock_guard guard(posts_mutex_);
+      posts_.insert(posts_.begin(), std::make_move_iterator(item + 1), std::make_move_iterator(taken.end()));
+      throw;
+    }
+  }
 }
 
 void runtime_core::end() noexcept {

@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <string>
 
+#include <ringo/detail/bridge.hpp>
+
 namespace ringo {
 
 wait_group::~wait_group() {
@@ -24,11 +26,12 @@ void wait_group::count_and_start(std::source_location where, detail::routine& r)
 
 void wait_group::done() {
   detail::worker* w = detail::current_worker();
-  if (w == nullptr && detail::any_runtime_runs() && owner_.runtime_id() != 0) {
+  if (w != nullptr) return change(w, -1, "done");
+  for (;;) {
     const auto on_worker = [this](detail::worker* there) { change(there, -1, "done"); };
-    if (detail::post(owner_.runtime_id(), on_worker)) return;
+    if (owner_.runtime_id() != 0 && detail::post(owner_.runtime_id(), on_worker)) return;
+    if (detail::while_unused(owner_, [this] { change(nullptr, -1, "done"); })) return;
   }
-  change(w, -1, "done");
 }
 
 void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {

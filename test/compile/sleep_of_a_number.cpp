@@ -1,8 +1,8 @@
 // A number is no length of time; the POSIX function of that name would even take it, and block a worker.
 // refused 1: deleted function
 // refused 2: deleted function
-#include <ringo/ringo.hpp>
 #include <unistd.h>
+#include <ringo/ringo.hpp>
 
 using namespace ringo;
 using namespace std::chrono_literals;

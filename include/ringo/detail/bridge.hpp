@@ -15,6 +15,9 @@ void block_until(channel_core* core, const char* call, const std::function<progr
 // A runtime has begun to use an object: who waits for that looks again.
 void wake_bridge() noexcept;
 
+// Does it if no runtime uses the object, and keeps any from beginning to meanwhile; else returns false.
+bool while_unused(const ownership& of, const std::function<void()>& what);
+
 // Until the routine has ended; throws std::logic_error on a worker.
 void block_until_ended(routine& r);
 

@@ -78,7 +78,7 @@ class channel_core {
   virtual void wake_all(bool shared, routine_list& woken) noexcept = 0;
 
  private:
-  bool hand_over_close(const std::exception_ptr& with);
+  void close_from_outside(const std::exception_ptr& with);
   void close_here(worker* w, std::exception_ptr with) noexcept;
   void last_handle_gone() noexcept;
   void orphan(worker* w) noexcept;
