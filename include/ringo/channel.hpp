@@ -37,7 +37,7 @@ using carried = std::conditional_t<std::is_void_v<T>, signal, T>;
 // rethrows what close(error) was given. Throws: cancelled. Cancel safety: a receive that loses or is cancelled has taken nothing.
 // Fairness: receivers are served in the order in which they came.
 template <class T>
-class receive_operation
+class RINGO_AWAITABLE receive_operation
     : public channel_operation<receive_operation<T>, T,
                                std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>> {
   using base = channel_operation<receive_operation, T, std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>>;
@@ -131,7 +131,7 @@ class receive_operation
 // Completes when the value is in the buffer or with a receiver. Throws: channel_closed, also when it is closed while waiting; cancelled.
 // Cancel safety: a send that loses, fails or is cancelled leaves the caller's value whole. Fairness: senders are served in the order in which they came.
 template <class T>
-class send_operation : public channel_operation<send_operation<T>, T, void> {
+class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T>, T, void> {
   using base = channel_operation<send_operation, T, void>;
 
  public:
@@ -171,7 +171,7 @@ class send_operation : public channel_operation<send_operation<T>, T, void> {
 
 // The awaitable of send(const T&) and emplace(): holds the value itself.
 template <class T>
-class send_value_operation : private slot<T>, public send_operation<T> {
+class RINGO_AWAITABLE send_value_operation : private slot<T>, public send_operation<T> {
  public:
   template <class... A>
   explicit send_value_operation(channel_state<T>* core, std::in_place_t, A&&... args)

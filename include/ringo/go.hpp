@@ -37,7 +37,7 @@ class ending_operation : public queued_operation<Derived, Result> {
 };
 
 template <class T>
-class join_operation : public ending_operation<join_operation<T>, T> {
+class RINGO_AWAITABLE join_operation : public ending_operation<join_operation<T>, T> {
  public:
   static constexpr const char* call_name = "join";
   using ending_operation<join_operation, T>::ending_operation;
@@ -49,14 +49,14 @@ class join_operation : public ending_operation<join_operation<T>, T> {
   }
 };
 
-class finished_operation : public ending_operation<finished_operation, void> {
+class RINGO_AWAITABLE finished_operation : public ending_operation<finished_operation, void> {
  public:
   static constexpr const char* call_name = "wait for the end of a routine";
   using ending_operation::ending_operation;
   void take() noexcept { stand(progress::idle); }
 };
 
-class yield_operation : public operation<yield_operation, void> {
+class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void> {
  public:
   static constexpr const char* call_name = "yield";
   yield_operation() noexcept {}

@@ -1,5 +1,8 @@
 // All of ringo.
 #pragma once
+#if __cplusplus < 202002L
+#error "ringo needs C++20: compile with -std=c++20 or newer"
+#endif
 #include <ringo/channel.hpp>
 #include <ringo/clock.hpp>
 #include <ringo/errors.hpp>

@@ -26,7 +26,7 @@ inline constexpr prefer_first_t prefer_first{};  // the first of the ready cases
 namespace detail {
 
 // Never ready.
-class never_operation final : public operation<never_operation, void> {
+class RINGO_AWAITABLE never_operation final : public operation<never_operation, void> {
  public:
   static constexpr const char* call_name = "never";
   never_operation() noexcept {}
@@ -51,7 +51,7 @@ class never_operation final : public operation<never_operation, void> {
 };
 
 // Nothing but otherwise: ready at once.
-class only_otherwise_operation final : public operation<only_otherwise_operation, std::variant<std::monostate>> {
+class RINGO_AWAITABLE only_otherwise_operation final : public operation<only_otherwise_operation, std::variant<std::monostate>> {
  public:
   static constexpr const char* call_name = "select";
   only_otherwise_operation() noexcept {}

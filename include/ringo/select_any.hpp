@@ -25,7 +25,7 @@ namespace detail {
 
 // The awaitable of select_any(): the cases stay the caller's, and may be used again if they did not win.
 template <class Cases>
-class select_any_operation : public wait_for_many<select_any_operation<Cases>> {
+class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_operation<Cases>> {
   using base = wait_for_many<select_any_operation>;
   using operation_type = std::ranges::range_value_t<std::remove_reference_t<Cases>>;
 

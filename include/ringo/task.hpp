@@ -46,7 +46,7 @@ class result {
 
   template <class U>
   void set_value(U&& value) {
-    ::new (static_cast<void*>(&value_)) stored(as_stored(std::forward<U>(value)));
+    ::new (static_cast<void*>(&value_)) stored(static_cast<stored>(as_stored(std::forward<U>(value))));
     kind_ = kind::value;
   }
   void set_error(std::exception_ptr error) noexcept {

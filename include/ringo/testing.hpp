@@ -38,7 +38,7 @@ namespace ringo::detail {
 void refuse_simulation_inside_routine();
 testing::report simulate(const testing::sim_options& o, const testing::chooser* choices, routine& main);
 
-class settle_operation final : public queued_operation<settle_operation, void> {
+class RINGO_AWAITABLE settle_operation final : public queued_operation<settle_operation, void> {
  public:
   static constexpr const char* call_name = "settle";
   settle_operation() noexcept {}

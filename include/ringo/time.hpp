@@ -12,7 +12,7 @@ namespace ringo {
 namespace detail {
 
 // The awaitable of sleep. Throws: cancelled. Cancel safety: nothing can be lost, and a sleep that has lost costs nothing afterwards.
-class sleep_operation final : public operation<sleep_operation, void>, private timer_entry {
+class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, void>, private timer_entry {
  public:
   static constexpr const char* call_name = "sleep";
   explicit sleep_operation(duration length) noexcept : length_(length) {}
@@ -101,7 +101,7 @@ class alarm : private timer_entry {
 
 // The awaitable of timer::wait and ticker::tick. Yields when the value was due. Throws: cancelled. Cancel safety: a value that is not
 // received stays. Fairness: first come, first served.
-class alarm_operation final : public queued_operation<alarm_operation, time_point> {
+class RINGO_AWAITABLE alarm_operation final : public queued_operation<alarm_operation, time_point> {
  public:
   static constexpr const char* call_name = "wait for a timer";
   explicit alarm_operation(alarm& of) noexcept : of_(&of) {}

@@ -16,7 +16,7 @@ class wait_group;
 namespace detail {
 
 // The awaitable of wait_group::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
-class wait_group_operation final : public queued_operation<wait_group_operation, void> {
+class RINGO_AWAITABLE wait_group_operation final : public queued_operation<wait_group_operation, void> {
  public:
   static constexpr const char* call_name = "wait for a wait_group";
   explicit wait_group_operation(wait_group& of) noexcept : of_(&of) {}

@@ -85,9 +85,9 @@ void runtime::start_from_outside(detail::routine& r) {
   detail::refuse_in_forked_child("runtime::go");
   r.listed_in = &core_->workers.front()->routines;
   r.runtime_id = core_->id;
-  const bool accepted = core_->post([&r](detail::worker* w) {
-    if (w != nullptr) return detail::start(*w, r, r.started);
-    // The runtime has ended without it.
+  const bool accepted = !core_->unwinding() && core_->post([&r](detail::worker* w) {
+    if (w != nullptr && !w->runtime.unwinding()) return detail::start(*w, r, r.started);
+    // Main has ended without it.
     r.fail(std::make_exception_ptr(cancelled()));
     r.close();
     r.ended.store(true, std::memory_order_release);

@@ -310,9 +310,7 @@ void runtime_core::fail(std::exception_ptr why) noexcept {
 
 void runtime_core::destroy_what_is_left() noexcept {
   for (const auto& w : workers) w->discard_queue();
-  while (routine* r = pop_global()) {
-    if (r->resumed_as == routine::kind::foreign) r->release();
-  }
+  while (routine* r = pop_global()) drop_from_queue(*r);
   global_count_.store(0, std::memory_order_relaxed);
   const std::exception_ptr why = failure_ ? failure_ : std::make_exception_ptr(cancelled());
   worker& here = *current_worker();

@@ -52,8 +52,9 @@ void start(worker& w, routine& r, std::source_location started) {
 }
 
 std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
+  const bool foreign = r.resumed_as == routine::kind::foreign;
   w.push(r);
-  return w.switch_away(r);
+  return w.switch_away(foreign);
 }
 
 void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
@@ -95,8 +96,10 @@ routine& adopt(worker& w, bool in_task) {
 
 void forget(routine& r, bool claimed) noexcept {
   if (r.resumed_as != routine::kind::foreign) return;  // its runtime is destroying it, and has emptied the queues
-  if (claimed) {
-    r.resume_at = std::noop_coroutine();  // a run queue has it; the worker frees it there
+  auto& record = static_cast<foreign_record&>(r);
+  if (claimed && !record.dropped) {
+    record.forgotten = true;  // a run queue has it, and its worker frees it there
+    r.resume_at = std::noop_coroutine();
   } else {
     r.release();
   }
@@ -179,12 +182,19 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
   }
 }
 
+void drop_from_queue(routine& r) noexcept {
+  if (r.resumed_as != routine::kind::foreign) return;  // a routine's roster has it
+  auto& record = static_cast<foreign_record&>(r);
+  if (record.station == &record || record.forgotten) {
+    r.release();
+  } else {
+    record.dropped = true;  // its coroutine lives on, and its operation's destructor frees it
+  }
+}
+
 void scheduler::discard_queue() noexcept {
-  const auto discard = [](routine* r) {
-    if (r->resumed_as == routine::kind::foreign) r->release();
-  };
-  if (run_next != nullptr) discard(std::exchange(run_next, nullptr));
-  while (routine* r = pop()) discard(r);
+  if (run_next != nullptr) drop_from_queue(*std::exchange(run_next, nullptr));
+  while (routine* r = pop()) drop_from_queue(*r);
 }
 
 void scheduler::resume(routine& r) noexcept {

@@ -70,6 +70,9 @@ class scheduler final : public worker {
   time_point turn_end_{};
 };
 
+// What a run queue holds when the runtime ends.
+void drop_from_queue(routine& r) noexcept;
+
 inline scheduler& scheduler_of(worker& w) noexcept { return static_cast<scheduler&>(w); }
 
 }  // namespace ringo::detail

@@ -159,5 +159,5 @@ TEST_CASE("cancel storms: no value is lost or doubled") {
 }
 
 TEST_CASE("a cancel that races with the event ends the wait once") {
-  on_workers([]() -> task<> { co_await cancel_against_events(stressed(200)); });
+  on_workers([]() -> task<> { co_await cancel_against_events(stressed(500)); });
 }

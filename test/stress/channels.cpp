@@ -147,13 +147,13 @@ void on_workers(const std::function<task<>()>& make_main) {
 TEST_CASE("close storms: every value that was sent is received, and one close wins") {
   for (std::size_t capacity : {0u, 1u, 5u}) {
     on_workers([capacity]() -> task<> {
-      for (std::size_t round = stressed(60); round > 0; --round) co_await close_storm(capacity);
+      for (std::size_t round = stressed(30); round > 0; --round) co_await close_storm(capacity);
     });
   }
 }
 
 TEST_CASE("select storms over shared channels lose no wake-up and no value") {
-  on_workers([]() -> task<> { co_await select_storm(stressed(1500)); });
+  on_workers([]() -> task<> { co_await select_storm(stressed(4000)); });
 }
 
 TEST_CASE("routines that select between both ends of one channel pair with one another") {

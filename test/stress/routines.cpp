@@ -135,8 +135,8 @@ task<> sleep_storm(std::size_t count) {
 
 TEST_CASE("a tree of joins adds up, however it is stolen") {
   on_workers([]() -> task<> {
-    const std::size_t result = co_await fibonacci(15);
-    CHECK(result == 610);
+    const std::size_t result = co_await fibonacci(18);
+    CHECK(result == 2584);
   });
 }
 
@@ -150,13 +150,13 @@ TEST_CASE("a tree of channels adds up, however it is stolen") {
 }
 
 TEST_CASE("storms of routines that are started, joined, counted and let go") {
-  on_workers([]() -> task<> { co_await spawn_storm(stressed(400)); });
+  on_workers([]() -> task<> { co_await spawn_storm(stressed(2000)); });
 }
 
 TEST_CASE("timers and a ticker that many reset and stop while others wait for them") {
-  on_workers([]() -> task<> { co_await timer_storm(stressed(1000)); });
+  on_workers([]() -> task<> { co_await timer_storm(stressed(5000)); });
 }
 
 TEST_CASE("sleeps that lose and win against channels leave nothing") {
-  on_workers([]() -> task<> { co_await sleep_storm(stressed(300)); });
+  on_workers([]() -> task<> { co_await sleep_storm(stressed(2000)); });
 }

@@ -23,6 +23,9 @@
 #define RINGO_LIFETIMEBOUND
 #endif
 
+// On each operation: the attribute is not inherited.
+#define RINGO_AWAITABLE [[nodiscard("co_await it, or make it a case of a select: by itself it does nothing")]]
+
 namespace ringo::detail {
 
 // A closure in an rvalue argument: a class that is not an aggregate of data but can be called, with something in it to destroy.

@@ -74,7 +74,7 @@ concept case_operation = requires {
 
 // CRTP base of every operation that can be a case.
 template <class Derived, class Result>
-class [[nodiscard("co_await it, or make it a case of a select: by itself it does nothing")]] operation
+class operation
     : public parked_operation, public waiter {
  public:
   using result_type = Result;
@@ -91,12 +91,13 @@ class [[nodiscard("co_await it, or make it a case of a select: by itself it does
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     routine& r = waiting_routine(w, coroutine);
+    const bool foreign = r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
     if (won(standing())) [[unlikely]] {
       this->who = &r;
       return end_turn_of(w, r);
     }
     if (w.shared ? !park_locked(w, r) : !park_alone(w, r)) return coroutine;
-    return w.switch_away(r);  // another worker may run the coroutine by now, and the frame may be gone
+    return w.switch_away(foreign);  // another worker may run the coroutine by now, and the frame may be gone
   }
 
   [[gnu::always_inline]] Result await_resume() {

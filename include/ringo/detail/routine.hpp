@@ -170,6 +170,8 @@ struct foreign_record final : routine {
   explicit foreign_record(foreign_record* of) noexcept : station(of) { resumed_as = kind::foreign; }
 
   foreign_record* station;  // of the task in which it waits; null for what the coroutine itself awaits
+  bool forgotten = false;   // its coroutine has been destroyed while a run queue had this
+  bool dropped = false;     // the runtime has ended while a run queue had this
 };
 
 // Routines in the order in which they are to run, linked by `next`.

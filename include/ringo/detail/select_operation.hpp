@@ -62,7 +62,7 @@ decltype(auto) with_element(Tuple& cases, std::size_t n, F&& f) {
 
 // The awaitable of select(). Throws: what the chosen case throws; cancelled. Cancel safety: as of each of its cases.
 template <bool PreferFirst, bool Otherwise, class... Kept>
-class select_operation : public wait_for_many<select_operation<PreferFirst, Otherwise, Kept...>> {
+class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<PreferFirst, Otherwise, Kept...>> {
   static constexpr std::size_t size = sizeof...(Kept);
   static_assert(size >= 1 && size <= 64, "a select has at most 64 cases: use select_any for more");
   using base = wait_for_many<select_operation>;

@@ -42,7 +42,7 @@ class lock_set {
 //   link_all(worker&, routine&)      under all locks
 //   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the others out
 template <class Derived>
-class [[nodiscard("co_await it: by itself it does nothing")]] wait_for_many : public parked_operation {
+class wait_for_many : public parked_operation {
  public:
   [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker("select");
@@ -55,12 +55,13 @@ class [[nodiscard("co_await it: by itself it does nothing")]] wait_for_many : pu
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     routine& r = waiting_routine(w, coroutine);
+    const bool foreign = r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
     if (derived().has_chosen()) [[unlikely]] {
       parked_ = &r;
       return end_turn_of(w, r);
     }
     if (w.shared ? !park_locked(w, r) : !park(w, r, false)) return coroutine;
-    return w.switch_away(r);  // another worker may run the coroutine by now, and the frame may be gone
+    return w.switch_away(foreign);  // another worker may run the coroutine by now, and the frame may be gone
   }
 
   // Commits a case that is ready at this instant, if there is one.

@@ -44,9 +44,9 @@ class worker {
 
   // Where a worker goes on when a routine waits: straight to the one that was made ready last, else back to the loop, or to whoever resumed a
   // coroutine of a foreign type: there a routine is still on the stack.
-  std::coroutine_handle<> switch_away(const routine& from) noexcept {
+  std::coroutine_handle<> switch_away(bool from_foreign) noexcept {
     routine* r = run_next;
-    if (r == nullptr || from.resumed_as == routine::kind::foreign || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
+    if (r == nullptr || from_foreign || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
     run_next = nullptr;
     current = r;
     budget = ready_budget;
