@@ -113,7 +113,15 @@ void frame_cache::share(std::size_t of_class) noexcept {
   shared_frames().put(of_class, first);
 }
 
-void frame_cache::trim() noexcept { shared_frames().release_all(); }
+void frame_cache::trim() noexcept {
+  for (stack& s : free_) {
+    while (s.count > kept_when_idle) {
+      ::operator delete(std::exchange(s.top, s.top->next));
+      --s.count;
+    }
+  }
+  shared_frames().release_all();
+}
 
 void frame_cache::release_all() noexcept {
   for (stack& s : free_) {

@@ -28,7 +28,7 @@ class frame_cache {
  private:
   static constexpr std::size_t step = 32, largest = 1024, classes = largest / step;
   static constexpr std::uint32_t batch = 256;  // handed to other workers when twice as many are free here
-  static constexpr std::uint32_t kept_when_idle = 1024;
+  static constexpr std::uint32_t kept_when_idle = 64;
 
   static constexpr std::size_t size_class(std::size_t size) noexcept { return (size + step - 1) / step; }
 

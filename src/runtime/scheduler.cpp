@@ -48,7 +48,8 @@ void start(worker& w, routine& r, std::source_location started) {
   if (w.runtime.unwinding()) r.state.fetch_or(routine::cancelled, std::memory_order_relaxed);
   w.counts.routines.add();
   w.counts.started.add();
-  w.make_ready(r);
+  // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is nobody else's.
+  w.shared ? w.push(r) : w.make_ready(r);
 }
 
 std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {

@@ -17,8 +17,8 @@ namespace ringo::detail {
 // is nothing to run, stealing, then sleep (runtime_core.hpp tells why no wake-up is lost).
 //
 // Order: run_next first, so that a routine and the one it wakes stay on a warm cache; but only `most_handovers` times in a row, so that a pair handing to
-// each other does not starve the queue. Then the queue, first in first out. New routines and woken ones go into run_next, expired timers and
-// routines whose budget is spent to the end of the queue.
+// each other does not starve the queue. Then the queue, first in first out. Woken routines go into run_next, and new ones where there is one worker; new ones
+// otherwise, expired timers and routines whose budget is spent go to the end of the queue.
 class scheduler final : public worker {
  public:
   static constexpr int turn_length = 64;
