@@ -84,6 +84,7 @@ class alarm : private timer_entry {
     return q ? &q->lock : nullptr;
   }
   bool due(time_point at) const noexcept { return armed_ && next_ <= at; }
+  bool has_value(time_point at) const noexcept { return due(at) && waiting_.empty(); }  // for a newcomer: who waits comes first
   time_point take_value(time_point at) noexcept;
   void watch() noexcept;
   bool set(bool armed, duration first, duration period);
@@ -109,7 +110,7 @@ class RINGO_AWAITABLE alarm_operation final : public queued_operation<alarm_oper
   void enter(worker* w) { (void)of_->enter(w); }
   spin_lock* lock() noexcept { return of_->lock(); }
   wait_queue& queue() noexcept { return of_->waiting_; }
-  bool ready(worker&) noexcept { return of_->due(now()); }
+  bool ready(worker&) noexcept { return of_->has_value(now()); }
   bool commit(worker&, bool, routine*&) noexcept;
   void link(worker& w, routine& r) noexcept;
   bool unlink() noexcept;

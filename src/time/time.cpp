@@ -42,7 +42,7 @@ void sleep_operation::tell(std::string& text) const { text += call_name; }
 alarm::alarm(duration first, duration period) noexcept : next_(after(now(), first)), period_(period) { count(); }
 
 void alarm::count() noexcept {
-  const bool counts = armed_ && !timer_queue::in_queue(*this);
+  const bool counts = armed_ && !timer_queue::has_deadline(*this);
   if (counts == counted_) return;
   outside_counts().timers.fetch_add(counts ? 1 : -1, std::memory_order_relaxed);
   counted_ = counts;
@@ -66,7 +66,10 @@ timer_queue* alarm::enter(worker* w) {
   timer_queue* q = queue_.load(std::memory_order_acquire);
   if (q != nullptr) return q;
   timer_queue* mine = &timers_of(*w);
-  return queue_.compare_exchange_strong(q, mine, std::memory_order_acq_rel) ? mine : q;
+  const optional_guard guard(mine->lock, mine->shared());
+  if (!queue_.compare_exchange_strong(q, mine, std::memory_order_acq_rel)) return q;
+  mine->rest(*this);
+  return mine;
 }
 
 // One is taken; of the ticks that have been missed, none is kept (semantics 96), and the next keeps the phase (97).
@@ -81,11 +84,11 @@ time_point alarm::take_value(time_point at) noexcept {
   return due;
 }
 
-// In the queue of timers exactly while somebody waits and a value is to come.
+// With a deadline in the queue of timers exactly while somebody waits and a value is to come.
 void alarm::watch() noexcept {
   if (timer_queue* q = queue_.load(std::memory_order_relaxed)) {
     q->remove(*this);
-    if (armed_ && !waiting_.empty()) q->add(*this, next_);
+    armed_ && !waiting_.empty() ? q->add(*this, next_) : q->rest(*this);
   }
   count();
 }
@@ -111,7 +114,7 @@ bool alarm::set(bool armed, duration first, duration period) {
 }
 
 void alarm::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
-  if (waiter* first = waiting_.claim_first(queue.shared())) {
+  if (waiter* first = due(at) ? waiting_.claim_first(queue.shared()) : nullptr) {
     static_cast<alarm_operation*>(first)->value_ = take_value(at);
     woken.push_back(*first->who);
   }
@@ -120,9 +123,9 @@ void alarm::expire(timer_queue& queue, time_point at, routine_list& woken) noexc
 
 bool alarm_operation::commit(worker&, bool, routine*&) noexcept {
   const time_point at = now();
-  if (!of_->due(at)) return false;
+  if (!of_->has_value(at)) return false;
   value_ = of_->take_value(at);
-  of_->count();
+  of_->watch();
   stand(progress::done);
   return true;
 }

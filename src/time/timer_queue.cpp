@@ -22,6 +22,7 @@ timer_queue::~timer_queue() {
   };
   let_go(fresh_);
   let_go(endless_);
+  let_go(resting_);
   for (auto& level : lists_) {
     for (list& l : level) let_go(l);
   }
@@ -40,15 +41,20 @@ void timer_queue::add(timer_entry& e, duration length) noexcept {
   append(fresh_, e);
 }
 
+void timer_queue::rest(timer_entry& e) noexcept {
+  e.place_ = timer_entry::resting;
+  append(resting_, e);
+}
+
 void timer_queue::remove(timer_entry& e) noexcept {
   if (e.place_ == timer_entry::out) return;
+  if (has_deadline(e)) armed_.add(-1);
   list& l = list_of(e.place_);
   unlink(l, e);
   if (e.place_ >= 0 && l.first == nullptr) {
     occupied_[static_cast<std::size_t>(e.place_ / digits)] &= ~(std::uint64_t{1} << (e.place_ % digits));
   }
   e.place_ = timer_entry::out;
-  armed_.add(-1);
 }
 
 bool timer_queue::advance(time_point now, int most, routine_list& woken) noexcept {
@@ -128,6 +134,7 @@ void timer_queue::place(timer_entry& e) noexcept {
 timer_queue::list& timer_queue::list_of(std::int16_t at) noexcept {
   if (at == timer_entry::fresh) return fresh_;
   if (at == timer_entry::endless) return endless_;
+  if (at == timer_entry::resting) return resting_;
   return lists_[static_cast<std::size_t>(at / digits)][static_cast<std::size_t>(at % digits)];
 }
 

@@ -20,7 +20,7 @@ namespace {
 struct outcome {
   int failures = 0;  // attempts that ended with std::bad_alloc
   int sum = 0;
-  int started = 0;   // routines that have run
+  int started = 0;  // routines that have run
 };
 
 task<int> twice(int n) { co_return 2 * n; }
@@ -54,10 +54,12 @@ task<> starts_in_every_way(outcome& o) {
 
   for (bool done = false; !done;) {
     try {
-      auto h = go([&o, held](int n) -> task<int> {
-        ++o.started;
-        co_return n + *held;
-      }, 1);
+      auto h = go(
+          [&o, held](int n) -> task<int> {
+            ++o.started;
+            co_return n + *held;
+          },
+          1);
       o.sum += co_await h;
       done = true;
     } catch (const std::bad_alloc&) {
@@ -155,8 +157,7 @@ TEST_CASE("every failure comes out of the call that needed the frame, and the se
     for (; !all_tried; ++n) {
       const auto before = testing::live();
       outcome o;
-      testing::simulate({.seed = n, .workers = workers, .fail_allocation = n},
-                        starts_in_every_way(o));
+      testing::simulate({.seed = n, .workers = workers, .fail_allocation = n}, starts_in_every_way(o));
       all_tried = o.failures == 0;
       CHECK(o.failures <= 1);
       CHECK(o.sum == sum_of_all);

@@ -63,9 +63,7 @@ struct stage {
   bool over = false;
 };
 
-std::string told(const std::optional<payload>& received) {
-  return received ? std::to_string(received->number()) : "-";
-}
+std::string told(const std::optional<payload>& received) { return received ? std::to_string(received->number()) : "-"; }
 std::string told(std::monostate) { return "s"; }
 
 // A value was moved from if and only if it was sent.
@@ -304,8 +302,12 @@ constexpr model::arm recv_from(std::size_t channel) { return {verb::recv, channe
 constexpr model::arm end_of(std::size_t routine) { return {verb::join, routine}; }
 
 std::vector<instruction> on_one_channel() {
-  return {model::send(0),  model::recv(0),  model::try_send(0),
-          model::try_recv(0), model::close(0), model::select({send_to(0), recv_from(0)}),
+  return {model::send(0),
+          model::recv(0),
+          model::try_send(0),
+          model::try_recv(0),
+          model::close(0),
+          model::select({send_to(0), recv_from(0)}),
           model::select_otherwise({recv_from(0), send_to(0)})};
 }
 
@@ -408,12 +410,15 @@ TEST_CASE("a select that names a channel twice") {
 }
 
 TEST_CASE("priority and otherwise, among cases of channels and of joins") {
-  const std::vector<instruction> choices = {
-      model::select_first({recv_from(0), recv_from(1)}),      model::select_first({recv_from(1), send_to(0)}),
-      model::select_otherwise({recv_from(0), recv_from(1)}),  model::select_otherwise({send_to(0), send_to(1)}),
-      model::select_first_otherwise({send_to(1), recv_from(0)}), model::select({end_of(1), recv_from(0)}),
-      model::select({send_to(1), end_of(1)}),                 model::select_first({end_of(1), end_of(2)}),
-      model::select_otherwise({end_of(2), recv_from(1)})};
+  const std::vector<instruction> choices = {model::select_first({recv_from(0), recv_from(1)}),
+                                            model::select_first({recv_from(1), send_to(0)}),
+                                            model::select_otherwise({recv_from(0), recv_from(1)}),
+                                            model::select_otherwise({send_to(0), send_to(1)}),
+                                            model::select_first_otherwise({send_to(1), recv_from(0)}),
+                                            model::select({end_of(1), recv_from(0)}),
+                                            model::select({send_to(1), end_of(1)}),
+                                            model::select_first({end_of(1), end_of(2)}),
+                                            model::select_otherwise({end_of(2), recv_from(1)})};
   const std::vector<script> others = scripts({model::send(0), model::recv(1), model::close(0)}, 1);
   for (const script& first : scripts(choices, 2)) {
     for (const script& second : others) {
@@ -447,13 +452,17 @@ TEST_CASE("routines that cancel one another, and themselves") {
 TEST_CASE("a join ends when the routine does, however that ends") {
   const std::vector<script> ends = scripts({model::send(0), model::recv(0), model::close(0), model::join(2)}, 1);
   for (const script& first : ends) {
-    for (const script& third : ends) explore_all({{0}, {first, {model::join(0), model::cancel(0), model::join(2)}, third}});
+    for (const script& third : ends)
+      explore_all({{0}, {first, {model::join(0), model::cancel(0), model::join(2)}, third}});
     explore_all({{0}, {first, {model::join(0)}, {model::join(0)}, {model::cancel(0)}}});
   }
 }
 
-TEST_CASE("a coroutine that is destroyed before, while and after it waits leaves the channel as if it had never waited") {
-  const std::vector<instruction> waits = {model::send(0), model::recv(0), model::emplace(0),
+TEST_CASE(
+    "a coroutine that is destroyed before, while and after it waits leaves the channel as if it had never waited") {
+  const std::vector<instruction> waits = {model::send(0),
+                                          model::recv(0),
+                                          model::emplace(0),
                                           model::select({recv_from(0), recv_from(1)}),
                                           model::select({send_to(0), recv_from(1)}),
                                           model::select({recv_from(0), recv_from(0)})};
@@ -471,7 +480,8 @@ TEST_CASE("a coroutine that is destroyed before, while and after it waits leaves
 }
 
 TEST_CASE("two coroutines that are destroyed while they wait on one channel") {
-  const std::vector<script> waits = scripts({model::send(0), model::recv(0), model::select({recv_from(0), recv_from(1)})}, 2);
+  const std::vector<script> waits =
+      scripts({model::send(0), model::recv(0), model::select({recv_from(0), recv_from(1)})}, 2);
   for (std::size_t capacity : {0u, 1u}) {
     for (const script& first : waits) {
       for (const script& second : waits) {

@@ -93,7 +93,7 @@ class journal {
 
  private:
   using name = std::array<std::size_t, 3>;
-  std::vector<std::map<std::size_t, std::vector<std::size_t>>> sent_;     // by channel and sender
+  std::vector<std::map<std::size_t, std::vector<std::size_t>>> sent_;  // by channel and sender
   std::vector<std::map<std::size_t, std::set<std::size_t>>> received_;
   std::vector<bool> closed_;
   std::set<name> seen_;

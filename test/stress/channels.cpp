@@ -83,7 +83,8 @@ task<> select_storm(std::size_t count) {
   all.go([c, count]() mutable -> task<> {
     std::vector<std::size_t> done(4, 0);
     for (std::size_t i = 0; i != 4 * count; ++i) {
-      const auto chosen = co_await select(c[3].send(done[3]), c[2].send(done[2]), c[0].send(done[0]), c[1].send(done[1]));
+      const auto chosen =
+          co_await select(c[3].send(done[3]), c[2].send(done[2]), c[0].send(done[0]), c[1].send(done[1]));
       const std::size_t of[] = {3, 2, 0, 1};
       const std::size_t k = of[chosen.index()];
       if (++done[k] == count) c[k] = channel<std::size_t>::nil();

@@ -160,3 +160,27 @@ TEST_CASE("timers and a ticker that many reset and stop while others wait for th
 TEST_CASE("sleeps that lose and win against channels leave nothing") {
   on_workers([]() -> task<> { co_await sleep_storm(stressed(2000)); });
 }
+
+TEST_CASE("a time that comes while its worker is busy is one value, for the one who waited first") {
+  scheduler_under_test::real(1).run([]() -> task<> {
+    timer t(100us);
+    channel<int> got(2);
+    const auto waits = [&t, &got](int who) -> task<> {
+      co_await t.wait();
+      co_await got.send(who);
+    };
+    auto first = go(waits, 1);
+    for (int i = 0; i != 100; ++i) co_await yield();
+    const time_point due = now() + 100us;
+    while (now() <= due) {
+    }
+    auto second = go(waits, 2);
+    const auto who = co_await got.recv();
+    CHECK(who == 1);
+    for (int i = 0; i != 100; ++i) co_await yield();
+    CHECK(got.size() == 0);
+    CHECK(!second.done());
+    co_await first;
+    second.cancel();
+  });
+}

@@ -57,10 +57,12 @@ void besiege(unsigned workers, std::size_t count) {
     });
     thread([&] {
       for (std::size_t i = 0; i != count; ++i) {
-        auto h = rt.go([](std::size_t n) -> task<std::size_t> {
-          co_await yield();
-          co_return n + 1;
-        }, i);
+        auto h = rt.go(
+            [](std::size_t n) -> task<std::size_t> {
+              co_await yield();
+              co_return n + 1;
+            },
+            i);
         started += h.wait() == i + 1 ? 1 : 0;
       }
     });
@@ -85,7 +87,8 @@ void besiege(unsigned workers, std::size_t count) {
     thread([&] {
       for (std::size_t i = 0; i != count; ++i) {
         channel<int> closed_elsewhere(1);
-        auto h = rt.go([closed_elsewhere]() -> task<bool> { co_return (co_await closed_elsewhere.recv()).has_value(); });
+        auto h =
+            rt.go([closed_elsewhere]() -> task<bool> { co_return (co_await closed_elsewhere.recv()).has_value(); });
         closed_elsewhere.close();
         if (h.wait()) ++cancelled_ones;  // it would have received what nobody has sent
       }

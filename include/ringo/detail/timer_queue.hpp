@@ -35,7 +35,7 @@ class timer_entry {
   std::int64_t when_ = 0;  // ns: the deadline; while the entry is new, how long after the end of this turn's clock reading
   std::int16_t place_ = out;
 
-  static constexpr std::int16_t out = -1, fresh = -2, endless = -3;
+  static constexpr std::int16_t out = -1, fresh = -2, endless = -3, resting = -4;
 };
 
 // All of it under `lock`, where there are other workers.
@@ -57,8 +57,12 @@ class timer_queue {
   // After `length` from the next reading of the clock, which is at the end of this turn of the worker: reading it for each timer would cost
   // more than all the rest.
   void add(timer_entry& e, duration length) noexcept;
+  // Without a deadline: only so that it hears of the queue's end.
+  void rest(timer_entry& e) noexcept;
   void remove(timer_entry& e) noexcept;  // does nothing if it is out
-  static bool in_queue(const timer_entry& e) noexcept { return e.place_ != timer_entry::out; }
+  static bool has_deadline(const timer_entry& e) noexcept {
+    return e.place_ != timer_entry::out && e.place_ != timer_entry::resting;
+  }
 
   // Gives the new entries their deadlines, and expires at most `most` that are due. True if more are due.
   bool advance(time_point now, int most, routine_list& woken) noexcept;
@@ -81,6 +85,7 @@ class timer_queue {
   std::int64_t base_ = 0;
   list fresh_;
   list endless_;
+  list resting_;
   std::array<std::uint64_t, levels> occupied_{};
   std::array<std::array<list, digits>, levels> lists_;
   counter armed_;
