@@ -1,10 +1,11 @@
 // Channels: Go's, for any movable type (Go spec: Channel types, Send statements, Receive operator, Close).
 //
-// A channel is a handle: copies are the same channel, == compares identity. The handle must outlive an operation made from it; when the last
-// handle goes while routines wait, they are woken as if the channel had been closed.
+// A channel is a handle: copies are the same channel, == compares identity. The handle must outlive an operation made
+// from it; when the last handle goes while routines wait, they are woken as if the channel had been closed.
 //
-// Thread: everything is for workers, or for one thread while no runtime runs, and throws std::logic_error elsewhere, but send_blocking,
-// recv_blocking, close and try_close, which are for any thread. Handles may be copied, moved, compared and destroyed anywhere.
+// Thread: everything is for workers, or for one thread while no runtime runs, and throws std::logic_error elsewhere,
+// but send_blocking, recv_blocking, close and try_close, which are for any thread. Handles may be copied, moved,
+// compared and destroyed anywhere.
 #pragma once
 #include <compare>
 #include <concepts>
@@ -33,27 +34,30 @@ struct no_channel {};
 template <class T>
 using carried = std::conditional_t<std::is_void_v<T>, signal, T>;
 
-// The awaitable of recv(). Yields the next value, or nullopt when the channel is closed and drained (for channel<void>: true, or false);
-// rethrows what close(error) was given. Throws: cancelled. Cancel safety: a receive that loses or is cancelled has taken nothing.
-// Fairness: receivers are served in the order in which they came.
+// The awaitable of recv(). Yields the next value, or nullopt when the channel is closed and drained (for channel<void>:
+// true, or false); rethrows what close(error) was given. Throws: cancelled. Cancel safety: a receive that loses or is
+// cancelled has taken nothing. Fairness: receivers are served in the order in which they came.
 template <class T>
 class RINGO_AWAITABLE receive_operation
     : public channel_operation<receive_operation<T>, T,
                                std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>> {
-  using base = channel_operation<receive_operation, T, std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>>;
+  using base =
+      channel_operation<receive_operation, T, std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>>;
 
  public:
   using result_type = typename base::result_type;
   static constexpr const char* call_name = "receive";
 
-  explicit receive_operation(channel_state<T>* core) noexcept(std::is_nothrow_default_constructible_v<slot<T>>) : base(core) {}
+  explicit receive_operation(channel_state<T>* core) noexcept(std::is_nothrow_default_constructible_v<slot<T>>)
+      : base(core) {}
   receive_operation(receive_operation&& from) noexcept(std::is_nothrow_default_constructible_v<slot<T>>) : base(from) {}
   receive_operation& operator=(receive_operation&& from) noexcept {
     this->core_ = from.core_;
     return *this;
   }
   [[gnu::always_inline]] ~receive_operation() {
-    if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
   }
 
   bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
@@ -68,7 +72,8 @@ class RINGO_AWAITABLE receive_operation
   [[gnu::always_inline]] result_type take() {
     const progress p = this->standing();
     this->stand(progress::idle);
-    if (p == progress::failed) [[unlikely]] rethrow();
+    if (p == progress::failed) [[unlikely]]
+      rethrow();
     if constexpr (std::is_same_v<T, signal>) {
       return p == progress::done;
     } else {
@@ -79,11 +84,11 @@ class RINGO_AWAITABLE receive_operation
   }
   // The same as the N-th alternative of a select's result, without a copy in between.
   template <class Variant, std::size_t N>
-    requires(!std::is_same_v<T, signal>)
-  [[gnu::always_inline]] Variant take_as() {
+  requires(!std::is_same_v<T, signal>) [[gnu::always_inline]] Variant take_as() {
     const progress p = this->standing();
     this->stand(progress::idle);
-    if (p == progress::failed) [[unlikely]] rethrow();
+    if (p == progress::failed) [[unlikely]]
+      rethrow();
     if (p == progress::closed) return Variant(std::in_place_index<N>, std::nullopt);
     const value_cleared at_the_end(value_);
     return Variant(std::in_place_index<N>, std::in_place, std::move(value_.value()));
@@ -128,8 +133,9 @@ class RINGO_AWAITABLE receive_operation
 };
 
 // The awaitable of send(T&&): refers to the caller's value until it commits, so it cannot be moved.
-// Completes when the value is in the buffer or with a receiver. Throws: channel_closed, also when it is closed while waiting; cancelled.
-// Cancel safety: a send that loses, fails or is cancelled leaves the caller's value whole. Fairness: senders are served in the order in which they came.
+// Completes when the value is in the buffer or with a receiver. Throws: channel_closed, also when it is closed while
+// waiting; cancelled. Cancel safety: a send that loses, fails or is cancelled leaves the caller's value whole.
+// Fairness: senders are served in the order in which they came.
 template <class T>
 class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T>, T, void> {
   using base = channel_operation<send_operation, T, void>;
@@ -141,7 +147,8 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
   send_operation(const send_operation&) = delete;
   send_operation& operator=(const send_operation&) = delete;
   [[gnu::always_inline]] ~send_operation() {
-    if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
   }
 
   bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
@@ -155,7 +162,8 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
   void take() {
     const progress p = this->standing();
     this->stand(progress::idle);
-    if (p == progress::closed) [[unlikely]] throw_send_on_closed();
+    if (p == progress::closed) [[unlikely]]
+      throw_send_on_closed();
   }
   T& value() noexcept { return *source_; }
 
@@ -195,8 +203,9 @@ class RINGO_AWAITABLE send_value_operation : private slot<T>, public send_operat
 // The counted reference behind every handle, with all that a channel can do. T is what is carried.
 template <class T>
 class channel_handle {
-  static_assert(std::is_object_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>,
-                "a channel carries objects: use a pointer or std::reference_wrapper for references, a plain type for const ones");
+  static_assert(
+      std::is_object_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>,
+      "a channel carries objects: use a pointer or std::reference_wrapper for references, a plain type for const ones");
   static_assert(std::is_nothrow_move_constructible_v<T>,
                 "a channel's values must not throw when they are moved: box it, for example in a std::unique_ptr<T>");
   static constexpr bool of_signals = std::is_same_v<T, signal>;
@@ -216,52 +225,36 @@ class channel_handle {
 
   explicit operator bool() const noexcept { return core_ != nullptr; }  // false for nil
 
-  // Completes when the value is in the buffer or with a receiver. The first and last copy the value, or build it, at once: what throws then
-  // has sent nothing. The second moves from the value only when it commits.
-  send_value_operation<T> send(const T& value) const
-    requires(!of_signals && std::copy_constructible<T>)
-  {
+  // Completes when the value is in the buffer or with a receiver. The first and last copy the value, or build it, at
+  // once: what throws then has sent nothing. The second moves from the value only when it commits.
+  send_value_operation<T> send(const T& value) const requires(!of_signals && std::copy_constructible<T>) {
     return send_value_operation<T>(core_, std::in_place, value);
   }
-  send_operation<T> send(T&& value RINGO_LIFETIMEBOUND) const
-    requires(!of_signals)
-  {
+  send_operation<T> send(T&& value RINGO_LIFETIMEBOUND) const requires(!of_signals) {
     static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !std::is_aggregate_v<T> || std::is_trivially_destructible_v<T>,
-                  "g++ 12 destroys an aggregate written inside a co_await expression twice: use ch.emplace(...), or give the type a "
+                  "g++ 12 destroys an aggregate written inside a co_await expression twice: use ch.emplace(...), or "
+                  "give the type a "
                   "constructor");
     return send_operation<T>(core_, value);
   }
-  send_value_operation<T> send() const
-    requires of_signals
-  {
-    return send_value_operation<T>(core_, std::in_place);
-  }
+  send_value_operation<T> send() const requires of_signals { return send_value_operation<T>(core_, std::in_place); }
   template <class... A>
-    requires std::constructible_from<T, A...>
-  send_value_operation<T> emplace(A&&... args) const {
-    return send_value_operation<T>(core_, std::in_place, std::forward<A>(args)...);
-  }
+  requires std::constructible_from<T, A...> send_value_operation<T> emplace(A&&... args)
+  const { return send_value_operation<T>(core_, std::in_place, std::forward<A>(args)...); }
 
   // Sends if that is possible at this instant; moves from the value only when it returns true. Throws channel_closed.
-  bool try_send(const T& value) const
-    requires(!of_signals && std::copy_constructible<T>)
-  {
+  bool try_send(const T& value) const requires(!of_signals && std::copy_constructible<T>) {
     T copy(value);
     return try_send(std::move(copy));
   }
-  bool try_send(T&& value) const
-    requires(!of_signals)
-  {
-    return try_send_now(value);
-  }
-  bool try_send() const
-    requires of_signals
-  {
+  bool try_send(T&& value) const requires(!of_signals) { return try_send_now(value); }
+  bool try_send() const requires of_signals {
     signal value;
     return try_send_now(value);
   }
 
-  // The next value; an empty optional (false) when the channel is closed and drained. Rethrows what close(error) was given.
+  // The next value; an empty optional (false) when the channel is closed and drained. Rethrows what close(error) was
+  // given.
   receive_operation<T> recv() const { return receive_operation<T>(core_); }
   // The next value if there is one at this instant.
   typename receive_operation<T>::result_type try_recv() const {
@@ -280,9 +273,10 @@ class channel_handle {
     return result;
   }
 
-  // No value can be sent from now on; those in the buffer can still be received. With an error, a receiver of the drained channel has it
-  // rethrown, each time. Throws channel_closed if the channel is closed or nil; try_close returns false instead. Any thread; from a
-  // thread that is no worker it is handed to one, and has happened soon after.
+  // No value can be sent from now on; those in the buffer can still be received. With an error, a receiver of the
+  // drained channel has it rethrown, each time. Throws channel_closed if the channel is closed or nil; try_close
+  // returns false instead. Any thread; from a thread that is no worker it is handed to one, and has happened soon
+  // after.
   void close() const { close(nullptr); }
   void close(std::exception_ptr error) const {
     if (!core_) throw_close_of_nil();
@@ -295,28 +289,29 @@ class channel_handle {
   std::size_t size() const { return core_ ? core_->size() : 0; }  // values queued now: a snapshot
   std::size_t capacity() const noexcept { return core_ ? core_->capacity() : 0; }
 
-  // For threads that are no workers: as send and recv, but the thread waits; also for a runtime to use the channel. Throws
-  // cancelled when the runtime ends first.
-  void send_blocking(T value) const
-    requires(!of_signals)
-  {
-    block_until(core_, "send_blocking", [core = core_, &value](bool shared, routine*& woken) {
-      return core->send(shared, woken, value);
-    }, [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
+  // For threads that are no workers: as send and recv, but the thread waits; also for a runtime to use the channel.
+  // Throws cancelled when the runtime ends first.
+  void send_blocking(T value) const requires(!of_signals) {
+    block_until(
+        core_, "send_blocking",
+        [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, woken, value); },
+        [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
   }
-  void send_blocking() const
-    requires of_signals
-  {
+  void send_blocking() const requires of_signals {
     signal value;
-    block_until(core_, "send_blocking", [core = core_, &value](bool shared, routine*& woken) {
-      return core->send(shared, woken, value);
-    }, [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
+    block_until(
+        core_, "send_blocking",
+        [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, woken, value); },
+        [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
   }
   typename receive_operation<T>::result_type recv_blocking() const {
     typename receive_operation<T>::result_type result{};
-    block_until(core_, "recv_blocking", [core = core_, &result](bool shared, routine*& woken) {
-      return core->receive(shared, woken, [&result](T&& value) { fill(result, std::move(value)); });
-    }, [core = core_, &result]() -> task<> { result = co_await receive_operation<T>(core); });
+    block_until(
+        core_, "recv_blocking",
+        [core = core_, &result](bool shared, routine*& woken) {
+          return core->receive(shared, woken, [&result](T&& value) { fill(result, std::move(value)); });
+        },
+        [core = core_, &result]() -> task<> { result = co_await receive_operation<T>(core); });
     return result;
   }
 
@@ -357,7 +352,8 @@ class channel : public detail::channel_handle<detail::carried<T>> {
   using value_type = T;
   // capacity 0: a rendezvous. Throws std::length_error if that many values cannot be held, std::bad_alloc.
   explicit channel(std::size_t capacity = 0)
-      : base(new detail::channel_state<detail::carried<T>>(detail::checked_capacity(capacity, sizeof(detail::carried<T>)))) {}
+      : base(new detail::channel_state<detail::carried<T>>(
+            detail::checked_capacity(capacity, sizeof(detail::carried<T>)))) {}
   // Never ready: switches a select case off (Go spec: Select statements).
   static channel nil() noexcept { return channel(detail::no_channel()); }
 

@@ -63,7 +63,8 @@ class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void> 
   yield_operation(const yield_operation&) = default;
   yield_operation& operator=(const yield_operation&) = default;
   ~yield_operation() {
-    if (standing() != progress::idle) [[unlikely]] abandon(*who);
+    if (standing() != progress::idle) [[unlikely]]
+      abandon(*who);
   }
   bool await_ready() {
     operation::await_ready();
@@ -89,7 +90,8 @@ namespace detail {
 struct handle_access;
 }
 
-// Of a started routine; move-only. Dropping it detaches the routine: it goes on, and what it throws then is unhandled (options::on_unhandled).
+// Of a started routine; move-only. Dropping it detaches the routine: it goes on, and what it throws then is unhandled
+// (options::on_unhandled).
 template <class T>
 class handle {
  public:
@@ -105,8 +107,11 @@ class handle {
   }
   void swap(handle& other) noexcept { std::swap(of_, other.of_); }
 
-  // The routine's result, or what it threw, when it has ended. Once: a second join throws std::logic_error. Throws cancelled.
-  detail::join_operation<T> join(std::source_location where = {}) const { return detail::join_operation<T>(of_, where); }
+  // The routine's result, or what it threw, when it has ended. Once: a second join throws std::logic_error. Throws
+  // cancelled.
+  detail::join_operation<T> join(std::source_location where = {}) const {
+    return detail::join_operation<T>(of_, where);
+  }
   auto operator co_await() const { return join(); }  // as join()
   // When it has ended, however; takes nothing.
   detail::finished_operation finished() const { return detail::finished_operation(of_); }
@@ -116,8 +121,9 @@ class handle {
     detail::block_until_ended(*of_);
     return detail::join_operation<T>(of_).take();
   }
-  // Every await of the routine from now on ends with `cancelled`, the one that it waits in included. Returns at once; any thread, and from a
-  // thread that is no worker it has happened soon after. What the routine has started itself is not cancelled by it.
+  // Every await of the routine from now on ends with `cancelled`, the one that it waits in included. Returns at once;
+  // any thread, and from a thread that is no worker it has happened soon after. What the routine has started itself is
+  // not cancelled by it.
   void cancel() const {
     if (of_) detail::cancel(*of_);
   }
@@ -140,7 +146,8 @@ struct handle_access {
   }
 };
 
-// g++ 12 would destroy the closure in co_await go([s] { … }) twice; a handle that was made from one may not be awaited in the same expression.
+// g++ 12 would destroy the closure in co_await go([s] { … }) twice; a handle that was made from one may not be awaited
+// in the same expression.
 template <class T>
 class handle_of_closure : public handle<T> {
  public:
@@ -149,14 +156,16 @@ class handle_of_closure : public handle<T> {
   template <class U = T>
   detail::join_operation<T> join(std::source_location = {}) && {
     static_assert(!std::is_same_v<U, T>,
-                  "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda, or the handle, "
+                  "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the "
+                  "lambda, or the handle, "
                   "first: auto h = go(...); co_await h;");
     return handle<T>::join();
   }
 };
 
 template <class T, class... F>
-using handle_for = std::conditional_t<RINGO_DESTROYS_AGGREGATES_TWICE && (risky_closure<F> || ...), handle_of_closure<T>, handle<T>>;
+using handle_for =
+    std::conditional_t<RINGO_DESTROYS_AGGREGATES_TWICE && (risky_closure<F> || ...), handle_of_closure<T>, handle<T>>;
 
 template <class F, class... A>
 handle<started<F, A...>> start_here(std::source_location where, F&& f, A&&... args) {
@@ -169,9 +178,10 @@ handle<started<F, A...>> start_here(std::source_location where, F&& f, A&&... ar
 
 }  // namespace detail
 
-// Starts a routine that runs f(args...): f and the arguments are copied or moved into it, and live as long as it runs. f may return a task, an operation
-// or a plain value. What it throws reaches join(). The new routine runs when the caller next waits, or on another worker.
-// Throws std::bad_alloc, what copying throws, and std::logic_error on a thread that is no worker (there: runtime::go).
+// Starts a routine that runs f(args...): f and the arguments are copied or moved into it, and live as long as it runs.
+// f may return a task, an operation or a plain value. What it throws reaches join(). The new routine runs when the
+// caller next waits, or on another worker. Throws std::bad_alloc, what copying throws, and std::logic_error on a thread
+// that is no worker (there: runtime::go).
 template <class T>
 handle<T> go(task<T> t, std::source_location where = std::source_location::current()) {
   detail::worker& w = detail::require_worker("go");
@@ -182,41 +192,42 @@ handle<T> go(task<T> t, std::source_location where = std::source_location::curre
 }
 // One overload for each number of arguments, so that each can note where it was called.
 template <class F>
-  requires detail::startable<F>
+requires detail::startable<F>
 auto go(F&& f, std::source_location where = std::source_location::current())
     -> detail::handle_for<detail::started<F>, F> {
   return detail::start_here(where, std::forward<F>(f));
 }
 template <class F, class A>
-  requires detail::startable<F, A>
+requires detail::startable<F, A>
 auto go(F&& f, A&& a, std::source_location where = std::source_location::current())
     -> detail::handle_for<detail::started<F, A>, F, A> {
   return detail::start_here(where, std::forward<F>(f), std::forward<A>(a));
 }
 template <class F, class A, class B>
-  requires detail::startable<F, A, B>
+requires detail::startable<F, A, B>
 auto go(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current())
     -> detail::handle_for<detail::started<F, A, B>, F, A, B> {
   return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
 }
 template <class F, class A, class B, class C>
-  requires detail::startable<F, A, B, C>
+requires detail::startable<F, A, B, C>
 auto go(F&& f, A&& a, B&& b, C&& c, std::source_location where = std::source_location::current())
     -> detail::handle_for<detail::started<F, A, B, C>, F, A, B, C> {
   return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c));
 }
 template <class F, class A, class B, class C, class D>
-  requires detail::startable<F, A, B, C, D>
+requires detail::startable<F, A, B, C, D>
 auto go(F&& f, A&& a, B&& b, C&& c, D&& d, std::source_location where = std::source_location::current())
     -> detail::handle_for<detail::started<F, A, B, C, D>, F, A, B, C, D> {
-  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c), std::forward<D>(d));
+  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
+                            std::forward<D>(d));
 }
 template <class F, class A, class B, class C, class D, class E, class... More>
-  requires detail::startable<F, A, B, C, D, E, More...>
+requires detail::startable<F, A, B, C, D, E, More...>
 auto go(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, More&&... more)
     -> detail::handle_for<detail::started<F, A, B, C, D, E, More...>, F, A, B, C, D, E, More...> {
-  return detail::start_here({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c), std::forward<D>(d),
-                            std::forward<E>(e), std::forward<More>(more)...);
+  return detail::start_here({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
+                            std::forward<D>(d), std::forward<E>(e), std::forward<More>(more)...);
 }
 
 // Lets the others run: the caller goes to the end of the queue. Throws cancelled.

@@ -17,11 +17,13 @@ namespace ringo {
 struct options {
   unsigned workers = 0;              // 0: one per CPU that this process may use (affinity and cgroup quota counted)
   std::chrono::nanoseconds spin{0};  // how long an idle worker looks for work before it sleeps
-  std::chrono::nanoseconds shutdown_grace = std::chrono::seconds(5);  // for what still runs when main has ended, before its frames are destroyed
+  std::chrono::nanoseconds shutdown_grace =
+      std::chrono::seconds(5);  // for what still runs when main has ended, before its frames are destroyed
   bool detect_deadlock = true;
   bool dump_on_sigquit = false;  // SIGQUIT prints dump() to stderr instead of ending the process
-  // An exception that nobody can receive, and where its routine was started. By default cancelled and disconnected just end the routine, any
-  // other std::system_error is reported in a line on stderr, and everything else ends the process. Any thread.
+  // An exception that nobody can receive, and where its routine was started. By default cancelled and disconnected just
+  // end the routine, any other std::system_error is reported in a line on stderr, and everything else ends the process.
+  // Any thread.
   std::function<void(std::exception_ptr, const std::source_location& started)> on_unhandled = {};
   // What a person should know and no caller can be told. By default a line on stderr. Any thread.
   std::function<void(std::string_view)> on_warning = {};
@@ -41,8 +43,9 @@ class runtime {
   runtime& operator=(const runtime&) = delete;
   ~runtime();
 
-  // Runs main, which is a task or a callable that returns one, on the calling thread and the workers' own; once. Returns or rethrows what main does.
-  // The program ends with main: whatever still runs is cancelled, unwound and destroyed before this returns. Throws deadlock if nothing can ever run again.
+  // Runs main, which is a task or a callable that returns one, on the calling thread and the workers' own; once.
+  // Returns or rethrows what main does. The program ends with main: whatever still runs is cancelled, unwound and
+  // destroyed before this returns. Throws deadlock if nothing can ever run again.
   template <class T>
   T run(task<T> main) {
     prepare_run();
@@ -50,7 +53,7 @@ class runtime {
     return finish_main<T>(*r);
   }
   template <class F>
-    requires detail::startable<F>
+  requires detail::startable<F>
   auto run(F main) -> detail::started<F> {
     prepare_run();
     using result = detail::started<F>;
@@ -60,8 +63,7 @@ class runtime {
 
   // As ringo::go, from any thread. Before run() it is queued; after it, it throws std::logic_error.
   template <class F, class... A>
-    requires detail::startable<F, A...>
-  handle<detail::started<F, A...>> go(F&& f, A&&... args) {
+  requires detail::startable<F, A...> handle<detail::started<F, A...>> go(F&& f, A&&... args) {
     using result = detail::started<F, A...>;
     auto* r = detail::make_routine(std::forward<F>(f), std::forward<A>(args)...);
     handle<result> h = detail::handle_access::make(r);
@@ -77,9 +79,10 @@ class runtime {
     return h;
   }
 
-  void stop();                            // cancels main; any thread
-  void dump(std::ostream& to) const;      // every routine: its state, what it waits for, where, and where it was started; any thread
-  ringo::metrics metrics() const;         // any thread
+  void stop();  // cancels main; any thread
+  void dump(std::ostream& to)
+      const;  // every routine: its state, what it waits for, where, and where it was started; any thread
+  ringo::metrics metrics() const;  // any thread
   unsigned workers() const noexcept;
 
  private:
@@ -101,9 +104,7 @@ T run(task<T> main, options o = {}) {
   return runtime(std::move(o)).run(std::move(main));
 }
 template <class F>
-  requires std::invocable<F>
-auto run(F main, options o = {}) -> detail::started<F> {
-  return runtime(std::move(o)).run(std::move(main));
-}
+requires std::invocable<F>
+auto run(F main, options o = {}) -> detail::started<F> { return runtime(std::move(o)).run(std::move(main)); }
 
 }  // namespace ringo

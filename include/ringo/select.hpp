@@ -1,8 +1,8 @@
 // select: waits for the first of several operations (Go spec: Select statements).
 //
-// Exactly one case commits, and the others have had no effect. Among the cases that are ready at one instant the choice is uniformly random, or
-// by priority with prefer_first. Nothing is allocated, unless a case is a plain task or has a handler that is a coroutine.
-// A stored select owns the operations that were moved into it and refers to the others.
+// Exactly one case commits, and the others have had no effect. Among the cases that are ready at one instant the choice
+// is uniformly random, or by priority with prefer_first. Nothing is allocated, unless a case is a plain task or has a
+// handler that is a coroutine. A stored select owns the operations that were moved into it and refers to the others.
 #pragma once
 #include <cstddef>
 #include <tuple>
@@ -20,7 +20,8 @@ struct otherwise_t {
   using result_type = void;
 };
 struct prefer_first_t {};
-inline constexpr otherwise_t otherwise{};        // Go's default: taken if no other case is ready; the last case, if it is there
+inline constexpr otherwise_t
+    otherwise{};  // Go's default: taken if no other case is ready; the last case, if it is there
 inline constexpr prefer_first_t prefer_first{};  // the first of the ready cases instead of a random one
 
 namespace detail {
@@ -31,7 +32,8 @@ class RINGO_AWAITABLE never_operation final : public operation<never_operation, 
   static constexpr const char* call_name = "never";
   never_operation() noexcept {}
   [[gnu::always_inline]] ~never_operation() {
-    if (standing() != progress::idle) [[unlikely]] abandon(*who);
+    if (standing() != progress::idle) [[unlikely]]
+      abandon(*who);
   }
   void enter(worker*) noexcept {}
   spin_lock* lock() noexcept { return nullptr; }
@@ -51,14 +53,16 @@ class RINGO_AWAITABLE never_operation final : public operation<never_operation, 
 };
 
 // Nothing but otherwise: ready at once.
-class RINGO_AWAITABLE only_otherwise_operation final : public operation<only_otherwise_operation, std::variant<std::monostate>> {
+class RINGO_AWAITABLE only_otherwise_operation final
+    : public operation<only_otherwise_operation, std::variant<std::monostate>> {
  public:
   static constexpr const char* call_name = "select";
   only_otherwise_operation() noexcept {}
   only_otherwise_operation(const only_otherwise_operation&) = default;
   only_otherwise_operation& operator=(const only_otherwise_operation&) = default;
   ~only_otherwise_operation() {
-    if (standing() != progress::idle) [[unlikely]] abandon(*who);
+    if (standing() != progress::idle) [[unlikely]]
+      abandon(*who);
   }
   void enter(worker*) noexcept {}
   spin_lock* lock() noexcept { return nullptr; }
@@ -92,9 +96,11 @@ auto make_select([[maybe_unused]] Cases&&... cases) {
   if constexpr (sizeof...(Cases) == 0) {
     return std::conditional_t<Otherwise, only_otherwise_operation, never_operation>();
   } else if constexpr ((is_task_case<std::remove_reference_t<Cases>> || ...)) {
-    return handle_choice(select_held<PreferFirst, Otherwise>(held_case<kept_case<Cases>>(keep(std::forward<Cases>(cases)))...));
+    return handle_choice(
+        select_held<PreferFirst, Otherwise>(held_case<kept_case<Cases>>(keep(std::forward<Cases>(cases)))...));
   } else {
-    return handle_choice(select_operation<PreferFirst, Otherwise, kept_case<Cases>...>(std::in_place, std::forward<Cases>(cases)...));
+    return handle_choice(
+        select_operation<PreferFirst, Otherwise, kept_case<Cases>...>(std::in_place, std::forward<Cases>(cases)...));
   }
 }
 template <bool PreferFirst, class... Cases, std::size_t... I>
@@ -116,19 +122,22 @@ concept selectable_or_otherwise = selectable<C> || std::is_same_v<std::remove_cv
 
 }  // namespace detail
 
-// A case with a handler: the case's result is what handler(result of the operation) returns; a handler that returns a task is awaited.
+// A case with a handler: the case's result is what handler(result of the operation) returns; a handler that returns a
+// task is awaited.
 template <detail::selectable Operation, class F>
 auto on(Operation&& operation, F&& handler) {
   static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
-                "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda first, and pass "
+                "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
+                "first, and pass "
                 "it by name, or capture by reference");
   return detail::handled_case<detail::kept_case<Operation>,
                               std::conditional_t<std::is_lvalue_reference_v<F>, F, std::remove_reference_t<F>>>(
       std::in_place, std::forward<Operation>(operation), std::forward<F>(handler));
 }
 
-// Yields a std::variant: the index says which case was chosen, the alternative is its result, std::monostate for void. A plain task as a case runs in a routine of
-// its own; if it loses it is cancelled and joined before the select completes, and what it has done until then is done.
+// Yields a std::variant: the index says which case was chosen, the alternative is its result, std::monostate for void.
+// A plain task as a case runs in a routine of its own; if it loses it is cancelled and joined before the select
+// completes, and what it has done until then is done.
 template <detail::selectable_or_otherwise... Cases>
 auto select(Cases&&... cases) {
   return detail::select_of<false>(std::forward<Cases>(cases)...);

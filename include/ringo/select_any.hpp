@@ -107,13 +107,11 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
 
 // The first of a range of alike operations, however many; of none: waits for ever. Uniform among the ready.
 template <std::ranges::range Cases>
-  requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
-auto select_any(Cases&& cases) {
-  return detail::select_any_operation<Cases>(std::forward<Cases>(cases));
-}
+requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
+auto select_any(Cases&& cases) { return detail::select_any_operation<Cases>(std::forward<Cases>(cases)); }
 // Of handles: the first routine that ends. Allocates room for the joins.
 template <std::ranges::range Handles>
-  requires detail::is_handle<std::ranges::range_value_t<std::remove_reference_t<Handles>>>
+requires detail::is_handle<std::ranges::range_value_t<std::remove_reference_t<Handles>>>
 auto select_any(Handles&& handles) {
   std::vector<decltype(std::ranges::begin(handles)->join())> joins;
   for (auto& h : handles) joins.push_back(h.join());
@@ -121,7 +119,7 @@ auto select_any(Handles&& handles) {
 }
 // The same without waiting. Thread: workers.
 template <std::ranges::range Cases>
-  requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
+requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
 auto try_select_any(Cases&& cases) {
   detail::select_any_operation<Cases&> operation(cases);
   using result = std::optional<typename detail::select_any_operation<Cases&>::result_type>;

@@ -1,6 +1,7 @@
 // task<T>: a coroutine that runs in the place of the one that awaits it.
 //
-// Lazy: it starts when it is awaited, or when go() makes a routine of it. Move-only. Awaiting a million of them in a row takes no more stack than one.
+// Lazy: it starts when it is awaited, or when go() makes a routine of it. Move-only. Awaiting a million of them in a
+// row takes no more stack than one.
 #pragma once
 #include <concepts>
 #include <coroutine>
@@ -112,18 +113,21 @@ class result<void> {
   std::exception_ptr error() const noexcept { return error_; }
   void take_over(result& from) noexcept { error_ = std::move(from.error_); }
   void take() {
-    if (error_) [[unlikely]] std::rethrow_exception(error_);
+    if (error_) [[unlikely]]
+      std::rethrow_exception(error_);
   }
 
  private:
   std::exception_ptr error_;
 };
 
-// Goes on with `next` in the current routine: at once while the routine's turn lasts, which also bounds the depth of resumption
-// where the compiler makes no jump of a transfer (g++ without optimisation, sanitizers), else from the end of the run queue.
+// Goes on with `next` in the current routine: at once while the routine's turn lasts, which also bounds the depth of
+// resumption where the compiler makes no jump of a transfer (g++ without optimisation, sanitizers), else from the end
+// of the run queue.
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
   worker* w = current_worker();
-  if (w == nullptr || --w->budget > 0) [[likely]] return next;
+  if (w == nullptr || --w->budget > 0) [[likely]]
+    return next;
   go_on_later(*w, next);
   return std::noop_coroutine();
 }
@@ -140,7 +144,8 @@ class task_promise_base : public routine_promise {
       bool await_ready() noexcept { return false; }
       std::coroutine_handle<> await_suspend(std::coroutine_handle<>) noexcept {
         if (continuation) return transfer(continuation);
-        // The routine's own task: its worker destroys it when it is back in its loop, with nothing of the frame on the stack.
+        // The routine's own task: its worker destroys it when it is back in its loop, with nothing of the frame on the
+        // stack.
         worker* w = current_worker();
         w->finished = w->current;
         return std::noop_coroutine();
@@ -159,10 +164,8 @@ class task_promise : public task_promise_base {
  public:
   task<T> get_return_object() noexcept;
   template <class U = T>
-    requires std::convertible_to<U&&, T>
-  void return_value(U&& value) {
-    outcome.set_value(std::forward<U>(value));
-  }
+  requires std::convertible_to<U&&, T>
+  void return_value(U&& value) { outcome.set_value(std::forward<U>(value)); }
   void unhandled_exception() noexcept { outcome.set_error(std::current_exception()); }
 
   result<T> outcome;
@@ -186,7 +189,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   struct promise_type : detail::task_promise<T> {};
   using result_type = T;
 
-  task(task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  task(task && other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
   task& operator=(task&& other) noexcept {
     task(std::move(other)).swap(*this);
     return *this;
@@ -194,11 +197,11 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   ~task() {
     if (coroutine_) coroutine_.destroy();
   }
-  void swap(task& other) noexcept { std::swap(coroutine_, other.coroutine_); }
+  void swap(task & other) noexcept { std::swap(coroutine_, other.coroutine_); }
 
-  // Runs it in the caller's place: yields what it returns, rethrows what it throws. It is done with, and its frame gone, at the end of the
-  // expression. Throws std::logic_error if it is empty: moved from, or awaited before.
-  auto operator co_await() && { return awaiter(*this); }
+  // Runs it in the caller's place: yields what it returns, rethrows what it throws. It is done with, and its frame
+  // gone, at the end of the expression. Throws std::logic_error if it is empty: moved from, or awaited before.
+  auto operator co_await()&& { return awaiter(*this); }
 
  private:
   class awaiter {
@@ -210,7 +213,8 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
     awaiter& operator=(const awaiter&) = delete;
     ~awaiter() {
       coroutine_.destroy();
-      if (station_ != nullptr) [[unlikely]] detail::leave_station(*station_);
+      if (station_ != nullptr) [[unlikely]]
+        detail::leave_station(*station_);
     }
 
     bool await_ready() noexcept { return false; }

@@ -16,7 +16,8 @@ struct sim_options {
   std::uint64_t fail_allocation = 0;  // the n-th frame that the program allocates fails with std::bad_alloc; 0: none
 };
 
-// Live now, in this process: coroutine frames, routines that have not ended, armed timers, operations that the kernel or a pool works on.
+// Live now, in this process: coroutine frames, routines that have not ended, armed timers, operations that the kernel
+// or a pool works on.
 struct counts {
   std::size_t frames, routines, timers, operations;
   friend bool operator==(const counts&, const counts&) = default;
@@ -58,8 +59,9 @@ class RINGO_AWAITABLE settle_operation final : public queued_operation<settle_op
 
 namespace ringo::testing {
 
-// Runs a program on the calling thread: N virtual workers run the real scheduler, the seed picks which of them goes on and which of its ready routines
-// runs, and the clock moves to the next deadline only when everybody waits. The same seed gives the same run. Throws what main throws; deadlock as run() does.
+// Runs a program on the calling thread: N virtual workers run the real scheduler, the seed picks which of them goes on
+// and which of its ready routines runs, and the clock moves to the next deadline only when everybody waits. The same
+// seed gives the same run. Throws what main throws; deadlock as run() does.
 template <class T>
 report simulate(sim_options o, task<T> main) {
   detail::refuse_simulation_inside_routine();
@@ -70,8 +72,7 @@ report simulate(sim_options o, task<T> main) {
   return result;
 }
 template <class F>
-  requires std::invocable<F>
-report simulate(sim_options o, F main) {
+requires std::invocable<F> report simulate(sim_options o, F main) {
   detail::refuse_simulation_inside_routine();
   auto* r = detail::make_routine(std::move(main));
   auto h = detail::handle_access::make(r);
@@ -86,8 +87,9 @@ struct exploration {
   bool complete;  // every sequence of choices has been run
 };
 
-// Runs the program under every sequence of choices there is, depth first, at most `most` of them. For programs of a few routines with a few
-// operations each. `make_main` is called for each run; what a run throws ends the exploration, with the choices that led there in the message.
+// Runs the program under every sequence of choices there is, depth first, at most `most` of them. For programs of a few
+// routines with a few operations each. `make_main` is called for each run; what a run throws ends the exploration, with
+// the choices that led there in the message.
 exploration explore(const std::function<task<>()>& make_main, std::uint64_t most = 1'000'000, unsigned workers = 1);
 
 // In a simulation: waits until every other routine waits for another or for time. Elsewhere it throws std::logic_error.

@@ -1,4 +1,5 @@
-// sleep, timers and tickers (Go: package time). Never early (semantics 82); late by one turn of the worker at the most when it is not idle.
+// sleep, timers and tickers (Go: package time). Never early (semantics 82); late by one turn of the worker at the most
+// when it is not idle.
 #pragma once
 #include <atomic>
 #include <string>
@@ -11,7 +12,8 @@ namespace ringo {
 
 namespace detail {
 
-// The awaitable of sleep. Throws: cancelled. Cancel safety: nothing can be lost, and a sleep that has lost costs nothing afterwards.
+// The awaitable of sleep. Throws: cancelled. Cancel safety: nothing can be lost, and a sleep that has lost costs
+// nothing afterwards.
 class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, void>, private timer_entry {
  public:
   static constexpr const char* call_name = "sleep";
@@ -26,7 +28,8 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
     return *this;
   }
   [[gnu::always_inline]] ~sleep_operation() {
-    if (standing() != progress::idle) [[unlikely]] abandon(*who);
+    if (standing() != progress::idle) [[unlikely]]
+      abandon(*who);
   }
 
   bool await_ready() {
@@ -84,7 +87,9 @@ class alarm : private timer_entry {
     return q ? &q->lock : nullptr;
   }
   bool due(time_point at) const noexcept { return armed_ && next_ <= at; }
-  bool has_value(time_point at) const noexcept { return due(at) && waiting_.empty(); }  // for a newcomer: who waits comes first
+  bool has_value(time_point at) const noexcept {
+    return due(at) && waiting_.empty();
+  }  // for a newcomer: who waits comes first
   time_point take_value(time_point at) noexcept;
   void watch() noexcept;
   bool set(bool armed, duration first, duration period);
@@ -95,13 +100,14 @@ class alarm : private timer_entry {
   std::atomic<timer_queue*> queue_ = nullptr;  // whose lock guards the rest; fixed by the first use
   wait_queue waiting_;
   time_point next_;
-  duration period_;     // zero: once
-  bool armed_ = true;   // a value is to come, or is there and has not been received (semantics 87)
-  bool counted_ = false;  // among the live timers, by itself: while it is armed and in no queue, which counts it otherwise
+  duration period_;    // zero: once
+  bool armed_ = true;  // a value is to come, or is there and has not been received (semantics 87)
+  bool counted_ =
+      false;  // among the live timers, by itself: while it is armed and in no queue, which counts it otherwise
 };
 
-// The awaitable of timer::wait and ticker::tick. Yields when the value was due. Throws: cancelled. Cancel safety: a value that is not
-// received stays. Fairness: first come, first served.
+// The awaitable of timer::wait and ticker::tick. Yields when the value was due. Throws: cancelled. Cancel safety: a
+// value that is not received stays. Fairness: first come, first served.
 class RINGO_AWAITABLE alarm_operation final : public queued_operation<alarm_operation, time_point> {
  public:
   static constexpr const char* call_name = "wait for a timer";
@@ -128,7 +134,8 @@ class RINGO_AWAITABLE alarm_operation final : public queued_operation<alarm_oper
 
 }  // namespace detail
 
-// Completes after the length of time. sleep(0) alone yields; as a case of a select it is ready at once. Throws cancelled.
+// Completes after the length of time. sleep(0) alone yields; as a case of a select it is ready at once. Throws
+// cancelled.
 inline detail::sleep_operation sleep(delay length) noexcept { return detail::sleep_operation(length.value()); }
 void sleep(int) = delete;  // not POSIX sleep: say sleep(1s)
 inline detail::sleep_operation sleep_until(time_point t) noexcept { return detail::sleep_operation(t); }
@@ -140,7 +147,8 @@ class timer {
 
   // When the timer was due, once it is. One waiter has it; after that, the next reset() makes another.
   detail::alarm_operation wait() noexcept { return detail::alarm_operation(alarm_); }
-  // No value can be received after it. True if there would have been one: also when it was due already (Go 1.23, semantics 86 and 87).
+  // No value can be received after it. True if there would have been one: also when it was due already (Go 1.23,
+  // semantics 86 and 87).
   bool stop() { return alarm_.stop(); }
   // The old setting is forgotten, the new one starts now. True as for stop().
   bool reset(delay length) { return alarm_.reset(length.value(), duration::zero()); }
@@ -149,7 +157,8 @@ class timer {
   detail::alarm alarm_;
 };
 
-// A value at each multiple of the period. A slow reader misses ticks and has one waiting at the most (semantics 96, 97).
+// A value at each multiple of the period. A slow reader misses ticks and has one waiting at the most (semantics 96,
+// 97).
 class ticker {
  public:
   explicit ticker(delay period);  // throws std::invalid_argument unless > 0

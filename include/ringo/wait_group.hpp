@@ -43,8 +43,9 @@ struct counted_record : record<T> {
 
 }  // namespace detail
 
-// A counter that is waited on to become zero. It may be destroyed as soon as a wait has returned, and used again once all have.
-// Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it has happened soon after.
+// A counter that is waited on to become zero. It may be destroyed as soon as a wait has returned, and used again once
+// all have. Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it
+// has happened soon after.
 class wait_group {
  public:
   wait_group() noexcept = default;
@@ -56,30 +57,30 @@ class wait_group {
   void add(std::ptrdiff_t n = 1);
   void done();
 
-  // Counts, starts a routine that runs f(args...), and is done() when it ends, whichever way. What it throws is unhandled (options::on_unhandled).
+  // Counts, starts a routine that runs f(args...), and is done() when it ends, whichever way. What it throws is
+  // unhandled (options::on_unhandled).
   template <class T>
   void go(task<T> t, std::source_location where = std::source_location::current()) {
     count_in<T>(where, *detail::make_routine_of<detail::counted_record>(std::move(t)));
   }
   template <class F>
-    requires detail::startable<F>
-  void go(F&& f, std::source_location where = std::source_location::current()) {
-    start(where, std::forward<F>(f));
-  }
+  requires detail::startable<F>
+  void go(F&& f, std::source_location where = std::source_location::current()) { start(where, std::forward<F>(f)); }
   template <class F, class A>
-    requires detail::startable<F, A>
+  requires detail::startable<F, A>
   void go(F&& f, A&& a, std::source_location where = std::source_location::current()) {
     start(where, std::forward<F>(f), std::forward<A>(a));
   }
   template <class F, class A, class B>
-    requires detail::startable<F, A, B>
+  requires detail::startable<F, A, B>
   void go(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
     start(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
   }
   template <class F, class A, class B, class C, class... More>
-    requires detail::startable<F, A, B, C, More...>
+  requires detail::startable<F, A, B, C, More...>
   void go(F&& f, A&& a, B&& b, C&& c, More&&... more) {
-    start({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c), std::forward<More>(more)...);
+    start({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
+          std::forward<More>(more)...);
   }
 
   // When the counter is zero; without suspending if it is already. All who wait go on.
@@ -92,7 +93,8 @@ class wait_group {
 
   template <class F, class... A>
   void start(std::source_location where, F&& f, A&&... args) {
-    count_in<detail::started<F, A...>>(where, *detail::make_routine<detail::counted_record>(std::forward<F>(f), std::forward<A>(args)...));
+    count_in<detail::started<F, A...>>(
+        where, *detail::make_routine<detail::counted_record>(std::forward<F>(f), std::forward<A>(args)...));
   }
   template <class T>
   void count_in(std::source_location where, detail::counted_record<T>& r) {

@@ -14,8 +14,8 @@ std::size_t checked_capacity(std::size_t capacity, std::size_t value_size) {
   // Half of the address space is what the standard containers hold; a negative number that became a size is beyond it.
   const std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / value_size;
   if (capacity > most) {
-    throw std::length_error("ringo: a channel of capacity " + std::to_string(capacity) + ": at most " + std::to_string(most) +
-                            " values of this size can be held (was it a negative number?)");
+    throw std::length_error("ringo: a channel of capacity " + std::to_string(capacity) + ": at most " +
+                            std::to_string(most) + " values of this size can be held (was it a negative number?)");
   }
   return capacity;
 }

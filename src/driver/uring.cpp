@@ -75,7 +75,8 @@ class descriptor {
   int number_;
 };
 
-// A new ring may get the addresses of one that is gone. The kernel orders that, which ThreadSanitizer cannot see: this tells it.
+// A new ring may get the addresses of one that is gone. The kernel orders that, which ThreadSanitizer cannot see: this
+// tells it.
 std::atomic<unsigned> rings_unmapped = 0;
 
 // The ring as the kernel made it: memory and descriptor, no protocol.

@@ -49,7 +49,9 @@ class answer {
   ~answer() {
     if (to_) to_->finish(request::outcome::failed, std::make_exception_ptr(cancelled()));
   }
-  void give(request::outcome o, std::exception_ptr error = nullptr) { std::exchange(to_, nullptr)->finish(o, std::move(error)); }
+  void give(request::outcome o, std::exception_ptr error = nullptr) {
+    std::exchange(to_, nullptr)->finish(o, std::move(error));
+  }
 
  private:
   request* to_;
@@ -108,7 +110,8 @@ bool while_unused(const ownership& of, const std::function<void()>& what) {
 void block_until(channel_core* core, const char* call, const std::function<progress(bool, routine*&)>& attempt,
                  const std::function<task<>()>& operation) {
   if (current_worker() != nullptr) {
-    throw std::logic_error(std::string("ringo: ") + call + " was called on a worker, which it would stop: use co_await there");
+    throw std::logic_error(std::string("ringo: ") + call +
+                           " was called on a worker, which it would stop: use co_await there");
   }
   refuse_in_forked_child(call);
   for (;;) {
@@ -124,7 +127,8 @@ void block_until(channel_core* core, const char* call, const std::function<progr
     }
     guard.lock();
     if (core && owner == core->owner.runtime_id() && (owner != 0 || core->closed())) {
-      // Its runtime has ended, or it is closed before any uses it. Another one would have to come by here, through ownership::change, before it touches the channel.
+      // Its runtime has ended, or it is closed before any uses it. Another one would have to come by here, through
+      // ownership::change, before it touches the channel.
       routine* woken = nullptr;
       switch (attempt(false, woken)) {
         case progress::done:
@@ -144,7 +148,8 @@ void block_until(channel_core* core, const char* call, const std::function<progr
 
 void block_until_ended(routine& r) {
   if (current_worker() != nullptr) {
-    throw std::logic_error("ringo: handle::wait was called on a worker, which it would stop: use co_await handle there");
+    throw std::logic_error(
+        "ringo: handle::wait was called on a worker, which it would stop: use co_await handle there");
   }
   if (r.ended.load(std::memory_order_acquire)) return;
   const std::function<task<>()> until_ended = [&r]() -> task<> { co_await finished_operation(&r); };

@@ -17,7 +17,8 @@ void throw_empty_task() {
   throw std::logic_error("ringo: awaiting an empty task: it was moved from, or has been awaited before");
 }
 void throw_empty_handle(const char* call) {
-  throw std::logic_error(std::string("ringo: ") + call + " on an empty handle: it was moved from, or no routine was started for it");
+  throw std::logic_error(std::string("ringo: ") + call +
+                         " on an empty handle: it was moved from, or no routine was started for it");
 }
 void throw_joined_twice() {
   throw std::logic_error("ringo: a second join of a routine: its result has been taken by the first");

@@ -141,8 +141,10 @@ void* allocate_frame(std::size_t size) {
     outside_counts().frames.fetch_add(1, std::memory_order_relaxed);
     return frame;
   }
-  if (w->simulated) [[unlikely]] fail_if_asked(*w);
-  void* frame = RINGO_RECYCLES_FRAMES ? scheduler_of(*w).frames.allocate(size) : ::operator new(frame_cache::block_size(size));
+  if (w->simulated) [[unlikely]]
+    fail_if_asked(*w);
+  void* frame =
+      RINGO_RECYCLES_FRAMES ? scheduler_of(*w).frames.allocate(size) : ::operator new(frame_cache::block_size(size));
   w->counts.frames.add();
   return frame;
 }

@@ -54,9 +54,10 @@ registry& runtimes() {
 
 void refuse_in_forked_child(const char* call) {
   if (!forked_from_running.load(std::memory_order_relaxed)) return;
-  throw std::logic_error(std::string("ringo: ") + call +
-                         " was called in a child process that was forked while a runtime ran: such a child may only exec or exit; "
-                         "fork before the runtime runs, or start a process");
+  throw std::logic_error(
+      std::string("ringo: ") + call +
+      " was called in a child process that was forked while a runtime ran: such a child may only exec or exit; "
+      "fork before the runtime runs, or start a process");
 }
 
 std::uint64_t runtime_registry::next_id() {
@@ -89,7 +90,8 @@ void runtime_registry::runs(bool now) noexcept { running.fetch_add(now ? 1 : -1,
 bool runtime_registry::with(std::uint64_t id, const std::function<void(runtime_core&)>& f) {
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
-  const auto found = std::find_if(r.all.begin(), r.all.end(), [id](const runtime_core* each) { return each->id == id; });
+  const auto found =
+      std::find_if(r.all.begin(), r.all.end(), [id](const runtime_core* each) { return each->id == id; });
   if (found == r.all.end()) return false;
   f(**found);
   return true;
@@ -99,9 +101,10 @@ bool any_runtime_runs() noexcept { return running.load(std::memory_order_seq_cst
 
 void refuse_foreign_thread(const char* call) {
   refuse_in_forked_child(call);
-  throw std::logic_error(std::string("ringo: ") + call +
-                         " was called on a thread that is no worker: from other threads use send_blocking, recv_blocking, close, "
-                         "handle::wait, or runtime::go to start a routine that does it");
+  throw std::logic_error(
+      std::string("ringo: ") + call +
+      " was called on a thread that is no worker: from other threads use send_blocking, recv_blocking, close, "
+      "handle::wait, or runtime::go to start a routine that does it");
 }
 
 worker* worker_or_alone_slow(const char* call) {
@@ -114,7 +117,8 @@ void ownership::change(const worker& w, const char* call) {
   while (seen != w.runtime_id) {
     if (seen != 0 && runtime_registry::with(seen, [](runtime_core&) {})) {
       throw std::logic_error(std::string("ringo: ") + call +
-                             " on an object that another runtime uses: an object belongs to the first runtime that uses it until that one ends");
+                             " on an object that another runtime uses: an object belongs to the first runtime that "
+                             "uses it until that one ends");
     }
     // acq_rel: what its earlier users did is seen by this runtime's.
     if (owner_.compare_exchange_strong(seen, w.runtime_id, std::memory_order_acq_rel)) {
@@ -144,7 +148,8 @@ counts live() {
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
   worker_free_counts& outside = outside_counts();
-  std::int64_t frames = outside.frames, routines = outside.routines, timers = outside.timers, operations = outside.operations;
+  std::int64_t frames = outside.frames, routines = outside.routines, timers = outside.timers,
+               operations = outside.operations;
   for (const runtime_core* rt : r.all) {
     for (const auto& w : rt->workers) {
       frames += w->counts.frames.value();

@@ -28,14 +28,16 @@ std::string type_name() {
   const std::type_info* type = abi::__cxa_current_exception_type();
   if (type == nullptr) return "an exception";
   int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), std::free);
+  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type->name(), nullptr, nullptr, &status),
+                                                    std::free);
   return name ? name.get() : type->name();
 }
 
 }  // namespace
 
 void describe_routine(std::string& text, routine& r, bool is_main) {
-  // `inspected` keeps claimers away while the parked operation is read (routine.hpp); with one worker nobody else claims.
+  // `inspected` keeps claimers away while the parked operation is read (routine.hpp); with one worker nobody else
+  // claims.
   std::uint32_t seen = r.state.load(std::memory_order_acquire);
   bool parked = false;
   while (seen & routine::waiting) {
@@ -76,9 +78,11 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
     std::fprintf(stderr, "ringo: a routine started at %s has ended with an error: %s\n", place.c_str(), e.what());
     return;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "ringo: unhandled exception in a routine started at %s: %s: %s\n", place.c_str(), type_name().c_str(), e.what());
+    std::fprintf(stderr, "ringo: unhandled exception in a routine started at %s: %s: %s\n", place.c_str(),
+                 type_name().c_str(), e.what());
   } catch (...) {
-    std::fprintf(stderr, "ringo: unhandled exception in a routine started at %s: %s\n", place.c_str(), type_name().c_str());
+    std::fprintf(stderr, "ringo: unhandled exception in a routine started at %s: %s\n", place.c_str(),
+                 type_name().c_str());
   }
   std::terminate();
 }
@@ -95,7 +99,8 @@ bool cancel_under_lock(routine& r, bool shared) noexcept {
     }
     seen &= ~routine::inspected;
     wanted &= ~routine::inspected;
-    if (r.state.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel, std::memory_order_relaxed)) return claims;
+    if (r.state.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel, std::memory_order_relaxed))
+      return claims;
   }
 }
 

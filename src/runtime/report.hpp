@@ -14,7 +14,8 @@ void describe_routine(std::string& text, routine& r, bool is_main);
 // options::on_unhandled's default.
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;
 
-// Cancels; true if its wait was claimed, so that the caller makes it ready. The routine's record is kept from going away.
+// Cancels; true if its wait was claimed, so that the caller makes it ready. The routine's record is kept from going
+// away.
 bool cancel_under_lock(routine& r, bool shared) noexcept;
 
 }  // namespace ringo::detail

@@ -18,7 +18,8 @@ constexpr unsigned most_workers = 1024;
 
 unsigned worker_count(unsigned asked) {
   if (asked > most_workers) {
-    throw std::invalid_argument("ringo: options::workers is " + std::to_string(asked) + ": at most " + std::to_string(most_workers));
+    throw std::invalid_argument("ringo: options::workers is " + std::to_string(asked) + ": at most " +
+                                std::to_string(most_workers));
   }
   return asked != 0 ? asked : static_cast<unsigned>(detail::usable_cpus());
 }
@@ -76,7 +77,8 @@ void runtime::run_main(detail::routine& r) {
 void runtime::prepare_run() {
   detail::refuse_in_forked_child("run");
   if (detail::current_worker() != nullptr) {
-    throw std::logic_error("ringo: run() was called on a worker, inside a routine: start a routine with go(), or await the task");
+    throw std::logic_error(
+        "ringo: run() was called on a worker, inside a routine: start a routine with go(), or await the task");
   }
   core_->claim_run();
 }

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <new>
 #include <cstdio>
 #include <iterator>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -42,7 +42,8 @@ runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drive
 runtime_core::~runtime_core() { end(); }
 
 void runtime_core::claim_run() {
-  if (started_.exchange(true)) throw std::logic_error("ringo: a second run() of a runtime: a runtime runs once, make another one");
+  if (started_.exchange(true))
+    throw std::logic_error("ringo: a second run() of a runtime: a runtime runs once, make another one");
 }
 
 void runtime_core::run(routine& r) {
@@ -93,7 +94,8 @@ bool runtime_core::post(post_item item) {
     posted_.store(true, std::memory_order_release);
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);  // the adder's fence
-  // With one worker its driver remembers the wake; with more, one that is idle is enough, and if none is they will see the post.
+  // With one worker its driver remembers the wake; with more, one that is idle is enough, and if none is they will see
+  // the post.
   if (workers.size() == 1) {
     workers.front()->wake();
   } else if (idle_count_.load(std::memory_order_relaxed) != 0) {
@@ -158,7 +160,8 @@ std::size_t runtime_core::take_global(scheduler& into) noexcept {
   {
     const optional_guard guard(global_lock_, workers.size() > 1);
     const std::size_t there = global_count_.load(std::memory_order_relaxed);
-    // No more than fills half of the queue, so that it does not overflow back; one at least, so that nobody here waits for ever.
+    // No more than fills half of the queue, so that it does not overflow back; one at least, so that nobody here waits
+    // for ever.
     const std::size_t room = taken.size() - std::min<std::size_t>(into.queued(), taken.size());
     const std::size_t share = std::min(there, std::max<std::size_t>(std::min(there / workers.size() + 1, room), 1));
     while (count < share) taken[count++] = pop_global();

@@ -1,16 +1,20 @@
 // What the workers of a runtime share.
 //
-// Why no wake-up is lost. A worker that goes to sleep lists itself as idle, then a full fence, then looks once more at every place where
-// work can be (posts, the global queue, every worker's queue); only if all are empty does it sleep, in its driver, which remembers a wake() that comes before
-// the sleep. Who adds work does so first, then a full fence, then looks for an idle worker to wake. Of the two fences one is first, so
-// either the sleeper sees the work or the adder sees the sleeper. While a worker that was woken searches, others are not woken for the same work: it
-// clears `searching` before it lists itself as idle, so that an adder who saw it searching is seen in its last look. Two kinds of work make no one wake: what
-// is in run_next, which its own worker runs as soon as the present routine waits, and timers, for which its own worker sleeps no longer than the next deadline.
+// Why no wake-up is lost. A worker that goes to sleep lists itself as idle, then a full fence, then looks once more at
+// every place where work can be (posts, the global queue, every worker's queue); only if all are empty does it sleep,
+// in its driver, which remembers a wake() that comes before the sleep. Who adds work does so first, then a full fence,
+// then looks for an idle worker to wake. Of the two fences one is first, so either the sleeper sees the work or the
+// adder sees the sleeper. While a worker that was woken searches, others are not woken for the same work: it clears
+// `searching` before it lists itself as idle, so that an adder who saw it searching is seen in its last look. Two kinds
+// of work make no one wake: what is in run_next, which its own worker runs as soon as the present routine waits, and
+// timers, for which its own worker sleeps no longer than the next deadline.
 //
-// Why shutdown ends. When main has ended, `unwinding` is set before the rosters are walked, and a routine is born cancelled if it is set when it enters its roster;
-// so under each roster's lock every routine has been cancelled or will be born so. A cancelled routine that waits is claimed or wins; every later
-// await of it throws. So each one ends, or holds its worker's thread without awaiting, or shields its clean-up. The last routine to end finds all
-// rosters empty, the removals being ordered by their locks, and stops the workers; else the grace period does, after which the frames are destroyed.
+// Why shutdown ends. When main has ended, `unwinding` is set before the rosters are walked, and a routine is born
+// cancelled if it is set when it enters its roster; so under each roster's lock every routine has been cancelled or
+// will be born so. A cancelled routine that waits is claimed or wins; every later await of it throws. So each one ends,
+// or holds its worker's thread without awaiting, or shields its clean-up. The last routine to end finds all rosters
+// empty, the removals being ordered by their locks, and stops the workers; else the grace period does, after which the
+// frames are destroyed.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -47,7 +51,9 @@ class runtime_core {
   // Any thread. False when it has ended.
   bool post(post_item item);
   void cancel_main();
-  bool running() const noexcept { return running_.load(std::memory_order_acquire); }  // run() has begun; it may have ended
+  bool running() const noexcept {
+    return running_.load(std::memory_order_acquire);
+  }                              // run() has begun; it may have ended
   void dump(std::string& text);  // on a worker
   ringo::metrics metrics() const;
 
@@ -73,7 +79,8 @@ class runtime_core {
   void check_grace(time_point now) noexcept;
   void fail(std::exception_ptr why) noexcept;  // the runtime cannot go on
   void declare_deadlock(worker& w);
-  bool finish_deadlock(worker& w) noexcept;  // everybody else has ended: main, too; false if nobody can be ended any more
+  bool finish_deadlock(
+      worker& w) noexcept;  // everybody else has ended: main, too; false if nobody can be ended any more
 
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
   bool unwinding() const noexcept { return unwinding_.load(std::memory_order_acquire); }
@@ -87,7 +94,7 @@ class runtime_core {
   const options settings;
   simulation* const sim;
   std::vector<std::unique_ptr<scheduler>> workers;
-  std::atomic<routine*> main = nullptr;  // null again when it has ended
+  std::atomic<routine*> main = nullptr;        // null again when it has ended
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
 
  private:
@@ -99,7 +106,8 @@ class runtime_core {
   void end() noexcept;
   bool only_main_is_left() noexcept;
 
-  // The global queue. By address, not linked: a long queue's routines are not in the cache, and need not come there to be queued.
+  // The global queue. By address, not linked: a long queue's routines are not in the cache, and need not come there to
+  // be queued.
   spin_lock global_lock_;
   std::deque<routine*> global_;
   routine_list global_without_memory_;  // behind it, when it could not grow

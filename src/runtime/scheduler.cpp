@@ -15,7 +15,8 @@ namespace ringo::detail {
 // ---- what the hot paths call
 
 void worker::overflow(routine& r) noexcept {
-  // Half of the queue goes to the global one, with the newcomer behind it, so that a long queue costs the global lock rarely.
+  // Half of the queue goes to the global one, with the newcomer behind it, so that a long queue costs the global lock
+  // rarely.
   auto& self = scheduler_of(*this);
   std::array<routine*, queue_size / 2 + 1> oldest;
   std::size_t count = 0;
@@ -31,24 +32,27 @@ void worker::overflow(routine& r) noexcept {
 
 void worker::tell_others() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);  // runtime_core.hpp: the adder's fence
-  if (runtime.someone_idle()) [[unlikely]] runtime.wake_one();
+  if (runtime.someone_idle()) [[unlikely]]
+    runtime.wake_one();
 }
 
 std::uint32_t worker::choose(std::uint32_t n) noexcept { return runtime.sim->choose(n); }
 
 void start(worker& w, routine& r, std::source_location started) {
   auto& self = scheduler_of(w);
-  r.started = started;
-  if (r.listed_in == nullptr) {
+  if (r.listed_in == nullptr) {  // else it was announced from outside, and others may know it already
+    r.started = started;
     r.listed_in = &self.routines;
     r.runtime_id = w.runtime_id;
   }
   r.listed_in->add(r);
-  // After the entry into the roster: either this sees `unwinding`, or who set it finds the routine there (runtime_core.hpp).
+  // After the entry into the roster: either this sees `unwinding`, or who set it finds the routine there
+  // (runtime_core.hpp).
   if (w.runtime.unwinding()) r.state.fetch_or(routine::cancelled, std::memory_order_relaxed);
   w.counts.routines.add();
   w.counts.started.add();
-  // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is nobody else's.
+  // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is
+  // nobody else's.
   w.shared ? w.push(r) : w.make_ready(r);
 }
 
@@ -110,8 +114,8 @@ timer_queue& timers_of(worker& w) noexcept { return scheduler_of(w).timers; }
 
 // ---- the worker
 
-scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, bool has_peers, bool is_simulated, std::uint64_t seed,
-                     std::unique_ptr<driver> d)
+scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, bool has_peers, bool is_simulated,
+                     std::uint64_t seed, std::unique_ptr<driver> d)
     : worker(rt, id, has_peers, is_simulated, seed),
       index(i),
       timers(shared),
@@ -123,7 +127,8 @@ routine* scheduler::pop() noexcept {
   for (;;) {
     if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
     routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
-    // Of many routines the records are not in the cache: one that is to come is fetched meanwhile. A stale slot does no harm.
+    // Of many routines the records are not in the cache: one that is to come is fetched meanwhile. A stale slot does no
+    // harm.
     __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));
     if (!shared) {
       head_.store(head + 1, std::memory_order_relaxed);
@@ -173,7 +178,7 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
     const std::uint32_t to = thief.tail_.load(std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < count; ++i) {
       thief.queue_[(to + i) % queue_size].store(queue_[(head + i) % queue_size].load(std::memory_order_relaxed),
-                                               std::memory_order_relaxed);
+                                                std::memory_order_relaxed);
     }
     // If it succeeds, nobody has taken from the head since, so no slot that was copied had been reused.
     if (head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel, std::memory_order_acquire)) {
@@ -239,9 +244,11 @@ void scheduler::finish(routine& r) noexcept {
   }
   while (routine* joiner = woken.pop_front()) make_ready(*joiner);
   r.at_end(*this);
-  if (&r == runtime.main) [[unlikely]] runtime.main_has_ended(*this);
+  if (&r == runtime.main) [[unlikely]]
+    runtime.main_has_ended(*this);
   r.release();
-  if (runtime.unwinding()) [[unlikely]] runtime.routine_has_ended();
+  if (runtime.unwinding()) [[unlikely]]
+    runtime.routine_has_ended();
 }
 
 void scheduler::become_current() noexcept {
@@ -279,7 +286,8 @@ void scheduler::end_turn() {
   driver_->poll(time_point::min());
   if (runtime.has_posts()) runtime.run_posts(*this);
   if (runtime.has_global()) runtime.take_global(*this);
-  if (runtime.unwinding()) [[unlikely]] runtime.check_grace(driver_->now());
+  if (runtime.unwinding()) [[unlikely]]
+    runtime.check_grace(driver_->now());
   runtime.serve_dump_request(*this);
 }
 
@@ -327,7 +335,8 @@ void scheduler::idle() {
       const time_point next = timers.next();
       if (next < until) until = next;
     }
-    // A wake costs more than all else that a timer does: of many timers, those that are due at nearly the same time share one.
+    // A wake costs more than all else that a timer does: of many timers, those that are due at nearly the same time
+    // share one.
     if (timers.armed() > few_timers) until = std::max(until, driver_->now() + timer_slack);
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();

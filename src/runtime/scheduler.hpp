@@ -13,12 +13,14 @@
 
 namespace ringo::detail {
 
-// What a worker does, in rounds: a turn of at most `turn_length` resumes from the queue, fewer when they take long while timers run, then timers, driver, posts and the global queue once; and when there
-// is nothing to run, stealing, then sleep (runtime_core.hpp tells why no wake-up is lost).
+// What a worker does, in rounds: a turn of at most `turn_length` resumes from the queue, fewer when they take long
+// while timers run, then timers, driver, posts and the global queue once; and when there is nothing to run, stealing,
+// then sleep (runtime_core.hpp tells why no wake-up is lost).
 //
-// Order: run_next first, so that a routine and the one it wakes stay on a warm cache; but only `most_handovers` times in a row, so that a pair handing to
-// each other does not starve the queue. Then the queue, first in first out. Woken routines go into run_next, and new ones where there is one worker; new ones
-// otherwise, expired timers and routines whose budget is spent go to the end of the queue.
+// Order: run_next first, so that a routine and the one it wakes stay on a warm cache; but only `most_handovers` times
+// in a row, so that a pair handing to each other does not starve the queue. Then the queue, first in first out. Woken
+// routines go into run_next, and new ones where there is one worker; new ones otherwise, expired timers and routines
+// whose budget is spent go to the end of the queue.
 class scheduler final : public worker {
  public:
   static constexpr int turn_length = 64;
@@ -30,12 +32,12 @@ class scheduler final : public worker {
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, bool shared, bool simulated, std::uint64_t seed,
             std::unique_ptr<driver> d);
 
-  void run() noexcept;          // in the worker's thread, until the runtime is done
+  void run() noexcept;  // in the worker's thread, until the runtime is done
   void resume(routine& r) noexcept;
-  routine* take() noexcept;     // the next to run, or null
+  routine* take() noexcept;         // the next to run, or null
   routine* take_random() noexcept;  // in a simulation
   void end_turn();
-  bool find_work() noexcept;    // from the global queue or another worker
+  bool find_work() noexcept;  // from the global queue or another worker
 
   std::uint32_t queued() const noexcept {  // in the owner's thread
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);

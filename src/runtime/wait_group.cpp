@@ -41,8 +41,9 @@ void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {
   {
     const detail::optional_guard guard(lock_, shared);
     if (n < 0 && count_ + n < 0) {
-      throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " + std::to_string(count_) +
-                             " and " + std::to_string(n) + " was added: done() was called more often than add() counted");
+      throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " +
+                             std::to_string(count_) + " and " + std::to_string(n) +
+                             " was added: done() was called more often than add() counted");
     }
     count_ += n;
     if (count_ == 0) waiting_.claim_all(shared, woken);

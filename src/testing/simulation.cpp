@@ -40,7 +40,8 @@ simulation::simulation(const testing::sim_options& o, const testing::chooser* ch
 
 std::vector<std::unique_ptr<driver>> simulation::make_drivers() {
   if (options_.workers == 0 || options_.workers > 1024) {
-    throw std::invalid_argument("ringo: sim_options::workers is " + std::to_string(options_.workers) + ": from 1 to 1024");
+    throw std::invalid_argument("ringo: sim_options::workers is " + std::to_string(options_.workers) +
+                                ": from 1 to 1024");
   }
   std::vector<std::unique_ptr<driver>> drivers;
   for (unsigned n = options_.workers; n > 0; --n) drivers.push_back(std::make_unique<simulated_driver>(*this));
@@ -104,7 +105,8 @@ void simulation::run(runtime_core& rt) {
 bool simulation::step(runtime_core& rt) {
   // Those that have something to run, or could steal it.
   const bool for_all = rt.has_global() || rt.has_posts();
-  const bool to_steal = std::any_of(rt.workers.begin(), rt.workers.end(), [](const auto& w) { return !w->queue_empty(); });
+  const bool to_steal =
+      std::any_of(rt.workers.begin(), rt.workers.end(), [](const auto& w) { return !w->queue_empty(); });
   candidates_.clear();
   for (const auto& w : rt.workers) {
     if (for_all || to_steal || w->has_work()) candidates_.push_back(w.get());
@@ -139,7 +141,8 @@ void simulation::wake_settling(runtime_core& rt) {
 
 void refuse_simulation_inside_routine() {
   if (current_worker() != nullptr) {
-    throw std::logic_error("ringo: testing::simulate() was called inside a routine: a simulation is a program of its own");
+    throw std::logic_error(
+        "ringo: testing::simulate() was called inside a routine: a simulation is a program of its own");
   }
 }
 
@@ -154,7 +157,8 @@ testing::report simulate(const testing::sim_options& o, const testing::chooser* 
 
 void settle_operation::enter(worker* w) {
   if (!w->simulated) {
-    throw std::logic_error("ringo: testing::settle() outside of a simulation: who waits for what is known there only (testing::simulate)");
+    throw std::logic_error(
+        "ringo: testing::settle() outside of a simulation: who waits for what is known there only (testing::simulate)");
   }
   queue_ = &w->runtime.sim->settling;
 }
@@ -185,7 +189,8 @@ exploration explore(const std::function<task<>()>& make_main, std::uint64_t most
     } catch (const std::exception& e) {
       std::string choices;
       for (const choice& c : path) choices += " " + std::to_string(c.made) + "/" + std::to_string(c.of);
-      throw std::runtime_error("ringo: explore, run " + std::to_string(seen.runs) + ": " + e.what() + "; choices:" + choices);
+      throw std::runtime_error("ringo: explore, run " + std::to_string(seen.runs) + ": " + e.what() +
+                               "; choices:" + choices);
     }
     path.resize(depth);
     while (!path.empty() && path.back().made + 1 == path.back().of) path.pop_back();

@@ -1,4 +1,5 @@
-// A simulation: N virtual workers on the calling thread, virtual time, and choices from a seed or from whoever explores.
+// A simulation: N virtual workers on the calling thread, virtual time, and choices from a seed or from whoever
+// explores.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -16,14 +16,16 @@ time_point after(time_point from, duration length) noexcept {
 
 duration checked_period(delay period) {
   if (period.value() > duration::zero()) return period.value();
-  throw std::invalid_argument("ringo: the period of a ticker is " + std::to_string(period.value().count()) + " ns: it must be positive");
+  throw std::invalid_argument("ringo: the period of a ticker is " + std::to_string(period.value().count()) +
+                              " ns: it must be positive");
 }
 
 }  // namespace
 
 time_point now() {
   const detail::worker* w = detail::current_worker();
-  return w != nullptr && w->simulated ? static_cast<const detail::scheduler*>(w)->driver_->now() : std::chrono::steady_clock::now();
+  return w != nullptr && w->simulated ? static_cast<const detail::scheduler*>(w)->driver_->now()
+                                      : std::chrono::steady_clock::now();
 }
 
 ticker::ticker(delay period) : alarm_(checked_period(period), checked_period(period)) {}

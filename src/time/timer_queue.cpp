@@ -80,8 +80,8 @@ bool timer_queue::advance(time_point now, int most, routine_list& woken) noexcep
       }
       continue;
     }
-    // The list's time has come: its entries go to lower levels, those of this moment to level 0. Its lower bound is the deadline of one of
-    // its entries, or of one that has been removed: in its range, and no later than any of them.
+    // The list's time has come: its entries go to lower levels, those of this moment to level 0. Its lower bound is the
+    // deadline of one of its entries, or of one that has been removed: in its range, and no later than any of them.
     list moving = l;
     l = {};
     occupied_[level] &= ~(std::uint64_t{1} << digit);

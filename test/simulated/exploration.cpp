@@ -490,3 +490,14 @@ TEST_CASE("two coroutines that are destroyed while they wait on one channel") {
     }
   }
 }
+
+TEST_CASE("two virtual workers admit the same histories, and no others") {
+  const auto each = scripts(on_one_channel(), 1);
+  for (std::size_t capacity : {0u, 1u}) {
+    for (const script& first : each) {
+      for (const script& second : each) explore_all({{capacity}, {first, second}}, 2);
+    }
+  }
+  explore_all({{0}, {{model::send(0), model::send(0)}, {model::recv(0), model::close(0)}}}, 2);
+  explore_all({{0}, {{model::recv(0)}, {model::cancel(0)}, {model::send(0)}}}, 2);
+}

@@ -182,5 +182,6 @@ TEST_CASE("a time that comes while its worker is busy is one value, for the one 
     CHECK(!second.done());
     co_await first;
     second.cancel();
+    co_await second.finished();  // it refers to the timer
   });
 }

@@ -7,9 +7,10 @@
 
 namespace ringo::detail {
 
-// `attempt` is the operation without waiting, for a channel whose runtime has ended (no worker can touch it: it runs under the
-// bridge's lock); `operation` is what a routine awaits. A channel that no runtime uses yet is waited for.
-void block_until(channel_core* core, const char* call, const std::function<progress(bool shared, routine*& woken)>& attempt,
+// `attempt` is the operation without waiting, for a channel whose runtime has ended (no worker can touch it: it runs
+// under the bridge's lock); `operation` is what a routine awaits. A channel that no runtime uses yet is waited for.
+void block_until(channel_core* core, const char* call,
+                 const std::function<progress(bool shared, routine*& woken)>& attempt,
                  const std::function<task<>()>& operation);
 
 // A runtime has begun to use an object: who waits for that looks again.

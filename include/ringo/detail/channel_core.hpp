@@ -4,11 +4,12 @@
 //   - an open receiver waits => the buffer is empty and no open sender waits, other than one of the same select;
 //   - an open sender waits => the buffer is full;
 //   - closed => nobody waits, and closed is for ever.
-// A value goes from hand to hand: a sender that finds a receiver writes into the receiver's operation, a receiver that finds a sender
-// takes the head of the buffer and moves that sender's value to its tail in the same critical section (semantics 6, 7). Nobody barges.
+// A value goes from hand to hand: a sender that finds a receiver writes into the receiver's operation, a receiver that
+// finds a sender takes the head of the buffer and moves that sender's value to its tail in the same critical section
+// (semantics 6, 7). Nobody barges.
 //
-// Life: handles are counted. When the last goes while cases are linked, they are woken as by close; the core is freed by whoever takes the last case
-// out: a routine that lost on this channel and has yet to run.
+// Life: handles are counted. When the last goes while cases are linked, they are woken as by close; the core is freed
+// by whoever takes the last case out: a routine that lost on this channel and has yet to run.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -67,7 +68,8 @@ class channel_core {
   }
   void note_detached() noexcept { ++detached_; }
 
-  counter count;          // of values in the buffer: changed under the lock, and read without it by size(), which a value's move may call
+  counter count;  // of values in the buffer: changed under the lock, and read without it by size(), which a value's
+                  // move may call
   std::size_t first = 0;  // where the oldest is
   wait_queue receivers;
   wait_queue senders;
@@ -91,7 +93,8 @@ class channel_core {
   const std::size_t capacity_;
 };
 
-// A value's place inside an operation: raw, and outside the operation where the type is over-aligned, since frames need not honour that.
+// A value's place inside an operation: raw, and outside the operation where the type is over-aligned, since frames need
+// not honour that.
 template <class T>
 class slot {
   static constexpr bool inside = alignof(T) <= alignof(std::max_align_t);
@@ -176,7 +179,8 @@ class channel_state final : public channel_core {
 
   // Moves from the value only if it returns done. idle: there is no room yet.
   progress send(bool shared, routine*& woken, T& value) noexcept {
-    if (closed()) [[unlikely]] return progress::closed;
+    if (closed()) [[unlikely]]
+      return progress::closed;
     if (auto* receiver = take_open<receive_operation<T>>(receivers, shared)) {
       receiver->accept(std::move(value));
       woken = receiver->who;

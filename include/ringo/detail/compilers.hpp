@@ -2,15 +2,17 @@
 #pragma once
 #include <type_traits>
 
-// g++ 12 destroys two kinds of temporaries of a co_await expression twice: closures that are not trivially destructible, and aggregates
-// that are not. Where a call can see one in its argument's type it refuses, and says what to write.
+// g++ 12 destroys two kinds of temporaries of a co_await expression twice: closures that are not trivially
+// destructible, and aggregates that are not. Where a call can see one in its argument's type it refuses, and says what
+// to write.
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 #define RINGO_DESTROYS_AGGREGATES_TWICE 1
 #else
 #define RINGO_DESTROYS_AGGREGATES_TWICE 0
 #endif
 
-// clang before 18 may keep locals of an inlined await_suspend in the frame, which may be gone once the wait is open (LLVM issue 56301).
+// clang before 18 may keep locals of an inlined await_suspend in the frame, which may be gone once the wait is open
+// (LLVM issue 56301).
 #if defined(__clang__) && __clang_major__ < 18
 #define RINGO_AWAIT_SUSPEND [[gnu::noinline]]
 #else
@@ -28,12 +30,13 @@
 
 namespace ringo::detail {
 
-// A closure in an rvalue argument: a class that is not an aggregate of data but can be called, with something in it to destroy.
+// A closure in an rvalue argument: a class that is not an aggregate of data but can be called, with something in it to
+// destroy.
 template <class F>
-inline constexpr bool risky_closure = !std::is_lvalue_reference_v<F> && std::is_class_v<std::remove_cvref_t<F>> &&
-                                      !std::is_trivially_destructible_v<std::remove_cvref_t<F>> &&
-                                      !std::is_default_constructible_v<std::remove_cvref_t<F>> &&
-                                      !std::is_copy_assignable_v<std::remove_cvref_t<F>> &&
-                                      !std::is_move_assignable_v<std::remove_cvref_t<F>>;
+inline constexpr bool risky_closure =
+    !std::is_lvalue_reference_v<F> && std::is_class_v<std::remove_cvref_t<F>> &&
+    !std::is_trivially_destructible_v<std::remove_cvref_t<F>> &&
+    !std::is_default_constructible_v<std::remove_cvref_t<F>> && !std::is_copy_assignable_v<std::remove_cvref_t<F>> &&
+    !std::is_move_assignable_v<std::remove_cvref_t<F>>;
 
 }  // namespace ringo::detail

@@ -1,4 +1,5 @@
-// How a single operation is awaited. What select does with many is in select.hpp; both use the same six functions of it.
+// How a single operation is awaited. What select does with many is in select.hpp; both use the same six functions of
+// it.
 #pragma once
 #include <concepts>
 #include <coroutine>
@@ -58,14 +59,14 @@ routine& waiting_routine(worker& w, std::coroutine_handle<P> coroutine) {
 //   void enter(worker*)              before all else, without locks: may throw (use by two runtimes)
 //   spin_lock* lock()                its source's; null if it has none
 //   bool ready(worker&)              under the lock: would commit() succeed now?
-//   bool commit(worker&, bool shared, routine*&)   under the lock: does it if it can; names the routine to be made ready after unlocking
-//   void link(worker&, routine&)     under the lock; leaves it waiting
-//   bool unlink() noexcept           under the lock: out of the queue; true if the source must then be freed by dispose()
-//   R take()                         the result of a won case; leaves it idle
-//   void discard() noexcept          gives up the result of a won case, to its source if that is possible; leaves it idle
-//   void dispose() noexcept          without locks: frees the source
-//   void tell(std::string&) const    what is waited for, for the reports
-// `ready` and `commit` agree as long as the lock is held, but for a waiter whose wait is claimed by another source in between.
+//   bool commit(worker&, bool shared, routine*&)   under the lock: does it if it can; names the routine to be made
+//   ready after unlocking void link(worker&, routine&)     under the lock; leaves it waiting bool unlink() noexcept
+//   under the lock: out of the queue; true if the source must then be freed by dispose() R take() the result of a won
+//   case; leaves it idle void discard() noexcept          gives up the result of a won case, to its source if that is
+//   possible; leaves it idle void dispose() noexcept          without locks: frees the source void tell(std::string&)
+//   const    what is waited for, for the reports
+// `ready` and `commit` agree as long as the lock is held, but for a waiter whose wait is claimed by another source in
+// between.
 template <class Operation>
 concept case_operation = requires {
   typename Operation::result_type;
@@ -74,8 +75,7 @@ concept case_operation = requires {
 
 // CRTP base of every operation that can be a case.
 template <class Derived, class Result>
-class operation
-    : public parked_operation, public waiter {
+class operation : public parked_operation, public waiter {
  public:
   using result_type = Result;
   using case_tag = void;
@@ -83,7 +83,8 @@ class operation
   [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker(Derived::call_name);
     derived().enter(&w);
-    if (w.current->is_cancelled()) [[unlikely]] throw_cancelled();
+    if (w.current->is_cancelled()) [[unlikely]]
+      throw_cancelled();
     return (w.shared ? commit_locked(w) : commit_alone(w)) && --w.budget > 0;
   }
 
@@ -91,7 +92,8 @@ class operation
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     routine& r = waiting_routine(w, coroutine);
-    const bool foreign = r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
+    const bool foreign =
+        r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
     if (won(standing())) [[unlikely]] {
       this->who = &r;
       return end_turn_of(w, r);
@@ -101,7 +103,8 @@ class operation
   }
 
   [[gnu::always_inline]] Result await_resume() {
-    if (!won(standing())) [[unlikely]] come_back_cancelled();
+    if (!won(standing())) [[unlikely]]
+      come_back_cancelled();
     return derived().take();
   }
 
@@ -124,7 +127,8 @@ class operation
 
  protected:
   operation() = default;
-  operation(const operation&) noexcept : parked_operation(), waiter() {}  // what is moved is what is to be done; the wait's own part starts anew
+  operation(const operation&) noexcept
+      : parked_operation(), waiter() {}  // what is moved is what is to be done; the wait's own part starts anew
   operation& operator=(const operation&) noexcept { return *this; }
   ~operation() = default;
 
@@ -152,7 +156,8 @@ class operation
   bool park_alone(worker& w, routine& r) {
     derived().link(w, r);
     announce(w, r);
-    if (r.open_wait(false)) [[likely]] return true;
+    if (r.open_wait(false)) [[likely]]
+      return true;
     derived().unlink();
     return false;
   }
@@ -214,7 +219,8 @@ class queued_operation : public operation<Derived, Result> {
   queued_operation(const queued_operation&) = default;
   queued_operation& operator=(const queued_operation&) = default;
   [[gnu::always_inline]] ~queued_operation() {
-    if (this->standing() != progress::idle) [[unlikely]] this->abandon(*this->who);
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
   }
 };
 

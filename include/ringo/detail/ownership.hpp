@@ -12,9 +12,11 @@ class ownership {
  public:
   ownership() noexcept : owner_(current_worker() ? current_worker()->runtime_id : 0) {}
 
-  // Makes the object the runtime's; throws std::logic_error if it is another's that runs. w is null where no runtime runs.
+  // Makes the object the runtime's; throws std::logic_error if it is another's that runs. w is null where no runtime
+  // runs.
   void enter(const worker* w, const char* call) {
-    if (w != nullptr && owner_.load(std::memory_order_relaxed) != w->runtime_id) [[unlikely]] change(*w, call);
+    if (w != nullptr && owner_.load(std::memory_order_relaxed) != w->runtime_id) [[unlikely]]
+      change(*w, call);
   }
   std::uint64_t runtime_id() const noexcept { return owner_.load(std::memory_order_acquire); }  // 0: none yet
 
@@ -24,8 +26,8 @@ class ownership {
   std::atomic<std::uint64_t> owner_;
 };
 
-// Has a worker of the runtime do it, soon; if the runtime ends before, it is done without one, by the thread that ends it. False if
-// there is no such runtime any more. Any thread.
+// Has a worker of the runtime do it, soon; if the runtime ends before, it is done without one, by the thread that ends
+// it. False if there is no such runtime any more. Any thread.
 bool post(std::uint64_t runtime_id, std::function<void(worker*)> what);
 
 }  // namespace ringo::detail

@@ -1,15 +1,17 @@
 // The record of a started task, and the word in it that every wait goes through.
 //
 // The wait protocol. A routine has one wait at a time, with one case or many. To wait it links its cases into their
-// sources, each under its source's lock, and opens the wait: sets `waiting` in its state. Whoever makes a case ready claims the wait: clears
-// `waiting`. The one who cleared it delivers the result into the case, still under the source's lock, and makes the routine ready;
-// everybody else leaves the case alone. The routine then runs, and takes its losing cases out of their sources.
+// sources, each under its source's lock, and opens the wait: sets `waiting` in its state. Whoever makes a case ready
+// claims the wait: clears `waiting`. The one who cleared it delivers the result into the case, still under the source's
+// lock, and makes the routine ready; everybody else leaves the case alone. The routine then runs, and takes its losing
+// cases out of their sources.
 //
-// Why a wait is claimed once: `waiting` is cleared by compare-and-swap, or, with one worker, by the only thread there is.
-// Why a claim never hits a later wait (ABA): a source claims only under its lock and through a linked case, and a routine
-// cannot wait anew before it has taken each losing case out, under that lock. Cancellation claims whatever wait is open, which is its meaning.
-// Why a parked routine does not run before it has been published: a select holds the locks of all its sources until every
-// case is linked and the wait is open, and the routine passes through each of those locks when it takes its cases out.
+// Why a wait is claimed once: `waiting` is cleared by compare-and-swap, or, with one worker, by the only thread there
+// is. Why a claim never hits a later wait (ABA): a source claims only under its lock and through a linked case, and a
+// routine cannot wait anew before it has taken each losing case out, under that lock. Cancellation claims whatever wait
+// is open, which is its meaning. Why a parked routine does not run before it has been published: a select holds the
+// locks of all its sources until every case is linked and the wait is open, and the routine passes through each of
+// those locks when it takes its cases out.
 #pragma once
 #include <atomic>
 #include <coroutine>
@@ -29,8 +31,8 @@ class routine_list;
 class worker;
 struct routine;
 
-// What a case has come to, as its own routine sees it. Written by that routine, and while it waits by the one who has claimed its wait: so it
-// needs no lock and is no atomic.
+// What a case has come to, as its own routine sees it. Written by that routine, and while it waits by the one who has
+// claimed its wait: so it needs no lock and is no atomic.
 enum class progress : std::uint8_t {
   idle,     // not awaited, or its result has been taken
   waiting,  // in a wait
@@ -105,7 +107,8 @@ struct routine {
   }
 
   // Opens the wait, unless the routine has been cancelled. Under the locks of all sources concerned.
-  // release: a claimer sees the linked cases even where it came by the state alone (cancellation); its acquire is in claim().
+  // release: a claimer sees the linked cases even where it came by the state alone (cancellation); its acquire is in
+  // claim().
   bool open_wait(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
     do {
@@ -140,22 +143,24 @@ struct routine {
 
   virtual void begin() noexcept {}  // before its first resume: sets resume_at, or leaves it null and has an error
   virtual void close() noexcept {}  // at its end: keeps the result; the frames, the function and its arguments go
-  virtual void at_end(worker&) noexcept {}  // when it has ended, its frame is gone and its joiners are ready
+  virtual void at_end(worker&) noexcept {}           // when it has ended, its frame is gone and its joiners are ready
   virtual void fail(std::exception_ptr) noexcept {}  // what it came to, where its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
 
   void release() noexcept;  // drops one count; the last one frees the block
 
   std::atomic<std::uint32_t> state = 0;
-  std::atomic<std::uint32_t> count = 1;  // of handles, and one for the routine itself until it has ended and its frame is gone
-  // plain: resumed as it is. begins: begin() comes first. foreign: it is no routine of its own, but stands for a coroutine of a foreign type.
+  std::atomic<std::uint32_t> count =
+      1;  // of handles, and one for the routine itself until it has ended and its frame is gone
+  // plain: resumed as it is. begins: begin() comes first. foreign: it is no routine of its own, but stands for a
+  // coroutine of a foreign type.
   enum class kind : std::uint8_t { plain, begins, foreign };
   kind resumed_as = kind::begins;
   std::atomic<bool> ended = false;
-  spin_lock joining;                     // guards joiners and the change of `ended`
+  spin_lock joining;  // guards joiners and the change of `ended`
   std::coroutine_handle<> resume_at;
-  routine* next = nullptr;               // in a run queue
-  parked_operation* parked = nullptr;    // while `waiting`
+  routine* next = nullptr;             // in a run queue
+  parked_operation* parked = nullptr;  // while `waiting`
   std::source_location started;
   std::uint64_t runtime_id = 0;
   roster* listed_in = nullptr;  // of that runtime; set before anybody else knows the routine
@@ -164,8 +169,9 @@ struct routine {
   wait_queue joiners;
 };
 
-// Stands for a coroutine of a foreign type, or for a task that it awaits, where a routine would stand for itself. One for each wait, so that what is
-// destroyed and what is resumed never share one; and one, the `station`, for each task that such a coroutine awaits, for when its turn is over between two waits.
+// Stands for a coroutine of a foreign type, or for a task that it awaits, where a routine would stand for itself. One
+// for each wait, so that what is destroyed and what is resumed never share one; and one, the `station`, for each task
+// that such a coroutine awaits, for when its turn is over between two waits.
 struct foreign_record final : routine {
   explicit foreign_record(foreign_record* of) noexcept : station(of) { resumed_as = kind::foreign; }
 

@@ -51,7 +51,8 @@ task<Result> finish_handler(Chosen chosen) {
 template <class Select>
 task<typename awaited_alternatives<typename Select::result_type>::type> select_and_handle(Select operation) {
   typename Select::result_type chosen = co_await std::move(operation);
-  co_return co_await finish_handler<typename awaited_alternatives<typename Select::result_type>::type>(std::move(chosen));
+  co_return co_await finish_handler<typename awaited_alternatives<typename Select::result_type>::type>(
+      std::move(chosen));
 }
 template <class Select>
 auto handle_choice(Select&& operation) {
@@ -69,7 +70,8 @@ inline constexpr bool is_task_case<task<T>> = true;
 template <class T, class F>
 inline constexpr bool is_task_case<handled_case<task<T>, F>> = true;
 
-// A case of a select that has tasks among its cases: a task runs in a routine of its own, and the case is that routine's join.
+// A case of a select that has tasks among its cases: a task runs in a routine of its own, and the case is that
+// routine's join.
 template <class Kept>
 class held_case {
  public:
@@ -105,7 +107,8 @@ class held_case<task<T>> {
 template <class T, class F>
 class held_case<handled_case<task<T>, F>> : public held_case<task<T>> {
  public:
-  explicit held_case(handled_case<task<T>, F>&& kept) : held_case<task<T>>(std::move(kept.operation())), handler_(std::move(kept.handler())) {}
+  explicit held_case(handled_case<task<T>, F>&& kept)
+      : held_case<task<T>>(std::move(kept.operation())), handler_(std::move(kept.handler())) {}
   auto& operation() {
     if (!handled_) handled_.emplace(std::in_place, held_case<task<T>>::operation(), handler_);
     return *handled_;

@@ -17,7 +17,8 @@ namespace ringo::detail {
 template <class R>
 using or_monostate = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
-// What a case's argument is kept as: an operation that can be moved in is, others are referred to; a handle stands for its join.
+// What a case's argument is kept as: an operation that can be moved in is, others are referred to; a handle stands for
+// its join.
 template <class C>
 decltype(auto) keep(C&& c) {
   if constexpr (requires { std::forward<C>(c).join(std::source_location()); }) {
@@ -34,7 +35,7 @@ struct kept {
                                   std::remove_reference_t<C>&, std::remove_reference_t<C>>;
 };
 template <class C>
-  requires requires(C&& c) { std::forward<C>(c).join(std::source_location()); }
+requires requires(C&& c) { std::forward<C>(c).join(std::source_location()); }
 struct kept<C> {
   using type = decltype(std::declval<C>().join(std::source_location()));
 };
@@ -69,7 +70,9 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
 
  public:
   using result_type = typename std::conditional_t<
-      Otherwise, std::type_identity<std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>..., std::monostate>>,
+      Otherwise,
+      std::type_identity<
+          std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>..., std::monostate>>,
       std::type_identity<std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>...>>>::type;
 
   template <class... Cases>
@@ -77,8 +80,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   select_operation(select_operation&& from) : base(from), cases_(std::move(from.cases_)) {}
   ~select_operation() { this->abandon(); }
 
-  // g++ stores what it inlines here piece by piece and loads it as a whole, which stalls: so the result goes straight from the case into the
-  // variant, and where most often there is none, by a call that returns a constant.
+  // g++ stores what it inlines here piece by piece and loads it as a whole, which stalls: so the result goes straight
+  // from the case into the variant, and where most often there is none, by a call that returns a constant.
   [[gnu::always_inline]] result_type await_resume() {
     this->come_back();
     const std::size_t chosen = std::exchange(chosen_, none);
@@ -95,8 +98,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   }
   static constexpr std::size_t count() noexcept { return size; }
 
-  // What is ready is ready at one instant, all locks being held (semantics 57). A choice fails only where a waiter that it met has been claimed by a
-  // source outside this select; then it is made again.
+  // What is ready is ready at one instant, all locks being held (semantics 57). A choice fails only where a waiter that
+  // it met has been claimed by a source outside this select; then it is made again.
   bool commit_one(worker& w, bool shared, routine*& woken) {
     for (;;) {
       std::uint64_t ready = 0, bit = 1;
@@ -189,17 +192,19 @@ class handled_case {
     using type = std::invoke_result_t<std::remove_reference_t<F>&, R>;
   };
   template <class R>
-    requires std::is_void_v<R>
+  requires std::is_void_v<R>
   struct returned<R> {
     using type = std::invoke_result_t<std::remove_reference_t<F>&>;
   };
 
  public:
   using result_type = typename returned<yielded>::type;
-  using case_tag = std::conditional_t<case_operation<operation_type>, void, operation_type>;  // a task is no case by itself
+  using case_tag =
+      std::conditional_t<case_operation<operation_type>, void, operation_type>;  // a task is no case by itself
 
   template <class O, class G>
-  handled_case(std::in_place_t, O&& o, G&& handler) : operation_(keep(std::forward<O>(o))), handler_(std::forward<G>(handler)) {}
+  handled_case(std::in_place_t, O&& o, G&& handler)
+      : operation_(keep(std::forward<O>(o))), handler_(std::forward<G>(handler)) {}
 
   operation_type& operation() noexcept { return operation_; }
   std::remove_reference_t<F>& handler() noexcept { return handler_; }

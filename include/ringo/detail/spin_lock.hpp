@@ -10,7 +10,8 @@ class spin_lock {
  public:
   void lock() noexcept {
     // acquire: what the last holder wrote is seen. unlock's release is its pair.
-    if (held_.exchange(true, std::memory_order_acquire)) [[unlikely]] wait();
+    if (held_.exchange(true, std::memory_order_acquire)) [[unlikely]]
+      wait();
   }
   void unlock() noexcept { held_.store(false, std::memory_order_release); }
 

@@ -27,7 +27,7 @@ struct awaited_result<task<T>> {
   using type = T;
 };
 template <class R>
-  requires std::derived_from<R, parked_operation>
+requires std::derived_from<R, parked_operation>
 struct awaited_result<R> {
   static constexpr bool awaited = true;
   using type = typename R::result_type;
@@ -68,16 +68,16 @@ struct parameters_of<R (C::*)(P...) const> {
   using types = std::tuple<P...>;
 };
 template <class F>
-  requires requires { &F::operator(); }
+requires requires { &F::operator(); }
 struct parameters_of<F> : parameters_of<decltype(&F::operator())> {};
 
-// Whether the call f(args...) makes no temporary that the task it returns might refer to: each parameter is a value, or a reference to the very argument.
+// Whether the call f(args...) makes no temporary that the task it returns might refer to: each parameter is a value, or
+// a reference to the very argument.
 template <class Parameters, class... A>
 inline constexpr bool refers_to_arguments_only = false;
 template <class... P, class... A>
-  requires(sizeof...(P) == sizeof...(A))
-inline constexpr bool refers_to_arguments_only<std::tuple<P...>, A...> =
-    ((!std::is_reference_v<P> || std::is_same_v<std::remove_cvref_t<P>, A>) && ...);
+requires(sizeof...(P) == sizeof...(A)) inline constexpr bool refers_to_arguments_only<std::tuple<P...>, A...> =
+    ((!std::is_reference_v<P> || std::is_same_v<std::remove_cvref_t<P>, A>)&&...);
 
 template <class F, class... A>
 constexpr bool can_call_directly() {
@@ -150,7 +150,8 @@ class routine_of_call final : public routine_of_task<T, Base> {
   }
 
  private:
-  // Calls and awaits in one full expression, so that arguments which are converted in the call live as long as the routine.
+  // Calls and awaits in one full expression, so that arguments which are converted in the call live as long as the
+  // routine.
   static task<T> call_and_await(F f, A... args) {
     constexpr bool awaited = awaited_result<std::invoke_result_t<F, A...>>::awaited;
     if constexpr (std::is_member_pointer_v<F>) {
@@ -173,8 +174,8 @@ class routine_of_call final : public routine_of_task<T, Base> {
 template <template <class> class Record = record, class F, class... A>
 auto* make_routine(F&& f, A&&... args) {
   using result = started<F, A...>;
-  return new routine_of_call<result, Record<result>, std::decay_t<F>, std::decay_t<A>...>(std::in_place, std::forward<F>(f),
-                                                                                         std::forward<A>(args)...);
+  return new routine_of_call<result, Record<result>, std::decay_t<F>, std::decay_t<A>...>(
+      std::in_place, std::forward<F>(f), std::forward<A>(args)...);
 }
 template <template <class> class Record = record, class T>
 auto* make_routine_of(task<T> t) {

@@ -1,8 +1,9 @@
-// The timers of one worker: a radix heap on the deadline, so that adding and cancelling touch a list and nothing else, expiry is in
-// exact order of deadlines, and nothing is allocated.
+// The timers of one worker: a radix heap on the deadline, so that adding and cancelling touch a list and nothing else,
+// expiry is in exact order of deadlines, and nothing is allocated.
 //
-// Six bits of the deadline make a level of 64 lists. A timer stands at the highest level at which its deadline differs from `base_`, in the list
-// of its digit there; `base_` never passes the earliest deadline. When time reaches a list, its timers move to lower levels: each at most once a level.
+// Six bits of the deadline make a level of 64 lists. A timer stands at the highest level at which its deadline differs
+// from `base_`, in the list of its digit there; `base_` never passes the earliest deadline. When time reaches a list,
+// its timers move to lower levels: each at most once a level.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -21,7 +22,8 @@ class timer_entry {
   timer_entry(const timer_entry&) = delete;
   timer_entry& operator=(const timer_entry&) = delete;
 
-  // Under the queue's lock, when the time has come; the entry is out of the queue, and may be added again. Adds the routines that are to run to `woken`.
+  // Under the queue's lock, when the time has come; the entry is out of the queue, and may be added again. Adds the
+  // routines that are to run to `woken`.
   virtual void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept = 0;
   virtual void queue_gone() noexcept = 0;  // the runtime has ended with the entry still in it
 
@@ -32,7 +34,8 @@ class timer_entry {
   friend class timer_queue;
   timer_entry* next_ = nullptr;
   timer_entry* previous_ = nullptr;
-  std::int64_t when_ = 0;  // ns: the deadline; while the entry is new, how long after the end of this turn's clock reading
+  std::int64_t when_ =
+      0;  // ns: the deadline; while the entry is new, how long after the end of this turn's clock reading
   std::int16_t place_ = out;
 
   static constexpr std::int16_t out = -1, fresh = -2, endless = -3, resting = -4;
@@ -54,8 +57,8 @@ class timer_queue {
 
   // At `deadline`; time_point::max() is never.
   void add(timer_entry& e, time_point deadline) noexcept;
-  // After `length` from the next reading of the clock, which is at the end of this turn of the worker: reading it for each timer would cost
-  // more than all the rest.
+  // After `length` from the next reading of the clock, which is at the end of this turn of the worker: reading it for
+  // each timer would cost more than all the rest.
   void add(timer_entry& e, duration length) noexcept;
   // Without a deadline: only so that it hears of the queue's end.
   void rest(timer_entry& e) noexcept;

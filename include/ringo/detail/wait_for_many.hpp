@@ -11,7 +11,8 @@
 
 namespace ringo::detail {
 
-// The locks of a wait's sources, taken in the order of their addresses, each once. A place for each case, or none where no lock is needed.
+// The locks of a wait's sources, taken in the order of their addresses, each once. A place for each case, or none where
+// no lock is needed.
 class lock_set {
  public:
   explicit lock_set(std::size_t places);  // throws std::bad_alloc beyond `usual`
@@ -40,14 +41,16 @@ class lock_set {
 //   count()                          of its cases
 //   commit_one(worker&, bool shared, routine*&)   under all locks: one of the ready cases, if there is one; notes which
 //   link_all(worker&, routine&)      under all locks
-//   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the others out
+//   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the
+//   others out
 template <class Derived>
 class wait_for_many : public parked_operation {
  public:
   [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker("select");
     derived().each([&w](auto& c) { c.enter(&w); });
-    if (w.current->is_cancelled()) [[unlikely]] throw_cancelled();
+    if (w.current->is_cancelled()) [[unlikely]]
+      throw_cancelled();
     return try_once(w) && --w.budget > 0;
   }
 
@@ -55,7 +58,8 @@ class wait_for_many : public parked_operation {
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     routine& r = waiting_routine(w, coroutine);
-    const bool foreign = r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
+    const bool foreign =
+        r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
     if (derived().has_chosen()) [[unlikely]] {
       parked_ = &r;
       return end_turn_of(w, r);
@@ -66,7 +70,8 @@ class wait_for_many : public parked_operation {
 
   // Commits a case that is ready at this instant, if there is one.
   bool try_once(worker& w) {
-    if (w.shared) [[unlikely]] return try_locked(w);
+    if (w.shared) [[unlikely]]
+      return try_locked(w);
     routine* woken = nullptr;
     const bool committed = derived().commit_one(w, false, woken);
     if (woken) w.make_ready(*woken);
@@ -87,7 +92,8 @@ class wait_for_many : public parked_operation {
 
   // Last thing in Derived's destructor: the frame may go while the wait is parked, or before its result was taken.
   [[gnu::always_inline]] void abandon() noexcept {
-    if (parked_ != nullptr) [[unlikely]] abandon_parked();
+    if (parked_ != nullptr) [[unlikely]]
+      abandon_parked();
   }
 
  private:
@@ -121,7 +127,8 @@ class wait_for_many : public parked_operation {
       lock_set locks(derived().count());
       lock_all(locks);
       // What was not ready a moment ago may be now.
-      if (!derived().commit_one(w, true, woken) && park(w, r, true)) return true;  // from the last unlock on, the frame may be gone
+      if (!derived().commit_one(w, true, woken) && park(w, r, true))
+        return true;  // from the last unlock on, the frame may be gone
     }
     if (woken) w.make_ready(*woken);
     return false;
@@ -133,7 +140,8 @@ class wait_for_many : public parked_operation {
     r.parked = this;
     describe = [](const parked_operation& p, std::string& text) { static_cast<const Derived&>(p).tell(text); };
     w.counts.waits.add();
-    if (r.open_wait(shared)) [[likely]] return true;
+    if (r.open_wait(shared)) [[likely]]
+      return true;
     parked_ = nullptr;
     derived().each([](auto& c) { c.unlink(); });
     return false;

@@ -15,7 +15,9 @@ class runtime_core;
 // Written by their worker alone, read by any thread: plain additions, never a read-modify-write.
 class counter {
  public:
-  void add(std::int64_t n = 1) noexcept { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void add(std::int64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
   std::int64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -23,13 +25,13 @@ class counter {
 };
 
 struct counters {
-  counter frames, routines, timers, operations;                 // made less destroyed, by this worker
+  counter frames, routines, timers, operations;                   // made less destroyed, by this worker
   counter started, resumes, steals, parks, wakes, waits, sleeps;  // events
 };
 
 class worker {
  public:
-  static constexpr int ready_budget = 128;    // ready completions in one resume, before others get their turn
+  static constexpr int ready_budget = 128;  // ready completions in one resume, before others get their turn
   static constexpr int most_handovers = 16;
   static constexpr std::uint32_t queue_size = 1024;
 
@@ -42,11 +44,12 @@ class worker {
     run_next = &r;
   }
 
-  // Where a worker goes on when a routine waits: straight to the one that was made ready last, else back to the loop, or to whoever resumed a
-  // coroutine of a foreign type: there a routine is still on the stack.
+  // Where a worker goes on when a routine waits: straight to the one that was made ready last, else back to the loop,
+  // or to whoever resumed a coroutine of a foreign type: there a routine is still on the stack.
   std::coroutine_handle<> switch_away(bool from_foreign) noexcept {
     routine* r = run_next;
-    if (r == nullptr || from_foreign || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
+    if (r == nullptr || from_foreign || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain)
+      return std::noop_coroutine();
     run_next = nullptr;
     current = r;
     budget = ready_budget;
@@ -58,15 +61,18 @@ class worker {
   void push(routine& r) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     // acquire: a thief's reads of the slots before its head is advanced come before this overwrites them.
-    if (tail - head_.load(std::memory_order_acquire) >= queue_size) [[unlikely]] return overflow(r);
+    if (tail - head_.load(std::memory_order_acquire) >= queue_size) [[unlikely]]
+      return overflow(r);
     queue_[tail % queue_size].store(&r, std::memory_order_relaxed);
     tail_.store(tail + 1, std::memory_order_release);  // a thief that sees the tail sees the routine
-    if (shared) [[unlikely]] tell_others();
+    if (shared) [[unlikely]]
+      tell_others();
   }
 
   // Uniform below n.
   std::uint32_t random_below(std::uint32_t n) noexcept {
-    if (simulated) [[unlikely]] return choose(n);
+    if (simulated) [[unlikely]]
+      return choose(n);
     random_ ^= random_ << 13;
     random_ ^= random_ >> 7;
     random_ ^= random_ << 17;
@@ -76,9 +82,9 @@ class worker {
   routine* current = nullptr;
   routine* run_next = nullptr;
   routine* finished = nullptr;  // the routine that has reached its end in this resume
-  std::int32_t budget = 0;     // of the current routine: ready completions and awaited tasks left in this resume
-  std::int32_t handovers = 0;  // how many times in a row run_next may still come before the queue
-  const bool shared;     // there are other workers
+  std::int32_t budget = 0;      // of the current routine: ready completions and awaited tasks left in this resume
+  std::int32_t handovers = 0;   // how many times in a row run_next may still come before the queue
+  const bool shared;            // there are other workers
   const bool simulated;
   runtime_core& runtime;
   const std::uint64_t runtime_id;
@@ -118,14 +124,17 @@ void set_current_worker(worker* w) noexcept;
 // The calling thread's worker; throws std::logic_error that names the call and what to use instead.
 [[noreturn]] void refuse_foreign_thread(const char* call);
 inline worker& require_worker(const char* call) {
-  if (worker* w = current_worker()) [[likely]] return *w;
+  if (worker* w = current_worker()) [[likely]]
+    return *w;
   refuse_foreign_thread(call);
 }
 
-// The calling thread's worker, or null where no runtime runs, so that the calling thread is the only one; else throws as above.
+// The calling thread's worker, or null where no runtime runs, so that the calling thread is the only one; else throws
+// as above.
 worker* worker_or_alone_slow(const char* call);
 inline worker* worker_or_alone(const char* call) {
-  if (worker* w = current_worker()) [[likely]] return w;
+  if (worker* w = current_worker()) [[likely]]
+    return w;
   return worker_or_alone_slow(call);
 }
 
@@ -139,11 +148,12 @@ void refuse_in_forked_child(const char* call);
 // The routine's turn is over, though it has what it awaited: it goes on from the end of the queue.
 std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept;
 
-// A record for a coroutine of a foreign type that is about to wait, or for a task under one, so that it can be scheduled as a routine.
+// A record for a coroutine of a foreign type that is about to wait, or for a task under one, so that it can be
+// scheduled as a routine.
 routine& adopt(worker& w, bool in_task);
 
-// Runs a task that a coroutine of a foreign type awaits, until it first waits. Returns its station, which leave_station() gives back when the
-// awaiting expression ends, however.
+// Runs a task that a coroutine of a foreign type awaits, until it first waits. Returns its station, which
+// leave_station() gives back when the awaiting expression ends, however.
 foreign_record* make_station();
 void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine);
 void leave_station(foreign_record& station) noexcept;
@@ -153,7 +163,8 @@ void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept;
 
 [[noreturn]] void throw_empty_task();
 
-// The awaiting coroutine's frame is destroyed while a wait of its is parked or claimed: closes the wait, or lets the run queue forget it.
+// The awaiting coroutine's frame is destroyed while a wait of its is parked or claimed: closes the wait, or lets the
+// run queue forget it.
 void forget(routine& r, bool claimed) noexcept;
 
 }  // namespace ringo::detail
