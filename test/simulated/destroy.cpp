@@ -308,31 +308,33 @@ TEST_CASE("a coroutine is destroyed some steps after its event, whether it has r
 TEST_CASE("an event that is let happen ends the wait of a coroutine that is no routine") {
   for_each_way([](const way& each) {
     if (!each.at_once) return;
-    on_every_scheduler(
-        [&each]() -> task<> {
-          sources s;
-          int alive = 0;
-          end_of_wait how = end_of_wait::none;
-          channel<void> ended;
-          const auto waits = [&]() -> task<> {
-            co_await each.routine(s, alive, how);
-            co_await ended.send();
-          };
-          const auto owns = [&]() -> owned_coroutine { co_await waits(); };
-          const owned_coroutine waiting = owns();
-          while (alive == 0) co_await yield();
-          bool over = false;
-          // With several workers the task may not wait yet when the event comes.
-          while (!over) {
-            each.event(s);
-            over = ended.try_recv();
-            co_await yield();
-          }
-          CHECK(alive == 0);
-          CHECK(how == end_of_wait::event);
-          s.finish();
-        },
-        2);
+    // On one thread: its owner destroys the coroutine as soon as it has told of its end, and is not to race with its
+    // last steps (D10).
+    on_each(schedulers_of_one_thread(3), [&each](const scheduler_under_test& scheduler) {
+      scheduler.run([&each]() -> task<> {
+        sources s;
+        int alive = 0;
+        end_of_wait how = end_of_wait::none;
+        channel<void> ended;
+        const auto waits = [&]() -> task<> {
+          co_await each.routine(s, alive, how);
+          co_await ended.send();
+        };
+        const auto owns = [&]() -> owned_coroutine { co_await waits(); };
+        const owned_coroutine waiting = owns();
+        while (alive == 0) co_await yield();
+        bool over = false;
+        // With several virtual workers the task may not wait yet when the event comes.
+        while (!over) {
+          each.event(s);
+          over = ended.try_recv();
+          co_await yield();
+        }
+        CHECK(alive == 0);
+        CHECK(how == end_of_wait::event);
+        s.finish();
+      });
+    });
   });
 }
 
