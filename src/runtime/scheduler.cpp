@@ -120,7 +120,9 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, bool has_pe
       index(i),
       timers(shared),
       routines(rt, has_peers),
-      driver_(std::move(d)) {}
+      driver_(std::move(d)) {
+  timers.sleeper = driver_.get();
+}
 
 routine* scheduler::pop() noexcept {
   std::uint32_t head = head_.load(std::memory_order_acquire);

@@ -90,7 +90,11 @@ time_point alarm::take_value(time_point at) noexcept {
 void alarm::watch() noexcept {
   if (timer_queue* q = queue_.load(std::memory_order_relaxed)) {
     q->remove(*this);
-    armed_ && !waiting_.empty() ? q->add(*this, next_) : q->rest(*this);
+    const bool awaited = armed_ && !waiting_.empty();
+    awaited ? q->add(*this, next_) : q->rest(*this);
+    // Its worker may sleep without a deadline, or with a later one.
+    const worker* w = current_worker();
+    if (awaited && w != nullptr && static_cast<const scheduler*>(w)->driver_.get() != q->sleeper) q->sleeper->wake();
   }
   count();
 }

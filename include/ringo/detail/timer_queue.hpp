@@ -13,6 +13,7 @@
 
 namespace ringo::detail {
 
+class driver;
 class timer_queue;
 
 // What is to happen at a time. In one queue at the most.
@@ -50,6 +51,7 @@ class timer_queue {
   ~timer_queue();
 
   spin_lock lock;
+  driver* sleeper = nullptr;  // of the worker whose queue this is: who adds a deadline from another worker wakes it
 
   bool shared() const noexcept { return shared_; }
   bool empty() const noexcept { return armed_.value() == 0; }
