@@ -7,7 +7,8 @@
 // adder sees the sleeper. While a worker that was woken searches, others are not woken for the same work: it clears
 // `searching` before it lists itself as idle, so that an adder who saw it searching is seen in its last look. Two kinds
 // of work make no one wake: what is in run_next, which its own worker runs as soon as the present routine waits, and
-// timers, for which its own worker sleeps no longer than the next deadline.
+// timers, for which its own worker sleeps no longer than the next deadline (who adds one to another worker's wakes that
+// worker: alarm::watch).
 //
 // Why shutdown ends. When main has ended, `unwinding` is set before the rosters are walked, and a routine is born
 // cancelled if it is set when it enters its roster; so under each roster's lock every routine has been cancelled or

@@ -93,8 +93,8 @@ void alarm::watch() noexcept {
     const bool awaited = armed_ && !waiting_.empty();
     awaited ? q->add(*this, next_) : q->rest(*this);
     // Its worker may sleep without a deadline, or with a later one.
-    const worker* w = current_worker();
-    if (awaited && w != nullptr && static_cast<const scheduler*>(w)->driver_.get() != q->sleeper) q->sleeper->wake();
+    worker* w = current_worker();
+    if (awaited && w != nullptr && &timers_of(*w) != q) q->sleeper->wake();
   }
   count();
 }
