@@ -84,11 +84,13 @@ TEST_CASE("A dump may be asked for by a thread that is no worker, while routines
     runtime rt({.workers = workers});
     channel<void> end;
     std::size_t characters = 0;
-    std::thread foreign([&] {
-      for (int i = 0; i != 50; ++i) characters += dump_of(rt).size();
-      end.close();
-    });
-    rt.run([end]() -> task<> {
+    std::thread foreign;
+    rt.run([&]() -> task<> {
+      // Started here, and not before run, so that there is something to dump.
+      foreign = std::thread([&] {
+        for (int i = 0; i != 50; ++i) characters += dump_of(rt).size();
+        end.close();
+      });
       while (!end.closed()) {
         std::vector<handle<void>> routines;
         for (int i = 0; i != 5; ++i) routines.push_back(go([]() -> task<> { co_await sleep(10us); }));
