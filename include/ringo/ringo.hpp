@@ -3,6 +3,7 @@
 #if __cplusplus < 202002L
 #error "ringo needs C++20: compile with -std=c++20 or newer"
 #endif
+#include <ringo/blocking.hpp>
 #include <ringo/channel.hpp>
 #include <ringo/clock.hpp>
 #include <ringo/errors.hpp>

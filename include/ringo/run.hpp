@@ -27,7 +27,9 @@ struct options {
   std::function<void(std::exception_ptr, const std::source_location& started)> on_unhandled = {};
   // What a person should know and no caller can be told. By default a line on stderr. Any thread.
   std::function<void(std::string_view)> on_warning = {};
-  unsigned ring_entries = 256;  // of each worker's io_uring
+  unsigned ring_entries = 256;                                        // of each worker's io_uring
+  unsigned blocking_threads = 512;                                    // of blocking(), at most
+  std::chrono::nanoseconds blocking_idle = std::chrono::seconds(10);  // after which such a thread ends
 };
 
 // Counted since the runtime was made, but routines_live.

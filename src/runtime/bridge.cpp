@@ -11,6 +11,7 @@
 
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
+#include "testing/simulation.hpp"
 
 namespace ringo::detail {
 namespace {
@@ -71,6 +72,11 @@ task<> serve(answer a, const std::function<task<>()>& operation) {
 request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& operation, request& r) {
   bool accepted = false;
   runtime_registry::with(runtime_id, [&](runtime_core& rt) {
+    if (rt.sim != nullptr && rt.sim->in_blocking_call()) {
+      throw std::logic_error(
+          "ringo: a blocking call waits for a routine of its simulation, which has no thread but the one that it "
+          "stops");
+    }
     accepted = rt.post([&r, &operation](worker* w) {
       if (w == nullptr) return r.finish(request::outcome::runtime_ended);
       try {

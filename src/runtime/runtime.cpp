@@ -63,6 +63,9 @@ class signal_dump {
 }  // namespace
 
 runtime::runtime(options o) {
+  if (o.blocking_threads == 0) {
+    throw std::invalid_argument("ringo: options::blocking_threads is 0: blocking() needs one at least");
+  }
   auto drivers = make_drivers(o);
   core_ = std::make_unique<detail::runtime_core>(std::move(o), std::move(drivers), nullptr);
 }

@@ -29,7 +29,12 @@ constexpr duration longest_quiet_check = std::chrono::seconds(1);
 }  // namespace
 
 runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, simulation* s)
-    : id(runtime_registry::next_id()), settings(std::move(o)), sim(s), grace_end_(no_grace_end) {
+    : id(runtime_registry::next_id()),
+      settings(std::move(o)),
+      sim(s),
+      pool(std::make_shared<blocking_pool>(*this, settings.blocking_threads, delay(settings.blocking_idle).value(),
+                                           sim != nullptr)),
+      grace_end_(no_grace_end) {
   const bool shared = drivers.size() > 1;
   for (auto& d : drivers) {
     const auto index = static_cast<unsigned>(workers.size());
@@ -39,7 +44,10 @@ runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drive
   runtime_registry::add(*this);
 }
 
-runtime_core::~runtime_core() { end(); }
+runtime_core::~runtime_core() {
+  end();
+  pool->shut_down(time_point::min());
+}
 
 void runtime_core::claim_run() {
   if (started_.exchange(true))
@@ -78,7 +86,9 @@ void runtime_core::run(routine& r) {
   }
   first.become_current();
   destroy_what_is_left();
-  end();
+  end();  // first, so that the calls which wait for routines of this runtime are answered
+  begin_grace(first.driver_->now());
+  pool->shut_down(grace_end());
   set_current_worker(nullptr);
   if (failure_) std::rethrow_exception(failure_);
   if (deadlocked_) throw deadlock(deadlock_report_);
@@ -91,8 +101,13 @@ bool runtime_core::post(post_item item) {
     const std::lock_guard guard(posts_mutex_);
     if (ended_) return false;
     posts_.push_back(std::move(item));
-    posted_.store(true, std::memory_order_release);
   }
+  ring();
+  return true;
+}
+
+void runtime_core::ring() noexcept {
+  posted_.store(true, std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // the adder's fence
   // With one worker its driver remembers the wake; with more, one that is idle is enough, and if none is they will see
   // the post.
@@ -101,7 +116,6 @@ bool runtime_core::post(post_item item) {
   } else if (idle_count_.load(std::memory_order_relaxed) != 0) {
     wake_one();
   }
-  return true;
 }
 
 void runtime_core::run_posts(worker& w) {
@@ -109,8 +123,10 @@ void runtime_core::run_posts(worker& w) {
   {
     const std::lock_guard guard(posts_mutex_);
     taken.swap(posts_);
+    // Before the pool's mutex is taken: a call that is added or completed after that sets it anew.
     posted_.store(false, std::memory_order_relaxed);
   }
+  pool->serve(w);
   for (auto item = taken.begin(); item != taken.end(); ++item) {
     try {
       (*item)(&w);
@@ -227,6 +243,7 @@ time_point runtime_core::check_quiet(scheduler& w) {
   if (!settings.detect_deadlock) return time_point::max();
   std::vector<pid_t> own;
   for (const auto& each : workers) own.push_back(each->thread);
+  pool->list_threads(own);
   const std::optional<std::size_t> foreign = foreign_threads(own);
   if (!foreign || *foreign != 0 || has_posts()) {
     quiet_check_ = std::clamp(quiet_check_ * 2, first_quiet_check, longest_quiet_check);
@@ -258,13 +275,15 @@ void runtime_core::main_has_ended(worker& w) noexcept {
 }
 
 void runtime_core::begin_unwinding(worker& w, const routine* except) noexcept {
-  if (!unwinding_.exchange(true, std::memory_order_seq_cst)) {
-    const time_point now = scheduler_of(w).driver_->now();
-    const duration grace = delay(settings.shutdown_grace).value();
-    const time_point end = grace > time_point::max() - now ? time_point::max() : now + grace;
-    grace_end_.store(end.time_since_epoch().count(), std::memory_order_relaxed);
-  }
+  if (!unwinding_.exchange(true, std::memory_order_seq_cst)) begin_grace(scheduler_of(w).driver_->now());
   cancel_all(w, except);
+}
+
+void runtime_core::begin_grace(time_point now) noexcept {
+  if (grace_end() != time_point::max()) return;
+  const duration grace = delay(settings.shutdown_grace).value();
+  const time_point end = grace > time_point::max() - now ? time_point::max() : now + grace;
+  grace_end_.store(end.time_since_epoch().count(), std::memory_order_relaxed);
 }
 
 void runtime_core::cancel_all(worker& w, const routine* except) noexcept {

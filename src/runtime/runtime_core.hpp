@@ -30,6 +30,7 @@
 
 #include <ringo/run.hpp>
 
+#include "runtime/blocking_pool.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace ringo::detail {
@@ -57,6 +58,11 @@ class runtime_core {
   }                              // run() has begun; it may have ended
   void dump(std::string& text);  // on a worker
   ringo::metrics metrics() const;
+
+  // Any thread that the runtime outlives: something is posted, or the pool has completed something.
+  void ring() noexcept;
+  // On a worker: the pool is served at the end of its turn.
+  void serve_pool_soon() noexcept { posted_.store(true, std::memory_order_release); }
 
   // What a worker finds here.
   void add_global(std::span<routine* const> routines) noexcept;
@@ -97,6 +103,7 @@ class runtime_core {
   std::vector<std::unique_ptr<scheduler>> workers;
   std::atomic<routine*> main = nullptr;        // null again when it has ended
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
+  const std::shared_ptr<blocking_pool> pool;   // of blocking calls
 
  private:
   routine* pop_global() noexcept;  // under its lock
@@ -104,6 +111,7 @@ class runtime_core {
   void begin_unwinding(worker& w, const routine* except) noexcept;
   void stop_workers() noexcept;
   void destroy_what_is_left() noexcept;
+  void begin_grace(time_point now) noexcept;
   void end() noexcept;
   bool only_main_is_left() noexcept;
 

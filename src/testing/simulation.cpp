@@ -111,7 +111,8 @@ bool simulation::step(runtime_core& rt) {
   for (const auto& w : rt.workers) {
     if (for_all || to_steal || w->has_work()) candidates_.push_back(w.get());
   }
-  if (candidates_.empty()) {
+  const bool calls = rt.pool->runnable() != 0;
+  if (candidates_.empty() && !calls) {
     bool fresh_timers = false;
     for (const auto& w : rt.workers) {
       w->become_current();
@@ -120,15 +121,29 @@ bool simulation::step(runtime_core& rt) {
     }
     return fresh_timers;
   }
-  scheduler& w = *candidates_[choose(static_cast<std::uint32_t>(candidates_.size()))];
+  const std::size_t choice = choose(static_cast<std::uint32_t>(candidates_.size() + (calls ? 1 : 0)));
+  if (choice == candidates_.size()) {
+    run_blocking_call(*rt.pool);
+    return true;
+  }
+  scheduler& w = *candidates_[choice];
   w.become_current();
-  if (!w.has_work() && !w.find_work()) return true;
+  if (!w.has_work() && !w.find_work() && !rt.has_posts()) return true;
   if (routine* r = w.take_random()) {
     ++steps_;
     w.resume(*r);
   }
   w.end_turn();
   return true;
+}
+
+void simulation::run_blocking_call(blocking_pool& pool) {
+  const std::size_t which = choose(static_cast<std::uint32_t>(pool.runnable()));
+  ++steps_;
+  set_current_worker(nullptr);  // as on a thread of the pool
+  in_blocking_call_ = true;
+  pool.run_simulated(which);
+  in_blocking_call_ = false;
 }
 
 void simulation::wake_settling(runtime_core& rt) {

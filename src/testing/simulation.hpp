@@ -11,6 +11,7 @@
 
 namespace ringo::detail {
 
+class blocking_pool;
 class runtime_core;
 class scheduler;
 
@@ -24,12 +25,14 @@ class simulation {
   std::uint32_t choose(std::uint32_t n);  // below n
   bool fails_allocation() noexcept;       // counts; true for the one that is to fail
   testing::report report() const noexcept;
+  bool in_blocking_call() const noexcept { return in_blocking_call_; }
 
   time_point now() const noexcept { return now_; }
   wait_queue settling;
 
  private:
   bool step(runtime_core& rt);  // false when nobody has anything to run
+  void run_blocking_call(blocking_pool& pool);
   void wake_settling(runtime_core& rt);
   void note(std::uint64_t what) noexcept;
 
@@ -40,6 +43,7 @@ class simulation {
   std::uint64_t hash_ = 0xcbf29ce484222325;
   std::uint64_t steps_ = 0;
   std::uint64_t allocations_ = 0;
+  bool in_blocking_call_ = false;
   time_point start_;
   time_point now_;
 };

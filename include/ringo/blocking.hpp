@@ -1,0 +1,178 @@
+// blocking: calls what would stop a worker, on a thread of a pool.
+#pragma once
+#include <functional>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/blocking_call.hpp>
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/started.hpp>
+
+namespace ringo {
+
+namespace detail {
+
+// The awaitable of blocking(); move-only. An operation that has lost a select may be awaited again: it goes on waiting
+// for the same call.
+template <class R>
+class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R>, R> {
+  using base = operation<blocking_operation, R>;
+
+ public:
+  static constexpr const char* call_name = "blocking";
+  explicit blocking_operation(blocking_call_of<R>* call, std::source_location at = {}) noexcept : call_(call) {
+    this->where = at;
+  }
+  blocking_operation(blocking_operation&& from) noexcept : base(from), call_(std::exchange(from.call_, nullptr)) {}
+  blocking_operation& operator=(blocking_operation&& from) noexcept {
+    std::swap(call_, from.call_);
+    return *this;
+  }
+  ~blocking_operation() {
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
+    if (call_ != nullptr) call_->release();
+  }
+
+  // Awaited by itself, a thread is woken for the call as soon as the wait is open. In a select that has to wait until
+  // the locks are free.
+  template <class P>
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
+    worker& w = *current_worker();
+    alone_ = true;
+    const std::coroutine_handle<> next = base::await_suspend(coroutine);
+    staff_pool(w);  // the operation may be gone by now
+    return next;
+  }
+
+  void enter(worker* w) {
+    if (call_ == nullptr || call_->taken) throw_empty_blocking_call();
+    call_->enter(*w);
+  }
+  spin_lock* lock() noexcept { return &call_->lock; }
+  bool ready(worker&) noexcept { return call_->delivered; }
+  bool commit(worker&, bool, routine*&) noexcept {
+    if (!call_->delivered) return false;
+    this->stand(progress::done);
+    return true;
+  }
+  void link(worker& w, routine& r) noexcept {
+    this->who = &r;
+    this->stand(progress::waiting);
+    call_->add_waiter(*this, w, !std::exchange(alone_, false));
+  }
+  bool unlink() noexcept {
+    call_->remove_waiter(*this);
+    if (!won(this->standing())) this->stand(progress::idle);
+    return false;
+  }
+  void dispose() noexcept {}
+  R take() {
+    this->stand(progress::idle);
+    if (std::exchange(call_->taken, true)) throw_empty_blocking_call();
+    return call_->outcome.take();
+  }
+  void tell(std::string& text) const { call_->tell(text); }
+
+ protected:
+  blocking_call_of<R>* call_;
+
+ private:
+  bool alone_ = false;
+};
+
+// g++ 12 would destroy the closure in co_await blocking([s] { … }) twice; an operation that was made from one may not
+// be awaited in the same expression.
+template <class R>
+class RINGO_AWAITABLE blocking_operation_of_closure : public blocking_operation<R> {
+ public:
+  using blocking_operation<R>::blocking_operation;
+  blocking_operation<R> join(std::source_location where = {}) & {
+    if (this->call_ == nullptr) throw_empty_blocking_call();
+    this->call_->hold();
+    return blocking_operation<R>(this->call_, where);
+  }
+  template <class U = R>
+  blocking_operation<R> join(std::source_location where = {}) && {
+    static_assert(!std::is_same_v<U, R>,
+                  "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the "
+                  "lambda, or the call, first: auto call = blocking(...); co_await call;");
+    return static_cast<blocking_operation_of_closure&>(*this).join(where);
+  }
+};
+
+template <class R, class... F>
+using blocking_operation_for = std::conditional_t<RINGO_DESTROYS_AGGREGATES_TWICE && (risky_closure<F> || ...),
+                                                  blocking_operation_of_closure<R>, blocking_operation<R>>;
+
+template <class R, class F, class... A>
+class blocking_call_with final : public blocking_call_of<R> {
+  struct call {
+    template <class G, class... B>
+    explicit call(std::in_place_t, G&& g, B&&... b) : f(std::forward<G>(g)), args(std::forward<B>(b)...) {}
+    F f;
+    std::tuple<A...> args;
+  };
+
+ public:
+  template <class G, class... B>
+  explicit blocking_call_with(std::in_place_t, G&& f, B&&... args)
+      : call_(std::in_place, std::in_place, std::forward<G>(f), std::forward<B>(args)...) {}
+
+  void run() noexcept override {
+    try {
+      const auto invoke = [this](A&... args) -> decltype(auto) {
+        return std::invoke(std::move(call_->f), std::move(args)...);
+      };
+      if constexpr (std::is_void_v<R>) {
+        std::apply(invoke, call_->args);
+        this->outcome.set_value();
+      } else {
+        this->outcome.set_value(std::apply(invoke, call_->args));
+      }
+    } catch (...) {
+      this->outcome.set_error(std::current_exception());
+    }
+    call_.reset();
+  }
+
+ private:
+  std::optional<call> call_;
+};
+
+}  // namespace detail
+
+// Calls f(args...) on a thread of the runtime's pool, and yields what it returns (what is a reference decays) or
+// rethrows what it throws; the worker runs others meanwhile (semantics 164). f and the arguments are copied or moved
+// into the call at once, which begins when it is awaited. The pool has at most options::blocking_threads threads, and
+// those that have been idle for options::blocking_idle end; signals are blocked in them. A call for which there is no
+// thread waits in a queue.
+//
+// Throws, when awaited: cancelled; std::system_error where not even one thread can be started; std::logic_error on a
+// thread that is no worker, and when the result has been taken before.
+// Cancel safety: a call that still waits for a thread when it loses a select or is cancelled never runs. One that runs
+// cannot be stopped: it goes on without its caller, what it was given lives as long as it runs, and its result is
+// destroyed. So give it by value what it uses. An operation that you keep when it has lost can be awaited again.
+// The runtime's end waits for the calls that run, but not beyond options::shutdown_grace.
+// Fairness: first come, first served. Thread: workers.
+//
+// In a simulation a call is one step, on the simulation's own thread, at a point that the seed chooses and in no
+// virtual time.
+template <class F, class... A>
+requires detail::startable<F, A...>
+auto blocking(F&& f, A&&... args) {
+  using returned = std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>;
+  using result = std::decay_t<returned>;
+  static_assert(!detail::awaited_result<result>::awaited,
+                "blocking() calls a plain function: what returns a task or an operation is awaited, or given to go()");
+  return detail::blocking_operation_for<result, F, A...>(
+      new detail::blocking_call_with<result, std::decay_t<F>, std::decay_t<A>...>(std::in_place, std::forward<F>(f),
+                                                                                  std::forward<A>(args)...));
+}
+
+}  // namespace ringo
