@@ -45,9 +45,9 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     alone_ = true;
-    const std::coroutine_handle<> next = base::await_suspend(coroutine);
+    const std::coroutine_handle<> goes_on = base::await_suspend(coroutine);
     staff_pool(w);  // the operation may be gone by now
-    return next;
+    return goes_on;
   }
 
   void enter(worker* w) {
@@ -92,17 +92,17 @@ template <class R>
 class RINGO_AWAITABLE blocking_operation_of_closure : public blocking_operation<R> {
  public:
   using blocking_operation<R>::blocking_operation;
-  blocking_operation<R> join(std::source_location where = {}) & {
+  blocking_operation<R> join(std::source_location at = {}) & {
     if (this->call_ == nullptr) throw_empty_blocking_call();
     this->call_->hold();
-    return blocking_operation<R>(this->call_, where);
+    return blocking_operation<R>(this->call_, at);
   }
   template <class U = R>
-  blocking_operation<R> join(std::source_location where = {}) && {
+  blocking_operation<R> join(std::source_location at = {}) && {
     static_assert(!std::is_same_v<U, R>,
                   "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the "
                   "lambda, or the call, first: auto call = blocking(...); co_await call;");
-    return static_cast<blocking_operation_of_closure&>(*this).join(where);
+    return static_cast<blocking_operation_of_closure&>(*this).join(at);
   }
 };
 
