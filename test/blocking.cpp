@@ -709,6 +709,37 @@ TEST_CASE("A call that waits for a routine is answered when the program ends") {
   }
 }
 
+TEST_CASE("An operation outlives its runtime: a call that has not begun is free for another, one that has is refused") {
+  const auto before = testing::live();
+  gate running;
+  auto begun = blocking([&running] { running.pass(); });
+  auto queued = blocking(negative, 1);
+  run(
+      [&]() -> task<> {
+        go([&]() -> task<> { co_await begun; });
+        co_await running.reached();
+        go([&]() -> task<> { co_await queued; });
+        while (testing::live().operations != before.operations + 2) co_await yield();
+      },
+      {.workers = 1, .shutdown_grace = 0s, .blocking_threads = 1});
+  CHECK(testing::live().operations == before.operations + 1);
+  run(
+      [&]() -> task<> {
+        const int result = co_await queued;
+        CHECK(result == -1);
+        bool refused = false;
+        try {
+          co_await begun;
+        } catch (const std::logic_error&) {
+          refused = true;
+        }
+        CHECK(refused);
+      },
+      {.workers = 1});
+  running.open();
+  while (testing::live() != before) std::this_thread::yield();
+}
+
 TEST_CASE("A runtime that has never run has nothing to wait for") {
   const runtime never_run({.workers = 2});
   CHECK(never_run.workers() == 2);

@@ -72,14 +72,14 @@ TEST_CASE("runtimes that end while calls run and wait for a thread") {
   const auto before = testing::live();
   for (std::size_t round = stressed(50); round > 0; --round) {
     for (unsigned workers : {1u, 2u, 4u}) {
-      std::atomic<int> running = 0;
+      std::atomic<int> begun = 0, running = 0;
       std::atomic<bool> stop = false;
       options o;
       o.workers = workers;
       o.blocking_threads = 3;
       o.shutdown_grace = round % 2 ? 0s : 1h;
       std::jthread ends([&] {
-        while (running == 0) std::this_thread::yield();
+        while (begun == 0) std::this_thread::yield();
         stop = true;
       });
       run(
@@ -88,12 +88,13 @@ TEST_CASE("runtimes that end while calls run and wait for a thread") {
               go([&]() -> task<> {
                 co_await blocking([&] {
                   ++running;
+                  ++begun;
                   while (!stop) std::this_thread::yield();
                   --running;
                 });
               });
             }
-            while (running == 0) co_await yield();
+            while (begun == 0) co_await yield();
           },
           o);
       ends.join();
