@@ -684,11 +684,9 @@ TEST_CASE("A call that outlasts the grace is abandoned, with the memory it uses 
 TEST_CASE("A call that waits for a routine is answered when the program ends") {
   for (unsigned workers : {1u, 2u}) {
     std::atomic<bool> answered = false;
+    gate running;
     run(
         [&]() -> task<> {
-          channel<int> silent;
-          silent.try_recv();
-          gate running;
           auto patient = go([]() -> task<> { co_await never(); });
           auto call = go([&, patient = std::move(patient)]() mutable -> task<> {
             const auto joins = [&running, &answered](handle<> h) {

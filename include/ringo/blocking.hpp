@@ -1,5 +1,6 @@
 // blocking: calls what would stop a worker, on a thread of a pool.
 #pragma once
+#include <exception>
 #include <functional>
 #include <optional>
 #include <source_location>
@@ -75,7 +76,14 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
   R take() {
     this->stand(progress::idle);
     if (std::exchange(call_->taken, true)) throw_empty_blocking_call();
-    return call_->outcome.take();
+    result<R>& outcome = call_->outcome;
+    if (outcome.has_error()) {
+      // Taken out of the record, which another thread may be the last to let go of while the handler reads the error.
+      std::exception_ptr error = outcome.error();
+      outcome.set_error(nullptr);
+      std::rethrow_exception(std::move(error));
+    }
+    return outcome.take();
   }
   void tell(std::string& text) const { call_->tell(text); }
 
