@@ -330,12 +330,15 @@ TEST_CASE("A call may last as long as it likes: no deadlock is reported while it
 }
 
 TEST_CASE("Idle threads of the pool do not keep a deadlock from being found (160)") {
-  on_each(every_scheduler(3), [](const scheduler_under_test& scheduler) {
-    CHECK_THROWS_AS(scheduler.run([]() -> task<> {
-      co_await blocking([] {});
-      co_await channel<int>().recv();
-    }),
-                    deadlock);
+  const auto blocks_for_ever = []() -> task<> {
+    co_await blocking([] {});
+    co_await channel<int>().recv();
+  };
+  for (unsigned workers : {1u, 2u, 4u}) {
+    CHECK_THROWS_AS(run(blocks_for_ever, {.workers = workers, .blocking_idle = 1h}), deadlock);
+  }
+  on_each(simulated_schedulers(3), [&](const scheduler_under_test& scheduler) {
+    CHECK_THROWS_AS(scheduler.run(blocks_for_ever), deadlock);
   });
 }
 
