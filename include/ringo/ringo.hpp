@@ -6,12 +6,16 @@
 #include <ringo/blocking.hpp>
 #include <ringo/channel.hpp>
 #include <ringo/clock.hpp>
+#include <ringo/context.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/go.hpp>
+#include <ringo/outcome.hpp>
 #include <ringo/run.hpp>
 #include <ringo/select.hpp>
 #include <ringo/select_any.hpp>
+#include <ringo/shield.hpp>
 #include <ringo/task.hpp>
 #include <ringo/testing.hpp>
 #include <ringo/time.hpp>
 #include <ringo/wait_group.hpp>
+#include <ringo/with_timeout.hpp>

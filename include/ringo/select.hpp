@@ -82,7 +82,7 @@ class RINGO_AWAITABLE only_otherwise_operation final
 };
 
 template <class C>
-concept selectable = case_like<C> || is_task_case<std::remove_reference_t<C>>;
+concept selectable = case_like<C> || is_task_case<std::remove_reference_t<kept_case<C>>>;
 
 template <class... C>
 inline constexpr bool ends_with_otherwise = false;
@@ -95,7 +95,7 @@ template <bool PreferFirst, bool Otherwise, selectable... Cases>
 auto make_select([[maybe_unused]] Cases&&... cases) {
   if constexpr (sizeof...(Cases) == 0) {
     return std::conditional_t<Otherwise, only_otherwise_operation, never_operation>();
-  } else if constexpr ((is_task_case<std::remove_reference_t<Cases>> || ...)) {
+  } else if constexpr ((is_task_case<std::remove_reference_t<kept_case<Cases>>> || ...)) {
     return handle_choice(
         select_held<PreferFirst, Otherwise>(held_case<kept_case<Cases>>(keep(std::forward<Cases>(cases)))...));
   } else {

@@ -44,20 +44,11 @@ bool channel_core::try_close(std::exception_ptr with) {
 
 // From a thread that is no worker: the runtime that uses the channel does it, or if none does, this thread.
 void channel_core::close_from_outside(const std::exception_ptr& with) {
-  for (;;) {
-    const std::uint64_t runtime_id = owner.runtime_id();
-    if (runtime_id != 0) {
-      retain();
-      if (post(runtime_id, [this, with](worker* w) {
-            close_here(w, with);
-            release();
-          })) {
-        return;
-      }
-      release();
-    }
-    if (while_unused(owner, [this, &with] { close_here(nullptr, with); })) return;
-  }
+  retain();
+  do_where_it_belongs(owner, [this, with](worker* w) {
+    close_here(w, with);
+    release();
+  });
 }
 
 void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {

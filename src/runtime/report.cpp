@@ -57,7 +57,7 @@ void describe_routine(std::string& text, routine& r, bool is_main) {
   } else {
     text += (seen & routine::waiting) ? ": waits" : ": runs, or is ready to";
   }
-  if (seen & routine::cancelled) text += " (cancelled)";
+  if (seen & (routine::cancelled | routine::context_cancelled)) text += " (cancelled)";
   if (!is_main) {
     text += "; started at ";
     add_place(text, r.started);
@@ -87,11 +87,11 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
   std::terminate();
 }
 
-bool cancel_under_lock(routine& r, bool shared) noexcept {
+bool cancel_under_lock(routine& r, bool shared, std::uint32_t why) noexcept {
   std::uint32_t seen = r.state.load(std::memory_order_relaxed);
   for (;;) {
     const bool claims = (seen & routine::waiting) && !(seen & routine::shielded);
-    std::uint32_t wanted = seen | routine::cancelled;
+    std::uint32_t wanted = seen | why;
     if (claims) wanted &= ~routine::waiting;
     if (!shared) {
       r.state.store(wanted, std::memory_order_relaxed);

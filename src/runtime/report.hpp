@@ -16,6 +16,6 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
 
 // Cancels; true if its wait was claimed, so that the caller makes it ready. The routine's record is kept from going
 // away.
-bool cancel_under_lock(routine& r, bool shared) noexcept;
+bool cancel_under_lock(routine& r, bool shared, std::uint32_t why = routine::cancelled) noexcept;
 
 }  // namespace ringo::detail

@@ -339,6 +339,7 @@ void runtime_core::destroy_what_is_left() noexcept {
   for (const auto& w : workers) {
     while (routine* r = w->routines.first()) {
       r->close();
+      leave_context(*r, here.shared);
       w->routines.remove(*r);
       here.counts.routines.add(-1);
       r->fail(why);

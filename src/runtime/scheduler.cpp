@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include <ringo/detail/context_core.hpp>
+
 #include "runtime/runtime_core.hpp"
 #include "testing/simulation.hpp"
 
@@ -39,6 +41,10 @@ void worker::tell_others() noexcept {
 std::uint32_t worker::choose(std::uint32_t n) noexcept { return runtime.sim->choose(n); }
 
 void start(worker& w, routine& r, std::source_location started) {
+  start_in(w, r, w.current != nullptr ? w.current->context : nullptr, started);
+}
+
+void start_in(worker& w, routine& r, context_core* context, std::source_location started) {
   auto& self = scheduler_of(w);
   if (r.listed_in == nullptr) {  // else it was announced from outside, and others may know it already
     r.started = started;
@@ -46,6 +52,11 @@ void start(worker& w, routine& r, std::source_location started) {
     r.runtime_id = w.runtime_id;
   }
   r.listed_in->add(r);
+  if (context != nullptr) {
+    context->retain();
+    r.context = context;
+    context->add_member(r, w.shared);
+  }
   // After the entry into the roster: either this sees `unwinding`, or who set it finds the routine there
   // (runtime_core.hpp).
   if (w.runtime.unwinding()) r.state.fetch_or(routine::cancelled, std::memory_order_relaxed);
@@ -54,6 +65,12 @@ void start(worker& w, routine& r, std::source_location started) {
   // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is
   // nobody else's.
   w.shared ? w.push(r) : w.make_ready(r);
+}
+
+void leave_context(routine& r, bool shared) noexcept {
+  if (r.context == nullptr) return;
+  r.context->remove_member(r, shared);
+  std::exchange(r.context, nullptr)->release();
 }
 
 std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
@@ -236,6 +253,7 @@ void scheduler::resume_specially(routine& r) noexcept {
 void scheduler::finish(routine& r) noexcept {
   // What the routine's frames, function and arguments held is gone before anybody hears of its end.
   r.close();
+  leave_context(r, shared);
   r.listed_in->remove(r);
   counts.routines.add(-1);
   routine_list woken;
@@ -300,6 +318,7 @@ void scheduler::expire_timers(time_point now) {
     timers.advance(now, timers_a_turn, woken);
   }
   while (routine* r = woken.pop_front()) push(*r);
+  while (timer_entry* e = timers.take_put_off()) e->after_expiry(*this);
 }
 
 bool scheduler::find_work() noexcept {

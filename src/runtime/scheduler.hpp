@@ -72,6 +72,9 @@ class scheduler final : public worker {
   time_point turn_end_{};
 };
 
+// Its frames are gone: it runs under its context no more.
+void leave_context(routine& r, bool shared) noexcept;
+
 // What a run queue holds when the runtime ends.
 void drop_from_queue(routine& r) noexcept;
 

@@ -27,11 +27,7 @@ void wait_group::count_and_start(std::source_location where, detail::routine& r)
 void wait_group::done() {
   detail::worker* w = detail::current_worker();
   if (w != nullptr) return change(w, -1, "done");
-  for (;;) {
-    const auto on_worker = [this](detail::worker* there) { change(there, -1, "done"); };
-    if (owner_.runtime_id() != 0 && detail::post(owner_.runtime_id(), on_worker)) return;
-    if (detail::while_unused(owner_, [this] { change(nullptr, -1, "done"); })) return;
-  }
+  detail::do_where_it_belongs(owner_, [this](detail::worker* there) { change(there, -1, "done"); });
 }
 
 void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {

@@ -19,6 +19,10 @@ void wake_bridge() noexcept;
 // Does it if no runtime uses the object, and keeps any from beginning to meanwhile; else returns false.
 bool while_unused(const ownership& of, const std::function<void()>& what);
 
+// On a worker of the runtime that uses the object, soon; or here and now, with null, where none does. Any thread but
+// its workers.
+void do_where_it_belongs(const ownership& of, const std::function<void(worker*)>& what);
+
 // Until the routine has ended; throws std::logic_error on a worker.
 void block_until_ended(routine& r);
 

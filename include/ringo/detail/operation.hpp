@@ -29,6 +29,13 @@ class by_reference {
   Awaiter& awaiter_;
 };
 
+// What is awaited in a caller's name, and where that stands.
+template <class A>
+struct awaited_at {
+  A&& awaited;
+  std::source_location where;
+};
+
 // Base of the promises of ringo's own coroutine types: they run inside a routine and wait in its place.
 struct routine_promise {
   // Notes where an operation is awaited, for the reports. What has a join() is awaited by it.
@@ -42,6 +49,10 @@ struct routine_promise {
     } else {
       return std::forward<A>(awaited);
     }
+  }
+  template <class A>
+  static decltype(auto) await_transform(awaited_at<A>&& in_a_callers_name) {
+    return await_transform(static_cast<A&&>(in_a_callers_name.awaited), in_a_callers_name.where);
   }
 };
 

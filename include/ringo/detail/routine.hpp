@@ -26,6 +26,7 @@
 
 namespace ringo::detail {
 
+class context_core;
 class roster;
 class routine_list;
 class worker;
@@ -92,18 +93,20 @@ struct parked_operation {
 
 struct routine {
   // Bits of `state`.
-  static constexpr std::uint32_t waiting = 1;    // the wait is open: to be claimed
-  static constexpr std::uint32_t cancelled = 2;  // every later await ends with `cancelled`
-  static constexpr std::uint32_t shielded = 4;   // `cancelled` is held back
-  static constexpr std::uint32_t inspected = 8;  // a report reads the parked operation: claims spin
+  static constexpr std::uint32_t waiting = 1;             // the wait is open: to be claimed
+  static constexpr std::uint32_t cancelled = 2;           // itself: every later await ends with `cancelled`
+  static constexpr std::uint32_t shielded = 4;            // that is held back
+  static constexpr std::uint32_t inspected = 8;           // a report reads the parked operation: claims spin
+  static constexpr std::uint32_t context_cancelled = 16;  // the context under which it runs now: the same
 
   routine() = default;
   routine(const routine&) = delete;
   routine& operator=(const routine&) = delete;
   virtual ~routine() = default;
 
-  bool is_cancelled() const noexcept {
-    return (state.load(std::memory_order_relaxed) & (cancelled | shielded)) == cancelled;
+  bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
+  static bool ends_awaits(std::uint32_t s) noexcept {
+    return (s & (cancelled | context_cancelled)) != 0 && (s & shielded) == 0;
   }
 
   // Opens the wait, unless the routine has been cancelled. Under the locks of all sources concerned.
@@ -112,7 +115,7 @@ struct routine {
   bool open_wait(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
     do {
-      if ((seen & (cancelled | shielded)) == cancelled) return false;
+      if (ends_awaits(seen)) return false;
       if (!shared) {
         state.store(seen | waiting, std::memory_order_relaxed);
         return true;
@@ -167,6 +170,9 @@ struct routine {
   routine* roster_next = nullptr;
   routine* roster_previous = nullptr;
   wait_queue joiners;
+  context_core* context = nullptr;  // under which it runs, retained; null: the background
+  routine* member_next = nullptr;   // among those under that context
+  routine* member_previous = nullptr;
 };
 
 // Stands for a coroutine of a foreign type, or for a task that it awaits, where a routine would stand for itself. One

@@ -18,10 +18,12 @@ template <class R>
 using or_monostate = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
 // What a case's argument is kept as: an operation that can be moved in is, others are referred to; a handle stands for
-// its join.
+// its join, and what awaits an operation in a way of its own for that.
 template <class C>
 decltype(auto) keep(C&& c) {
-  if constexpr (requires { std::forward<C>(c).join(std::source_location()); }) {
+  if constexpr (requires { std::forward<C>(c).as_case(); }) {
+    return std::forward<C>(c).as_case();
+  } else if constexpr (requires { std::forward<C>(c).join(std::source_location()); }) {
     return std::forward<C>(c).join(std::source_location());
   } else if constexpr (std::is_lvalue_reference_v<C> || !std::move_constructible<std::remove_reference_t<C>>) {
     return static_cast<std::remove_reference_t<C>&>(c);
@@ -38,6 +40,11 @@ template <class C>
 requires requires(C&& c) { std::forward<C>(c).join(std::source_location()); }
 struct kept<C> {
   using type = decltype(std::declval<C>().join(std::source_location()));
+};
+template <class C>
+requires requires(C&& c) { std::forward<C>(c).as_case(); }
+struct kept<C> {
+  using type = decltype(std::declval<C>().as_case());
 };
 template <class C>
 using kept_case = typename kept<C>::type;

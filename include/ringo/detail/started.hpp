@@ -185,5 +185,7 @@ auto* make_routine_of(task<T> t) {
 
 // Puts a new routine into the worker's roster and run queue.
 void start(worker& w, routine& r, std::source_location started);
+// The same, under that context (null: the background) instead of the current routine's.
+void start_in(worker& w, routine& r, context_core* context, std::source_location started);
 
 }  // namespace ringo::detail

@@ -26,7 +26,8 @@ class timer_entry {
   // Under the queue's lock, when the time has come; the entry is out of the queue, and may be added again. Adds the
   // routines that are to run to `woken`.
   virtual void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept = 0;
-  virtual void queue_gone() noexcept = 0;  // the runtime has ended with the entry still in it
+  virtual void after_expiry(worker&) noexcept {}  // on the queue's worker, without locks, where expire() put it off
+  virtual void queue_gone() noexcept = 0;         // the runtime has ended with the entry still in it
 
  protected:
   ~timer_entry() = default;
@@ -69,6 +70,18 @@ class timer_queue {
     return e.place_ != timer_entry::out && e.place_ != timer_entry::resting;
   }
 
+  // What an expiry does beyond the lock: called by expire().
+  void put_off(timer_entry& e) noexcept {
+    e.next_ = put_off_;
+    put_off_ = &e;
+  }
+  // On the queue's worker.
+  timer_entry* take_put_off() noexcept {
+    timer_entry* e = put_off_;
+    if (e != nullptr) put_off_ = e->next_;
+    return e;
+  }
+
   // Gives the new entries their deadlines, and expires at most `most` that are due. True if more are due.
   bool advance(time_point now, int most, routine_list& woken) noexcept;
   // No later than the earliest deadline, at most that; time_point::max() if there is none. After advance().
@@ -93,6 +106,7 @@ class timer_queue {
   list resting_;
   std::array<std::uint64_t, levels> occupied_{};
   std::array<std::array<list, digits>, levels> lists_;
+  timer_entry* put_off_ = nullptr;
   counter armed_;
 };
 

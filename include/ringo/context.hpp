@@ -1,0 +1,202 @@
+// context: cancellation, deadlines and values for a tree of routines (Go: package context).
+//
+// A routine runs under a context: the one it was started with, or else its starter's. When that is cancelled, the
+// routine's awaits end with `cancelled`: the one that it waits in, and every later one before it tries anything.
+#pragma once
+#include <exception>
+#include <functional>
+#include <optional>
+#include <source_location>
+#include <stop_token>
+#include <utility>
+
+#include <ringo/clock.hpp>
+#include <ringo/detail/context_core.hpp>
+#include <ringo/go.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo {
+
+namespace detail {
+struct context_access;
+
+template <class T>
+class context_with_value final : public context_core {
+ public:
+  context_with_value(context_core* parent, T&& value)
+      : context_core(parent, true, time_point::max()), value_(std::move(value)) {}
+
+ private:
+  const void* own_value(const std::type_info& type) const noexcept override {
+    return type == typeid(T) ? &value_ : nullptr;
+  }
+  T value_;
+};
+}  // namespace detail
+
+// A handle: copies are the same context. Dropping the last one frees the context and its timer, without cancelling.
+// Thread: making one and waiting for one, workers, or one thread while no runtime runs; copying, destroying, comparing
+// and asking, any; cancel() any, and from a thread that is no worker it has happened soon after.
+class context {
+ public:
+  context() noexcept = default;  // the background
+  context(const context& other) noexcept : core_(other.core_) {
+    if (core_) core_->retain();
+  }
+  context(context&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  context& operator=(context other) noexcept {
+    std::swap(core_, other.core_);
+    return *this;
+  }
+  ~context() {
+    if (core_) core_->release();
+  }
+
+  // Never cancelled, without deadline and values: the root of all (semantics 144).
+  static context background() noexcept { return {}; }
+  // Of the running routine; outside of one the background.
+  static context current() noexcept;
+
+  // Children. One of a cancelled parent is cancelled, with its parent's cause (134); a later deadline than the parent's
+  // does not extend that (135); with one that has passed it is cancelled at once (136).
+  static context with_cancel(const context& parent = current());
+  static context with_timeout(const context& parent, delay length);
+  static context with_timeout(delay length) { return with_timeout(current(), length); }
+  static context with_deadline(const context& parent, time_point deadline);
+  static context with_deadline(time_point deadline) { return with_deadline(current(), deadline); }
+  // With the parent's values only (143).
+  static context without_cancel(const context& parent);
+  // Cancelled with the parent, or when stop is requested.
+  static context from(std::stop_token token, const context& parent = current());
+  // A child with a value, found by its type; the nearest one counts (145).
+  template <class T>
+  context with_value(T value) const {
+    detail::worker* w = detail::worker_or_alone("context::with_value");
+    context child(new detail::context_with_value<T>(core_, std::move(value)));
+    child.core_->join_tree(w, "context::with_value");
+    return child;
+  }
+  template <class T>
+  const T* value() const noexcept {
+    return core_ ? static_cast<const T*>(core_->find(typeid(T))) : nullptr;
+  }
+
+  // Cancels it and all its descendants, at once (131); the first cause stays (133). Does not wait for what runs under
+  // it. Throws std::logic_error for the background.
+  void cancel(std::exception_ptr cause = nullptr) const;
+  bool is_cancelled() const noexcept { return core_ && core_->is_cancelled(); }
+  // Null while it is not cancelled; without an explicit cause it holds `cancelled`, or `timed_out` past a deadline.
+  std::exception_ptr cause() const noexcept { return core_ ? core_->cause() : nullptr; }
+  std::optional<time_point> deadline() const noexcept {
+    if (!core_ || core_->deadline() == time_point::max()) return std::nullopt;
+    return core_->deadline();
+  }
+  // When it is cancelled; of the background never.
+  detail::done_operation done() const noexcept RINGO_LIFETIMEBOUND { return detail::done_operation(core_); }
+  // Runs f, once it is cancelled, in a routine of its own under the background; at once if it is already. f is a
+  // callable, or returns a task. The result stops it: true if f will then not run (142).
+  template <class F>
+  std::function<bool()> after_func(F f, std::source_location where = std::source_location::current()) const {
+    detail::worker* w = detail::worker_or_alone("context::after_func");
+    detail::routine& r = *detail::make_routine(std::move(f));
+    r.started = where;
+    return call_after(w, r);
+  }
+  // Has stop requested when it is cancelled, by the thread that cancels, after all else.
+  std::stop_token stop_token() const { return core_ ? core_->stop_token() : std::stop_token(); }
+
+  friend bool operator==(const context& a, const context& b) noexcept { return a.core_ == b.core_; }
+
+ private:
+  friend struct detail::context_access;
+  explicit context(detail::context_core* c) noexcept : core_(c) {}
+  static context derive(const context& parent, bool follows, time_point deadline, const char* call);
+  std::function<bool()> call_after(detail::worker* w, detail::routine& r) const;
+
+  detail::context_core* core_ = nullptr;
+};
+
+// The context of the running routine; outside of one the background.
+inline context current_context() noexcept { return context::current(); }
+
+// Cancels a context when it is left (Go: defer cancel()).
+class cancel_guard {
+ public:
+  explicit cancel_guard(context c) noexcept : of_(std::move(c)) {}
+  cancel_guard(const cancel_guard&) = delete;
+  cancel_guard& operator=(const cancel_guard&) = delete;
+  ~cancel_guard() { of_.cancel(); }
+
+ private:
+  context of_;
+};
+
+namespace detail {
+
+struct context_access {
+  static context_core* core(const context& c) noexcept { return c.core_; }
+  static context adopt(context_core* c) noexcept { return context(c); }
+};
+
+// A context, and where the call that names it stands.
+struct under {
+  under(const context& c, std::source_location at = std::source_location::current()) noexcept
+      : core(context_access::core(c)), where(at) {}
+  context_core* core;
+  std::source_location where;
+};
+
+template <class T>
+handle<T> start_under(const under& u, record<T>* r) {
+  handle<T> h = handle_access::make(r);
+  try {
+    worker& w = require_worker("go");
+    if (u.core) u.core->enter(&w, "go");
+    start_in(w, *r, u.core, u.where);
+  } catch (...) {
+    r->release();
+    throw;
+  }
+  return h;
+}
+
+// What an argument is kept as for later: values are moved in, the rest is referred to.
+template <class A>
+using stored = std::conditional_t<std::is_lvalue_reference_v<A> || !std::move_constructible<std::remove_reference_t<A>>,
+                                  std::remove_reference_t<A>&, std::remove_reference_t<A>>;
+
+template <class A>
+struct result_of_awaited {
+  using type = typename std::remove_cvref_t<A>::result_type;
+};
+template <class A>
+using result_of = std::decay_t<typename result_of_awaited<A>::type>;
+
+template <class A>
+task<result_of<A>> await_in(context c, stored<A> awaited, std::source_location where) {
+  const entered_context in(context_access::core(c));
+  co_return co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
+}
+
+}  // namespace detail
+
+// As go, under that context instead of the caller's.
+template <class F, class... A>
+requires detail::startable<F, A...>
+auto go(const std::type_identity_t<detail::under>& c, F&& f, A&&... args)
+    -> detail::handle_for<detail::started<F, A...>, F, A...> {
+  return detail::start_under(c, detail::make_routine(std::forward<F>(f), std::forward<A>(args)...));
+}
+template <class T>
+handle<T> go(const std::type_identity_t<detail::under>& c, task<T> t) {
+  return detail::start_under(c, detail::make_routine_of(std::move(t)));
+}
+
+// Awaits in the caller's place, under that context. Throws: cancelled, and what the awaited does.
+template <class A>
+task<detail::result_of<A>> with_context(const context& c, A&& awaited,
+                                        std::source_location where = std::source_location::current()) {
+  return detail::await_in<A>(c, std::forward<A>(awaited), where);
+}
+
+}  // namespace ringo

@@ -1,0 +1,186 @@
+// What a context is made of: a node in a tree of cancellation, with the routines that run under it.
+//
+// One lock, the root's, guards a tree: cancelling walks it. It may be held while nothing else is; what needs other
+// locks, or runs what users gave, is done after it: the timer's removal, the functions of after_func, the stop source.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <list>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <typeinfo>
+
+#include <ringo/clock.hpp>
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/ownership.hpp>
+#include <ringo/detail/timer_queue.hpp>
+
+namespace ringo::detail {
+
+// A function that waits for its context's end, as a routine that has not been started.
+struct after_call {
+  explicit after_call(routine& r) noexcept : pending(&r) {}
+  ~after_call();
+  routine* pending;  // null when it has been started or stopped; under the tree's lock
+};
+
+class context_core : private timer_entry {
+ public:
+  // A child of `parent`, which is null for the background. One that does not follow it has its values only. Of a past
+  // deadline it is cancelled at once. On a worker, or where no runtime runs.
+  context_core(context_core* parent, bool follows, time_point deadline) noexcept;
+  context_core(const context_core&) = delete;
+  context_core& operator=(const context_core&) = delete;
+  virtual ~context_core();
+
+  void retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept;  // any thread
+
+  // Into the tree: throws std::logic_error where another runtime uses it.
+  void join_tree(worker* w, const char* call);
+
+  // Before each use: the first worker's timers watch the deadline.
+  void enter(worker* w, const char* call) {
+    owner_.enter(w, call);
+    const bool unwatched = watched_ && queue_.load(std::memory_order_relaxed) == nullptr;
+    if (w != nullptr && (unwatched || calls_pending_.load(std::memory_order_relaxed))) [[unlikely]]
+      catch_up(*w);
+  }
+  const ownership& owner() const noexcept { return owner_; }
+
+  // When it returns, every descendant is cancelled (semantics 131). The first reason stays (133).
+  void cancel(worker* w, std::exception_ptr cause, bool by_its_deadline = false) noexcept;
+  bool is_cancelled() noexcept;  // any thread; where it may, it looks at the clock too
+  bool is_marked() const noexcept { return cancelled_.load(std::memory_order_acquire); }
+  std::exception_ptr cause() const noexcept { return is_marked() ? cause_ : nullptr; }
+  bool has_expired() const noexcept { return is_marked() && expired_; }  // by its own deadline, not its parent's
+  time_point deadline() const noexcept { return deadline_; }
+
+  // The nearest value of this type.
+  const void* find(const std::type_info& type) const noexcept;
+
+  // The routines that run under it: their record, with its links, is kept from going away while they are in.
+  void add_member(routine& r, bool shared) noexcept;
+  void remove_member(routine& r, bool shared) noexcept;
+
+  std::shared_ptr<after_call> call_after(worker* w, routine& r);
+  bool stop_call(after_call& c);
+  std::stop_token stop_token();
+  void follow(std::stop_token token);
+
+ protected:
+  virtual const void* own_value(const std::type_info&) const noexcept { return nullptr; }
+
+ private:
+  friend class done_operation;
+  struct on_stop {
+    context_core* of;
+    void operator()() const noexcept { of->stop_requested(); }
+  };
+
+  bool try_retain() noexcept;
+  void catch_up(worker& w);
+  void watch(worker& w) noexcept;
+  void unwatch() noexcept;
+  void leave_parent() noexcept;
+  void after_cancellation(worker* w) noexcept;
+  void expire_now(worker* w) noexcept;
+  void start_calls(worker& w) noexcept;
+  void stop_requested() noexcept;
+  context_core* dispose() noexcept;  // its parent, which is to be released
+  void take_out() noexcept;
+  void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
+  void after_expiry(worker& w) noexcept override;
+  void queue_gone() noexcept override;
+
+  std::atomic<std::size_t> count_ = 1;
+  context_core* const parent_;  // retained
+  context_core& root_;
+  const bool follows_;
+  const bool watched_;  // has a deadline that is not its parent's
+  const time_point deadline_;
+  ownership owner_;
+  spin_lock lock_;  // the root's is the tree's
+
+  // Under the tree's lock. cause_ and expired_ do not change once cancelled_ is set.
+  std::atomic<bool> cancelled_ = false;
+  bool expired_ = false;
+  bool linked_ = false;
+  std::exception_ptr cause_;
+  context_core* first_child_ = nullptr;
+  context_core* next_sibling_ = nullptr;
+  context_core* previous_sibling_ = nullptr;
+  context_core* next_to_finish_ = nullptr;
+  routine* first_member_ = nullptr;
+  wait_queue waiting_;
+  std::list<std::shared_ptr<after_call>> calls_;
+  std::optional<std::stop_source> stop_;
+
+  std::atomic<bool> calls_pending_ = false;  // it was cancelled where no routine could be started
+  std::atomic<timer_queue*> queue_ = nullptr;
+  std::unique_ptr<std::stop_callback<on_stop>> followed_;
+};
+
+// The awaitable of context::done. Throws: cancelled. Cancel safety: waiting changes nothing. With null it is never
+// ready.
+class RINGO_AWAITABLE done_operation final : public queued_operation<done_operation, void> {
+ public:
+  static constexpr const char* call_name = "context::done";
+  explicit done_operation(context_core* of) noexcept : of_(of) {}
+  done_operation(const done_operation& from) noexcept : queued_operation(from), of_(from.of_) {}
+  done_operation& operator=(const done_operation& from) noexcept {
+    of_ = from.of_;
+    return *this;
+  }
+  ~done_operation() {
+    if (standing() != progress::idle) [[unlikely]]
+      abandon(*who);
+    if (keeps_) dispose();
+  }
+
+  void enter(worker* w) {
+    if (of_) of_->enter(w, call_name);
+  }
+  spin_lock* lock() noexcept { return of_ ? &of_->root_.lock_ : nullptr; }
+  wait_queue& queue() noexcept { return of_->waiting_; }
+  bool ready(worker&) noexcept { return of_ && of_->is_marked(); }
+  bool commit(worker& w, bool, routine*&) noexcept {
+    if (!ready(w)) return false;
+    stand(progress::done);
+    return true;
+  }
+  // While it waits it keeps the context.
+  void link(worker& w, routine& r) noexcept;
+  bool unlink() noexcept;
+  void dispose() noexcept;
+  void take() noexcept { stand(progress::idle); }
+  void tell(std::string& text) const;
+
+ private:
+  context_core* of_;
+  bool keeps_ = false;
+};
+
+// The running routine goes on under another context (null: the background) while this lives.
+class entered_context {
+ public:
+  explicit entered_context(context_core* c);  // throws std::logic_error on a thread that is no worker
+  entered_context(const entered_context&) = delete;
+  entered_context& operator=(const entered_context&) = delete;
+  ~entered_context();
+
+ private:
+  routine* in_;
+  context_core* before_;
+};
+
+// Of the running routine; null for the background.
+inline context_core* current_context_core() noexcept {
+  const worker* w = current_worker();
+  return w != nullptr && w->current != nullptr ? w->current->context : nullptr;
+}
+
+}  // namespace ringo::detail

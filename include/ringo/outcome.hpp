@@ -1,0 +1,101 @@
+// outcome, finally: what came of an operation or a task, and clean-up after it that may await, whichever way it ended.
+// (C++ has no co_await in a catch block or a destructor.)
+#pragma once
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/context.hpp>
+
+namespace ringo {
+
+// A value or an error.
+template <class T>
+class outcome_of {
+ public:
+  template <class U>
+  outcome_of(std::in_place_t, U&& value) : value_(std::forward<U>(value)) {}
+  explicit outcome_of(std::exception_ptr error) noexcept : error_(std::move(error)) {}
+
+  bool has_value() const noexcept { return value_.has_value(); }
+  explicit operator bool() const noexcept { return has_value(); }
+  T value() && {  // rethrows the error
+    if (error_) std::rethrow_exception(error_);
+    return std::move(*value_);
+  }
+  std::exception_ptr error() const noexcept { return error_; }  // null where there is a value
+
+ private:
+  std::optional<T> value_;
+  std::exception_ptr error_;
+};
+
+template <>
+class outcome_of<void> {
+ public:
+  outcome_of() noexcept = default;
+  explicit outcome_of(std::exception_ptr error) noexcept : error_(std::move(error)) {}
+
+  bool has_value() const noexcept { return error_ == nullptr; }
+  explicit operator bool() const noexcept { return has_value(); }
+  void value() && {
+    if (error_) std::rethrow_exception(error_);
+  }
+  std::exception_ptr error() const noexcept { return error_; }
+
+ private:
+  std::exception_ptr error_;
+};
+
+namespace detail {
+
+template <class A>
+task<outcome_of<result_of<A>>> await_outcome(stored<A> awaited, std::source_location where) {
+  using result = outcome_of<result_of<A>>;
+  std::exception_ptr error;
+  try {
+    if constexpr (std::is_void_v<result_of<A>>) {
+      co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
+      co_return result();
+    } else {
+      co_return result(std::in_place, co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
+    }
+  } catch (...) {
+    error = std::current_exception();
+  }
+  co_return result(error);
+}
+
+template <class A, class B>
+task<result_of<A>> await_finally(stored<A> awaited, stored<B> cleanup, std::source_location where) {
+  auto result = co_await await_outcome<stored<A>>(static_cast<stored<A>&&>(awaited), where);
+  const cancellation_held_back until_done;
+  if (result.has_value()) {
+    (void)co_await awaited_at<stored<B>>{static_cast<stored<B>&&>(cleanup), where};
+  } else {
+    // The first error is the one that is told.
+    (void)co_await await_outcome<stored<B>>(static_cast<stored<B>&&>(cleanup), where);
+  }
+  co_return std::move(result).value();
+}
+
+}  // namespace detail
+
+// Does not throw, but for want of memory: what the awaited throws is in the outcome, `cancelled` too.
+template <class A>
+task<outcome_of<detail::result_of<A>>> outcome(A&& awaited,
+                                               std::source_location where = std::source_location::current()) {
+  return detail::await_outcome<A>(std::forward<A>(awaited), where);
+}
+
+// Awaits the first, and then, however that ended, the clean-up, which cancellation does not end. Yields what the first
+// came to; where that is a value, an error of the clean-up is thrown instead.
+template <class A, class B>
+task<detail::result_of<A>> finally(A&& awaited, B&& cleanup,
+                                   std::source_location where = std::source_location::current()) {
+  return detail::await_finally<A, B>(std::forward<A>(awaited), std::forward<B>(cleanup), where);
+}
+
+}  // namespace ringo

@@ -1,0 +1,428 @@
+#include <ringo/context.hpp>
+
+#include <stdexcept>
+
+#include <ringo/detail/bridge.hpp>
+#include <ringo/errors.hpp>
+
+#include "runtime/report.hpp"
+#include "runtime/scheduler.hpp"
+
+namespace ringo {
+
+context context::current() noexcept {
+  detail::context_core* c = detail::current_context_core();
+  if (c) c->retain();
+  return context(c);
+}
+
+context context::derive(const context& parent, bool follows, time_point deadline, const char* call) {
+  detail::worker* w = detail::worker_or_alone(call);
+  context child(new detail::context_core(parent.core_, follows, deadline));
+  child.core_->join_tree(w, call);
+  return child;
+}
+
+context context::with_cancel(const context& parent) {
+  return derive(parent, true, time_point::max(), "context::with_cancel");
+}
+
+context context::with_timeout(const context& parent, delay length) {
+  const time_point start = now();
+  const bool endless = length.value() > time_point::max() - start;
+  return derive(parent, true, endless ? time_point::max() : start + length.value(), "context::with_timeout");
+}
+
+context context::with_deadline(const context& parent, time_point deadline) {
+  return derive(parent, true, deadline, "context::with_deadline");
+}
+
+context context::without_cancel(const context& parent) {
+  return derive(parent, false, time_point::max(), "context::without_cancel");
+}
+
+context context::from(std::stop_token token, const context& parent) {
+  context child = derive(parent, true, time_point::max(), "context::from");
+  child.core_->follow(std::move(token));
+  return child;
+}
+
+void context::cancel(std::exception_ptr cause) const {
+  if (!core_) {
+    throw std::logic_error(
+        "ringo: context::cancel of the background context, which never ends: cancel one made by context::with_cancel");
+  }
+  if (!cause) cause = std::make_exception_ptr(cancelled());
+  detail::worker* w = detail::current_worker();
+  if (w != nullptr) {
+    core_->enter(w, "context::cancel");
+    return core_->cancel(w, std::move(cause));
+  }
+  detail::refuse_in_forked_child("context::cancel");
+  detail::do_where_it_belongs(core_->owner(),
+                              [keeps = *this, cause](detail::worker* there) { keeps.core_->cancel(there, cause); });
+}
+
+std::function<bool()> context::call_after(detail::worker* w, detail::routine& r) const {
+  if (!core_) {
+    const auto never = std::make_shared<detail::after_call>(r);
+    return [never] { return std::exchange(never->pending, nullptr) != nullptr; };
+  }
+  auto call = core_->call_after(w, r);
+  return [of = *this, call] { return of.core_->stop_call(*call); };
+}
+
+namespace detail {
+
+after_call::~after_call() {
+  if (pending) pending->release();
+}
+
+context_core::context_core(context_core* parent, bool follows, time_point deadline) noexcept
+    : parent_(parent),
+      root_(parent && follows ? parent->root_ : *this),
+      follows_(parent && follows),
+      watched_(deadline != time_point::max() && !(follows_ && parent->deadline_ <= deadline)),
+      deadline_(follows_ && parent->deadline_ < deadline ? parent->deadline_ : deadline) {
+  if (parent_) parent_->retain();
+}
+
+context_core::~context_core() = default;
+
+void context_core::join_tree(worker* w, const char* call) {
+  if (parent_) parent_->enter(w, call);
+  owner_.enter(w, call);
+  if (follows_) {
+    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    if (parent_->is_marked()) {
+      cause_ = parent_->cause_;
+      cancelled_.store(true, std::memory_order_release);
+      return;
+    }
+    next_sibling_ = parent_->first_child_;
+    if (next_sibling_) next_sibling_->previous_sibling_ = this;
+    parent_->first_child_ = this;
+    linked_ = true;
+  }
+  if (!watched_) return;
+  if (deadline_ <= now()) {
+    expire_now(w);
+  } else if (w != nullptr) {
+    watch(*w);
+  }
+}
+
+bool context_core::try_retain() noexcept {
+  std::size_t seen = count_.load(std::memory_order_relaxed);
+  while (seen != 0) {
+    if (count_.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+void context_core::release() noexcept {
+  // acq_rel: whoever frees it sees what all others did with it.
+  for (context_core* c = this; c != nullptr && c->count_.fetch_sub(1, std::memory_order_acq_rel) == 1;) {
+    worker* w = current_worker();
+    const std::uint64_t owner = c->owner_.runtime_id();
+    if ((w == nullptr || w->runtime_id != owner) && owner != 0) {
+      // Its tree is its runtime's to touch.
+      if (post(owner, [c](worker*) {
+            if (context_core* parent = c->dispose()) parent->release();
+          })) {
+        return;
+      }
+    }
+    c = c->dispose();
+  }
+}
+
+context_core* context_core::dispose() noexcept {
+  // Nothing runs under it and nobody waits for it: they would keep it. A walk over the tree may still pass by, and ends
+  // before the lock is had.
+  take_out();
+  unwatch();
+  followed_.reset();
+  context_core* parent = parent_;
+  delete this;
+  return parent;
+}
+
+void context_core::take_out() noexcept {
+  const worker* w = current_worker();
+  const optional_guard guard(root_.lock_, w == nullptr || w->shared);
+  leave_parent();
+}
+
+void context_core::leave_parent() noexcept {
+  if (!std::exchange(linked_, false)) return;
+  (previous_sibling_ ? previous_sibling_->next_sibling_ : parent_->first_child_) = next_sibling_;
+  if (next_sibling_) next_sibling_->previous_sibling_ = previous_sibling_;
+  next_sibling_ = previous_sibling_ = nullptr;
+}
+
+const void* context_core::find(const std::type_info& type) const noexcept {
+  for (const context_core* c = this; c != nullptr; c = c->parent_) {
+    if (const void* value = c->own_value(type)) return value;
+  }
+  return nullptr;
+}
+
+// ---- cancelling
+
+void context_core::cancel(worker* w, std::exception_ptr cause, bool by_its_deadline) noexcept {
+  const bool shared = w != nullptr && w->shared;
+  routine_list woken;
+  context_core* to_finish = nullptr;
+  {
+    const optional_guard guard(root_.lock_, shared);
+    if (cancelled_.load(std::memory_order_relaxed)) return;
+    leave_parent();
+    expired_ = by_its_deadline;
+    // Not by recursion: a tree may be deep. What is still to be walked is linked as siblings.
+    for (context_core* c = this; c != nullptr;) {
+      context_core* rest = std::exchange(c->next_sibling_, nullptr);
+      while (context_core* child = c->first_child_) {
+        child->leave_parent();
+        child->next_sibling_ = rest;
+        rest = child;
+      }
+      c->cause_ = cause;
+      // seq_cst: watch() either sees it, or has set queue_ before after_cancellation() looks there.
+      c->cancelled_.store(true, std::memory_order_seq_cst);
+      for (routine* r = c->first_member_; r != nullptr; r = r->member_next) {
+        if (cancel_under_lock(*r, shared, routine::context_cancelled)) woken.push_back(*r);
+      }
+      c->waiting_.claim_all(shared, woken);
+      // One that is about to be freed has nobody whom that would concern.
+      if ((c->watched_ || !c->calls_.empty() || c->stop_) && c->try_retain()) {
+        c->next_to_finish_ = to_finish;
+        to_finish = c;
+      }
+      c = rest;
+    }
+  }
+  while (routine* r = woken.pop_front()) w->push(*r);
+  while (context_core* c = to_finish) {
+    to_finish = c->next_to_finish_;
+    c->after_cancellation(w);
+    c->release();
+  }
+}
+
+void context_core::after_cancellation(worker* w) noexcept {
+  unwatch();
+  if (w != nullptr) {
+    start_calls(*w);
+  } else {
+    calls_pending_.store(true, std::memory_order_relaxed);
+  }
+  std::optional<std::stop_source> stop;
+  {
+    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    stop = stop_;
+  }
+  if (stop) stop->request_stop();
+}
+
+bool context_core::is_cancelled() noexcept {
+  if (is_marked()) return true;
+  if (deadline_ == time_point::max()) return false;
+  // A routine that computes keeps its worker from its timers: it may ask all the same.
+  worker* w = current_worker();
+  const bool may_expire = w == nullptr ? !any_runtime_runs() : w->runtime_id == owner_.runtime_id();
+  if (!may_expire || now() < deadline_) return is_marked();
+  expire_now(w);
+  return true;
+}
+
+// ---- its timer
+
+void context_core::expire_now(worker* w) noexcept { cancel(w, std::make_exception_ptr(timed_out()), watched_); }
+
+void context_core::catch_up(worker& w) {
+  if (watched_ && !is_marked() && queue_.load(std::memory_order_relaxed) == nullptr) watch(w);
+  if (is_marked() && calls_pending_.exchange(false, std::memory_order_relaxed)) start_calls(w);
+}
+
+void context_core::watch(worker& w) noexcept {
+  timer_queue& mine = timers_of(w);
+  timer_queue* none = nullptr;
+  {
+    const optional_guard guard(mine.lock, mine.shared());
+    if (!queue_.compare_exchange_strong(none, &mine, std::memory_order_seq_cst)) return;
+    mine.add(*this, deadline_);
+  }
+  if (cancelled_.load(std::memory_order_seq_cst)) unwatch();
+}
+
+void context_core::unwatch() noexcept {
+  timer_queue* q = queue_.load(std::memory_order_seq_cst);
+  if (q == nullptr) return;
+  const optional_guard guard(q->lock, q->shared());
+  q->remove(*this);
+}
+
+void context_core::expire(timer_queue& queue, time_point, routine_list&) noexcept {
+  // The tree's lock cannot be taken under the queue's.
+  if (try_retain()) queue.put_off(*this);
+}
+
+void context_core::after_expiry(worker& w) noexcept {
+  expire_now(&w);
+  release();
+}
+
+void context_core::queue_gone() noexcept { queue_.store(nullptr, std::memory_order_release); }
+
+// ---- what users leave with it
+
+std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
+  std::list<std::shared_ptr<after_call>> one;
+  try {
+    one.push_back(std::make_shared<after_call>(r));
+  } catch (...) {
+    r.release();
+    throw;
+  }
+  const auto call = one.front();
+  enter(w, "context::after_func");
+  {
+    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    calls_.splice(calls_.end(), one);
+  }
+  if (is_cancelled()) {
+    if (w != nullptr) {
+      start_calls(*w);
+    } else {
+      calls_pending_.store(true, std::memory_order_relaxed);
+    }
+  }
+  return call;
+}
+
+bool context_core::stop_call(after_call& c) {
+  const worker* w = worker_or_alone("the stop function of context::after_func");
+  std::list<std::shared_ptr<after_call>> stopped;
+  routine* r;
+  {
+    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    r = std::exchange(c.pending, nullptr);
+    if (r == nullptr) return false;
+    for (auto each = calls_.begin(); each != calls_.end(); ++each) {
+      if (each->get() != &c) continue;
+      stopped.splice(stopped.end(), calls_, each);
+      break;
+    }
+  }
+  r->release();
+  return true;
+}
+
+void context_core::start_calls(worker& w) noexcept {
+  for (;;) {
+    std::list<std::shared_ptr<after_call>> next;
+    routine* r;
+    {
+      const optional_guard guard(root_.lock_, w.shared);
+      if (calls_.empty()) return;
+      next.splice(next.end(), calls_, calls_.begin());
+      r = std::exchange(next.front()->pending, nullptr);
+    }
+    if (r != nullptr) start_in(w, *r, nullptr, r->started);
+  }
+}
+
+std::stop_token context_core::stop_token() {
+  const worker* w = worker_or_alone("context::stop_token");
+  std::stop_source source;
+  {
+    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    if (!stop_) stop_ = source;
+    source = *stop_;
+  }
+  if (is_cancelled()) source.request_stop();  // who cancelled it before has seen none
+  return source.get_token();
+}
+
+void context_core::follow(std::stop_token token) {
+  followed_ = std::make_unique<std::stop_callback<on_stop>>(std::move(token), on_stop{this});
+}
+
+void context_core::stop_requested() noexcept {
+  if (!try_retain()) return;
+  context self = context_access::adopt(this);
+  self.cancel();
+}
+
+// ---- routines
+
+void context_core::add_member(routine& r, bool shared) noexcept {
+  const optional_guard guard(root_.lock_, shared);
+  r.member_previous = nullptr;
+  r.member_next = first_member_;
+  if (first_member_) first_member_->member_previous = &r;
+  first_member_ = &r;
+  if (is_marked()) r.state.fetch_or(routine::context_cancelled, std::memory_order_relaxed);
+}
+
+void context_core::remove_member(routine& r, bool shared) noexcept {
+  const optional_guard guard(root_.lock_, shared);
+  (r.member_previous ? r.member_previous->member_next : first_member_) = r.member_next;
+  if (r.member_next) r.member_next->member_previous = r.member_previous;
+  if (is_marked()) r.state.fetch_and(~routine::context_cancelled, std::memory_order_relaxed);
+}
+
+entered_context::entered_context(context_core* c) {
+  worker& w = require_worker("with_context");
+  in_ = w.current;
+  before_ = in_->context;
+  if (c) c->enter(&w, "with_context");
+  if (before_) before_->remove_member(*in_, w.shared);
+  in_->context = c;
+  if (c) {
+    c->retain();
+    c->add_member(*in_, w.shared);
+  }
+}
+
+entered_context::~entered_context() {
+  // A coroutine stays in its routine, whichever worker that is on; its frame may be destroyed by its runtime's end.
+  const worker* w = current_worker();
+  const bool shared = w == nullptr || w->shared;
+  context_core* left = in_->context;
+  if (left) left->remove_member(*in_, shared);
+  in_->context = before_;
+  if (before_) before_->add_member(*in_, shared);
+  if (left) left->release();
+}
+
+// ---- done
+
+void done_operation::link(worker& w, routine& r) noexcept {
+  if (of_ == nullptr) {
+    who = &r;
+    return stand(progress::waiting);
+  }
+  if (!std::exchange(keeps_, true)) of_->retain();
+  queued_operation::link(w, r);
+}
+
+bool done_operation::unlink() noexcept {
+  if (of_ != nullptr) {
+    queued_operation::unlink();
+  } else if (!won(standing())) {
+    stand(progress::idle);
+  }
+  return keeps_;
+}
+
+void done_operation::dispose() noexcept {
+  keeps_ = false;
+  of_->release();
+}
+
+void done_operation::tell(std::string& text) const { text += "the end of a context"; }
+
+}  // namespace detail
+}  // namespace ringo
