@@ -107,6 +107,14 @@ bool while_unused(const ownership& of, const std::function<void()>& what) {
   return true;
 }
 
+void do_where_used(const ownership& of, const std::function<void(worker*)>& what) {
+  for (;;) {
+    const std::uint64_t owner = of.runtime_id();
+    if (owner != 0 && post(owner, what)) return;
+    if (while_unused(of, [&what] { what(nullptr); })) return;
+  }
+}
+
 void block_until(channel_core* core, const char* call, const std::function<progress(bool, routine*&)>& attempt,
                  const std::function<task<>()>& operation) {
   if (current_worker() != nullptr) {

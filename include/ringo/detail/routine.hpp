@@ -60,6 +60,9 @@ class wait_queue {
  public:
   bool empty() const noexcept { return head_ == nullptr; }
   waiter* front() const noexcept { return head_; }
+  waiter* back() const noexcept { return tail_; }
+  // Under the source's lock: whether the wait of one at least is unclaimed.
+  bool anyone_open() const noexcept;
 
   void push_back(waiter& w) noexcept {
     w.next = nullptr;
@@ -199,6 +202,13 @@ class routine_list {
   routine* first_ = nullptr;
   routine* last_ = nullptr;
 };
+
+inline bool wait_queue::anyone_open() const noexcept {
+  for (const waiter* w = head_; w != nullptr; w = w->next) {
+    if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
+  }
+  return false;
+}
 
 inline waiter* wait_queue::claim_first(bool shared) noexcept {
   while (waiter* w = head_) {
