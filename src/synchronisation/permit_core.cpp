@@ -13,6 +13,21 @@ void throw_nothing_held(const char* call) {
                          "destroyed");
 }
 
+std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
+  routine& r = *w.current;
+  who = &r;
+  r.parked = this;
+  try_again = [](parked_operation& p, worker& there) {
+    auto& self = static_cast<permit_request&>(static_cast<operation&>(p));
+    routine& of = *self.who;
+    if (of.is_cancelled()) return true;  // await_resume tells
+    return self.commit_alone(there) || !self.park_alone(there, of);
+  };
+  r.resumed_as = routine::kind::tries_again;
+  w.push(r);
+  return w.switch_away(false);
+}
+
 // A request for more than there is waits for its routine's cancellation only, and holds up nobody (semantics 128).
 wait_queue& permit_core::queue_of(const permit_request& request) noexcept {
   return request.amount_ > total_ ? apart_ : queue_;

@@ -147,11 +147,6 @@ class operation : public parked_operation, public waiter {
     forget(r, !claimed_here);
   }
 
- private:
-  [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
-    leave();
-    throw_cancelled();
-  }
   // With one worker there is nobody to lock out, and nothing changes between await_ready and await_suspend.
   [[gnu::always_inline]] bool commit_alone(worker& w) {
     routine* woken = nullptr;
@@ -192,6 +187,12 @@ class operation : public parked_operation, public waiter {
     }
     w.wake(woken);
     return false;
+  }
+
+ private:
+  [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
+    leave();
+    throw_cancelled();
   }
   void announce(worker& w, routine& r) noexcept {
     r.parked = this;

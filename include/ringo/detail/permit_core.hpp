@@ -6,7 +6,10 @@
 //   - the first who waits asks for more than is available: nobody barges (semantics 113, 123, 124).
 // Whoever changes either side serves the queue in the same critical section, and makes the served ready after it.
 #pragma once
+#include <concepts>
+#include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <utility>
@@ -111,6 +114,31 @@ class permit_request : public operation<permit_request, hold> {
       abandon(*who);
   }
 
+  // With one worker, unlike other operations, a lock is not taken at the end of a turn, to be held while the others
+  // have theirs: all would come to wait for it, and from then on each lock would be a hand-over. It is tried in the
+  // next turn.
+  [[gnu::always_inline]] bool await_ready() {
+    worker& w = require_worker(call_name);
+    enter(&w);
+    if (w.current->is_cancelled()) [[unlikely]]
+      throw_cancelled();
+    if (ends_turn_first(w)) [[unlikely]]
+      return false;
+    return (w.shared ? commit_locked(w) : commit_alone(w)) && --w.budget > 0;
+  }
+  template <class P>
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
+    worker& w = *current_worker();
+    if (ends_turn_first(w) && of_->ready(amount_)) [[unlikely]] {
+      if (std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign) {
+        w.current->resume_at = coroutine;
+        return try_in_next_turn(w);
+      }
+      (void)commit_alone(w);
+    }
+    return operation::await_suspend(coroutine);
+  }
+
   void enter(const worker* w) { of_->enter(w, call_name); }
   spin_lock* lock() noexcept { return &of_->lock; }
   bool ready(worker&) noexcept { return of_->ready(amount_); }
@@ -138,6 +166,9 @@ class permit_request : public operation<permit_request, hold> {
 
  private:
   friend class permit_core;
+  static bool ends_turn_first(const worker& w) noexcept { return w.budget <= 1 && !w.shared; }
+  std::coroutine_handle<> try_in_next_turn(worker& w) noexcept;
+
   permit_core* of_;
   std::size_t amount_;
 };

@@ -90,7 +90,11 @@ class wait_queue {
 // What a parked routine waits for, as the reports tell it.
 struct parked_operation {
   std::source_location where{};
-  void (*describe)(const parked_operation&, std::string&);
+  union {
+    void (*describe)(const parked_operation&, std::string&);  // while `waiting`
+    // While it is routine::kind::tries_again: does what it did not begin in the last turn; false if it waits now.
+    bool (*try_again)(parked_operation&, worker&);
+  };
 };
 
 struct routine {
@@ -156,14 +160,14 @@ struct routine {
   std::atomic<std::uint32_t> count =
       1;  // of handles, and one for the routine itself until it has ended and its frame is gone
   // plain: resumed as it is. begins: begin() comes first. foreign: it is no routine of its own, but stands for a
-  // coroutine of a foreign type.
-  enum class kind : std::uint8_t { plain, begins, foreign };
+  // coroutine of a foreign type. tries_again: its turn was over before it began what it awaits.
+  enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
   std::atomic<bool> ended = false;
   spin_lock joining;  // guards joiners and the change of `ended`
   std::coroutine_handle<> resume_at;
   routine* next = nullptr;             // in a run queue
-  parked_operation* parked = nullptr;  // while `waiting`
+  parked_operation* parked = nullptr;  // while `waiting`, or kind::tries_again
   std::source_location started;
   std::uint64_t runtime_id = 0;
   roster* listed_in = nullptr;  // of that runtime; set before anybody else knows the routine
