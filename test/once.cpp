@@ -114,9 +114,7 @@ TEST_CASE("A function whose routine is cancelled in it has not run: the next cal
       co_await o.call(waits);
     });
     co_await testing::settle();
-    auto second = go([&]() -> task<> {
-      co_await o.call([&] { ran += "c"; });
-    });
+    auto second = go([&]() -> task<> { co_await o.call([&] { ran += "c"; }); });
     co_await testing::settle();
     CHECK_FALSE(second.done());
     first.cancel();

@@ -179,9 +179,7 @@ TEST_CASE("A routine that reads and locks to write is a deadlock whose report sa
       scheduler.run([]() -> task<> {
         shared_mutex m;
         const auto reading = co_await m.lock_shared();
-        auto behind = go([&m]() -> task<> {
-          const auto waits = co_await m.lock();
-        });
+        auto behind = go([&m]() -> task<> { const auto waits = co_await m.lock(); });
         while (m.try_lock_shared()) co_await yield();
         const auto again = co_await m.lock_shared();
       });
