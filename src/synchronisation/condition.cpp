@@ -31,6 +31,11 @@ class condition_core final : public source_core {
     }
     w->make_ready(woken);
   }
+  void notify_here(const char* call, bool all) {
+    worker* w = worker_or_alone(call);
+    enter(w, call);
+    notify(w, all);
+  }
   void pass_on() noexcept {
     worker* w = current_worker();
     if (used_by(w)) notify(w, false);
@@ -113,7 +118,8 @@ task<> wait_notified(condition_core& of, mutex::guard& held) {
 
 condition::condition() : core_(new detail::condition_core) {}
 condition::~condition() { static_cast<detail::source_core*>(core_)->orphan(); }
-void condition::notify_one() { core_->notify(detail::worker_or_alone("condition::notify_one"), false); }
-void condition::notify_all() { core_->notify(detail::worker_or_alone("condition::notify_all"), true); }
+
+void condition::notify_one() { core_->notify_here("condition::notify_one", false); }
+void condition::notify_all() { core_->notify_here("condition::notify_all", true); }
 
 }  // namespace ringo

@@ -54,6 +54,7 @@ struct sources {
   std::size_t left = 1;
   latch counted{left};
   condition changed;
+  barrier meeting{2};
   mutex::guard lock = locked.try_lock(), reader = read.try_lock_shared(), writer = written.try_lock();
   semaphore::permit taken = permits.try_acquire(2);
 
@@ -148,6 +149,7 @@ RINGO_TEST_WAY(selects_locks, co_await select(s.silent.recv(), s.locked.lock(), 
 RINGO_TEST_WAY(selects_lock_twice, co_await select(s.locked.lock(), s.locked.lock()))
 RINGO_TEST_WAY(waits_for_event, co_await s.gate.wait())
 RINGO_TEST_WAY(waits_for_latch, co_await s.counted.wait())
+RINGO_TEST_WAY(arrives_and_waits, co_await s.meeting.arrive_and_wait())
 RINGO_TEST_WAY(waits_for_condition, auto held = co_await s.free.lock(); co_await s.changed.wait(held))
 #undef RINGO_TEST_WAY
 
@@ -255,8 +257,14 @@ std::vector<way> ways_to_wait() {
          s.gate.reset();
        },
        nothing_to_see},
-      {RINGO_TEST_BOTH(waits_for_latch),
-       [](sources& s) { s.counted.count_down(std::exchange(s.left, 0)); }, nothing_to_see},
+      {RINGO_TEST_BOTH(waits_for_latch), [](sources& s) { s.counted.count_down(std::exchange(s.left, 0)); },
+       nothing_to_see},
+      {RINGO_TEST_BOTH(arrives_and_waits),
+       [](sources& s) {
+         const auto arrives = [](barrier& at) -> owned_coroutine { co_await select(at.arrive_and_wait(), otherwise); };
+         const owned_coroutine arrived = arrives(s.meeting);
+       },
+       nothing_to_see},
       {RINGO_TEST_BOTH(waits_for_condition), [](sources& s) { s.changed.notify_one(); },
        [](sources& s) { return bool(s.free.try_lock()); }},
   };

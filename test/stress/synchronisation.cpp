@@ -29,7 +29,7 @@ task<> cancel_all(std::vector<handle<>>& victims, std::size_t round) {
   wait_group cancelling;
   for (std::size_t first = 0; first != 3; ++first) {
     cancelling.go([&victims, first, round]() -> task<> {
-      for (std::size_t n = 0; n != round % 8; ++n) co_await yield();
+      for (std::size_t n = 0; n != round * 7 % 64; ++n) co_await yield();
       for (std::size_t i = 0; i != victims.size(); ++i) {
         victims[(i + first * 4) % victims.size()].cancel();
         if (i % 3 == first) co_await yield();
