@@ -99,13 +99,13 @@ class worker {
   routine* run_next = nullptr;
   routine* finished = nullptr;  // the routine that has reached its end in this resume
   std::int32_t budget = 0;      // of the current routine: ready completions and awaited tasks left in this resume
-  routine_list woken_under_lock;
-  std::int32_t handovers = 0;  // how many times in a row run_next may still come before the queue
-  const bool shared;           // there are other workers
+  std::int32_t handovers = 0;   // how many times in a row run_next may still come before the queue
+  const bool shared;            // there are other workers
   const bool simulated;
   runtime_core& runtime;
   const std::uint64_t runtime_id;
   counters counts;
+  routine_list woken_under_lock;  // behind what every resume touches, which is to stay on one cache line
 
  protected:
   worker(runtime_core& rt, std::uint64_t id, bool has_peers, bool is_simulated, std::uint64_t seed) noexcept
