@@ -65,7 +65,12 @@ class RINGO_AWAITABLE acquire_operation final : public permit_request {
   semaphore::permit take() noexcept { return semaphore::permit(permit_request::take()); }
 };
 
-std::size_t checked_permits(std::size_t n, const char* call);
+[[noreturn]] void throw_negative_permits(std::size_t n, const char* call);
+inline std::size_t checked_permits(std::size_t n, const char* call) {
+  if (n > permit_core::most) [[unlikely]]
+    throw_negative_permits(n, call);
+  return n;
+}
 
 }  // namespace detail
 

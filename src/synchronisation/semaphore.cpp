@@ -7,8 +7,7 @@ namespace ringo {
 
 namespace detail {
 
-std::size_t checked_permits(std::size_t n, const char* call) {
-  if (n <= permit_core::most) return n;
+void throw_negative_permits(std::size_t n, const char* call) {
   throw std::invalid_argument(std::string("ringo: ") + call + " of " + std::to_string(n) +
                               " permits: was it a negative number?");
 }
