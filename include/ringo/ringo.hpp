@@ -3,16 +3,24 @@
 #if __cplusplus < 202002L
 #error "ringo needs C++20: compile with -std=c++20 or newer"
 #endif
+#include <ringo/barrier.hpp>
 #include <ringo/blocking.hpp>
 #include <ringo/channel.hpp>
 #include <ringo/clock.hpp>
+#include <ringo/condition.hpp>
 #include <ringo/context.hpp>
 #include <ringo/errors.hpp>
+#include <ringo/event.hpp>
 #include <ringo/go.hpp>
+#include <ringo/latch.hpp>
+#include <ringo/mutex.hpp>
+#include <ringo/once.hpp>
 #include <ringo/outcome.hpp>
 #include <ringo/run.hpp>
 #include <ringo/select.hpp>
 #include <ringo/select_any.hpp>
+#include <ringo/semaphore.hpp>
+#include <ringo/shared_mutex.hpp>
 #include <ringo/shield.hpp>
 #include <ringo/task.hpp>
 #include <ringo/testing.hpp>

@@ -45,7 +45,7 @@ bool channel_core::try_close(std::exception_ptr with) {
 // From a thread that is no worker: the runtime that uses the channel does it, or if none does, this thread.
 void channel_core::close_from_outside(const std::exception_ptr& with) {
   retain();
-  do_where_it_belongs(owner, [this, with](worker* w) {
+  do_where_used(owner, [this, with](worker* w) {
     close_here(w, with);
     release();
   });

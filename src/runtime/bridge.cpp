@@ -113,7 +113,7 @@ bool while_unused(const ownership& of, const std::function<void()>& what) {
   return true;
 }
 
-void do_where_it_belongs(const ownership& of, const std::function<void(worker*)>& what) {
+void do_where_used(const ownership& of, const std::function<void(worker*)>& what) {
   for (;;) {
     const std::uint64_t owner = of.runtime_id();
     if (owner != 0 && post(owner, what)) return;

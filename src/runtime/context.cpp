@@ -59,8 +59,8 @@ void context::cancel(std::exception_ptr cause) const {
     return core_->cancel(w, std::move(cause));
   }
   detail::refuse_in_forked_child("context::cancel");
-  detail::do_where_it_belongs(core_->owner(),
-                              [keeps = *this, cause](detail::worker* there) { keeps.core_->cancel(there, cause); });
+  detail::do_where_used(core_->owner(),
+                        [keeps = *this, cause](detail::worker* there) { keeps.core_->cancel(there, cause); });
 }
 
 std::function<bool()> context::call_after(detail::worker* w, detail::routine& r) const {

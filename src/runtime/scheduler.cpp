@@ -241,7 +241,11 @@ void scheduler::resume_specially(routine& r) noexcept {
     r.release();  // the run queue's
     return;
   }
-  r.resumed_as = routine::kind::plain;
+  const auto before = std::exchange(r.resumed_as, routine::kind::plain);
+  if (before == routine::kind::tries_again) {
+    if (r.parked->try_again(*r.parked, *this)) r.resume_at.resume();
+    return;
+  }
   r.begin();
   if (r.resume_at) {
     r.resume_at.resume();

@@ -27,7 +27,7 @@ void wait_group::count_and_start(std::source_location where, detail::routine& r)
 void wait_group::done() {
   detail::worker* w = detail::current_worker();
   if (w != nullptr) return change(w, -1, "done");
-  detail::do_where_it_belongs(owner_, [this](detail::worker* there) { change(there, -1, "done"); });
+  detail::do_where_used(owner_, [this](detail::worker* there) { change(there, -1, "done"); });
 }
 
 void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {

@@ -8,6 +8,14 @@
 // refused 7: ignoring return
 // refused 8: ignoring return
 // refused 9: ignoring return
+// refused 10: ignoring return
+// refused 11: ignoring return
+// refused 12: ignoring return
+// refused 13: ignoring return
+// refused 14: ignoring return
+// refused 15: ignoring return
+// refused 16: the lock is let go at once
+// refused 17: the permit is given back at once
 #include <ringo/ringo.hpp>
 
 using namespace ringo;
@@ -19,6 +27,13 @@ task<> forgets(channel<int> numbers, channel<void> signals, handle<int> started)
   int v = 1;
   wait_group group;
   timer once(1s);
+  mutex lock;
+  semaphore permits(1);
+  event set(true);
+  latch counted(0);
+  barrier alone(1);
+  condition changed;
+  mutex::guard held;
 #if REFUSED == 1
   numbers.send(v);
 #elif REFUSED == 2
@@ -37,6 +52,22 @@ task<> forgets(channel<int> numbers, channel<void> signals, handle<int> started)
   once.wait();
 #elif REFUSED == 9
   started.join();
+#elif REFUSED == 10
+  lock.lock();
+#elif REFUSED == 11
+  permits.acquire();
+#elif REFUSED == 12
+  set.wait();
+#elif REFUSED == 13
+  counted.wait();
+#elif REFUSED == 14
+  alone.arrive_and_wait();
+#elif REFUSED == 15
+  changed.wait(held);
+#elif REFUSED == 16
+  lock.try_lock();
+#elif REFUSED == 17
+  permits.try_acquire();
 #else
   co_await numbers.send(v);
   co_await numbers.recv();
@@ -47,6 +78,11 @@ task<> forgets(channel<int> numbers, channel<void> signals, handle<int> started)
   co_await group.wait();
   co_await once.wait();
   co_await started.join();
+  held = co_await lock.lock();
+  const auto permit = co_await permits.acquire();
+  co_await set.wait();
+  co_await counted.wait();
+  co_await alone.arrive_and_wait();
 #endif
   co_return;
 }

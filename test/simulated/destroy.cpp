@@ -47,6 +47,16 @@ struct sources {
   wait_group group;
   handle<int> routine;
   channel<void> end_of_routine;
+  mutex locked, free;
+  shared_mutex read, written;
+  semaphore permits{3};
+  event gate;
+  std::size_t left = 1;
+  latch counted{left};
+  condition changed;
+  barrier meeting{2};
+  mutex::guard lock = locked.try_lock(), reader = read.try_lock_shared(), writer = written.try_lock();
+  semaphore::permit taken = permits.try_acquire(2);
 
   sources() {
     full.try_send(payload(1));
@@ -130,6 +140,17 @@ RINGO_TEST_WAY(sleeps_until, co_await sleep_until(now() + 1h))
 RINGO_TEST_WAY(sleeps_for_ever, co_await sleep(std::chrono::hours::max()))
 RINGO_TEST_WAY(receives_on_nil, co_await channel<int>::nil().recv())
 RINGO_TEST_WAY(never_ends, co_await never())
+RINGO_TEST_WAY(locks, const auto held = co_await s.locked.lock())
+RINGO_TEST_WAY(locks_to_write, const auto held = co_await s.read.lock())
+RINGO_TEST_WAY(locks_to_read, const auto held = co_await s.written.lock_shared())
+RINGO_TEST_WAY(acquires, const auto held = co_await s.permits.acquire(2))
+RINGO_TEST_WAY(acquires_too_many, const auto held = co_await s.permits.acquire(4))
+RINGO_TEST_WAY(selects_locks, co_await select(s.silent.recv(), s.locked.lock(), s.permits.acquire(3)))
+RINGO_TEST_WAY(selects_lock_twice, co_await select(s.locked.lock(), s.locked.lock()))
+RINGO_TEST_WAY(waits_for_event, co_await s.gate.wait())
+RINGO_TEST_WAY(waits_for_latch, co_await s.counted.wait())
+RINGO_TEST_WAY(arrives_and_waits, co_await s.meeting.arrive_and_wait())
+RINGO_TEST_WAY(waits_for_condition, auto held = co_await s.free.lock(); co_await s.changed.wait(held))
 #undef RINGO_TEST_WAY
 
 template <class T>
@@ -166,6 +187,24 @@ std::vector<way> ways_to_wait() {
   const auto none_sends = [](sources& s) {
     auto first = s.full.try_recv();
     return first && first->number() == 1 && nobody_waits_to_send(s.full) && nobody_waits_to_receive(s.silent);
+  };
+  const auto unlock = [](sources& s) { s.lock = {}; };
+  const auto unlocked = [](sources& s) {
+    s.lock = {};
+    s.lock = s.locked.try_lock();
+    return bool(s.lock);
+  };
+  const auto none_locks = [](sources& s) {
+    s.reader = {};
+    s.reader = s.read.try_lock_shared();
+    s.writer = {};
+    s.writer = s.written.try_lock();
+    return s.reader && s.writer;
+  };
+  const auto release = [](sources& s) { s.taken = {}; };
+  const auto none_acquires = [](sources& s) {
+    s.taken = {};
+    return s.permits.available() == 3 && s.permits.try_acquire(3);
   };
   const auto end_the_routine = [](sources& s) { s.end_of_routine.try_close(); };
   return {
@@ -204,6 +243,30 @@ std::vector<way> ways_to_wait() {
       {RINGO_TEST_BOTH(sleeps_for_ever), no_event, nothing_to_see, false},
       {RINGO_TEST_BOTH(receives_on_nil), no_event, nothing_to_see, false},
       {RINGO_TEST_BOTH(never_ends), no_event, nothing_to_see, false},
+      {RINGO_TEST_BOTH(locks), unlock, unlocked},
+      {RINGO_TEST_BOTH(locks_to_write), [](sources& s) { s.reader = {}; }, none_locks},
+      {RINGO_TEST_BOTH(locks_to_read), [](sources& s) { s.writer = {}; }, none_locks},
+      {RINGO_TEST_BOTH(acquires), release, none_acquires},
+      {RINGO_TEST_BOTH(acquires_too_many), no_event, none_acquires, false},
+      {RINGO_TEST_BOTH(selects_locks), unlock,
+       [=](sources& s) { return unlocked(s) && none_acquires(s) && nobody_waits_to_receive(s.silent); }},
+      {RINGO_TEST_BOTH(selects_lock_twice), unlock, unlocked},
+      {RINGO_TEST_BOTH(waits_for_event),
+       [](sources& s) {
+         s.gate.set();
+         s.gate.reset();
+       },
+       nothing_to_see},
+      {RINGO_TEST_BOTH(waits_for_latch), [](sources& s) { s.counted.count_down(std::exchange(s.left, 0)); },
+       nothing_to_see},
+      {RINGO_TEST_BOTH(arrives_and_waits),
+       [](sources& s) {
+         const auto arrives = [](barrier& at) -> owned_coroutine { co_await select(at.arrive_and_wait(), otherwise); };
+         const owned_coroutine arrived = arrives(s.meeting);
+       },
+       nothing_to_see},
+      {RINGO_TEST_BOTH(waits_for_condition), [](sources& s) { s.changed.notify_one(); },
+       [](sources& s) { return bool(s.free.try_lock()); }},
   };
 }
 

@@ -19,9 +19,9 @@ void wake_bridge() noexcept;
 // Does it if no runtime uses the object, and keeps any from beginning to meanwhile; else returns false.
 bool while_unused(const ownership& of, const std::function<void()>& what);
 
-// On a worker of the runtime that uses the object, soon; or here and now, with null, where none does. Any thread but
-// its workers.
-void do_where_it_belongs(const ownership& of, const std::function<void(worker*)>& what);
+// Does it on a worker of the runtime that uses the object, soon, or where none does here and now, without a worker. Any
+// thread that is no such worker.
+void do_where_used(const ownership& of, const std::function<void(worker*)>& what);
 
 // Until the routine has ended; throws std::logic_error on a worker.
 void block_until_ended(routine& r);

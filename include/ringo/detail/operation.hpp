@@ -71,11 +71,15 @@ routine& waiting_routine(worker& w, std::coroutine_handle<P> coroutine) {
 //   spin_lock* lock()                its source's; null if it has none
 //   bool ready(worker&)              under the lock: would commit() succeed now?
 //   bool commit(worker&, bool shared, routine*&)   under the lock: does it if it can; names the routine to be made
-//   ready after unlocking void link(worker&, routine&)     under the lock; leaves it waiting bool unlink() noexcept
-//   under the lock: out of the queue; true if the source must then be freed by dispose() R take() the result of a won
-//   case; leaves it idle void discard() noexcept          gives up the result of a won case, to its source if that is
-//   possible; leaves it idle void dispose() noexcept          without locks: frees the source void tell(std::string&)
-//   const    what is waited for, for the reports
+//                                    ready after unlocking (more than one: worker::wake_besides)
+//   void link(worker&, routine&)     under the lock; leaves it waiting
+//   bool unlink() noexcept           under the lock: out of the queue; true if the source must then be freed by
+//                                    dispose(). Who can go on now is left to worker::wake_besides
+//   R take()                         the result of a won case; leaves it idle
+//   void discard() noexcept          gives up the result of a won case, to its source if that is possible; leaves it
+//                                    idle
+//   void dispose() noexcept          without locks: frees the source
+//   void tell(std::string&) const    what is waited for, for the reports
 // `ready` and `commit` agree as long as the lock is held, but for a waiter whose wait is claimed by another source in
 // between.
 template <class Operation>
@@ -126,12 +130,14 @@ class operation : public parked_operation, public waiter {
   void leave() noexcept {
     if (standing() == progress::idle) return;
     worker* w = current_worker();
+    const bool locked = w == nullptr || w->shared;
     bool last;
     {
-      optional_guard guard(w == nullptr || w->shared ? derived().lock() : nullptr);
+      optional_guard guard(locked ? derived().lock() : nullptr);
       last = derived().unlink();
     }
     if (last) derived().dispose();
+    if (locked && w != nullptr) w->wake(nullptr);
   }
 
   void discard() noexcept { stand(progress::idle); }
@@ -152,11 +158,6 @@ class operation : public parked_operation, public waiter {
     forget(r, !claimed_here);
   }
 
- private:
-  [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
-    leave();
-    throw_cancelled();
-  }
   // With one worker there is nobody to lock out, and nothing changes between await_ready and await_suspend.
   [[gnu::always_inline]] bool commit_alone(worker& w) {
     routine* woken = nullptr;
@@ -180,7 +181,7 @@ class operation : public parked_operation, public waiter {
       optional_guard guard(derived().lock());
       committed = derived().commit(w, true, woken);
     }
-    if (woken) w.make_ready(*woken);
+    w.wake(woken);
     return committed;
   }
   [[gnu::noinline]] bool park_locked(worker& w, routine& r) {
@@ -195,8 +196,14 @@ class operation : public parked_operation, public waiter {
         derived().unlink();
       }
     }
-    if (woken) w.make_ready(*woken);
+    w.wake(woken);
     return false;
+  }
+
+ private:
+  [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
+    leave();
+    throw_cancelled();
   }
   void announce(worker& w, routine& r) noexcept {
     r.parked = this;
@@ -251,5 +258,12 @@ class cancellation_held_back {
   routine* in_;  // a coroutine stays in its routine, whichever worker that is on
   std::uint32_t was_ = 0;
 };
+
+// For an await that has nothing to wait for, and is none of an operation: as every other it ends with `cancelled` in a
+// cancelled routine.
+inline void throw_if_cancelled(const char* call) {
+  if (require_worker(call).current->is_cancelled()) [[unlikely]]
+    throw_cancelled();
+}
 
 }  // namespace ringo::detail

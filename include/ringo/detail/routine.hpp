@@ -61,6 +61,9 @@ class wait_queue {
  public:
   bool empty() const noexcept { return head_ == nullptr; }
   waiter* front() const noexcept { return head_; }
+  waiter* back() const noexcept { return tail_; }
+  // Under the source's lock: whether the wait of one at least is unclaimed.
+  bool anyone_open() const noexcept;
 
   void push_back(waiter& w) noexcept {
     w.next = nullptr;
@@ -88,7 +91,11 @@ class wait_queue {
 // What a parked routine waits for, as the reports tell it.
 struct parked_operation {
   std::source_location where{};
-  void (*describe)(const parked_operation&, std::string&);
+  union {
+    void (*describe)(const parked_operation&, std::string&);  // while `waiting`
+    // While it is routine::kind::tries_again: does what it did not begin in the last turn; false if it waits now.
+    bool (*try_again)(parked_operation&, worker&);
+  };
 };
 
 struct routine {
@@ -156,14 +163,14 @@ struct routine {
   std::atomic<std::uint32_t> count =
       1;  // of handles, and one for the routine itself until it has ended and its frame is gone
   // plain: resumed as it is. begins: begin() comes first. foreign: it is no routine of its own, but stands for a
-  // coroutine of a foreign type.
-  enum class kind : std::uint8_t { plain, begins, foreign };
+  // coroutine of a foreign type. tries_again: its turn was over before it began what it awaits.
+  enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
   std::atomic<bool> ended = false;
   spin_lock joining;  // guards joiners and the change of `ended`
   std::coroutine_handle<> resume_at;
   routine* next = nullptr;             // in a run queue
-  parked_operation* parked = nullptr;  // while `waiting`
+  parked_operation* parked = nullptr;  // while `waiting`, or kind::tries_again
   std::source_location started;
   std::uint64_t runtime_id = 0;
   roster* listed_in = nullptr;  // of that runtime; set before anybody else knows the routine
@@ -205,6 +212,13 @@ class routine_list {
   routine* first_ = nullptr;
   routine* last_ = nullptr;
 };
+
+inline bool wait_queue::anyone_open() const noexcept {
+  for (const waiter* w = head_; w != nullptr; w = w->next) {
+    if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
+  }
+  return false;
+}
 
 inline waiter* wait_queue::claim_first(bool shared) noexcept {
   while (waiter* w = head_) {

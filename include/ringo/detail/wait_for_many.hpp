@@ -118,7 +118,7 @@ class wait_for_many : public parked_operation {
       lock_all(locks);
       committed = derived().commit_one(w, true, woken);
     }
-    if (woken) w.make_ready(*woken);
+    w.wake(woken);
     return committed;
   }
   [[gnu::noinline]] bool park_locked(worker& w, routine& r) {
@@ -130,7 +130,7 @@ class wait_for_many : public parked_operation {
       if (!derived().commit_one(w, true, woken) && park(w, r, true))
         return true;  // from the last unlock on, the frame may be gone
     }
-    if (woken) w.make_ready(*woken);
+    w.wake(woken);
     return false;
   }
   // Under all locks, if there are others.

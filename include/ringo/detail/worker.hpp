@@ -43,6 +43,22 @@ class worker {
     if (run_next) push(*run_next);
     run_next = &r;
   }
+  // The same for several, in their order: the first runs next.
+  void make_ready(routine_list& woken) noexcept {
+    if (routine* first = woken.pop_front()) make_ready(*first);
+    while (routine* r = woken.pop_front()) push(*r);
+  }
+  // With several workers, after a source has been unlocked: the routine that a commit has named, if any, and those in
+  // `woken_under_lock`.
+  void wake(routine* named) noexcept {
+    if (named) make_ready(*named);
+    while (routine* r = woken_under_lock.pop_front()) push(*r);
+  }
+  // In a commit or an unlink, for what it has claimed besides: made ready at once if there is no lock, else after it.
+  void wake_besides(routine_list& woken) noexcept {
+    if (!shared) return make_ready(woken);
+    while (routine* r = woken.pop_front()) woken_under_lock.push_back(*r);
+  }
 
   // Where a worker goes on when a routine waits: straight to the one that was made ready last, else back to the loop,
   // or to whoever resumed a coroutine of a foreign type: there a routine is still on the stack.
@@ -89,6 +105,7 @@ class worker {
   runtime_core& runtime;
   const std::uint64_t runtime_id;
   counters counts;
+  routine_list woken_under_lock;  // behind what every resume touches, which is to stay on one cache line
 
  protected:
   worker(runtime_core& rt, std::uint64_t id, bool has_peers, bool is_simulated, std::uint64_t seed) noexcept

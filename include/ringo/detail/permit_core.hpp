@@ -1,0 +1,178 @@
+// How many there are of something to hold: what a mutex (one), a shared_mutex (one for each reader, all of them for a
+// writer) and a semaphore are made of.
+//
+// Invariants, whenever the lock is free and no `unlink` is to come of a waiter that has lost or been cancelled:
+//   - what is available and what is held are the total;
+//   - the first who waits asks for more than is available: nobody barges (semantics 113, 123, 124).
+// Whoever changes either side serves the queue in the same critical section, and makes the served ready after it.
+#pragma once
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include <ringo/detail/source_core.hpp>
+
+namespace ringo::detail {
+
+class permit_request;
+
+class permit_core final : public source_core {
+ public:
+  enum class kind : std::uint8_t { mutex, shared_mutex, semaphore };
+  // Half of what a size can say: beyond it is a negative number that became a size.
+  static constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 2;
+
+  permit_core(kind of, std::size_t total) noexcept : total_(total), available_(total), kind_(of) {}
+
+  // Under the lock.
+  bool ready(std::size_t amount) const noexcept {
+    return amount <= available_ && (queue_.empty() || !queue_.anyone_open());
+  }
+  bool take(std::size_t amount) noexcept {
+    if (!ready(amount)) return false;
+    available_ -= amount;
+    ++holds_;
+    return true;
+  }
+  void link(permit_request& request) noexcept;
+  bool unlink(permit_request& request) noexcept;
+
+  // Worker, or one thread while no runtime runs.
+  bool try_take(std::size_t amount, const char* call);
+  std::size_t available(const char* call);
+  std::size_t total() const noexcept { return total_; }
+
+  // Any thread; from one that is no worker it has happened soon after.
+  [[gnu::always_inline]] void give_back(std::size_t amount) noexcept {
+    worker* w = current_worker();
+    if (!used_by(w) || w->shared || !queue_.empty() || orphaned()) [[unlikely]]
+      return give_back_slowly(w, amount);
+    available_ += amount;
+    --holds_;
+  }
+
+  void tell(std::string& text, std::size_t amount) const;
+
+ private:
+  void give_back_slowly(worker* w, std::size_t amount) noexcept;
+  void give_back_here(worker* w, std::size_t amount) noexcept;
+  void serve(bool shared, routine_list& woken) noexcept;
+  void serve_readers(bool shared, routine_list& woken) noexcept;
+  bool grant(permit_request& request, bool shared, routine_list& woken) noexcept;
+  wait_queue& queue_of(const permit_request& request) noexcept;
+
+  const std::size_t total_;
+  std::size_t available_;
+  const kind kind_;
+};
+
+// Something held, given back once: what guards and permits are made of.
+class hold {
+ public:
+  hold() noexcept = default;
+  hold(permit_core& of, std::size_t amount) noexcept : of_(&of), amount_(amount) {}
+  hold(hold&& from) noexcept : of_(std::exchange(from.of_, nullptr)), amount_(from.amount_) {}
+  hold& operator=(hold&& from) noexcept {
+    hold taken(std::move(from));
+    std::swap(of_, taken.of_);
+    std::swap(amount_, taken.amount_);
+    return *this;
+  }
+  [[gnu::always_inline]] ~hold() {
+    if (of_ != nullptr) of_->give_back(amount_);
+  }
+
+  bool holds() const noexcept { return of_ != nullptr && !of_->orphaned(); }
+  bool give_back() noexcept {  // false if it holds nothing
+    const bool held = holds();
+    if (of_ != nullptr) std::exchange(of_, nullptr)->give_back(amount_);
+    return held;
+  }
+  permit_core* of() const noexcept { return of_; }
+  std::size_t amount() const noexcept { return amount_; }
+
+ private:
+  permit_core* of_ = nullptr;
+  std::size_t amount_ = 0;
+};
+
+// What lock and acquire have in common. Throws: cancelled. Cancel safety: what was not granted changes nothing; what
+// was granted to a frame that is destroyed before it has it is given back. Fairness: first come, first served, by
+// direct hand-over.
+class permit_request : public operation<permit_request, hold> {
+ public:
+  static constexpr const char* call_name = "lock or acquire";
+  permit_request(permit_core& of, std::size_t amount) noexcept : of_(&of), amount_(amount) {}
+  permit_request(const permit_request&) noexcept = default;
+  permit_request& operator=(const permit_request&) noexcept = default;
+  [[gnu::always_inline]] ~permit_request() {
+    if (standing() != progress::idle) [[unlikely]]
+      abandon(*who);
+  }
+
+  // With one worker, unlike other operations, a lock is not taken at the end of a turn, to be held while the others
+  // have theirs: all would come to wait for it, and from then on each lock would be a hand-over. It is tried in the
+  // next turn.
+  [[gnu::always_inline]] bool await_ready() {
+    worker& w = require_worker(call_name);
+    enter(&w);
+    if (w.current->is_cancelled()) [[unlikely]]
+      throw_cancelled();
+    if (ends_turn_first(w)) [[unlikely]]
+      return false;
+    return (w.shared ? commit_locked(w) : commit_alone(w)) && --w.budget > 0;
+  }
+  template <class P>
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
+    worker& w = *current_worker();
+    if (ends_turn_first(w) && of_->ready(amount_)) [[unlikely]] {
+      if (std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign) {
+        w.current->resume_at = coroutine;
+        return try_in_next_turn(w);
+      }
+      (void)commit_alone(w);
+    }
+    return operation::await_suspend(coroutine);
+  }
+
+  void enter(const worker* w) { of_->enter(w, call_name); }
+  spin_lock* lock() noexcept { return &of_->lock; }
+  bool ready(worker&) noexcept { return of_->ready(amount_); }
+  [[gnu::always_inline]] bool commit(worker&, bool, routine*&) noexcept {
+    if (!of_->take(amount_)) return false;
+    stand(progress::done);
+    return true;
+  }
+  void link(worker&, routine& r) noexcept {
+    who = &r;
+    stand(progress::waiting);
+    of_->link(*this);
+  }
+  bool unlink() noexcept { return !won(standing()) && of_->unlink(*this); }
+  void dispose() noexcept { delete of_; }
+  hold take() noexcept {
+    stand(progress::idle);
+    return hold(*of_, amount_);
+  }
+  void discard() noexcept {
+    stand(progress::idle);
+    of_->give_back(amount_);
+  }
+  void tell(std::string& text) const { of_->tell(text, amount_); }
+
+ private:
+  friend class permit_core;
+  static bool ends_turn_first(const worker& w) noexcept { return w.budget <= 1 && !w.shared; }
+  std::coroutine_handle<> try_in_next_turn(worker& w) noexcept;
+
+  permit_core* of_;
+  std::size_t amount_;
+};
+
+[[noreturn]] void throw_nothing_held(const char* call);
+
+}  // namespace ringo::detail

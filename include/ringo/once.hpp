@@ -1,0 +1,65 @@
+// once: runs a function once, whoever comes first (Go: sync.Once).
+#pragma once
+#include <atomic>
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/started.hpp>
+#include <ringo/errors.hpp>
+#include <ringo/mutex.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo {
+
+// Thread: workers, or one thread while no runtime runs; done() any.
+class once {
+ public:
+  once() = default;
+  once(const once&) = delete;
+  once& operator=(const once&) = delete;
+
+  // Runs f(), or the task f, and awaits the task or operation that f() returns; whoever calls meanwhile waits until it
+  // is done, and later calls return at once (semantics 118). A function that throws has run, and what it throws reaches
+  // the first caller only (119); one that ends with `cancelled`, or whose caller is destroyed, has not, and the next
+  // caller runs its own. Throws what the function throws; cancelled. Fairness: first come, first served.
+  template <class F>
+  task<> call(F&& f) {
+    static_assert(
+        !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
+        "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
+        "first, and pass it by name, or capture by reference");
+    return run<std::decay_t<F>>(std::forward<F>(f));
+  }
+  bool done() const noexcept { return done_.load(std::memory_order_acquire); }
+
+ private:
+  template <class F>
+  task<> run(F f) {
+    detail::throw_if_cancelled("once::call");
+    if (done()) co_return;
+    const mutex::guard turn = co_await running_.lock();
+    if (done()) co_return;
+    try {
+      if constexpr (detail::is_task<F>) {
+        co_await std::move(f);
+      } else if constexpr (detail::awaited_result<std::invoke_result_t<F>>::awaited) {
+        co_await std::invoke(std::move(f));
+      } else {
+        (void)std::invoke(std::move(f));
+      }
+    } catch (const cancelled&) {
+      throw;
+    } catch (...) {
+      done_.store(true, std::memory_order_release);
+      throw;
+    }
+    done_.store(true, std::memory_order_release);  // done() without the lock sees what the function did
+  }
+
+  mutex running_;
+  std::atomic<bool> done_ = false;
+};
+
+}  // namespace ringo

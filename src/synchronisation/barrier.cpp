@@ -1,0 +1,132 @@
+// Everybody goes on, or nobody: the waits of all who have arrived must be claimed together, while any of them may be
+// claimed by a cancellation, or, in a select, by another source. What is claimed cannot be given back, since another
+// source may have passed over it meanwhile. So with several workers each wait is first held (`inspected`, which makes
+// claimers spin), and only when enough are held is each claimed; else they are let go, and nothing has happened to
+// them.
+#include <ringo/barrier.hpp>
+
+#include <sched.h>
+
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+namespace ringo {
+namespace {
+
+using detail::routine;
+using detail::waiter;
+
+enum class grip { held, lost, taken };
+
+// taken: by a report, or by another barrier where the same routine's select has arrived.
+grip take_hold_of(routine& r) noexcept {
+  std::uint32_t seen = r.state.load(std::memory_order_relaxed);
+  do {
+    if (!(seen & routine::waiting)) return grip::lost;
+    if (seen & routine::inspected) return grip::taken;
+    // acq_rel: as a claim (routine.hpp).
+  } while (!r.state.compare_exchange_weak(seen, seen | routine::inspected, std::memory_order_acq_rel,
+                                          std::memory_order_relaxed));
+  return grip::held;
+}
+
+}  // namespace
+
+barrier::barrier(std::size_t n) : number_(n) {
+  if (n == 0 || n > std::numeric_limits<std::size_t>::max() / 2) {
+    throw std::invalid_argument("ringo: a barrier of " + std::to_string(n) +
+                                ": at least one must arrive (was it a negative number?)");
+  }
+}
+
+bool barrier::everybody_else_waits() const noexcept {
+  if (queued_ + 1 < number_) return false;
+  std::size_t open = 1;
+  for (const waiter* w = waiting_.front(); w != nullptr && open < number_; w = w->next) {
+    if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) ++open;
+  }
+  return open == number_;
+}
+
+// Under the lock: all who wait are held, and enough of them; or nobody is.
+bool barrier::hold_everybody_else() noexcept {
+  for (;;) {
+    std::size_t held = 0;
+    waiter* next = waiting_.front();
+    while (next != nullptr) {
+      const grip got = take_hold_of(*next->who);
+      if (got == grip::taken) break;
+      waiter& each = *std::exchange(next, next->next);
+      if (got == grip::held) {
+        ++held;
+      } else {
+        waiting_.remove(each);
+        --queued_;
+      }
+    }
+    if (next == nullptr && held + 1 == number_) return true;
+    for (waiter* w = waiting_.front(); w != next; w = w->next) {
+      w->who->state.fetch_and(~routine::inspected, std::memory_order_release);
+    }
+    if (next == nullptr) return false;
+    ::sched_yield();
+  }
+}
+
+// Under the lock: what the n-th does.
+bool barrier::release_everybody(bool shared, detail::routine_list& woken) noexcept {
+  if (!everybody_else_waits() || (shared && !hold_everybody_else())) return false;
+  while (waiter* w = waiting_.front()) {
+    waiting_.remove(*w);
+    --queued_;
+    if (shared) {
+      w->who->state.fetch_and(~(routine::waiting | routine::inspected), std::memory_order_acq_rel);
+    } else if (!w->who->claim(false)) {
+      continue;
+    }
+    w->state = detail::progress::done;
+    woken.push_back(*w->who);
+  }
+  return true;
+}
+
+namespace detail {
+
+void barrier_operation::enter(const worker* w) { at_->owner_.enter(w, call_name); }
+spin_lock* barrier_operation::lock() noexcept { return &at_->lock_; }
+wait_queue& barrier_operation::queue() noexcept { return at_->waiting_; }
+bool barrier_operation::ready(worker&) noexcept { return at_->everybody_else_waits(); }
+
+bool barrier_operation::commit(worker& w, bool shared, routine*&) noexcept {
+  routine_list woken;
+  if (!at_->release_everybody(shared, woken)) return false;
+  w.wake_besides(woken);
+  stand(progress::done);
+  return true;
+}
+
+// A select that names the barrier twice, which links its cases one after the other, has arrived once.
+void barrier_operation::link(worker& w, routine& r) noexcept {
+  const waiter* last = at_->waiting_.back();
+  if (last != nullptr && last->who == &r) {
+    who = &r;
+    stand(progress::waiting);
+    return;
+  }
+  queued_operation::link(w, r);
+  ++at_->queued_;
+}
+
+bool barrier_operation::unlink() noexcept {
+  if (where_queued == place::queued) --at_->queued_;
+  return queued_operation::unlink();
+}
+
+void barrier_operation::tell(std::string& text) const {
+  text += "the others at a barrier of ";
+  text += std::to_string(at_->number_);
+}
+
+}  // namespace detail
+}  // namespace ringo

@@ -1,0 +1,125 @@
+#include <ringo/condition.hpp>
+
+#include <exception>
+#include <stdexcept>
+#include <string>
+
+#include <ringo/detail/bridge.hpp>
+
+namespace ringo {
+namespace detail {
+
+class condition_core final : public source_core {
+ public:
+  void link(waiter& w) noexcept { queue_.push_back(w); }
+  bool unlink(waiter& w) noexcept {
+    acknowledge(queue_, w);
+    return unused();
+  }
+
+  void notify(worker* w, bool all) noexcept {
+    if (w == nullptr) return;  // no runtime runs: nobody waits who could go on
+    routine_list woken;
+    {
+      const optional_guard guard(lock, w->shared);
+      while (waiter* first = claim_first(w->shared)) {
+        // Which it was: one that is not taken is passed on, a share in one for all is not.
+        first->state = all ? progress::closed : progress::done;
+        woken.push_back(*first->who);
+        if (!all) break;
+      }
+    }
+    w->make_ready(woken);
+  }
+  void notify_here(const char* call, bool all) {
+    worker* w = worker_or_alone(call);
+    enter(w, call);
+    notify(w, all);
+  }
+  void pass_on() noexcept {
+    worker* w = current_worker();
+    if (used_by(w)) notify(w, false);
+  }
+};
+
+source_core& as_source(condition_core& of) noexcept { return of; }
+
+// Waits for the notification, and lets the lock go when it waits: what comes between the two is made by somebody who
+// does not hold the lock, or comes after the wait is open.
+class condition_operation final : public operation<condition_operation, void> {
+ public:
+  static constexpr const char* call_name = "wait for a condition";
+  condition_operation(condition_core& of, mutex::guard& held) noexcept : of_(&of), held_(&held) {}
+  condition_operation(const condition_operation&) = delete;
+  condition_operation& operator=(const condition_operation&) = delete;
+  ~condition_operation() {
+    if (standing() != progress::idle) abandon(*who);
+  }
+
+  template <class P>
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
+    // From the moment the wait is open, the frame and the guard in it belong to who goes on with it.
+    mutex::guard unlocked_at_the_end = std::move(*held_);
+    const std::coroutine_handle<> resumed = operation::await_suspend(coroutine);
+    if (resumed == coroutine) *held_ = std::move(unlocked_at_the_end);  // cancelled: it does not wait
+    return resumed;
+  }
+
+  void enter(const worker* w) {
+    of_->enter(w, call_name);
+    if (of_->orphaned()) throw_cancelled();
+  }
+  spin_lock* lock() noexcept { return &of_->lock; }
+  bool ready(worker&) noexcept { return false; }
+  bool commit(worker&, bool, routine*&) noexcept { return false; }
+  void link(worker&, routine& r) noexcept {
+    who = &r;
+    stand(progress::waiting);
+    of_->link(*this);
+  }
+  bool unlink() noexcept { return !won(standing()) && of_->unlink(*this); }
+  void dispose() noexcept { delete of_; }
+  void take() noexcept { stand(progress::idle); }
+  void discard() noexcept {
+    const bool was_for_one = standing() == progress::done;
+    stand(progress::idle);
+    if (was_for_one) of_->pass_on();
+  }
+  void tell(std::string& text) const { text += "a condition"; }
+
+  static permit_core* lock_of(const mutex::guard& g) noexcept { return g.hold_.of(); }
+  static std::size_t amount_of(const mutex::guard& g) noexcept { return g.hold_.amount(); }
+
+ private:
+  condition_core* of_;
+  mutex::guard* held_;
+};
+
+task<> wait_notified(condition_core& of, mutex::guard& held) {
+  if (!held) throw_nothing_held("condition::wait with an unlocked guard");
+  permit_core& lock = *condition_operation::lock_of(held);
+  const std::size_t amount = condition_operation::amount_of(held);
+  const source_reference kept(lock);
+  std::exception_ptr error;
+  try {
+    co_await condition_operation(of, held);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (condition_operation::lock_of(held) == nullptr) {
+    const cancellation_held_back until_locked;
+    held = co_await lock_operation(lock, amount);
+  }
+  if (error) std::rethrow_exception(error);
+  if (!held) throw_cancelled();
+}
+
+}  // namespace detail
+
+condition::condition() : core_(new detail::condition_core) {}
+condition::~condition() { static_cast<detail::source_core*>(core_)->orphan(); }
+
+void condition::notify_one() { core_->notify_here("condition::notify_one", false); }
+void condition::notify_all() { core_->notify_here("condition::notify_all", true); }
+
+}  // namespace ringo

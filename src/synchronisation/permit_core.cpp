@@ -1,0 +1,139 @@
+#include <ringo/detail/permit_core.hpp>
+
+#include <cstdio>
+#include <stdexcept>
+
+#include <ringo/detail/bridge.hpp>
+
+namespace ringo::detail {
+
+void throw_nothing_held(const char* call) {
+  throw std::logic_error(std::string("ringo: ") + call +
+                         ", which holds nothing: it was moved from or emptied before, or what it was of has been "
+                         "destroyed");
+}
+
+std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
+  routine& r = *w.current;
+  who = &r;
+  r.parked = this;
+  try_again = [](parked_operation& p, worker& there) {
+    auto& self = static_cast<permit_request&>(static_cast<operation&>(p));
+    routine& of = *self.who;
+    if (of.is_cancelled()) return true;  // await_resume tells
+    return self.commit_alone(there) || !self.park_alone(there, of);
+  };
+  r.resumed_as = routine::kind::tries_again;
+  w.push(r);
+  return w.switch_away(false);
+}
+
+// A request for more than there is waits for its routine's cancellation only, and holds up nobody (semantics 128).
+wait_queue& permit_core::queue_of(const permit_request& request) noexcept {
+  return request.amount_ > total_ ? apart_ : queue_;
+}
+
+void permit_core::link(permit_request& request) noexcept { queue_of(request).push_back(request); }
+
+bool permit_core::unlink(permit_request& request) noexcept {
+  acknowledge(queue_of(request), request);
+  worker* w = current_worker();
+  if (w != nullptr && !queue_.empty()) {  // those behind it may be able to go on (semantics 127)
+    routine_list woken;
+    serve(w->shared, woken);
+    w->wake_besides(woken);
+  }
+  return unused();
+}
+
+// False if its wait was claimed by another source, or by a cancellation.
+bool permit_core::grant(permit_request& request, bool shared, routine_list& woken) noexcept {
+  if (!request.who->claim(shared)) {
+    detach(queue_, request);
+    return false;
+  }
+  queue_.remove(request);
+  request.stand(progress::done);
+  available_ -= request.amount_;
+  ++holds_;
+  woken.push_back(*request.who);
+  return true;
+}
+
+void permit_core::serve(bool shared, routine_list& woken) noexcept {
+  while (waiter* first = queue_.front()) {
+    auto& request = static_cast<permit_request&>(*first);
+    if (request.amount_ <= available_) {
+      (void)grant(request, shared, woken);
+    } else if (request.who->state.load(std::memory_order_relaxed) & routine::waiting) {
+      return;  // those behind it wait their turn, though there may be enough for them (semantics 123)
+    } else {
+      detach(queue_, request);
+    }
+  }
+}
+
+// When a writer has gone, the readers that wait now come before the writers that do (semantics 116).
+void permit_core::serve_readers(bool shared, routine_list& woken) noexcept {
+  for (waiter* each = queue_.front(); each != nullptr;) {
+    auto& request = static_cast<permit_request&>(*each);
+    each = each->next;
+    if (request.amount_ < total_) (void)grant(request, shared, woken);
+  }
+}
+
+bool permit_core::try_take(std::size_t amount, const char* call) {
+  const worker* w = worker_or_alone(call);
+  enter(w, call);
+  const optional_guard guard(lock, w != nullptr && w->shared);
+  return take(amount);
+}
+
+std::size_t permit_core::available(const char* call) {
+  const worker* w = worker_or_alone(call);
+  const optional_guard guard(lock, w != nullptr && w->shared);
+  return available_;
+}
+
+void permit_core::give_back_slowly(worker* w, std::size_t amount) noexcept {
+  if (used_by(w)) return give_back_here(w, amount);
+  do_where_used(owner, [this, amount](worker* there) { give_back_here(there, amount); });
+}
+
+void permit_core::give_back_here(worker* w, std::size_t amount) noexcept {
+  const bool shared = w != nullptr && w->shared;
+  routine_list woken;
+  bool last;
+  {
+    const optional_guard guard(lock, shared);
+    available_ += amount;
+    --holds_;
+    if (w != nullptr) {  // else nobody can run
+      if (kind_ == kind::shared_mutex && amount == total_) serve_readers(shared, woken);
+      serve(shared, woken);
+    }
+    last = unused();
+  }
+  // From the unlock on, the object and this may be gone: one of the served may have run and destroyed it.
+  if (!woken.empty()) w->make_ready(woken);
+  if (last) delete this;
+}
+
+void permit_core::tell(std::string& text, std::size_t amount) const {
+  switch (kind_) {
+    case kind::mutex:
+      text += "the lock of mutex ";
+      break;
+    case kind::shared_mutex:
+      text += amount == total_ ? "the lock of shared_mutex " : "a shared lock of shared_mutex ";
+      break;
+    case kind::semaphore:
+      text += std::to_string(amount) + " of the " + std::to_string(total_) + " permits of semaphore ";
+      break;
+  }
+  char address[24];
+  std::snprintf(address, sizeof address, "%p", static_cast<const void*>(this));
+  text += address;
+}
+
+}  // namespace ringo::detail
