@@ -3,6 +3,7 @@
 #if __cplusplus < 202002L
 #error "ringo needs C++20: compile with -std=c++20 or newer"
 #endif
+#include <ringo/all.hpp>
 #include <ringo/barrier.hpp>
 #include <ringo/blocking.hpp>
 #include <ringo/channel.hpp>
@@ -12,6 +13,7 @@
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
 #include <ringo/go.hpp>
+#include <ringo/group.hpp>
 #include <ringo/latch.hpp>
 #include <ringo/mutex.hpp>
 #include <ringo/once.hpp>
