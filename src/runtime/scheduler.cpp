@@ -56,12 +56,6 @@ void start(worker& w, routine& r, std::source_location started) {
   w.shared ? w.push(r) : w.make_ready(r);
 }
 
-std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
-  const bool foreign = r.resumed_as == routine::kind::foreign;
-  w.push(r);
-  return w.switch_away(foreign);
-}
-
 void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
   routine* r = w.current;
   if (r->resumed_as == routine::kind::foreign) {
@@ -263,7 +257,7 @@ void scheduler::run() noexcept {
   try {
     driver_->attach();
     while (!runtime.done()) {
-      for (int n = turn_length_; n > 0; --n) {
+      for (turn = turn_length_; turn > 0; --turn) {
         routine* r = take();
         if (r == nullptr) break;
         resume(*r);
