@@ -47,6 +47,8 @@ inline bool won(progress p) noexcept { return p >= progress::done; }
 struct waiter {
   enum class place : std::uint8_t { out, queued, detached };
 
+  waiter() noexcept {}  // the links mean nothing until it is in a queue, and are not written before
+
   waiter* next;
   waiter* previous;
   routine* who;
@@ -86,6 +88,8 @@ class wait_queue {
 
 // What a parked routine waits for, as the reports tell it.
 struct parked_operation {
+  parked_operation() noexcept {}  // describe means nothing until it is parked
+
   std::source_location where{};
   void (*describe)(const parked_operation&, std::string&);
 };
