@@ -14,6 +14,23 @@ namespace ringo::detail {
 
 // ---- what the hot paths call
 
+[[gnu::always_inline]] inline routine* scheduler::pop() noexcept {
+  std::uint32_t head = head_.load(std::memory_order_acquire);
+  for (;;) {
+    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+    routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
+    // Of many routines the records are not in the cache: one that is to come is fetched meanwhile. A stale slot does no
+    // harm.
+    __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));
+    if (!shared) {
+      head_.store(head + 1, std::memory_order_relaxed);
+      return r;
+    }
+    // acq_rel: release, so that the slot was read before it is seen as free; acquire, to see what who queued it wrote.
+    if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return r;
+  }
+}
+
 void worker::overflow(routine& r) noexcept {
   // Half of the queue goes to the global one, with the newcomer behind it, so that a long queue costs the global lock
   // rarely.
@@ -118,23 +135,6 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, bool has_pe
   timers.sleeper = driver_.get();
 }
 
-routine* scheduler::pop() noexcept {
-  std::uint32_t head = head_.load(std::memory_order_acquire);
-  for (;;) {
-    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
-    routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
-    // Of many routines the records are not in the cache: one that is to come is fetched meanwhile. A stale slot does no
-    // harm.
-    __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));
-    if (!shared) {
-      head_.store(head + 1, std::memory_order_relaxed);
-      return r;
-    }
-    // acq_rel: release, so that the slot was read before it is seen as free; acquire, to see what who queued it wrote.
-    if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return r;
-  }
-}
-
 routine* scheduler::take() noexcept {
   if (run_next != nullptr) {
     if (--handovers >= 0) return std::exchange(run_next, nullptr);
@@ -232,6 +232,20 @@ void scheduler::finish(routine& r) noexcept {
   r.close();
   r.listed_in->remove(r);
   counts.routines.add(-1);
+  if (shared || !r.joiners.empty()) {
+    end_joined(r);
+  } else {
+    r.ended.store(true, std::memory_order_release);  // as below
+  }
+  r.at_end(*this);
+  if (&r == runtime.main) [[unlikely]]
+    runtime.main_has_ended(*this);
+  r.release();
+  if (runtime.unwinding()) [[unlikely]]
+    runtime.routine_has_ended();
+}
+
+void scheduler::end_joined(routine& r) noexcept {
   routine_list woken;
   {
     optional_guard guard(r.joining, shared);
@@ -239,12 +253,6 @@ void scheduler::finish(routine& r) noexcept {
     r.joiners.claim_all(shared, woken);
   }
   while (routine* joiner = woken.pop_front()) make_ready(*joiner);
-  r.at_end(*this);
-  if (&r == runtime.main) [[unlikely]]
-    runtime.main_has_ended(*this);
-  r.release();
-  if (runtime.unwinding()) [[unlikely]]
-    runtime.routine_has_ended();
 }
 
 void scheduler::become_current() noexcept {

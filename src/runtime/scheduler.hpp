@@ -8,7 +8,6 @@
 #include <ringo/detail/worker.hpp>
 
 #include "driver/driver.hpp"
-#include "runtime/frame_cache.hpp"
 #include "runtime/roster.hpp"
 
 namespace ringo::detail {
@@ -55,7 +54,6 @@ class scheduler final : public worker {
   const unsigned index;
   timer_queue timers;
   roster routines;
-  frame_cache frames;
   std::unique_ptr<driver> driver_;
   pid_t thread = 0;
   scheduler* idle_next = nullptr;  // in the runtime's list of idle workers
@@ -67,6 +65,7 @@ class scheduler final : public worker {
   void idle();
   void resume_specially(routine& r) noexcept;
   void finish(routine& r) noexcept;
+  [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;
   time_point turn_end_{};

@@ -7,6 +7,7 @@
 #include <source_location>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/frame_cache.hpp>
 #include <ringo/detail/routine.hpp>
 
 namespace ringo::detail {
@@ -101,10 +102,11 @@ class worker {
   runtime_core& runtime;
   const std::uint64_t runtime_id;
   counters counts;
+  frame_cache frames;
 
  protected:
   worker(runtime_core& rt, std::uint64_t id, bool has_peers, bool is_simulated, std::uint64_t seed) noexcept
-      : shared(has_peers), simulated(is_simulated), runtime(rt), runtime_id(id), random_(seed | 1) {}
+      : shared(has_peers), simulated(is_simulated), runtime(rt), runtime_id(id), frames(has_peers), random_(seed | 1) {}
   ~worker() = default;
 
   void overflow(routine& r) noexcept;
@@ -160,6 +162,33 @@ inline worker* worker_or_alone(const char* call) {
     return w;
   return worker_or_alone_slow(call);
 }
+
+// Where a list of free frames does not do.
+void* allocate_frame_slowly(std::size_t size);
+void free_frame_slowly(void* frame, std::size_t size) noexcept;
+
+inline void* allocate_frame(std::size_t size) {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr && !w->simulated) [[likely]] {
+    if (void* frame = w->frames.try_allocate(size)) [[likely]] {
+      w->counts.frames.add();
+      return frame;
+    }
+  }
+  return allocate_frame_slowly(size);
+}
+
+inline void free_frame(void* frame, std::size_t size) noexcept {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr && w->frames.try_free(frame, size)) [[likely]] {
+    w->counts.frames.add(-1);
+    return;
+  }
+  free_frame_slowly(frame, size);
+}
+
+inline void* routine::operator new(std::size_t size) { return allocate_frame(size); }
+inline void routine::operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
 
 bool any_runtime_runs() noexcept;
 

@@ -3,12 +3,28 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <new>
+
+// A recycled frame hides its use after free from the sanitizer.
+#if defined(__SANITIZE_ADDRESS__)
+#define RINGO_RECYCLES_FRAMES false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RINGO_RECYCLES_FRAMES false
+#endif
+#endif
+#ifndef RINGO_RECYCLES_FRAMES
+#define RINGO_RECYCLES_FRAMES true
+#endif
 
 namespace ringo::detail {
 
 class frame_cache {
  public:
-  frame_cache() = default;
+  static constexpr bool recycles = RINGO_RECYCLES_FRAMES;
+
+  // Without other workers there is nobody to hand blocks to: they stay until the worker is idle.
+  explicit frame_cache(bool has_peers) noexcept : most_free_(has_peers ? 2 * batch : ~std::uint32_t{0}) {}
   frame_cache(const frame_cache&) = delete;
   frame_cache& operator=(const frame_cache&) = delete;
   ~frame_cache() { release_all(); }
@@ -20,6 +36,31 @@ class frame_cache {
 
   void* allocate(std::size_t size);  // throws std::bad_alloc
   void free(void* frame, std::size_t size) noexcept;
+
+  // The same where it takes no more than a list; null and false where it does.
+  void* try_allocate(std::size_t size) noexcept {
+    const std::size_t of_class = size_class(size);
+    if (of_class >= classes) [[unlikely]]
+      return nullptr;
+    stack& s = free_[of_class];
+    block* b = s.top;
+    if (b == nullptr) [[unlikely]]
+      return nullptr;
+    s.top = b->next;
+    --s.count;
+    return b;
+  }
+  bool try_free(void* frame, std::size_t size) noexcept {
+    const std::size_t of_class = size_class(size);
+    if (of_class >= classes) [[unlikely]]
+      return false;
+    stack& s = free_[of_class];
+    if (s.count >= most_free_) [[unlikely]]
+      return false;
+    s.top = ::new (frame) block{s.top};
+    ++s.count;
+    return true;
+  }
 
   // Gives back to the system what has piled up: when the worker has nothing else to do.
   void trim() noexcept;
@@ -42,6 +83,7 @@ class frame_cache {
   void share(std::size_t of_class) noexcept;
   bool refill(std::size_t of_class) noexcept;
 
+  const std::uint32_t most_free_;
   std::array<stack, classes> free_{};
 };
 
