@@ -81,7 +81,7 @@ void frame_cache::free(void* frame, std::size_t size) noexcept {
 bool frame_cache::refill(std::size_t of_class) noexcept {
   auto* top = static_cast<block*>(shared_frames().take(of_class));
   if (top == nullptr) return false;
-  free_[of_class] = {top, batch};
+  free_[of_class] = {top, batch, {}};
   return true;
 }
 
