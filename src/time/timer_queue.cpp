@@ -104,7 +104,7 @@ void timer_queue::fetch_what_runs(const timer_entry& e) noexcept {
   constexpr std::ptrdiff_t line = 64;
   // The entry is in the frame that its routine goes on in, behind the frame's head.
   const char* const frame = reinterpret_cast<const char*>(&e);
-  for (std::ptrdiff_t back = 0; back <= 2; ++back) __builtin_prefetch(frame - back * line);
+  for (std::ptrdiff_t on = -2; on <= 1; ++on) __builtin_prefetch(frame + on * line);
   const char* const record = reinterpret_cast<const char*>(e.for_whom);
   if (record == nullptr) return;
   for (std::ptrdiff_t on = 0; on <= 2; ++on) __builtin_prefetch(record + on * line);
