@@ -341,7 +341,9 @@ void scheduler::idle() {
     }
     // A wake costs more than all else that a timer does: of many timers, those that are due at nearly the same time
     // share one.
-    if (timers.armed() > few_timers) until = std::max(until, driver_->now() + timer_slack);
+    if (timers.armed() > few_timers) {
+      until = std::max(until, driver_->now() + (timers.armed() > many_timers ? long_timer_slack : timer_slack));
+    }
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
     if (until == time_point::max()) frames.trim();

@@ -27,6 +27,8 @@ class scheduler final : public worker {
   static constexpr int timers_a_turn = 1024;
   static constexpr std::int64_t few_timers = 64;
   static constexpr duration timer_slack = std::chrono::microseconds(100);  // with more than a few timers
+  static constexpr std::int64_t many_timers = 10'000;
+  static constexpr duration long_timer_slack = std::chrono::microseconds(500);  // with that many
 
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, bool shared, bool simulated, std::uint64_t seed,
             std::unique_ptr<driver> d);
