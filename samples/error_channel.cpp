@@ -1,0 +1,77 @@
+// A pool in which some jobs fail: results come on one channel, errors on another, and the other jobs go on.
+#include <cstdio>
+#include <exception>
+#include <stdexcept>
+#include <string>
+
+#include <ringo/ringo.hpp>
+
+using namespace ringo;
+
+int process(int job) {
+  if (job % 4 == 0) throw std::runtime_error("job " + std::to_string(job) + " is not to be done");
+  return job * job;
+}
+
+task<> worker(receiver<int> jobs, sender<int> results, sender<std::string> errors) {
+  while (auto job = co_await jobs.recv()) {
+    int result = 0;
+    std::string failure;
+    try {
+      result = process(*job);
+    } catch (const std::exception& error) {
+      failure = error.what();  // to wait for the receiver has no place in a catch block of C++
+    }
+    if (failure.empty()) {
+      co_await results.send(result);
+    } else {
+      co_await errors.send(failure);
+    }
+  }
+}
+
+task<> hand_out(int count, sender<int> jobs) {
+  for (int job = 1; job <= count; ++job) co_await jobs.send(job);
+  jobs.close();
+}
+
+task<> program() {
+  channel<int> jobs;
+  channel<int> results;
+  channel<std::string> errors;
+  go(hand_out, 10, jobs);
+
+  wait_group workers;
+  for (int i = 0; i < 3; ++i) workers.go(worker, jobs, results, errors);
+  go([&workers, results, errors]() -> task<> {
+    co_await workers.wait();
+    results.close();
+    errors.close();
+  });
+
+  // Both are received until both are closed; one that is closed is set to nil, which is never ready.
+  int sum = 0;
+  receiver<int> values = results;
+  receiver<std::string> failures = errors;
+  while (values || failures) {
+    auto ready = co_await select(values.recv(), failures.recv());
+    if (ready.index() == 0) {
+      auto& value = std::get<0>(ready);
+      if (value) {
+        sum += *value;
+      } else {
+        values = {};
+      }
+    } else {
+      auto& failure = std::get<1>(ready);
+      if (failure) {
+        std::printf("error: %s\n", failure->c_str());
+      } else {
+        failures = {};
+      }
+    }
+  }
+  std::printf("sum of the results: %d\n", sum);
+}
+
+int main() { run(program); }
