@@ -8,9 +8,11 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <stop_token>
@@ -58,15 +60,14 @@ void complain(const std::string& name, const std::error_code& error) {
   std::fprintf(stderr, "%schecksum: %s: %s\n", clear_line, name.c_str(), error.message().c_str());
 }
 
-// ---- what blocks a thread: called by blocking()
-
+// What is in one folder.
 struct listing {
   std::vector<file> files;
   std::vector<std::string> folders;
   std::vector<std::pair<std::string, std::error_code>> errors;
 };
 
-listing list(std::string folder) {
+listing list(const std::string& folder) {
   listing found;
   std::error_code folder_error;
   for (fs::directory_iterator entry(folder, folder_error), end; entry != end; entry.increment(folder_error)) {
@@ -108,8 +109,6 @@ std::string hash(const std::string& name, std::stop_token stop, progress& counte
   return hexadecimal;
 }
 
-// ---- the routines
-
 task<> find_files(std::vector<std::string> folders, std::vector<file>& files, progress& counted) {
   while (!folders.empty()) {
     const std::string folder = std::move(folders.back());
@@ -127,8 +126,7 @@ task<> find_files(std::vector<std::string> folders, std::vector<file>& files, pr
 // The call is told to stop by its token. The shield has us wait until it has heard that: it uses what is not its own.
 task<> hash_file(file& one, progress& counted) {
   try {
-    one.checksum =
-        co_await shield(blocking(hash, one.name, current_context().stop_token(), std::ref(counted)));
+    one.checksum = co_await shield(blocking(hash, one.name, current_context().stop_token(), std::ref(counted)));
   } catch (const std::system_error& error) {
     complain(one.name, error.code());
     counted.failed = true;
@@ -177,9 +175,7 @@ task<bool> until_interrupted(std::stop_token interrupt, task<> work) {
   }
 }
 
-// ---- main
-
-// Ctrl-C requests stop, instead of ending the process, for as long as this lives.
+// Ctrl-C requests stop, instead of ending the process. The second one ends it at once: a disk may never answer.
 class ctrl_c {
  public:
   ctrl_c() {
@@ -188,49 +184,61 @@ class ctrl_c {
     sigaddset(&set, SIGINT);
     // Threads that are started later inherit it, so that the signal is left for the one that waits for it.
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    waiting_ = std::thread([this, set] {
-      int signal = 0;
-      sigwait(&set, &signal);
-      stop_.request_stop();
+    waiting_ = std::jthread([this, set](std::stop_token over) {
+      for (;;) {
+        int signal = 0;
+        sigwait(&set, &signal);
+        if (over.stop_requested()) return;
+        if (!stop_.request_stop()) std::_Exit(130);
+      }
     });
   }
   ctrl_c(const ctrl_c&) = delete;
   ctrl_c& operator=(const ctrl_c&) = delete;
   ~ctrl_c() {
+    waiting_.request_stop();
     pthread_kill(waiting_.native_handle(), SIGINT);
-    waiting_.join();
   }
   std::stop_token token() const { return stop_.get_token(); }
 
  private:
   std::stop_source stop_;
-  std::thread waiting_;
+  std::jthread waiting_;
 };
 
 // A name with a line break or a backslash in it is escaped, and a backslash before the line says so.
 void print(const file& one) {
   std::string name;
   for (const char c : one.name) {
-    switch (c) {
-      case '\\': name += "\\\\"; break;
-      case '\n': name += "\\n"; break;
-      case '\r': name += "\\r"; break;
-      default: name += c;
+    if (c == '\\') {
+      name += "\\\\";
+    } else if (c == '\n') {
+      name += "\\n";
+    } else if (c == '\r') {
+      name += "\\r";
+    } else {
+      name += c;
     }
   }
   std::printf("%s%s  %s\n", name == one.name ? "" : "\\", one.checksum.c_str(), name.c_str());
+}
+
+// 0 where it is none.
+std::size_t parse_number(const std::string& text) {
+  std::size_t number = 0;
+  const char* const text_end = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), text_end, number);
+  return error == std::errc() && end == text_end ? number : 0;
 }
 
 int main(int argc, char** argv) try {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   std::size_t at_a_time = std::max(1U, std::thread::hardware_concurrency());
   if (arguments.size() >= 2 && arguments[0] == "--jobs") {
-    const std::string& number = arguments[1];
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), at_a_time);
-    if (error != std::errc() || *end != '\0' || at_a_time == 0) arguments.clear();
-    arguments.erase(arguments.begin(), arguments.begin() + (arguments.empty() ? 0 : 2));
+    at_a_time = parse_number(arguments[1]);
+    arguments.erase(arguments.begin(), arguments.begin() + 2);
   }
-  if (arguments.empty() || arguments[0].starts_with("--")) {
+  if (arguments.empty() || at_a_time == 0 || arguments[0].starts_with("--")) {
     std::fwrite(help.data(), 1, help.size(), stderr);
     return 2;
   }
@@ -249,8 +257,7 @@ int main(int argc, char** argv) try {
   }
 
   const ctrl_c interrupt;
-  const bool whole =
-      run(until_interrupted(interrupt.token(), find_and_hash(folders, files, at_a_time, counted)));
+  const bool whole = run(until_interrupted(interrupt.token(), find_and_hash(folders, files, at_a_time, counted)));
 
   std::size_t done = 0;
   for (const file& one : files) {

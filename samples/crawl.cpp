@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t at_a_time = 8;
 
 // A site without a network. The home page is 0; below it lie twenty levels of 25 pages, of which each links to two
-// pages of the next level (so that every page is found on two ways), to itself, and home: there are many cycles.
+// pages of the next level (so that every page is found in two ways), to itself, and home: there are many cycles.
 namespace site {
 
 constexpr int levels = 20;
@@ -80,8 +80,8 @@ class crawler {
 };
 
 task<> program() {
-  crawler site;
-  co_await site.crawl(0);
+  crawler spider;
+  co_await spider.crawl(0);
 }
 
 int main() { run(program); }

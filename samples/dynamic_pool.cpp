@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 
 #include <ringo/ringo.hpp>
 
@@ -24,8 +25,8 @@ task<> worker(receiver<int> jobs, receiver<void> quit) {
   }
 }
 
-// Looks after the backlog, and reports each new number of workers.
-task<> scale(receiver<int> jobs, sender<int> sizes, group& workers) {
+// Looks at the backlog once in a while. The only one who knows how many workers there are.
+task<> scale(receiver<int> jobs, event& at_rest, group& workers) {
   channel<void> quit;
   for (int i = 0; i < min_workers; ++i) workers.go(worker, jobs, quit);
 
@@ -35,37 +36,28 @@ task<> scale(receiver<int> jobs, sender<int> sizes, group& workers) {
     co_await look.tick();
     if (jobs.size() > 0 && size < max_workers) {
       workers.go(worker, jobs, quit);
-      co_await sizes.send(++size);
+      at_rest.reset();
+      std::printf("%d workers: jobs are waiting\n", ++size);
     } else if (jobs.size() == 0 && size > min_workers && quit.try_send()) {
       // A rendezvous that does not wait: it takes place only if a worker is idle.
-      co_await sizes.send(--size);
+      std::printf("%d workers: one was idle\n", --size);
     }
+    if (size == min_workers && jobs.size() == 0) at_rest.set();
   }
 }
 
-task<> pool(receiver<int> jobs, sender<int> sizes) {
-  co_await scope([&](group& workers) { return scale(jobs, sizes, workers); });  // and waits for the workers that remain
-}
-
-task<> hand_out(int count, sender<int> jobs) {
-  for (int job = 1; job <= count; ++job) co_await jobs.send(job);
+task<> pool(receiver<int> jobs, event& at_rest) {
+  // The scope ends when the workers that remain have ended, too.
+  co_await scope([&](group& workers) { return scale(jobs, at_rest, workers); });
 }
 
 task<> program() {
   channel<int> jobs(8);
-  channel<int> sizes;
-  handle<> ended = go(pool, jobs, sizes);
-  handle<> burst = go(hand_out, 60, jobs);
+  event at_rest;
+  handle<> ended = go(pool, jobs, std::ref(at_rest));
 
-  std::printf("%d workers\n", min_workers);
-  int size = min_workers;
-  do {
-    const int before = size;
-    size = *co_await sizes.recv();
-    std::printf("%d workers: one %s\n", size, size > before ? "more, jobs are waiting" : "less, it was idle");
-  } while (size > min_workers);
-
-  co_await burst;
+  for (int job = 1; job <= 60; ++job) co_await jobs.send(job);
+  co_await at_rest.wait();
   jobs.close();
   co_await ended;
   std::printf("%d jobs done\n", jobs_done.load());

@@ -1,6 +1,7 @@
 // A pool in which some jobs fail: results come on one channel, errors on another, and the other jobs go on.
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -20,7 +21,7 @@ task<> worker(receiver<int> jobs, sender<int> results, sender<std::string> error
     try {
       result = process(*job);
     } catch (const std::exception& error) {
-      failure = error.what();  // to wait for the receiver has no place in a catch block of C++
+      failure = error.what();  // C++ has no co_await in a catch block
     }
     if (failure.empty()) {
       co_await results.send(result);
@@ -49,28 +50,25 @@ task<> program() {
     errors.close();
   });
 
-  // Both are received until both are closed; one that is closed is set to nil, which is never ready.
+  // Both are received until both are closed. The one that is closed first is set to nil, which is never ready.
   int sum = 0;
   receiver<int> values = results;
   receiver<std::string> failures = errors;
-  while (values || failures) {
-    auto ready = co_await select(values.recv(), failures.recv());
-    if (ready.index() == 0) {
-      auto& value = std::get<0>(ready);
-      if (value) {
-        sum += *value;
-      } else {
-        values = {};
-      }
+  const auto add = [&](std::optional<int> value) {
+    if (value) {
+      sum += *value;
     } else {
-      auto& failure = std::get<1>(ready);
-      if (failure) {
-        std::printf("error: %s\n", failure->c_str());
-      } else {
-        failures = {};
-      }
+      values = {};
     }
-  }
+  };
+  const auto report = [&](std::optional<std::string> failure) {
+    if (failure) {
+      std::printf("error: %s\n", failure->c_str());
+    } else {
+      failures = {};
+    }
+  };
+  while (values || failures) co_await select(on(values.recv(), add), on(failures.recv(), report));
   std::printf("sum of the results: %d\n", sum);
 }
 
