@@ -119,10 +119,10 @@ class context {
 // The context of the running routine; outside of one the background.
 inline context current_context() noexcept { return context::current(); }
 
-// Cancels a context when it is left (Go: defer cancel()).
+// Cancels a context when it is left (Go: defer cancel()). Throws std::logic_error for the background.
 class cancel_guard {
  public:
-  explicit cancel_guard(context c) noexcept : of_(std::move(c)) {}
+  explicit cancel_guard(context c);
   cancel_guard(const cancel_guard&) = delete;
   cancel_guard& operator=(const cancel_guard&) = delete;
   ~cancel_guard() { of_.cancel(); }
@@ -166,7 +166,9 @@ using stored = std::conditional_t<std::is_lvalue_reference_v<A> || !std::move_co
                                   std::remove_reference_t<A>&, std::remove_reference_t<A>>;
 
 template <class A>
-concept has_result = requires { typename std::remove_cvref_t<A>::result_type; };
+concept has_result = requires {
+  typename std::remove_cvref_t<A>::result_type;
+};
 template <class A>
 using result_of = std::decay_t<typename std::remove_cvref_t<A>::result_type>;
 
