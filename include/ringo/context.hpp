@@ -166,6 +166,11 @@ using stored = std::conditional_t<std::is_lvalue_reference_v<A> || !std::move_co
                                   std::remove_reference_t<A>&, std::remove_reference_t<A>>;
 
 template <class A>
+stored<A>&& as_stored(std::remove_reference_t<A>& awaited) noexcept {
+  return static_cast<stored<A>&&>(awaited);
+}
+
+template <class A>
 concept has_result = requires {
   typename std::remove_cvref_t<A>::result_type;
 };
@@ -196,7 +201,7 @@ handle<T> go(const std::type_identity_t<detail::under>& c, task<T> t) {
 template <class A>
 task<detail::result_of<A>> with_context(const context& c, A&& awaited,
                                         std::source_location where = std::source_location::current()) {
-  return detail::await_in<A>(c, std::forward<A>(awaited), where);
+  return detail::await_in<A>(c, detail::as_stored<A>(awaited), where);
 }
 
 }  // namespace ringo

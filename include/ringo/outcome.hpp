@@ -99,7 +99,7 @@ task<result_of<A>> await_finally(stored<A> awaited, stored<B> cleanup, std::sour
 template <class A>
 task<outcome_of<detail::result_of<A>>> outcome(A&& awaited,
                                                std::source_location where = std::source_location::current()) {
-  return detail::await_outcome<A>(std::forward<A>(awaited), where);
+  return detail::await_outcome<A>(detail::as_stored<A>(awaited), where);
 }
 
 // Awaits the first, and then, however that ended, the clean-up, which cancellation does not end. Yields what the first
@@ -107,7 +107,7 @@ task<outcome_of<detail::result_of<A>>> outcome(A&& awaited,
 template <class A, class B>
 task<detail::result_of<A>> finally(A&& awaited, B&& cleanup,
                                    std::source_location where = std::source_location::current()) {
-  return detail::await_finally<A, B>(std::forward<A>(awaited), std::forward<B>(cleanup), where);
+  return detail::await_finally<A, B>(detail::as_stored<A>(awaited), detail::as_stored<B>(cleanup), where);
 }
 
 }  // namespace ringo

@@ -40,7 +40,7 @@ template <class A>
 class RINGO_AWAITABLE shielded {
  public:
   using result_type = result_of<A>;
-  shielded(A&& awaited, std::source_location where) : awaited_(std::forward<A>(awaited)), where_(where) {}
+  shielded(A&& awaited, std::source_location where) : awaited_(as_stored<A>(awaited)), where_(where) {}
 
   auto operator co_await() && {
     return await_shielded<A>(static_cast<stored<A>&&>(awaited_), where_).operator co_await();
