@@ -61,7 +61,7 @@ task<std::vector<T>> await_each(std::vector<task<T>> tasks) {
 template <class... A>
 requires(sizeof...(A) > 0 &&
          (detail::has_result<A> && ...)) task<std::tuple<detail::case_result<A>...>> all(A&&... awaited) {
-  return detail::await_all<A...>(std::index_sequence_for<A...>(), std::forward<A>(awaited)...);
+  return detail::await_all<A...>(std::index_sequence_for<A...>(), detail::as_stored<A>(awaited)...);
 }
 // The same for alike tasks: their results in their order.
 template <class T>

@@ -119,10 +119,10 @@ class context {
 // The context of the running routine; outside of one the background.
 inline context current_context() noexcept { return context::current(); }
 
-// Cancels a context when it is left (Go: defer cancel()).
+// Cancels a context when it is left (Go: defer cancel()). Throws std::logic_error for the background.
 class cancel_guard {
  public:
-  explicit cancel_guard(context c) noexcept : of_(std::move(c)) {}
+  explicit cancel_guard(context c);
   cancel_guard(const cancel_guard&) = delete;
   cancel_guard& operator=(const cancel_guard&) = delete;
   ~cancel_guard() { of_.cancel(); }
@@ -166,7 +166,14 @@ using stored = std::conditional_t<std::is_lvalue_reference_v<A> || !std::move_co
                                   std::remove_reference_t<A>&, std::remove_reference_t<A>>;
 
 template <class A>
-concept has_result = requires { typename std::remove_cvref_t<A>::result_type; };
+stored<A>&& as_stored(std::remove_reference_t<A>& awaited) noexcept {
+  return static_cast<stored<A>&&>(awaited);
+}
+
+template <class A>
+concept has_result = requires {
+  typename std::remove_cvref_t<A>::result_type;
+};
 template <class A>
 using result_of = std::decay_t<typename std::remove_cvref_t<A>::result_type>;
 
@@ -194,7 +201,7 @@ handle<T> go(const std::type_identity_t<detail::under>& c, task<T> t) {
 template <class A>
 task<detail::result_of<A>> with_context(const context& c, A&& awaited,
                                         std::source_location where = std::source_location::current()) {
-  return detail::await_in<A>(c, std::forward<A>(awaited), where);
+  return detail::await_in<A>(c, detail::as_stored<A>(awaited), where);
 }
 
 }  // namespace ringo

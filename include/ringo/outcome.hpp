@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <ringo/context.hpp>
+#include <ringo/shield.hpp>
 
 namespace ringo {
 
@@ -70,15 +71,26 @@ task<outcome_of<result_of<A>>> await_outcome(stored<A> awaited, std::source_loca
 
 template <class A, class B>
 task<result_of<A>> await_finally(stored<A> awaited, stored<B> cleanup, std::source_location where) {
-  auto result = co_await await_outcome<stored<A>>(static_cast<stored<A>&&>(awaited), where);
-  const cancellation_held_back until_done;
-  if (result.has_value()) {
-    (void)co_await awaited_at<stored<B>>{static_cast<stored<B>&&>(cleanup), where};
-  } else {
-    // The first error is the one that is told.
-    (void)co_await await_outcome<stored<B>>(static_cast<stored<B>&&>(cleanup), where);
+  const context apart = context_apart();  // now, so that later nothing keeps the clean-up from being awaited
+  std::optional<outcome_of<result_of<A>>> result;
+  try {
+    if constexpr (std::is_void_v<result_of<A>>) {
+      co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
+      result.emplace();
+    } else {
+      result.emplace(std::in_place, co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
+    }
+  } catch (...) {
+    result.emplace(std::current_exception());
   }
-  co_return std::move(result).value();
+  const bool succeeded = result->has_value();
+  const shielded_under until_done(apart);
+  try {
+    (void)co_await awaited_at<stored<B>>{static_cast<stored<B>&&>(cleanup), where};
+  } catch (...) {
+    if (succeeded) throw;  // else the first error is the one that is told
+  }
+  co_return std::move(*result).value();
 }
 
 }  // namespace detail
@@ -87,7 +99,7 @@ task<result_of<A>> await_finally(stored<A> awaited, stored<B> cleanup, std::sour
 template <class A>
 task<outcome_of<detail::result_of<A>>> outcome(A&& awaited,
                                                std::source_location where = std::source_location::current()) {
-  return detail::await_outcome<A>(std::forward<A>(awaited), where);
+  return detail::await_outcome<A>(detail::as_stored<A>(awaited), where);
 }
 
 // Awaits the first, and then, however that ended, the clean-up, which cancellation does not end. Yields what the first
@@ -95,7 +107,7 @@ task<outcome_of<detail::result_of<A>>> outcome(A&& awaited,
 template <class A, class B>
 task<detail::result_of<A>> finally(A&& awaited, B&& cleanup,
                                    std::source_location where = std::source_location::current()) {
-  return detail::await_finally<A, B>(std::forward<A>(awaited), std::forward<B>(cleanup), where);
+  return detail::await_finally<A, B>(detail::as_stored<A>(awaited), detail::as_stored<B>(cleanup), where);
 }
 
 }  // namespace ringo

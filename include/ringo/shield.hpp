@@ -1,7 +1,8 @@
 // shield: an operation or a task that cancellation does not end, for clean-up that awaits.
 //
-// The caller's cancellation is held back until it is done, and seen by the next await. As a case of a select it is what
-// it shields: a select ends as a whole, and its losers with it. What a shielded task starts is not shielded.
+// The caller's cancellation is held back until it is done, and seen by the next await. What is shielded runs under a
+// context of its own, with the caller's values: so do the routines that it starts, and a with_timeout in there ends
+// what it bounds. As a case of a select it is what it shields: a select ends as a whole, and its losers with it.
 #pragma once
 #include <source_location>
 #include <utility>
@@ -12,9 +13,26 @@ namespace ringo {
 
 namespace detail {
 
+// With the current context's values, and nothing else of it.
+inline context context_apart() {
+  const context now = context::current();
+  return now == context::background() ? now : context::without_cancel(now);
+}
+
+// While it lives, its routine runs under that context, and what else would cancel it is held back.
+class shielded_under {
+ public:
+  explicit shielded_under(const context& apart) : in_(context_access::core(apart)), until_done_(routine::immune) {}
+
+ private:
+  entered_context in_;
+  cancellation_held_back until_done_;
+};
+
 template <class A>
 task<result_of<A>> await_shielded(stored<A> awaited, std::source_location where) {
-  const cancellation_held_back until_done;
+  const context apart = context_apart();
+  const shielded_under until_done(apart);
   co_return co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
 }
 
@@ -22,7 +40,7 @@ template <class A>
 class RINGO_AWAITABLE shielded {
  public:
   using result_type = result_of<A>;
-  shielded(A&& awaited, std::source_location where) : awaited_(std::forward<A>(awaited)), where_(where) {}
+  shielded(A&& awaited, std::source_location where) : awaited_(as_stored<A>(awaited)), where_(where) {}
 
   auto operator co_await() && {
     return await_shielded<A>(static_cast<stored<A>&&>(awaited_), where_).operator co_await();

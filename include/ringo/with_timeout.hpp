@@ -35,13 +35,13 @@ task<result_of<A>> await_within(Limit limit, stored<A> awaited, std::source_loca
 template <class A>
 task<detail::result_of<A>> with_timeout(delay length, A&& awaited,
                                         std::source_location where = std::source_location::current()) {
-  return detail::await_within<A>(length, std::forward<A>(awaited), where);
+  return detail::await_within<A>(length, detail::as_stored<A>(awaited), where);
 }
 
 template <class A>
 task<detail::result_of<A>> with_deadline(time_point deadline, A&& awaited,
                                          std::source_location where = std::source_location::current()) {
-  return detail::await_within<A>(deadline, std::forward<A>(awaited), where);
+  return detail::await_within<A>(deadline, detail::as_stored<A>(awaited), where);
 }
 
 }  // namespace ringo

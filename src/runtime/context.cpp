@@ -55,17 +55,21 @@ void context::cancel(std::exception_ptr cause) const {
   detail::worker* w = detail::current_worker();
   if (w != nullptr) {
     core_->enter(w, "context::cancel");
-    return core_->cancel(w, std::move(cause));
+    return core_->cancel(w, cause);
   }
   detail::refuse_in_forked_child("context::cancel");
-  detail::do_where_used(core_->owner(),
-                        [keeps = *this, cause](detail::worker* there) { keeps.core_->cancel(there, cause); });
+  core_->cancel_from_outside(cause);
+}
+
+cancel_guard::cancel_guard(context c) : of_(std::move(c)) {
+  if (of_ == context::background())
+    throw std::logic_error("ringo: a cancel_guard of the background context, which never ends");
 }
 
 std::function<bool()> context::call_after(detail::worker* w, detail::routine& r) const {
   if (!core_) {
     const auto never = std::make_shared<detail::after_call>(r);
-    return [never] { return std::exchange(never->pending, nullptr) != nullptr; };
+    return [never] { return never->stop(); };
   }
   auto call = core_->call_after(w, r);
   return [of = *this, call] { return of.core_->stop_call(*call); };
@@ -73,8 +77,12 @@ std::function<bool()> context::call_after(detail::worker* w, detail::routine& r)
 
 namespace detail {
 
-after_call::~after_call() {
-  if (pending) pending->release();
+after_call::~after_call() { stop(); }
+
+bool after_call::stop() noexcept {
+  routine* r = pending.exchange(nullptr, std::memory_order_acq_rel);
+  if (r != nullptr) r->release();
+  return r != nullptr;
 }
 
 context_core::context_core(context_core* parent, bool follows, time_point deadline) noexcept
@@ -82,17 +90,21 @@ context_core::context_core(context_core* parent, bool follows, time_point deadli
       root_(parent && follows ? parent->root_ : *this),
       follows_(parent && follows),
       watched_(deadline != time_point::max() && !(follows_ && parent->deadline_ <= deadline)),
-      deadline_(follows_ && parent->deadline_ < deadline ? parent->deadline_ : deadline) {
-  if (parent_) parent_->retain();
-}
+      deadline_(follows_ && parent->deadline_ < deadline ? parent->deadline_ : deadline),
+      timed_by_(watched_   ? this
+                : follows_ ? parent->timed_by_
+                           : nullptr) {}
 
 context_core::~context_core() = default;
 
 void context_core::join_tree(worker* w, const char* call) {
-  if (parent_) parent_->enter(w, call);
-  owner_.enter(w, call);
+  if (parent_) {
+    parent_->retain();
+    parent_->enter(w, call);
+  }
+  root_.owner_.enter(w, call);
   if (follows_) {
-    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    const optional_guard guard(root_.lock_, is_shared(w));
     if (parent_->is_marked()) {
       cause_ = parent_->cause_;
       why_ = parent_->why_;
@@ -104,11 +116,11 @@ void context_core::join_tree(worker* w, const char* call) {
     parent_->first_child_ = this;
     linked_ = true;
   }
-  if (!watched_) return;
+  if (timed_by_ == nullptr) return;
   if (deadline_ <= now()) {
-    expire_now(w);
+    timed_by_->expire_now(w);
   } else if (w != nullptr) {
-    watch(*w);
+    catch_up(*w);
   }
 }
 
@@ -123,35 +135,42 @@ bool context_core::try_retain() noexcept {
 void context_core::release() noexcept {
   // acq_rel: whoever frees it sees what all others did with it.
   for (context_core* c = this; c != nullptr && c->count_.fetch_sub(1, std::memory_order_acq_rel) == 1;) {
-    worker* w = current_worker();
-    const std::uint64_t owner = c->owner_.runtime_id();
-    if ((w == nullptr || w->runtime_id != owner) && owner != 0) {
-      // Its tree is its runtime's to touch.
-      if (post(owner, [c](worker*) {
-            if (context_core* parent = c->dispose()) parent->release();
-          })) {
-        return;
-      }
-    }
+    if (!c->take_out()) return;
     c = c->dispose();
   }
 }
 
+// Nothing runs under it and nobody waits for it: they would keep it. A walk over the tree may still pass by, and ends
+// before the lock is had.
+bool context_core::take_out() noexcept {
+  const worker* w = current_worker();
+  const auto leave = [this] {
+    const optional_guard guard(root_.lock_, true);  // of a runtime with one worker that ends just now, too
+    leave_parent();
+  };
+  for (;;) {
+    const std::uint64_t user = owner().runtime_id();
+    if (w != nullptr && w->runtime_id == user) {
+      leave();
+      return true;
+    }
+    // Its tree is its runtime's to touch.
+    if (user != 0 && post(user, [this](worker*) {
+          if (!take_out()) return;
+          if (context_core* parent = dispose()) parent->release();
+        })) {
+      return false;
+    }
+    if (while_unused(owner(), leave)) return true;
+  }
+}
+
 context_core* context_core::dispose() noexcept {
-  // Nothing runs under it and nobody waits for it: they would keep it. A walk over the tree may still pass by, and ends
-  // before the lock is had.
-  take_out();
   unwatch();
   followed_.reset();
   context_core* parent = parent_;
   delete this;
   return parent;
-}
-
-void context_core::take_out() noexcept {
-  const worker* w = current_worker();
-  const optional_guard guard(root_.lock_, w == nullptr || w->shared);
-  leave_parent();
 }
 
 void context_core::leave_parent() noexcept {
@@ -176,15 +195,36 @@ std::exception_ptr context_core::cause() const noexcept {
   return why_ == reason::timed_out ? std::make_exception_ptr(timed_out()) : std::make_exception_ptr(cancelled());
 }
 
-void context_core::cancel(worker* w, std::exception_ptr cause, reason why, bool by_its_deadline) noexcept {
-  const bool shared = w != nullptr && w->shared;
+void context_core::cancel(worker* w, const std::exception_ptr& cause, reason why) noexcept {
+  finish(w, mark(w, cause, why));
+}
+
+// By a thread that is no worker, or one of another runtime.
+void context_core::cancel_from_outside(const std::exception_ptr& cause, reason why) {
+  retain();
+  const context keeps = context_access::adopt(this);
+  for (;;) {
+    const std::uint64_t user = owner().runtime_id();
+    if (user != 0 &&
+        post(user, [keeps, cause, why](worker* there) { context_access::core(keeps)->cancel(there, cause, why); })) {
+      return;
+    }
+    // Only that: what users have left with it runs without the bridge's lock.
+    context_core* marked = nullptr;
+    if (while_unused(owner(), [&] { marked = mark(nullptr, cause, why); })) return finish(nullptr, marked);
+  }
+}
+
+// Without a worker no runtime uses the tree: nothing runs under it, and who waits for it has outlived its runtime.
+context_core* context_core::mark(worker* w, const std::exception_ptr& cause, reason why) noexcept {
+  const bool shared = is_shared(w);
   routine_list woken;
   context_core* to_finish = nullptr;
   {
     const optional_guard guard(root_.lock_, shared);
-    if (cancelled_.load(std::memory_order_relaxed)) return;
+    if (cancelled_.load(std::memory_order_relaxed)) return nullptr;
     leave_parent();
-    expired_ = by_its_deadline;
+    expired_ = why == reason::timed_out;
     // Not by recursion: a tree may be deep. What is still to be walked is linked as siblings.
     for (context_core* c = this; c != nullptr;) {
       context_core* rest = std::exchange(c->next_sibling_, nullptr);
@@ -195,12 +235,15 @@ void context_core::cancel(worker* w, std::exception_ptr cause, reason why, bool 
       }
       c->cause_ = cause;
       c->why_ = why;
+      if (w == nullptr && !c->calls_.empty()) c->calls_pending_.store(true, std::memory_order_relaxed);
       // seq_cst: watch() either sees it, or has set queue_ before after_cancellation() looks there.
       c->cancelled_.store(true, std::memory_order_seq_cst);
-      for (routine* r = c->first_member_; r != nullptr; r = r->member_next) {
-        if (cancel_under_lock(*r, shared, routine::context_cancelled)) woken.push_back(*r);
+      if (w != nullptr) {
+        for (routine* r = c->first_member_; r != nullptr; r = r->member_next) {
+          if (cancel_under_lock(*r, shared, routine::context_cancelled)) woken.push_back(*r);
+        }
+        c->waiting_.claim_all(shared, woken);
       }
-      c->waiting_.claim_all(shared, woken);
       // One that is about to be freed has nobody whom that would concern.
       if ((c->watched_ || !c->calls_.empty() || c->stop_) && c->try_retain()) {
         c->next_to_finish_ = to_finish;
@@ -210,8 +253,12 @@ void context_core::cancel(worker* w, std::exception_ptr cause, reason why, bool 
     }
   }
   while (routine* r = woken.pop_front()) w->push(*r);
-  while (context_core* c = to_finish) {
-    to_finish = c->next_to_finish_;
+  return to_finish;
+}
+
+void context_core::finish(worker* w, context_core* marked) noexcept {
+  while (context_core* c = marked) {
+    marked = c->next_to_finish_;
     c->after_cancellation(w);
     c->release();
   }
@@ -219,14 +266,10 @@ void context_core::cancel(worker* w, std::exception_ptr cause, reason why, bool 
 
 void context_core::after_cancellation(worker* w) noexcept {
   unwatch();
-  if (w != nullptr) {
-    start_calls(*w);
-  } else {
-    calls_pending_.store(true, std::memory_order_relaxed);
-  }
+  if (w != nullptr) start_calls(*w);
   std::optional<std::stop_source> stop;
   {
-    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    const optional_guard guard(root_.lock_, is_shared(w));
     stop = stop_;
   }
   if (stop) stop->request_stop();
@@ -234,33 +277,34 @@ void context_core::after_cancellation(worker* w) noexcept {
 
 bool context_core::is_cancelled() noexcept {
   if (is_marked()) return true;
-  if (deadline_ == time_point::max()) return false;
+  if (timed_by_ == nullptr) return false;
   // A routine that computes keeps its worker from its timers: it may ask all the same.
   worker* w = current_worker();
-  const bool may_expire = w == nullptr ? !any_runtime_runs() : w->runtime_id == owner_.runtime_id();
+  const bool may_expire = w == nullptr ? !any_runtime_runs() : w->runtime_id == owner().runtime_id();
   if (!may_expire || now() < deadline_) return is_marked();
-  expire_now(w);
+  w != nullptr ? timed_by_->expire_now(w) : timed_by_->cancel_from_outside(nullptr, reason::timed_out);
   return true;
 }
 
 // ---- its timer
 
-void context_core::expire_now(worker* w) noexcept { cancel(w, nullptr, reason::timed_out, watched_); }
+void context_core::expire_now(worker* w) noexcept { cancel(w, nullptr, reason::timed_out); }
 
 void context_core::catch_up(worker& w) {
-  if (watched_ && !is_marked() && queue_.load(std::memory_order_relaxed) == nullptr) watch(w);
+  if (timed_by_ && !timed_by_->is_marked() && timed_by_->queue_.load(std::memory_order_relaxed) == nullptr) {
+    timed_by_->watch(w);
+  }
   if (is_marked() && calls_pending_.exchange(false, std::memory_order_relaxed)) start_calls(w);
 }
 
 void context_core::watch(worker& w) noexcept {
   timer_queue& mine = timers_of(w);
   timer_queue* none = nullptr;
-  {
-    const optional_guard guard(mine.lock, mine.shared());
-    if (!queue_.compare_exchange_strong(none, &mine, std::memory_order_seq_cst)) return;
-    mine.add(*this, deadline_);
-  }
-  if (cancelled_.load(std::memory_order_seq_cst)) unwatch();
+  const optional_guard guard(mine.lock, mine.shared());
+  if (!queue_.compare_exchange_strong(none, &mine, std::memory_order_seq_cst)) return;
+  // If it is cancelled after this, who does so finds the queue, and has its lock when the timer is there.
+  if (!cancelled_.load(std::memory_order_seq_cst)) return mine.add(*this, deadline_);
+  queue_.store(nullptr, std::memory_order_release);
 }
 
 void context_core::unwatch() noexcept {
@@ -268,11 +312,13 @@ void context_core::unwatch() noexcept {
   if (q == nullptr) return;
   const optional_guard guard(q->lock, q->shared());
   q->remove(*this);
+  queue_.store(nullptr, std::memory_order_release);  // the context may outlive it
 }
 
 void context_core::expire(timer_queue& queue, time_point, routine_list&) noexcept {
   // The tree's lock cannot be taken under the queue's.
-  if (try_retain()) queue.put_off(*this);
+  if (try_retain()) return queue.put_off(*this);
+  queue_.store(nullptr, std::memory_order_release);
 }
 
 void context_core::after_expiry(worker& w) noexcept {
@@ -295,7 +341,7 @@ std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
   const auto call = one.front();
   enter(w, "context::after_func");
   {
-    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    const optional_guard guard(root_.lock_, is_shared(w));
     calls_.splice(calls_.end(), one);
   }
   if (is_cancelled()) {
@@ -309,21 +355,18 @@ std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
 }
 
 bool context_core::stop_call(after_call& c) {
-  const worker* w = worker_or_alone("the stop function of context::after_func");
+  worker* w = worker_or_alone("the stop function of context::after_func");
+  enter(w, "the stop function of context::after_func");
   std::list<std::shared_ptr<after_call>> stopped;
-  routine* r;
   {
-    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
-    r = std::exchange(c.pending, nullptr);
-    if (r == nullptr) return false;
+    const optional_guard guard(root_.lock_, is_shared(w));
     for (auto each = calls_.begin(); each != calls_.end(); ++each) {
       if (each->get() != &c) continue;
       stopped.splice(stopped.end(), calls_, each);
       break;
     }
   }
-  r->release();
-  return true;
+  return c.stop();
 }
 
 void context_core::start_calls(worker& w) noexcept {
@@ -334,17 +377,18 @@ void context_core::start_calls(worker& w) noexcept {
       const optional_guard guard(root_.lock_, w.shared);
       if (calls_.empty()) return;
       next.splice(next.end(), calls_, calls_.begin());
-      r = std::exchange(next.front()->pending, nullptr);
+      r = next.front()->pending.exchange(nullptr, std::memory_order_acq_rel);
     }
     if (r != nullptr) start_in(w, *r, nullptr, r->started);
   }
 }
 
 std::stop_token context_core::stop_token() {
-  const worker* w = worker_or_alone("context::stop_token");
+  worker* w = worker_or_alone("context::stop_token");
+  enter(w, "context::stop_token");
   std::stop_source source;
   {
-    const optional_guard guard(root_.lock_, w != nullptr && w->shared);
+    const optional_guard guard(root_.lock_, is_shared(w));
     if (!stop_) stop_ = source;
     source = *stop_;
   }
@@ -358,8 +402,9 @@ void context_core::follow(std::stop_token token) {
 
 void context_core::stop_requested() noexcept {
   if (!try_retain()) return;
-  context self = context_access::adopt(this);
-  self.cancel();
+  const context self = context_access::adopt(this);
+  worker* w = current_worker();
+  w != nullptr && w->runtime_id == owner().runtime_id() ? cancel(w, nullptr) : cancel_from_outside(nullptr);
 }
 
 // ---- routines

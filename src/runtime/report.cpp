@@ -90,7 +90,7 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
 bool cancel_under_lock(routine& r, bool shared, std::uint32_t why) noexcept {
   std::uint32_t seen = r.state.load(std::memory_order_relaxed);
   for (;;) {
-    const bool claims = (seen & routine::waiting) && !(seen & routine::shielded);
+    const bool claims = (seen & routine::waiting) && routine::ends_awaits(seen | why);
     std::uint32_t wanted = seen | why;
     if (claims) wanted &= ~routine::waiting;
     if (!shared) {

@@ -86,6 +86,8 @@ void runtime_core::run(routine& r) {
   }
   first.become_current();
   destroy_what_is_left();
+  // Before any thread can see that the runtime has ended: then a context's timer is no worker's to touch.
+  for (const auto& w : workers) w->timers.let_go();
   end();  // first, so that the calls which wait for routines of this runtime are answered
   begin_grace(first.driver_->now());
   pool->shut_down(grace_end());

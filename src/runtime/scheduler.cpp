@@ -124,7 +124,23 @@ void leave_station(foreign_record& station) noexcept {
 routine& adopt(worker& w, bool in_task) {
   routine* now = w.current;
   const bool foreign = now->resumed_as == routine::kind::foreign;
-  return *new foreign_record(in_task && foreign ? static_cast<foreign_record*>(now)->station : nullptr);
+  foreign_record* station = in_task && foreign ? static_cast<foreign_record*>(now)->station : nullptr;
+  auto* wait = new foreign_record(station);
+  if (station == nullptr) return *wait;
+  // The task in there runs under a context, and may shield itself, as in a routine.
+  wait->state.store(station->state.load(std::memory_order_relaxed) & (routine::shielded | routine::immune),
+                    std::memory_order_relaxed);
+  if (station->context != nullptr) {
+    wait->context = station->context;
+    wait->context->retain();
+    wait->context->add_member(*wait, w.shared);
+  }
+  return *wait;
+}
+
+foreign_record::~foreign_record() {
+  const worker* w = current_worker();
+  leave_context(*this, w == nullptr || w->shared);
 }
 
 void forget(routine& r, bool claimed) noexcept {
@@ -231,8 +247,16 @@ void scheduler::resume(routine& r) noexcept {
 
 void scheduler::resume_specially(routine& r) noexcept {
   if (r.resumed_as == routine::kind::foreign) {
+    // What goes on is a task: what it notes in its routine is to stay when this wait is over.
+    auto& wait = static_cast<foreign_record&>(r);
+    foreign_record* station = wait.forgotten ? nullptr : wait.station;
+    if (station != nullptr) {
+      station->count.fetch_add(1, std::memory_order_relaxed);  // it may end the task that it stands for
+      current = station;
+    }
     r.resume_at.resume();
     r.release();  // the run queue's
+    if (station != nullptr) station->release();
     return;
   }
   const auto before = std::exchange(r.resumed_as, routine::kind::plain);

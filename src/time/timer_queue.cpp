@@ -17,19 +17,20 @@ std::int64_t ticks(time_point t) noexcept { return t.time_since_epoch().count();
 
 }  // namespace
 
-timer_queue::~timer_queue() {
-  const auto let_go = [](list& l) {
+timer_queue::~timer_queue() { let_go(); }
+
+void timer_queue::let_go() noexcept {
+  const auto empty = [this](list& l) {
     while (timer_entry* e = l.first) {
-      l.first = e->next_;
-      e->place_ = timer_entry::out;
+      remove(*e);
       e->queue_gone();
     }
   };
-  let_go(fresh_);
-  let_go(endless_);
-  let_go(resting_);
+  empty(fresh_);
+  empty(endless_);
+  empty(resting_);
   for (auto& level : lists_) {
-    for (list& l : level) let_go(l);
+    for (list& l : level) empty(l);
   }
 }
 

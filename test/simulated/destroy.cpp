@@ -47,6 +47,7 @@ struct sources {
   wait_group group;
   handle<int> routine;
   channel<void> end_of_routine;
+  context scope_of_it = context::with_cancel();
   mutex locked, free;
   shared_mutex read, written;
   semaphore permits{3};
@@ -140,6 +141,11 @@ RINGO_TEST_WAY(sleeps_until, co_await sleep_until(now() + 1h))
 RINGO_TEST_WAY(sleeps_for_ever, co_await sleep(std::chrono::hours::max()))
 RINGO_TEST_WAY(receives_on_nil, co_await channel<int>::nil().recv())
 RINGO_TEST_WAY(never_ends, co_await never())
+RINGO_TEST_WAY(waits_for_context, co_await s.scope_of_it.done())
+RINGO_TEST_WAY(selects_context, co_await select(s.unbuffered.recv(), s.scope_of_it.done()))
+RINGO_TEST_WAY(bounded, co_await with_timeout(1h, s.unbuffered.recv()))
+RINGO_TEST_WAY(bounded_twice, co_await with_timeout(1h, with_timeout(2h, s.unbuffered.recv())))
+RINGO_TEST_WAY(under_context, co_await with_context(s.scope_of_it, s.unbuffered.recv()))
 RINGO_TEST_WAY(locks, const auto held = co_await s.locked.lock())
 RINGO_TEST_WAY(locks_to_write, const auto held = co_await s.read.lock())
 RINGO_TEST_WAY(locks_to_read, const auto held = co_await s.written.lock_shared())
@@ -243,6 +249,11 @@ std::vector<way> ways_to_wait() {
       {RINGO_TEST_BOTH(sleeps_for_ever), no_event, nothing_to_see, false},
       {RINGO_TEST_BOTH(receives_on_nil), no_event, nothing_to_see, false},
       {RINGO_TEST_BOTH(never_ends), no_event, nothing_to_see, false},
+      {RINGO_TEST_BOTH(waits_for_context), [](sources& s) { s.scope_of_it.cancel(); }, nothing_to_see},
+      {RINGO_TEST_BOTH(selects_context), give, none_receives},
+      {RINGO_TEST_BOTH(bounded), give, none_receives},
+      {RINGO_TEST_BOTH(bounded_twice), give, none_receives},
+      {RINGO_TEST_BOTH(under_context), give, none_receives},
       {RINGO_TEST_BOTH(locks), unlock, unlocked},
       {RINGO_TEST_BOTH(locks_to_write), [](sources& s) { s.reader = {}; }, none_locks},
       {RINGO_TEST_BOTH(locks_to_read), [](sources& s) { s.writer = {}; }, none_locks},

@@ -24,7 +24,8 @@ namespace ringo::detail {
 struct after_call {
   explicit after_call(routine& r) noexcept : pending(&r) {}
   ~after_call();
-  routine* pending;  // null when it has been started or stopped; under the tree's lock
+  bool stop() noexcept;           // false if it has been started or stopped
+  std::atomic<routine*> pending;  // null then
 };
 
 class context_core : private timer_entry {
@@ -39,21 +40,21 @@ class context_core : private timer_entry {
   void retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;  // any thread
 
-  // Into the tree: throws std::logic_error where another runtime uses it.
+  // First of all: into the tree. Throws std::logic_error where another runtime uses it.
   void join_tree(worker* w, const char* call);
 
   // Before each use: the first worker's timers watch the deadline.
   void enter(worker* w, const char* call) {
-    owner_.enter(w, call);
-    const bool unwatched = watched_ && queue_.load(std::memory_order_relaxed) == nullptr;
+    root_.owner_.enter(w, call);
+    const bool unwatched = timed_by_ != nullptr && timed_by_->queue_.load(std::memory_order_relaxed) == nullptr;
     if (w != nullptr && (unwatched || calls_pending_.load(std::memory_order_relaxed))) [[unlikely]]
       catch_up(*w);
   }
-  const ownership& owner() const noexcept { return owner_; }
 
-  // When it returns, every descendant is cancelled (semantics 131). The first reason stays (133).
-  // A null cause stands for `cancelled`.
-  void cancel(worker* w, std::exception_ptr cause) noexcept { cancel(w, std::move(cause), reason::cancelled); }
+  // When it returns, every descendant is cancelled (semantics 131). The first reason stays (133). A null cause stands
+  // for `cancelled`.
+  void cancel(worker* w, const std::exception_ptr& cause) noexcept { cancel(w, cause, reason::cancelled); }
+  void cancel_from_outside(const std::exception_ptr& cause) { cancel_from_outside(cause, reason::cancelled); }
   bool is_cancelled() noexcept;  // any thread; where it may, it looks at the clock too
   bool is_marked() const noexcept { return cancelled_.load(std::memory_order_acquire); }
   std::exception_ptr cause() const noexcept;                             // null while it is not cancelled
@@ -84,7 +85,14 @@ class context_core : private timer_entry {
 
   enum class reason : std::uint8_t { cancelled, timed_out };
 
-  void cancel(worker* w, std::exception_ptr cause, reason why, bool by_its_deadline = false) noexcept;
+  static bool is_shared(const worker* w) noexcept { return w == nullptr || w->shared; }
+  // A tree is used by one runtime at a time, as one object is.
+  const ownership& owner() const noexcept { return root_.owner_; }
+  void cancel(worker* w, const std::exception_ptr& cause, reason why) noexcept;
+  void cancel_from_outside(const std::exception_ptr& cause, reason why);
+  // The part of it that is done under the tree's lock: returns those for which finish() has something to do.
+  context_core* mark(worker* w, const std::exception_ptr& cause, reason why) noexcept;
+  static void finish(worker* w, context_core* marked) noexcept;
   bool try_retain() noexcept;
   void catch_up(worker& w);
   void watch(worker& w) noexcept;
@@ -94,20 +102,21 @@ class context_core : private timer_entry {
   void expire_now(worker* w) noexcept;
   void start_calls(worker& w) noexcept;
   void stop_requested() noexcept;
+  bool take_out() noexcept;          // false: a worker of its runtime will, and disposes of it
   context_core* dispose() noexcept;  // its parent, which is to be released
-  void take_out() noexcept;
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
   void after_expiry(worker& w) noexcept override;
   void queue_gone() noexcept override;
 
   std::atomic<std::size_t> count_ = 1;
-  context_core* const parent_;  // retained
+  context_core* const parent_;  // retained by join_tree()
   context_core& root_;
   const bool follows_;
   const bool watched_;  // has a deadline that is not its parent's
   const time_point deadline_;
-  ownership owner_;
-  spin_lock lock_;  // the root's is the tree's
+  context_core* const timed_by_;  // whose deadline that is: itself, or an ancestor
+  ownership owner_;               // the root's is the tree's
+  spin_lock lock_;                // so is its lock
 
   // Under the tree's lock. cause_, why_ and expired_ do not change once cancelled_ is set.
   std::atomic<bool> cancelled_ = false;
@@ -124,8 +133,8 @@ class context_core : private timer_entry {
   std::list<std::shared_ptr<after_call>> calls_;
   std::optional<std::stop_source> stop_;
 
-  std::atomic<bool> calls_pending_ = false;  // it was cancelled where no routine could be started
-  std::atomic<timer_queue*> queue_ = nullptr;
+  std::atomic<bool> calls_pending_ = false;    // it was cancelled where no routine could be started
+  std::atomic<timer_queue*> queue_ = nullptr;  // where its timer runs, or has run out and after_expiry() is to come
   std::unique_ptr<std::stop_callback<on_stop>> followed_;
 };
 
@@ -137,6 +146,7 @@ class RINGO_AWAITABLE done_operation final : public queued_operation<done_operat
   explicit done_operation(context_core* of) noexcept : of_(of) {}
   done_operation(const done_operation& from) noexcept : queued_operation(from), of_(from.of_) {}
   done_operation& operator=(const done_operation& from) noexcept {
+    if (keeps_) dispose();
     of_ = from.of_;
     return *this;
   }

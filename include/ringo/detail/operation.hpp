@@ -242,21 +242,23 @@ class queued_operation : public operation<Derived, Result> {
   }
 };
 
-// While it lives, its routine's awaits do not end with `cancelled`.
+// While it lives, its routine's awaits do not end with `cancelled`; or, with routine::immune, only where the context
+// under which it runs is.
 class cancellation_held_back {
  public:
-  cancellation_held_back() noexcept : in_(current_worker() ? current_worker()->current : nullptr) {
-    if (in_) was_ = in_->state.fetch_or(routine::shielded, std::memory_order_relaxed) & routine::shielded;
+  explicit cancellation_held_back(std::uint32_t how = routine::shielded) noexcept
+      : in_(current_worker() ? current_worker()->current : nullptr) {
+    if (in_) sets_ = how & ~in_->state.fetch_or(how, std::memory_order_relaxed);
   }
   cancellation_held_back(const cancellation_held_back&) = delete;
   cancellation_held_back& operator=(const cancellation_held_back&) = delete;
   ~cancellation_held_back() {
-    if (in_ && !was_) in_->state.fetch_and(~routine::shielded, std::memory_order_relaxed);
+    if (in_) in_->state.fetch_and(~sets_, std::memory_order_relaxed);
   }
 
  private:
   routine* in_;  // a coroutine stays in its routine, whichever worker that is on
-  std::uint32_t was_ = 0;
+  std::uint32_t sets_ = 0;
 };
 
 // For an await that has nothing to wait for, and is none of an operation: as every other it ends with `cancelled` in a

@@ -106,9 +106,10 @@ struct routine {
   // Bits of `state`.
   static constexpr std::uint32_t waiting = 1;             // the wait is open: to be claimed
   static constexpr std::uint32_t cancelled = 2;           // itself: every later await ends with `cancelled`
-  static constexpr std::uint32_t shielded = 4;            // that is held back
+  static constexpr std::uint32_t shielded = 4;            // that is held back, whoever cancels
   static constexpr std::uint32_t inspected = 8;           // a report reads the parked operation: claims spin
   static constexpr std::uint32_t context_cancelled = 16;  // the context under which it runs now: the same
+  static constexpr std::uint32_t immune = 32;             // `cancelled` alone is held back
 
   routine() = default;
   routine(const routine&) = delete;
@@ -117,7 +118,8 @@ struct routine {
 
   bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
   static bool ends_awaits(std::uint32_t s) noexcept {
-    return (s & (cancelled | context_cancelled)) != 0 && (s & shielded) == 0;
+    return (s & (cancelled | context_cancelled)) != 0 && (s & shielded) == 0 &&
+           (s & (immune | context_cancelled)) != immune;
   }
 
   // Opens the wait, unless the routine has been cancelled. Under the locks of all sources concerned.
@@ -198,6 +200,7 @@ struct routine {
 // that such a coroutine awaits, for when its turn is over between two waits.
 struct foreign_record final : routine {
   explicit foreign_record(foreign_record* of) noexcept : station(of) { resumed_as = kind::foreign; }
+  ~foreign_record() override;
 
   foreign_record* station;  // of the task in which it waits; null for what the coroutine itself awaits
   bool forgotten = false;   // its coroutine has been destroyed while a run queue had this

@@ -69,6 +69,7 @@ class timer_queue {
   // Without a deadline: only so that it hears of the queue's end.
   void rest(timer_entry& e) noexcept;
   void remove(timer_entry& e) noexcept;  // does nothing if it is out
+  void let_go() noexcept;                // of all: its runtime has ended
   static bool has_deadline(const timer_entry& e) noexcept {
     return e.place_ != timer_entry::out && e.place_ != timer_entry::resting;
   }

@@ -1,0 +1,25 @@
+// What an exception_ptr or an outcome holds, as words to compare with.
+#pragma once
+
+#include <exception>
+#include <ringo/errors.hpp>
+#include <ringo/outcome.hpp>
+#include <string>
+
+inline std::string told(const std::exception_ptr& error) {
+  if (!error) return "nothing";
+  try {
+    std::rethrow_exception(error);
+  } catch (const ringo::cancelled&) {
+    return "cancelled";
+  } catch (const ringo::timed_out&) {
+    return "timed out";
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+template <class T>
+std::string told(const ringo::outcome_of<T>& o) {
+  return o ? "value" : told(o.error());
+}
