@@ -4,6 +4,7 @@
 #error "ringo needs C++20: compile with -std=c++20 or newer"
 #endif
 #include <ringo/barrier.hpp>
+#include <ringo/batch.hpp>
 #include <ringo/blocking.hpp>
 #include <ringo/channel.hpp>
 #include <ringo/clock.hpp>
@@ -11,8 +12,11 @@
 #include <ringo/context.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
+#include <ringo/generate.hpp>
 #include <ringo/go.hpp>
 #include <ringo/latch.hpp>
+#include <ringo/map.hpp>
+#include <ringo/merge.hpp>
 #include <ringo/mutex.hpp>
 #include <ringo/once.hpp>
 #include <ringo/outcome.hpp>
@@ -22,7 +26,9 @@
 #include <ringo/semaphore.hpp>
 #include <ringo/shared_mutex.hpp>
 #include <ringo/shield.hpp>
+#include <ringo/take.hpp>
 #include <ringo/task.hpp>
+#include <ringo/tee.hpp>
 #include <ringo/testing.hpp>
 #include <ringo/time.hpp>
 #include <ringo/wait_group.hpp>

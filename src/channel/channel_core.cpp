@@ -64,6 +64,12 @@ void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
 }
 
 void channel_core::last_handle_gone() noexcept {
+  // One for the feeder, if there is one, and one for this call: before the feeder can know of it.
+  handles_.store(2, std::memory_order_relaxed);
+  if (channel_feeder* const feeder = feeder_.exchange(nullptr, std::memory_order_acq_rel)) {
+    feeder->nobody_receives(*this);
+    return release();
+  }
   worker* w = current_worker();
   if (w == nullptr || w->runtime_id != owner.runtime_id()) {
     // Its runtime's workers may be among its cases' routines: one of them has to do it.
