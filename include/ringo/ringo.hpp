@@ -33,3 +33,4 @@
 #include <ringo/time.hpp>
 #include <ringo/wait_group.hpp>
 #include <ringo/with_timeout.hpp>
+#include <ringo/worker_pool.hpp>
