@@ -102,8 +102,8 @@ class RINGO_AWAITABLE submit_operation_of_closure : public submit_operation<R> {
   }
   submit_operation<R>& as_case() & { return *this; }
   template <class U = R>
-  submit_operation<R>& join(std::source_location = {}) && {
-    return refuse<U>();
+  by_reference<submit_operation<R>> join(std::source_location = {}) && {
+    return by_reference<submit_operation<R>>(refuse<U>());
   }
   template <class U = R>
   submit_operation<R>& as_case() && {

@@ -132,9 +132,10 @@ void pool_core::job_ended(worker& w) noexcept {
   routine_list woken, never_begun;
   {
     const optional_guard guard(lock, w.shared);
-    if (context_access::core(under)->is_marked() || w.runtime.unwinding()) {
+    const bool is_cancelled = context_access::core(under)->is_marked();
+    if (is_cancelled) turn_away_submitters(w.shared, woken);
+    if (is_cancelled || w.runtime.unwinding()) {  // which cancels who waits to submit in its own order
       never_begun = take_queue();
-      turn_away_submitters(w.shared, woken);
     } else {
       if (waiter* one = submitters.claim_first(w.shared)) {
         enqueue(w, *std::exchange(static_cast<submission&>(*one).job_, nullptr));
