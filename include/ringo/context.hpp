@@ -166,11 +166,9 @@ using stored = std::conditional_t<std::is_lvalue_reference_v<A> || !std::move_co
                                   std::remove_reference_t<A>&, std::remove_reference_t<A>>;
 
 template <class A>
-struct result_of_awaited {
-  using type = typename std::remove_cvref_t<A>::result_type;
-};
+concept has_result = requires { typename std::remove_cvref_t<A>::result_type; };
 template <class A>
-using result_of = std::decay_t<typename result_of_awaited<A>::type>;
+using result_of = std::decay_t<typename std::remove_cvref_t<A>::result_type>;
 
 template <class A>
 task<result_of<A>> await_in(context c, stored<A> awaited, std::source_location where) {

@@ -3,6 +3,7 @@
 #if __cplusplus < 202002L
 #error "ringo needs C++20: compile with -std=c++20 or newer"
 #endif
+#include <ringo/all.hpp>
 #include <ringo/barrier.hpp>
 #include <ringo/batch.hpp>
 #include <ringo/blocking.hpp>
@@ -14,6 +15,7 @@
 #include <ringo/event.hpp>
 #include <ringo/generate.hpp>
 #include <ringo/go.hpp>
+#include <ringo/group.hpp>
 #include <ringo/latch.hpp>
 #include <ringo/map.hpp>
 #include <ringo/merge.hpp>

@@ -52,7 +52,6 @@ void context::cancel(std::exception_ptr cause) const {
     throw std::logic_error(
         "ringo: context::cancel of the background context, which never ends: cancel one made by context::with_cancel");
   }
-  if (!cause) cause = std::make_exception_ptr(cancelled());
   detail::worker* w = detail::current_worker();
   if (w != nullptr) {
     core_->enter(w, "context::cancel");
@@ -96,6 +95,7 @@ void context_core::join_tree(worker* w, const char* call) {
     const optional_guard guard(root_.lock_, w != nullptr && w->shared);
     if (parent_->is_marked()) {
       cause_ = parent_->cause_;
+      why_ = parent_->why_;
       cancelled_.store(true, std::memory_order_release);
       return;
     }
@@ -170,7 +170,13 @@ const void* context_core::find(const std::type_info& type) const noexcept {
 
 // ---- cancelling
 
-void context_core::cancel(worker* w, std::exception_ptr cause, bool by_its_deadline) noexcept {
+std::exception_ptr context_core::cause() const noexcept {
+  if (!is_marked()) return nullptr;
+  if (cause_) return cause_;
+  return why_ == reason::timed_out ? std::make_exception_ptr(timed_out()) : std::make_exception_ptr(cancelled());
+}
+
+void context_core::cancel(worker* w, std::exception_ptr cause, reason why, bool by_its_deadline) noexcept {
   const bool shared = w != nullptr && w->shared;
   routine_list woken;
   context_core* to_finish = nullptr;
@@ -188,6 +194,7 @@ void context_core::cancel(worker* w, std::exception_ptr cause, bool by_its_deadl
         rest = child;
       }
       c->cause_ = cause;
+      c->why_ = why;
       // seq_cst: watch() either sees it, or has set queue_ before after_cancellation() looks there.
       c->cancelled_.store(true, std::memory_order_seq_cst);
       for (routine* r = c->first_member_; r != nullptr; r = r->member_next) {
@@ -238,7 +245,7 @@ bool context_core::is_cancelled() noexcept {
 
 // ---- its timer
 
-void context_core::expire_now(worker* w) noexcept { cancel(w, std::make_exception_ptr(timed_out()), watched_); }
+void context_core::expire_now(worker* w) noexcept { cancel(w, nullptr, reason::timed_out, watched_); }
 
 void context_core::catch_up(worker& w) {
   if (watched_ && !is_marked() && queue_.load(std::memory_order_relaxed) == nullptr) watch(w);

@@ -52,10 +52,11 @@ class context_core : private timer_entry {
   const ownership& owner() const noexcept { return owner_; }
 
   // When it returns, every descendant is cancelled (semantics 131). The first reason stays (133).
-  void cancel(worker* w, std::exception_ptr cause, bool by_its_deadline = false) noexcept;
+  // A null cause stands for `cancelled`.
+  void cancel(worker* w, std::exception_ptr cause) noexcept { cancel(w, std::move(cause), reason::cancelled); }
   bool is_cancelled() noexcept;  // any thread; where it may, it looks at the clock too
   bool is_marked() const noexcept { return cancelled_.load(std::memory_order_acquire); }
-  std::exception_ptr cause() const noexcept { return is_marked() ? cause_ : nullptr; }
+  std::exception_ptr cause() const noexcept;                             // null while it is not cancelled
   bool has_expired() const noexcept { return is_marked() && expired_; }  // by its own deadline, not its parent's
   time_point deadline() const noexcept { return deadline_; }
 
@@ -81,6 +82,9 @@ class context_core : private timer_entry {
     void operator()() const noexcept { of->stop_requested(); }
   };
 
+  enum class reason : std::uint8_t { cancelled, timed_out };
+
+  void cancel(worker* w, std::exception_ptr cause, reason why, bool by_its_deadline = false) noexcept;
   bool try_retain() noexcept;
   void catch_up(worker& w);
   void watch(worker& w) noexcept;
@@ -105,8 +109,9 @@ class context_core : private timer_entry {
   ownership owner_;
   spin_lock lock_;  // the root's is the tree's
 
-  // Under the tree's lock. cause_ and expired_ do not change once cancelled_ is set.
+  // Under the tree's lock. cause_, why_ and expired_ do not change once cancelled_ is set.
   std::atomic<bool> cancelled_ = false;
+  reason why_ = reason::cancelled;  // where cause_ is null
   bool expired_ = false;
   bool linked_ = false;
   std::exception_ptr cause_;

@@ -1,0 +1,161 @@
+// What a group and its members share; it lives until the last of them has let go.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <limits>
+#include <string>
+
+#include <ringo/context.hpp>
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/started.hpp>
+
+namespace ringo {
+
+enum class on_error { cancel_rest, keep_going };
+
+namespace detail {
+
+class group_core {
+ public:
+  group_core(const context& parent, on_error policy);
+  group_core(const group_core&) = delete;
+  group_core& operator=(const group_core&) = delete;
+  ~group_core();
+
+  void retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept;
+
+  void limit(std::size_t most);
+  // Starts it, or queues it at the limit. Takes it also where it throws, as on a thread that is no worker.
+  void add(routine& r);
+  bool reserve();  // a place for one that is to be started at once; false at the limit
+  void start_reserved(routine& r) noexcept;
+  void give_back_reserved() noexcept;
+  void member_ended(worker& w, std::exception_ptr error) noexcept;
+  void cancel(std::exception_ptr cause) noexcept;  // all members, those in the queue included
+  void fail(std::exception_ptr error) noexcept;    // as if a member had thrown it
+  void leave() noexcept;                           // the group is destroyed
+  void finish();                                   // all are joined: rethrows
+  const context& ctx() const noexcept { return ctx_; }
+
+ private:
+  friend class group_ended_operation;
+  friend class group_slot_operation;
+
+  bool all_ended() const noexcept { return running_ == 0 && queued_ == 0; }
+  bool has_slot() const noexcept { return running_ + queued_ < limit_; }
+  bool note_error(std::exception_ptr error) noexcept;  // true: the rest is to be cancelled
+  void start(worker& w, routine& r) noexcept;
+  void renew();
+  routine_list take_queue() noexcept;
+  static void drop(routine_list queued) noexcept;
+  void wake_waiting(bool shared, routine_list& woken) noexcept;
+
+  std::atomic<std::size_t> count_ = 1;
+  const on_error policy_;
+  const context parent_;
+  context ctx_;
+  ownership owner_;
+  std::atomic<bool> finished_ = false;  // a wait() has returned or thrown since the last go()
+
+  spin_lock lock_;  // guards the rest
+  std::size_t limit_ = std::numeric_limits<std::size_t>::max();
+  std::size_t running_ = 0;
+  std::size_t queued_ = 0;
+  routine_list queue_;
+  std::exception_ptr first_error_;
+  bool first_error_told_ = false;
+  std::size_t further_errors_ = 0;
+  wait_queue joining_;  // until all have ended
+  wait_queue slots_;    // until one more would run at once
+};
+
+// Until all members have ended. Throws: cancelled. Cancel safety: waiting changes nothing.
+class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ended_operation, void> {
+ public:
+  static constexpr const char* call_name = "group::wait";
+  explicit group_ended_operation(group_core& of) noexcept : of_(&of) {}
+
+  void enter(worker* w) { of_->owner_.enter(w, call_name); }
+  spin_lock* lock() noexcept { return &of_->lock_; }
+  wait_queue& queue() noexcept { return of_->joining_; }
+  bool ready(worker&) noexcept { return of_->all_ended(); }
+  bool commit(worker& w, bool, routine*&) noexcept {
+    if (!ready(w)) return false;
+    stand(progress::done);
+    return true;
+  }
+  void take() noexcept { stand(progress::idle); }
+  void tell(std::string& text) const;
+
+ protected:
+  group_core* of_;
+};
+
+// The same as a case, which also rethrows the first error.
+class RINGO_AWAITABLE group_joined_case final : public group_ended_operation {
+ public:
+  using group_ended_operation::group_ended_operation;
+  void take() {
+    stand(progress::idle);
+    of_->finish();
+  }
+};
+
+// Throws: cancelled. Cancel safety: waiting changes nothing. Fairness: first come, first served.
+class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group_slot_operation, void> {
+ public:
+  static constexpr const char* call_name = "group::slot";
+  explicit group_slot_operation(group_core& of) noexcept : of_(&of) {}
+
+  void enter(worker* w) { of_->owner_.enter(w, call_name); }
+  spin_lock* lock() noexcept { return &of_->lock_; }
+  wait_queue& queue() noexcept { return of_->slots_; }
+  bool ready(worker&) noexcept { return of_->has_slot(); }
+  bool commit(worker& w, bool, routine*&) noexcept {
+    if (!ready(w)) return false;
+    stand(progress::done);
+    return true;
+  }
+  void take() noexcept { stand(progress::idle); }
+  void tell(std::string& text) const;
+
+ private:
+  group_core* of_;
+};
+
+// When the waiting routine is cancelled, the members are; they are joined all the same, and then it throws.
+task<> wait_for_group(group_core& of);
+
+class RINGO_AWAITABLE group_wait {
+ public:
+  using result_type = void;
+  explicit group_wait(group_core& of) noexcept : of_(&of) {}
+  auto operator co_await() && { return wait_for_group(*of_).operator co_await(); }
+  // As a case it is not the members' end: they are only cancelled where it is awaited alone.
+  group_joined_case as_case() && noexcept { return group_joined_case(*of_); }
+
+ private:
+  group_core* of_;
+};
+
+// A routine that is a member of a group.
+template <class T>
+struct member_record : record<T> {
+  ~member_record() override {
+    if (of) of->release();
+  }
+  void at_end(worker& w) noexcept override {
+    this->taken = true;  // the group has its error
+    of->member_ended(w, this->outcome.error());
+  }
+
+  group_core* of = nullptr;
+};
+
+template <class F>
+task<> run_scope(F f);
+
+}  // namespace detail
+}  // namespace ringo

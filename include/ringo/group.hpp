@@ -1,0 +1,139 @@
+// group: routines that are waited for together, and end together (Go: errgroup). scope: a group that nothing outlives.
+#pragma once
+#include <cstddef>
+#include <exception>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/context.hpp>
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/group_core.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo {
+
+// Its members run under a context of its own, a child of `parent`. The first error, by time, cancels that context with
+// the error as its cause, unless told to keep going, and is what wait() rethrows; the others are counted, and
+// options::on_warning hears of them. Thread: workers, or one thread while no runtime runs.
+class group {
+ public:
+  explicit group(const context& parent = current_context(), on_error policy = on_error::cancel_rest)
+      : core_(new detail::group_core(parent, policy)) {}
+  group(const group&) = delete;
+  group& operator=(const group&) = delete;
+  // Cancels the members, which end by themselves; those that are still queued never start.
+  ~group() {
+    core_->leave();
+    core_->release();
+  }
+
+  // At most n members run at a time. Throws std::logic_error while there are any (semantics 154).
+  void limit(std::size_t n) { core_->limit(n); }
+
+  // Starts a member that runs f(args...); at the limit it is queued, and starts when another ends. After the first
+  // error what is queued never starts.
+  template <class T>
+  void go(task<T> t, std::source_location where = std::source_location::current()) {
+    add(where, *detail::make_routine_of<detail::member_record>(std::move(t)));
+  }
+  template <class F>
+  requires detail::startable<F>
+  void go(F&& f, std::source_location where = std::source_location::current()) { start(where, std::forward<F>(f)); }
+  template <class F, class A>
+  requires detail::startable<F, A>
+  void go(F&& f, A&& a, std::source_location where = std::source_location::current()) {
+    start(where, std::forward<F>(f), std::forward<A>(a));
+  }
+  template <class F, class A, class B>
+  requires detail::startable<F, A, B>
+  void go(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
+    start(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
+  }
+  template <class F, class A, class B, class C, class... More>
+  requires detail::startable<F, A, B, C, More...>
+  void go(F&& f, A&& a, B&& b, C&& c, More&&... more) {
+    start({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
+          std::forward<More>(more)...);
+  }
+
+  // The same, but at the limit it does nothing and returns false; f and args are then as they were.
+  template <class F, class... A>
+  requires detail::startable<F, A...>
+  bool try_go(F&& f, A&&... args) {
+    if (!core_->reserve()) return false;
+    try {
+      auto* r = detail::make_routine<detail::member_record>(std::forward<F>(f), std::forward<A>(args)...);
+      join(*r, {});
+      core_->start_reserved(*r);
+    } catch (...) {
+      core_->give_back_reserved();
+      throw;
+    }
+    return true;
+  }
+
+  // Until one more member would start at once: for who makes work faster than the group does it. Throws: cancelled.
+  detail::group_slot_operation slot() noexcept { return detail::group_slot_operation(*core_); }
+
+  // Until all members have ended; then rethrows the first error. Throws cancelled if the parent has been cancelled. If
+  // the caller is cancelled, the members are, too, and are joined before it throws.
+  detail::group_wait wait() noexcept { return detail::group_wait(*core_); }
+
+  const context& ctx() const noexcept { return core_->ctx(); }
+
+ private:
+  template <class F>
+  friend task<> detail::run_scope(F f);
+
+  template <class F, class... A>
+  void start(std::source_location where, F&& f, A&&... args) {
+    add(where, *detail::make_routine<detail::member_record>(std::forward<F>(f), std::forward<A>(args)...));
+  }
+  template <class T>
+  void add(std::source_location where, detail::member_record<T>& r) {
+    join(r, where);
+    core_->add(r);
+  }
+  template <class T>
+  void join(detail::member_record<T>& r, std::source_location where) noexcept {
+    core_->retain();
+    r.of = core_;
+    r.started = where;
+  }
+
+  detail::group_core* core_;
+};
+
+namespace detail {
+
+template <class F>
+task<> run_scope(F f) {
+  group members;
+  std::exception_ptr error;
+  {
+    const entered_context in(context_access::core(members.ctx()));
+    try {
+      co_await f(members);
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  if (error) members.core_->fail(error);
+  co_await members.wait();
+}
+
+}  // namespace detail
+
+// Calls f(group&), awaits the task that it returns, and joins all members of the group, whichever way f ends: nothing
+// outlives it. f runs under the group's context, as a member does: the first error, f's own or a member's, cancels the
+// rest, and is rethrown when all have ended. Throws: cancelled.
+template <class F>
+task<> scope(F&& f) {
+  static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
+                "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
+                "first, and pass it by name, or capture by reference");
+  return detail::run_scope<std::decay_t<F>>(std::forward<F>(f));
+}
+
+}  // namespace ringo
