@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "leftovers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -131,7 +132,7 @@ TEST_CASE("A batch that is gathered when nobody can receive it any more is dropp
       auto out = batch(in, 3, 1h);
       while (in.size() != 0) co_await yield();
     }
-    while (testing::live().routines != before.routines || testing::live().timers != before.timers) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
   });
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "leftovers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -179,7 +180,7 @@ TEST_CASE("A generator coroutine is unwound when nobody receives from it any mor
         CHECK(value == i);
       }
     }
-    while (testing::live().routines != before.routines) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
     CHECK(alive == 0);
   });
 }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "leftovers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -54,6 +55,7 @@ struct load {
 
 // An aggregate with something to destroy.
 struct labelled {
+  int twice() const { return 2 * number; }
   std::string label;
   int number;
 };
@@ -62,7 +64,7 @@ struct labelled {
 
 TEST_CASE("map applies a function to each value once, and closes when the input is drained (172)") {
   on_every_scheduler([]() -> task<> {
-    for (std::size_t workers : {1, 2, 3, 8}) {
+    for (std::size_t workers : {1u, 2u, 3u, 8u}) {
       auto values = co_await all_of(map(generate(numbers(40)), workers, doubled));
       std::sort(values.begin(), values.end());
       bool right = values.size() == 40;
@@ -74,7 +76,7 @@ TEST_CASE("map applies a function to each value once, and closes when the input 
 
 TEST_CASE("ordered, the results come in the order of their values, however long each takes") {
   on_every_scheduler([]() -> task<> {
-    for (std::size_t workers : {1, 2, 3, 8}) {
+    for (std::size_t workers : {1u, 2u, 3u, 8u}) {
       const auto dawdle = [](int x) -> task<int> {
         for (int i = (x * 7) % 5; i > 0; --i) co_await yield();
         co_return x;
@@ -102,8 +104,8 @@ TEST_CASE("Unordered, a slow value holds up nobody; ordered, it holds up those b
 
 TEST_CASE("At most so many calls are in progress, and so many values in flight, as there are workers") {
   for (bool ordered : {false, true}) {
-    for (std::size_t workers : {1, 3}) {
-      for (std::size_t buffer : {0, 2}) {
+    for (std::size_t workers : {1u, 3u}) {
+      for (std::size_t buffer : {0u, 2u}) {
         on_simulated_schedulers(
             [=]() -> task<> {
               load calls;
@@ -139,9 +141,9 @@ TEST_CASE("What f returns is awaited, if it is a task or an operation, or is the
     std::vector<int> of_operation;
     while (auto value = co_await received.recv()) of_operation.push_back(value->value());
     CHECK(of_operation == std::vector{7, 8, 9});
-    auto members = map(generate(std::vector{labelled{"a", 1}, labelled{"b", 2}}), 1, &labelled::number);
+    auto members = map(generate(std::vector{labelled{"a", 1}, labelled{"b", 2}}), 1, &labelled::twice);
     const auto of_members = co_await all_of(std::move(members));
-    CHECK(of_members == std::vector{1, 2});
+    CHECK(of_members == std::vector{2, 4});
   });
 }
 
@@ -238,7 +240,7 @@ TEST_CASE("An error of f cancels the other calls, and closes the output with it 
         CHECK(out.closed());
         CHECK(was_cancelled <= 3);
       }
-      while (testing::live() != before) co_await yield();
+      while (!nothing_is_left_since(before)) co_await yield();
     });
   }
 }
@@ -258,7 +260,7 @@ TEST_CASE("What f throws before it is a coroutine closes the output as well, wha
 
 TEST_CASE("An error that the input was closed with comes after the results of what came before it") {
   for (bool ordered : {false, true}) {
-    for (std::size_t workers : {1, 2, 5}) {
+    for (std::size_t workers : {1u, 2u, 5u}) {
       on_every_scheduler(
           [=]() -> task<> {
             channel<int> in(4);
@@ -302,7 +304,7 @@ TEST_CASE("When nobody can receive any more the calls are cancelled, and the inp
         out = {};
         CHECK_FALSE(copy.closed());  // a handle is left
       }
-      while (testing::live().routines != before.routines) co_await yield();
+      while (!nothing_is_left_since(before)) co_await yield();
     });
   }
 }
@@ -322,7 +324,7 @@ TEST_CASE("What a call has started ends with the stage") {
       });
       co_await begun.recv();
     }
-    while (testing::live().routines != before.routines) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
   });
 }
 
@@ -361,7 +363,7 @@ TEST_CASE("A stage ends with the last receiver wherever that goes: on a thread t
       auto out = map(generate(std::views::iota(0)), 2, doubled);
       std::thread([end = std::move(out)]() mutable { end = {}; }).join();
     }
-    while (testing::live().routines != before.routines) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
   });
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "leftovers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -95,7 +96,7 @@ TEST_CASE("The first error of an input closes the output with it, and lets go of
       error = e.what();
     }
     CHECK(error == "one of them");
-    while (testing::live().routines != before.routines) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
   });
 }
 
@@ -107,7 +108,7 @@ TEST_CASE("When nobody can receive any more all inputs are let go (180)") {
       auto out = merge(generate(std::views::iota(0)), generate(std::views::iota(0), 10), silent);
       for (int i = 0; i != 5; ++i) co_await out.recv();
     }
-    while (testing::live().routines != before.routines) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
   });
 }
 

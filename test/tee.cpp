@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "leftovers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -31,7 +32,7 @@ const std::vector<std::string> texts{"a", "a text that is too long for the strin
 
 TEST_CASE("Every output gets every value, in order") {
   on_every_scheduler([]() -> task<> {
-    for (std::size_t n : {1, 2, 3, 20}) {
+    for (std::size_t n : {1u, 2u, 3u, 20u}) {
       auto outputs = tee(generate(texts), n);
       CHECK(outputs.size() == n);
       std::vector<handle<std::vector<std::string>>> readers;
@@ -48,7 +49,7 @@ TEST_CASE("The outputs may be read in any order") {
   on_every_scheduler([]() -> task<> {
     auto outputs = tee(generate(texts), 3);
     for (std::size_t round = 0; round != texts.size(); ++round) {
-      for (std::size_t i : {2, 0, 1}) {
+      for (std::size_t i : {2u, 0u, 1u}) {
         const auto value = co_await outputs[(i + round) % 3].recv();
         CHECK(value == texts[round]);
       }
@@ -106,10 +107,10 @@ TEST_CASE("When the last output is let go the input is (180)") {
       outputs[0] = {};
       CHECK_FALSE(outputs[1].closed());
     }
-    while (testing::live().routines != before.routines) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
     const auto none = tee(generate(std::views::iota(0)), 0);
     CHECK(none.empty());
-    while (testing::live().routines != before.routines) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
   });
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "leftovers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -45,7 +46,6 @@ TEST_CASE("submit yields the handle of a job, whatever the job is made of (172)"
   on_every_scheduler([]() -> task<> {
     worker_pool pool({.min = 1, .max = 3, .queue = 2});
     auto of_coroutine = co_await pool.submit(twice, 21);
-    auto of_task = co_await pool.submit(twice(4));
     auto of_function = co_await pool.submit([](int a, int b) { return a + b; }, 1, 2);
     auto of_many = co_await pool.submit([](int a, int b, int c) { return a * b * c; }, 2, 3, 4);
     channel<int> ready(1);
@@ -53,13 +53,11 @@ TEST_CASE("submit yields the handle of a job, whatever the job is made of (172)"
     auto of_operation = co_await pool.submit([](const channel<int>& c) { return c.recv(); }, ready);
     auto of_nothing = co_await pool.submit([] {});
     const int a = co_await of_coroutine;
-    const int b = co_await of_task;
     const int c = co_await of_function;
     const int d = co_await of_many;
     const std::optional<int> e = co_await of_operation;
     co_await of_nothing;
     CHECK(a == 42);
-    CHECK(b == 8);
     CHECK(c == 3);
     CHECK(d == 24);
     CHECK(e == 5);
@@ -69,7 +67,7 @@ TEST_CASE("submit yields the handle of a job, whatever the job is made of (172)"
 
 TEST_CASE("Each job runs once, and at most max at a time; those beyond wait for their turn to be accepted (172)") {
   on_every_scheduler([]() -> task<> {
-    for (std::size_t queue : {0, 1, 5}) {
+    for (std::size_t queue : {0u, 1u, 5u}) {
       worker_pool pool({.min = 0, .max = 3, .queue = queue});
       std::atomic<int> running = 0, done = 0;
       std::atomic<bool> too_many = false;
@@ -114,7 +112,7 @@ TEST_CASE("submit waits while all workers are busy and the queue is full") {
 
 TEST_CASE("Jobs begin in the order in which they were submitted") {
   on_simulated_schedulers([]() -> task<> {
-    for (std::size_t queue : {0, 2}) {
+    for (std::size_t queue : {0u, 2u}) {
       worker_pool pool({.max = 1, .queue = queue});
       std::vector<int> order;
       wait_group submitters;
@@ -296,11 +294,13 @@ TEST_CASE("cancel ends the jobs that run, and those in the queue never run; subm
     }
     CHECK(refused);
     refused = false;
-    auto late = pool.submit(twice, 1);
-    try {
-      co_await late;
-    } catch (const channel_closed&) {
-      refused = true;
+    {
+      auto late = pool.submit(twice, 1);
+      try {
+        co_await late;
+      } catch (const channel_closed&) {
+        refused = true;
+      }
     }
     CHECK(refused);
     CHECK(begun == 2);
@@ -309,7 +309,7 @@ TEST_CASE("cancel ends the jobs that run, and those in the queue never run; subm
     CHECK(pool.workers() == 0);
     jobs.clear();
     waits = {};
-    while (testing::live().routines != before.routines) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
   });
 }
 
@@ -362,7 +362,7 @@ TEST_CASE("Several may wait for a pool to drain, and one of them give up") {
 TEST_CASE("A pool that goes cancels its jobs, whatever state they are in, and leaves nothing") {
   on_every_scheduler([]() -> task<> {
     const auto before = testing::live();
-    for (std::size_t jobs : {0, 1, 2, 3, 4}) {
+    for (std::size_t jobs : {0u, 1u, 2u, 3u, 4u}) {
       std::vector<handle<>> handles;
       {
         worker_pool pool({.max = 2, .queue = 2});
@@ -380,7 +380,7 @@ TEST_CASE("A pool that goes cancels its jobs, whatever state they are in, and le
       worker_pool unused({.min = 3, .max = 5});
       auto op = unused.submit(twice, 1);
     }
-    while (testing::live() != before) co_await yield();
+    while (!nothing_is_left_since(before)) co_await yield();
   });
 }
 
@@ -522,7 +522,7 @@ TEST_CASE("A pool may be made before its runtime runs, and go after it") {
   pool.reset();
   done = {};
   queued = {};
-  CHECK(testing::live() == before);
+  CHECK(nothing_is_left_since(before));
 }
 
 TEST_CASE("More workers than max, or none at all, are an invalid_argument") {

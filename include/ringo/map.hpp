@@ -100,9 +100,9 @@ class map_stage final : public stage {
 // call that is done is a signal. All calls share one f. Closes when the input is drained and all calls are done; what
 // f throws cancels the other calls, and closes the output once those before are received; an error that the input was
 // closed with is passed on when what came before it is done. At most `workers` values and `buffer` results are in
-// flight. The calls run under a child of the current context, and stop when it is cancelled (close(cancelled)), and
-// when the last receiver of the output goes.
-// Throws: std::invalid_argument for no workers, std::bad_alloc. Thread: workers.
+// flight. The calls run under a child of the current context, and are cancelled when it is, which closes the output
+// with `cancelled`, and when the last receiver of the output goes: nobody waits for their end then, so f must own what
+// it uses, or share it. Throws: std::invalid_argument for no workers, std::bad_alloc. Thread: workers.
 template <class T, class F>
 auto map(receiver<T> in, std::size_t workers, F f, map_options o = {},
          std::source_location where = std::source_location::current()) {

@@ -27,7 +27,7 @@ stage_membership::~stage_membership() {
   of_->leave();
 }
 
-stage::stage(const char* call) : context_(context::with_cancel()), runtime_id_(require_worker(call).runtime_id) {}
+stage::stage(const char* call) : runtime_id_(require_worker(call).runtime_id), context_(context::with_cancel()) {}
 
 // acq_rel: the last one sees what the others have written.
 void stage::leave() noexcept {
@@ -50,7 +50,8 @@ void stage::cancel(worker& w, std::exception_ptr cause) noexcept {
 }
 
 void stage::nobody_receives(channel_core& from) noexcept {
-  // Who sends to it is woken, and tries no more.
+  // Who sends to it is woken, and tries no more. On a worker of the stage's runtime; where that has ended there is
+  // nobody.
   const auto stop = [this, &from](worker* w) {
     from.try_close(nullptr);
     if (outputs_.fetch_sub(1, std::memory_order_acq_rel) == 1 && w != nullptr) {

@@ -11,8 +11,8 @@
 //     quietly, since the error reaches nobody.
 #pragma once
 #include <atomic>
-#include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <optional>
 #include <source_location>
@@ -53,8 +53,8 @@ class stage : public channel_feeder {
 
   friend void start_routines(stage& s, std::size_t count, std::source_location where);
 
-  const context context_;
   const std::uint64_t runtime_id_;
+  const context context_;
   std::atomic<std::size_t> routines_ = 0;
   std::atomic<std::size_t> references_ = 1;
   std::atomic<std::size_t> outputs_ = 0;  // from which somebody may receive
