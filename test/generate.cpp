@@ -166,6 +166,9 @@ TEST_CASE("A range is advanced as its values are received") {
     co_await testing::settle();
     CHECK(made == 4);
     CHECK(alive == 1);
+    out = {};
+    co_await testing::settle();
+    CHECK(alive == 0);
   });
 }
 

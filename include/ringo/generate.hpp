@@ -51,8 +51,8 @@ class generate_stage final : public stage {
 // The range's values, in order: a container, a view, a coroutine that is an input range. Taken from the range one by
 // one as they are sent: one, and as many as the buffer holds, are made before anybody asks. Copied, or moved where they
 // can only be moved. Closes at the range's end, or with what the range throws. Ends as map does with its context and
-// with the last receiver of the output; the range is destroyed then. Throws: std::bad_alloc. Thread: workers, and the
-// range is advanced on one at a time.
+// with the last receiver of the output; the range is destroyed then, soon, so it must own what it uses, or share it.
+// Throws: std::bad_alloc. Thread: workers, and the range is advanced on one at a time.
 template <class R>
 requires std::ranges::input_range<R> receiver<std::ranges::range_value_t<R>> generate(
     R range, std::size_t buffer = 0, std::source_location where = std::source_location::current()) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -26,6 +27,11 @@ task<std::unique_ptr<int>> boxed(int x) {
 }
 
 task<int> unboxed(std::unique_ptr<int> box) { co_return *box; }
+
+task<> count(std::atomic<int>& ran) {
+  ++ran;
+  co_await yield();
+}
 
 template <class F>
 void on_workers(F make_main) {
@@ -82,11 +88,8 @@ TEST_CASE("Jobs are submitted from many routines while the pool grows, and is dr
         for (int i = 0; i != 8; ++i) {
           submitters.go([&, i]() -> task<> {
             for (int n = 0; n != 10; ++n) {
-              const auto job = [&ran]() -> task<> {
-                ++ran;
-                co_await yield();
-              };
-              auto op = n % 2 == 0 ? pool.submit(job) : pool.submit(job());  // a task may be submitted, too
+              // A task may be submitted, too.
+              auto op = n % 2 == 0 ? pool.submit(count, std::ref(ran)) : pool.submit(count(ran));
               try {
                 if (i % 2 == 0) {
                   co_await op;
