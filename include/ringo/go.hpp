@@ -66,10 +66,28 @@ class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void> 
     if (standing() != progress::idle) [[unlikely]]
       abandon(*who);
   }
-  bool await_ready() {
-    operation::await_ready();
+  // Alone it is done when it goes to the end of the queue; of that only a coroutine of a foreign type, which may be
+  // destroyed there, takes note.
+  [[gnu::always_inline]] bool await_ready() {
+    if (require_worker(call_name).current->is_cancelled()) [[unlikely]]
+      throw_cancelled();
     return false;
   }
+  template <class P>
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
+    worker& w = *current_worker();
+    routine& r = waiting_routine(w, coroutine);
+    if (r.resumed_as == routine::kind::foreign) [[unlikely]] {
+      who = &r;
+      stand(progress::done);
+    }
+    return end_turn_of(w, r);
+  }
+  void await_resume() noexcept {
+    if (standing() != progress::idle) [[unlikely]]
+      stand(progress::idle);
+  }
+
   void enter(worker*) noexcept {}
   spin_lock* lock() noexcept { return nullptr; }
   bool ready(worker&) noexcept { return true; }

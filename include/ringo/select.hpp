@@ -99,8 +99,12 @@ auto make_select([[maybe_unused]] Cases&&... cases) {
     return handle_choice(
         select_held<PreferFirst, Otherwise>(held_case<kept_case<Cases>>(keep(std::forward<Cases>(cases)))...));
   } else {
-    return handle_choice(
-        select_operation<PreferFirst, Otherwise, kept_case<Cases>...>(std::in_place, std::forward<Cases>(cases)...));
+    using operation_type = select_operation<PreferFirst, Otherwise, kept_case<Cases>...>;
+    if constexpr (awaited_alternatives<typename operation_type::result_type>::some_task) {
+      return select_and_handle(operation_type(std::in_place, std::forward<Cases>(cases)...));
+    } else {
+      return operation_type(std::in_place, std::forward<Cases>(cases)...);
+    }
   }
 }
 template <bool PreferFirst, class... Cases, std::size_t... I>

@@ -46,6 +46,7 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   }
   void link(worker&, routine& r) noexcept {
     who = &r;
+    for_whom = &r;
     stand(progress::waiting);
     absolute_ ? queue_->add(*this, until_) : queue_->add(*this, length_);
   }

@@ -103,7 +103,17 @@ class wait_group {
   }
   void count_and_start(std::source_location where, detail::routine& r);
   void change(detail::worker* w, std::ptrdiff_t n, const char* call);
-  void ended(detail::worker& w) noexcept;
+  // With one worker, where nobody is to be woken, a change is no more than this; else false, and nothing has changed.
+  bool change_alone(const detail::worker& w, std::ptrdiff_t n) noexcept {
+    if (w.shared || owner_.runtime_id() != w.runtime_id || count_ + n <= 0) [[unlikely]]
+      return false;
+    count_ += n;
+    return true;
+  }
+  void ended(detail::worker& w) noexcept {
+    if (!change_alone(w, -1)) [[unlikely]]
+      change(&w, -1, "done");
+  }
 
   detail::spin_lock lock_;
   detail::ownership owner_;

@@ -205,9 +205,7 @@ void tell_join(std::string& text, const routine& of) {
 
 // ---- the end of a record
 
-void routine::release() noexcept {
-  // The last holder needs no read-modify-write: acquire, to see what the others did before they let go.
-  if (count.load(std::memory_order_acquire) != 1 && count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+void routine::report_and_delete() noexcept {
   const std::exception_ptr error = untaken_error();
   const std::source_location at = started;
   const std::uint64_t of = runtime_id;

@@ -1,4 +1,4 @@
-#include "runtime/frame_cache.hpp"
+#include <ringo/detail/frame_cache.hpp>
 
 #include <mutex>
 #include <new>
@@ -11,18 +11,6 @@
 #include "runtime/live_counts.hpp"
 #include "runtime/scheduler.hpp"
 #include "testing/simulation.hpp"
-
-// A recycled frame hides its use after free from the sanitizer.
-#if defined(__SANITIZE_ADDRESS__)
-#define RINGO_RECYCLES_FRAMES 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RINGO_RECYCLES_FRAMES 0
-#endif
-#endif
-#ifndef RINGO_RECYCLES_FRAMES
-#define RINGO_RECYCLES_FRAMES 1
-#endif
 
 namespace ringo::detail {
 namespace {
@@ -79,27 +67,21 @@ exchange& shared_frames() {
 void* frame_cache::allocate(std::size_t size) {
   const std::size_t of_class = size_class(size);
   if (of_class >= classes) return ::operator new(size);
-  stack& s = free_[of_class];
-  if (s.top == nullptr && !refill(of_class)) return ::operator new(block_size(size));
-  block* b = s.top;
-  s.top = b->next;
-  --s.count;
-  return b;
+  if (free_[of_class].top == nullptr && !refill(of_class)) return ::operator new(block_size(size));
+  return try_allocate(size);
 }
 
 void frame_cache::free(void* frame, std::size_t size) noexcept {
   const std::size_t of_class = size_class(size);
   if (of_class >= classes) return ::operator delete(frame);
-  stack& s = free_[of_class];
-  if (s.count >= 2 * batch) share(of_class);
-  s.top = ::new (frame) block{s.top};
-  ++s.count;
+  if (free_[of_class].count >= most_free_) share(of_class);
+  (void)try_free(frame, size);
 }
 
 bool frame_cache::refill(std::size_t of_class) noexcept {
   auto* top = static_cast<block*>(shared_frames().take(of_class));
   if (top == nullptr) return false;
-  free_[of_class] = {top, batch};
+  free_[of_class] = {top, batch, {}};
   return true;
 }
 
@@ -134,7 +116,7 @@ void frame_cache::release_all() noexcept {
   shared_frames().release_all();
 }
 
-void* allocate_frame(std::size_t size) {
+void* allocate_frame_slowly(std::size_t size) {
   worker* w = current_worker();
   if (w == nullptr) {
     void* frame = ::operator new(frame_cache::block_size(size));
@@ -143,20 +125,19 @@ void* allocate_frame(std::size_t size) {
   }
   if (w->simulated) [[unlikely]]
     fail_if_asked(*w);
-  void* frame =
-      RINGO_RECYCLES_FRAMES ? scheduler_of(*w).frames.allocate(size) : ::operator new(frame_cache::block_size(size));
+  void* frame = frame_cache::recycles ? w->frames.allocate(size) : ::operator new(frame_cache::block_size(size));
   w->counts.frames.add();
   return frame;
 }
 
-void free_frame(void* frame, std::size_t size) noexcept {
+void free_frame_slowly(void* frame, std::size_t size) noexcept {
   worker* w = current_worker();
   if (w == nullptr) {
     outside_counts().frames.fetch_sub(1, std::memory_order_relaxed);
     return ::operator delete(frame);
   }
   w->counts.frames.add(-1);
-  RINGO_RECYCLES_FRAMES ? scheduler_of(*w).frames.free(frame, size) : ::operator delete(frame);
+  frame_cache::recycles ? w->frames.free(frame, size) : ::operator delete(frame);
 }
 
 }  // namespace ringo::detail

@@ -16,6 +16,23 @@ namespace ringo::detail {
 
 // ---- what the hot paths call
 
+[[gnu::always_inline]] inline routine* scheduler::pop() noexcept {
+  std::uint32_t head = head_.load(std::memory_order_acquire);
+  for (;;) {
+    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+    routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
+    // Of many routines the records are not in the cache: one that is to come is fetched meanwhile. A stale slot does no
+    // harm.
+    __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));
+    if (!shared) {
+      head_.store(head + 1, std::memory_order_relaxed);
+      return r;
+    }
+    // acq_rel: release, so that the slot was read before it is seen as free; acquire, to see what who queued it wrote.
+    if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return r;
+  }
+}
+
 void worker::overflow(routine& r) noexcept {
   // Half of the queue goes to the global one, with the newcomer behind it, so that a long queue costs the global lock
   // rarely.
@@ -71,12 +88,6 @@ void leave_context(routine& r, bool shared) noexcept {
   if (r.context == nullptr) return;
   r.context->remove_member(r, shared);
   std::exchange(r.context, nullptr)->release();
-}
-
-std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
-  const bool foreign = r.resumed_as == routine::kind::foreign;
-  w.push(r);
-  return w.switch_away(foreign);
 }
 
 void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
@@ -139,23 +150,6 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, bool has_pe
       routines(rt, has_peers),
       driver_(std::move(d)) {
   timers.sleeper = driver_.get();
-}
-
-routine* scheduler::pop() noexcept {
-  std::uint32_t head = head_.load(std::memory_order_acquire);
-  for (;;) {
-    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
-    routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
-    // Of many routines the records are not in the cache: one that is to come is fetched meanwhile. A stale slot does no
-    // harm.
-    __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));
-    if (!shared) {
-      head_.store(head + 1, std::memory_order_relaxed);
-      return r;
-    }
-    // acq_rel: release, so that the slot was read before it is seen as free; acquire, to see what who queued it wrote.
-    if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return r;
-  }
 }
 
 routine* scheduler::take() noexcept {
@@ -260,6 +254,20 @@ void scheduler::finish(routine& r) noexcept {
   leave_context(r, shared);
   r.listed_in->remove(r);
   counts.routines.add(-1);
+  if (shared || !r.joiners.empty()) {
+    end_joined(r);
+  } else {
+    r.ended.store(true, std::memory_order_release);  // as below
+  }
+  r.at_end(*this);
+  if (&r == runtime.main) [[unlikely]]
+    runtime.main_has_ended(*this);
+  r.release();
+  if (runtime.unwinding()) [[unlikely]]
+    runtime.routine_has_ended();
+}
+
+void scheduler::end_joined(routine& r) noexcept {
   routine_list woken;
   {
     optional_guard guard(r.joining, shared);
@@ -267,12 +275,6 @@ void scheduler::finish(routine& r) noexcept {
     r.joiners.claim_all(shared, woken);
   }
   while (routine* joiner = woken.pop_front()) make_ready(*joiner);
-  r.at_end(*this);
-  if (&r == runtime.main) [[unlikely]]
-    runtime.main_has_ended(*this);
-  r.release();
-  if (runtime.unwinding()) [[unlikely]]
-    runtime.routine_has_ended();
 }
 
 void scheduler::become_current() noexcept {
@@ -285,7 +287,7 @@ void scheduler::run() noexcept {
   try {
     driver_->attach();
     while (!runtime.done()) {
-      for (int n = turn_length_; n > 0; --n) {
+      for (turn = turn_length_; turn > 0; --turn) {
         routine* r = take();
         if (r == nullptr) break;
         resume(*r);
@@ -362,7 +364,9 @@ void scheduler::idle() {
     }
     // A wake costs more than all else that a timer does: of many timers, those that are due at nearly the same time
     // share one.
-    if (timers.armed() > few_timers) until = std::max(until, driver_->now() + timer_slack);
+    if (timers.armed() > few_timers) {
+      until = std::max(until, driver_->now() + (timers.armed() > many_timers ? long_timer_slack : timer_slack));
+    }
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
     if (until == time_point::max()) frames.trim();

@@ -8,7 +8,6 @@
 #include <ringo/detail/worker.hpp>
 
 #include "driver/driver.hpp"
-#include "runtime/frame_cache.hpp"
 #include "runtime/roster.hpp"
 
 namespace ringo::detail {
@@ -28,6 +27,8 @@ class scheduler final : public worker {
   static constexpr int timers_a_turn = 1024;
   static constexpr std::int64_t few_timers = 64;
   static constexpr duration timer_slack = std::chrono::microseconds(100);  // with more than a few timers
+  static constexpr std::int64_t many_timers = 10'000;
+  static constexpr duration long_timer_slack = std::chrono::microseconds(500);  // with that many
 
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, bool shared, bool simulated, std::uint64_t seed,
             std::unique_ptr<driver> d);
@@ -55,7 +56,6 @@ class scheduler final : public worker {
   const unsigned index;
   timer_queue timers;
   roster routines;
-  frame_cache frames;
   std::unique_ptr<driver> driver_;
   pid_t thread = 0;
   scheduler* idle_next = nullptr;  // in the runtime's list of idle workers
@@ -67,6 +67,7 @@ class scheduler final : public worker {
   void idle();
   void resume_specially(routine& r) noexcept;
   void finish(routine& r) noexcept;
+  [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;
   time_point turn_end_{};

@@ -16,7 +16,8 @@ void wait_group::add(std::ptrdiff_t n) { change(detail::worker_or_alone("wait_gr
 void wait_group::count_and_start(std::source_location where, detail::routine& r) {
   try {
     detail::worker& w = detail::require_worker("wait_group::go");
-    change(&w, 1, "go");
+    if (!change_alone(w, 1)) [[unlikely]]
+      change(&w, 1, "go");
     detail::start(w, r, where);
   } catch (...) {
     delete &r;
@@ -47,8 +48,6 @@ void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {
   // From the unlock on, a waiter may have returned and destroyed the group.
   while (detail::routine* r = woken.pop_front()) w->make_ready(*r);
 }
-
-void wait_group::ended(detail::worker& w) noexcept { change(&w, -1, "done"); }
 
 namespace detail {
 

@@ -30,6 +30,14 @@
 
 namespace ringo::detail {
 
+// Whether a coroutine that hands over to another leaves the stack. g++ makes calls of such transfers without
+// optimisation and under its sanitizers: there chains of them are kept short.
+#if defined(__clang__) || (defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__))
+inline constexpr bool transfers_are_jumps = true;
+#else
+inline constexpr bool transfers_are_jumps = false;
+#endif
+
 // A closure in an rvalue argument: a class that is not an aggregate of data but can be called, with something in it to
 // destroy.
 template <class F>

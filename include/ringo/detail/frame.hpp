@@ -5,6 +5,7 @@
 
 namespace ringo::detail {
 
+// Inline, in worker.hpp.
 void* allocate_frame(std::size_t size);  // throws std::bad_alloc
 void free_frame(void* frame, std::size_t size) noexcept;
 

@@ -48,6 +48,8 @@ inline bool won(progress p) noexcept { return p >= progress::done; }
 struct waiter {
   enum class place : std::uint8_t { out, queued, detached };
 
+  waiter() noexcept {}  // the links mean nothing until it is in a queue, and are not written before
+
   waiter* next;
   waiter* previous;
   routine* who;
@@ -90,6 +92,8 @@ class wait_queue {
 
 // What a parked routine waits for, as the reports tell it.
 struct parked_operation {
+  parked_operation() noexcept {}  // describe means nothing until it is parked
+
   std::source_location where{};
   union {
     void (*describe)(const parked_operation&, std::string&);  // while `waiting`
@@ -148,8 +152,8 @@ struct routine {
   }
 
   // The memory of records and of coroutine frames is the same (frame.hpp).
-  static void* operator new(std::size_t size) { return allocate_frame(size); }
-  static void operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
+  static void* operator new(std::size_t size);
+  static void operator delete(void* block, std::size_t size) noexcept;
 
   virtual void begin() noexcept {}  // before its first resume: sets resume_at, or leaves it null and has an error
   virtual void close() noexcept {}  // at its end: keeps the result; the frames, the function and its arguments go
@@ -157,7 +161,13 @@ struct routine {
   virtual void fail(std::exception_ptr) noexcept {}  // what it came to, where its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
 
-  void release() noexcept;  // drops one count; the last one frees the block
+  // Drops one count; the last one frees the block.
+  void release() noexcept {
+    // The last holder needs no read-modify-write: acquire, to see what the others did before they let go.
+    if (count.load(std::memory_order_acquire) != 1 && count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    failed ? report_and_delete() : delete this;
+  }
+  void report_and_delete() noexcept;
 
   std::atomic<std::uint32_t> state = 0;
   std::atomic<std::uint32_t> count =
@@ -166,6 +176,7 @@ struct routine {
   // coroutine of a foreign type. tries_again: its turn was over before it began what it awaits.
   enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
+  bool failed = false;  // untaken_error() may have something to tell; written before it has ended
   std::atomic<bool> ended = false;
   spin_lock joining;  // guards joiners and the change of `ended`
   std::coroutine_handle<> resume_at;

@@ -189,6 +189,75 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   std::size_t chosen_ = none;
 };
 
+// With one case and otherwise, which is what a try is: it never waits, so nothing of the wait is there.
+template <bool PreferFirst, class Kept>
+class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_operation {
+ public:
+  using result_type = std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>, std::monostate>;
+
+  template <class Case>
+  explicit select_operation(std::in_place_t, Case&& c) : case_(keep(std::forward<Case>(c))) {}
+  select_operation(select_operation&& from) : parked_operation(), case_(std::move(from.case_)) {}
+  [[gnu::always_inline]] ~select_operation() {
+    if (queued_ != nullptr) [[unlikely]]
+      abandon();
+  }
+
+  [[gnu::always_inline]] bool await_ready() {
+    worker& w = require_worker("select");
+    case_.enter(&w);
+    if (w.current->is_cancelled()) [[unlikely]]
+      throw_cancelled();
+    w.shared ? try_locked(w) : try_alone(w);
+    return --w.budget > 0;
+  }
+  // The turn is over: what has been decided is told when it is the routine's turn again.
+  template <class P>
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
+    worker& w = *current_worker();
+    routine& r = waiting_routine(w, coroutine);
+    queued_ = &r;
+    return end_turn_of(w, r);
+  }
+  [[gnu::always_inline]] result_type await_resume() {
+    if (queued_ != nullptr) [[unlikely]]
+      queued_ = nullptr;
+    if (!won(case_.standing())) return result_type(std::in_place_index<1>);
+    if constexpr (requires { case_.template take_as<result_type, 0>(); }) {
+      return case_.template take_as<result_type, 0>();
+    } else if constexpr (std::is_void_v<decltype(case_.take())>) {
+      case_.take();
+      return result_type(std::in_place_index<0>);
+    } else {
+      return result_type(std::in_place_index<0>, case_.take());
+    }
+  }
+
+ private:
+  [[gnu::always_inline]] void try_alone(worker& w) {
+    if (!case_.ready(w)) return;
+    routine* woken = nullptr;
+    (void)case_.commit(w, false, woken);
+    if (woken) w.make_ready(*woken);
+  }
+  [[gnu::noinline]] void try_locked(worker& w) {
+    routine* woken = nullptr;
+    {
+      const optional_guard guard(case_.lock());
+      (void)case_.commit(w, true, woken);
+    }
+    if (woken) w.make_ready(*woken);
+  }
+  // The frame goes while its routine, or what stands for a foreign coroutine, is in a run queue.
+  [[gnu::cold, gnu::noinline]] void abandon() noexcept {
+    if (won(case_.standing())) case_.discard();
+    forget(*queued_, true);
+  }
+
+  Kept case_;
+  routine* queued_ = nullptr;
+};
+
 // An operation and what is to be done with its result.
 template <class Operation, class F>
 class handled_case {

@@ -41,7 +41,10 @@ concept startable = std::invocable<std::decay_t<F>, std::decay_t<A>...>;
 // A routine's record with what it came to.
 template <class T>
 struct record : routine {
-  void fail(std::exception_ptr error) noexcept override { outcome.set_error(std::move(error)); }
+  void fail(std::exception_ptr error) noexcept override {
+    outcome.set_error(std::move(error));
+    this->failed = true;
+  }
   std::exception_ptr untaken_error() const noexcept override { return taken ? nullptr : outcome.error(); }
 
   result<T> outcome;
@@ -104,6 +107,7 @@ class routine_of_task : public Base {
     if (auto coroutine = task_access::coroutine(task_); coroutine && coroutine.done()) {
       this->outcome.take_over(coroutine.promise().outcome);
     }
+    this->failed = this->outcome.has_error();
     task_ = task_access::none<T>();
   }
 

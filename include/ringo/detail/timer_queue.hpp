@@ -1,11 +1,12 @@
 // The timers of one worker: a radix heap on the deadline, so that adding and cancelling touch a list and nothing else,
 // expiry is in exact order of deadlines, and nothing is allocated.
 //
-// Six bits of the deadline make a level of 64 lists. A timer stands at the highest level at which its deadline differs
-// from `base_`, in the list of its digit there; `base_` never passes the earliest deadline. When time reaches a list,
-// its timers move to lower levels: each at most once a level.
+// Seven bits of the deadline make a level of 128 lists. A timer stands at the highest level at which its deadline
+// differs from `base_`, in the list of its digit there; `base_` never passes the earliest deadline. When time reaches a
+// list, its timers move to lower levels: each at most once a level.
 #pragma once
 #include <array>
+#include <bit>
 #include <cstdint>
 
 #include <ringo/clock.hpp>
@@ -31,11 +32,13 @@ class timer_entry {
 
  protected:
   ~timer_entry() = default;
+  const routine* for_whom = nullptr;  // who will run then, if that is known: fetched into the cache a little before
 
  private:
   friend class timer_queue;
   timer_entry* next_ = nullptr;
   timer_entry* previous_ = nullptr;
+  timer_entry* ahead_ = nullptr;  // some entries on in its list, or that was once: to be fetched, not to be followed
   std::int64_t when_ =
       0;  // ns: the deadline; while the entry is new, how long after the end of this turn's clock reading
   std::int16_t place_ = out;
@@ -88,15 +91,28 @@ class timer_queue {
   time_point next() noexcept;
 
  private:
-  static constexpr int bits = 6, digits = 1 << bits, levels = 11;
+  static constexpr int bits = 7, digits = 1 << bits, levels = 9;
+  static constexpr std::uint32_t lead = 8;  // how far on an entry's ahead_ is
   struct list {
     timer_entry* first = nullptr;
     timer_entry* last = nullptr;
-    std::int64_t earliest = 0;  // a lower bound while the list is not empty
+    timer_entry* trailing = nullptr;  // whose ahead_ the next entry is
+    std::uint32_t followers = 0;      // of trailing, to begin with
+    std::int64_t earliest = 0;        // a lower bound while the list is not empty
+  };
+  // The lists of a level that are not empty.
+  struct digit_set {
+    bool empty() const noexcept { return (low | high) == 0; }
+    int first() const noexcept { return low != 0 ? std::countr_zero(low) : 64 + std::countr_zero(high); }
+    void add(unsigned digit) noexcept { (digit < 64 ? low : high) |= std::uint64_t{1} << digit % 64; }
+    void remove(unsigned digit) noexcept { (digit < 64 ? low : high) &= ~(std::uint64_t{1} << digit % 64); }
+    std::uint64_t low = 0, high = 0;
   };
   void append(list& l, timer_entry& e) noexcept;
+  void append_to_long(list& l, timer_entry& e) noexcept;
   void unlink(list& l, timer_entry& e) noexcept;
   void place(timer_entry& e) noexcept;
+  static void fetch_what_runs(const timer_entry& e) noexcept;
   list& list_of(std::int16_t at) noexcept;
 
   const bool& shared_;
@@ -104,7 +120,7 @@ class timer_queue {
   list fresh_;
   list endless_;
   list resting_;
-  std::array<std::uint64_t, levels> occupied_{};
+  std::array<digit_set, levels> occupied_{};
   std::array<std::array<list, digits>, levels> lists_;
   timer_entry* put_off_ = nullptr;
   counter armed_;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <source_location>
 
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/frame_cache.hpp>
 #include <ringo/detail/routine.hpp>
 
 namespace ringo::detail {
@@ -60,13 +62,23 @@ class worker {
     while (routine* r = woken.pop_front()) woken_under_lock.push_back(*r);
   }
 
-  // Where a worker goes on when a routine waits: straight to the one that was made ready last, else back to the loop,
-  // or to whoever resumed a coroutine of a foreign type: there a routine is still on the stack.
+  // Where a worker goes on when a routine waits: straight to the one that was made ready last, or where there is none
+  // to the queue's first, which counts in the turn as if the loop had taken it; else back to the loop, or to whoever
+  // resumed a coroutine of a foreign type: there a routine is still on the stack.
+  template <bool Jumps = transfers_are_jumps>
   std::coroutine_handle<> switch_away(bool from_foreign) noexcept {
-    routine* r = run_next;
-    if (r == nullptr || from_foreign || simulated || --handovers < 0 || r->resumed_as != routine::kind::plain)
+    if (from_foreign || simulated) [[unlikely]]
       return std::noop_coroutine();
-    run_next = nullptr;
+    routine* r = run_next;
+    if (r != nullptr) {
+      if (--handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
+      run_next = nullptr;
+    } else {
+      r = Jumps && !shared && turn > 1 ? pop_plain() : nullptr;
+      if (r == nullptr) return std::noop_coroutine();
+      --turn;
+      handovers = most_handovers;
+    }
     current = r;
     budget = ready_budget;
     counts.resumes.add();
@@ -100,21 +112,34 @@ class worker {
   routine* finished = nullptr;  // the routine that has reached its end in this resume
   std::int32_t budget = 0;      // of the current routine: ready completions and awaited tasks left in this resume
   std::int32_t handovers = 0;   // how many times in a row run_next may still come before the queue
+  std::int32_t turn = 0;        // resumes from the queue left in this turn of the loop, the present one included
   const bool shared;            // there are other workers
   const bool simulated;
   runtime_core& runtime;
   const std::uint64_t runtime_id;
   counters counts;
   routine_list woken_under_lock;  // behind what every resume touches, which is to stay on one cache line
+  frame_cache frames;
 
  protected:
   worker(runtime_core& rt, std::uint64_t id, bool has_peers, bool is_simulated, std::uint64_t seed) noexcept
-      : shared(has_peers), simulated(is_simulated), runtime(rt), runtime_id(id), random_(seed | 1) {}
+      : shared(has_peers), simulated(is_simulated), runtime(rt), runtime_id(id), frames(has_peers), random_(seed | 1) {}
   ~worker() = default;
 
   void overflow(routine& r) noexcept;
   void tell_others() noexcept;
   std::uint32_t choose(std::uint32_t n) noexcept;
+
+  // With one worker: the queue's first, if it is resumed as it is.
+  routine* pop_plain() noexcept {
+    const std::uint32_t head = head_.load(std::memory_order_relaxed);
+    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+    routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
+    if (r->resumed_as != routine::kind::plain) return nullptr;
+    __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));  // as in scheduler::pop
+    head_.store(head + 1, std::memory_order_relaxed);
+    return r;
+  }
 
   // The queue: a ring that the owner fills at the tail and everybody, the owner included, takes from at the head.
   std::atomic<std::uint32_t> head_ = 0;
@@ -155,6 +180,33 @@ inline worker* worker_or_alone(const char* call) {
   return worker_or_alone_slow(call);
 }
 
+// Where a list of free frames does not do.
+void* allocate_frame_slowly(std::size_t size);
+void free_frame_slowly(void* frame, std::size_t size) noexcept;
+
+inline void* allocate_frame(std::size_t size) {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr && !w->simulated) [[likely]] {
+    if (void* frame = w->frames.try_allocate(size)) [[likely]] {
+      w->counts.frames.add();
+      return frame;
+    }
+  }
+  return allocate_frame_slowly(size);
+}
+
+inline void free_frame(void* frame, std::size_t size) noexcept {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr && w->frames.try_free(frame, size)) [[likely]] {
+    w->counts.frames.add(-1);
+    return;
+  }
+  free_frame_slowly(frame, size);
+}
+
+inline void* routine::operator new(std::size_t size) { return allocate_frame(size); }
+inline void routine::operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
+
 bool any_runtime_runs() noexcept;
 
 // Throws std::logic_error in a process that was forked while a runtime ran.
@@ -163,7 +215,11 @@ void refuse_in_forked_child(const char* call);
 [[noreturn]] void throw_cancelled();
 
 // The routine's turn is over, though it has what it awaited: it goes on from the end of the queue.
-std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept;
+inline std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
+  const bool foreign = r.resumed_as == routine::kind::foreign;  // asked now: once it is queued, it may be gone
+  w.push(r);
+  return w.switch_away(foreign);
+}
 
 // A record for a coroutine of a foreign type that is about to wait, or for a task under one, so that it can be
 // scheduled as a routine.

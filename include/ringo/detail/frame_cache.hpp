@@ -1,0 +1,96 @@
+// One worker's free coroutine frames, by size.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+// A recycled frame hides its use after free from the sanitizer.
+#if defined(__SANITIZE_ADDRESS__)
+#define RINGO_RECYCLES_FRAMES false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RINGO_RECYCLES_FRAMES false
+#endif
+#endif
+#ifndef RINGO_RECYCLES_FRAMES
+#define RINGO_RECYCLES_FRAMES true
+#endif
+
+namespace ringo::detail {
+
+class frame_cache {
+ public:
+  static constexpr bool recycles = RINGO_RECYCLES_FRAMES;
+
+  // Without other workers there is nobody to hand blocks to: they stay until the worker is idle.
+  explicit frame_cache(bool has_peers) noexcept : most_free_(has_peers ? 2 * batch : ~std::uint32_t{0}) {}
+  frame_cache(const frame_cache&) = delete;
+  frame_cache& operator=(const frame_cache&) = delete;
+  ~frame_cache() { release_all(); }
+
+  // The size that a block of this many bytes has, wherever it is allocated: any worker may come to recycle it.
+  static constexpr std::size_t block_size(std::size_t size) noexcept {
+    return size_class(size) < classes ? size_class(size) * step : size;
+  }
+
+  void* allocate(std::size_t size);  // throws std::bad_alloc
+  void free(void* frame, std::size_t size) noexcept;
+
+  // The same where it takes no more than a list; null and false where it does.
+  void* try_allocate(std::size_t size) noexcept {
+    const std::size_t of_class = size_class(size);
+    if (of_class >= classes) [[unlikely]]
+      return nullptr;
+    stack& s = free_[of_class];
+    block* b = s.top;
+    if (b == nullptr) [[unlikely]]
+      return nullptr;
+    s.top = b->next;
+    __builtin_prefetch(b->below, 1);  // of many free blocks none is in the cache
+    --s.count;
+    return b;
+  }
+  bool try_free(void* frame, std::size_t size) noexcept {
+    const std::size_t of_class = size_class(size);
+    if (of_class >= classes) [[unlikely]]
+      return false;
+    stack& s = free_[of_class];
+    if (s.count >= most_free_) [[unlikely]]
+      return false;
+    block* const b = ::new (frame) block{s.top, s.recent[s.count % lead]};
+    s.top = b;
+    s.recent[s.count % lead] = b;
+    ++s.count;
+    return true;
+  }
+
+  // Gives back to the system what has piled up: when the worker has nothing else to do.
+  void trim() noexcept;
+  void release_all() noexcept;
+
+ private:
+  static constexpr std::size_t step = 32, largest = 1024, classes = largest / step;
+  static constexpr std::uint32_t batch = 256;  // handed to other workers when twice as many are free here
+  static constexpr std::uint32_t kept_when_idle = 64;
+
+  static constexpr std::size_t size_class(std::size_t size) noexcept { return (size + step - 1) / step; }
+
+  static constexpr std::uint32_t lead = 4;
+  struct block {
+    block* next;
+    block* below;  // the block `lead` below it, or that was once: to be fetched, not to be followed
+  };
+  struct stack {
+    block* top = nullptr;
+    std::uint32_t count = 0;
+    std::array<block*, lead> recent{};
+  };
+  void share(std::size_t of_class) noexcept;
+  bool refill(std::size_t of_class) noexcept;
+
+  const std::uint32_t most_free_;
+  std::array<stack, classes> free_{};
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,1 @@
+// Compiles the header that the tests share (CMakeLists.txt), and nothing else.
