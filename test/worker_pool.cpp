@@ -163,6 +163,24 @@ TEST_CASE("The pool has min workers from the start, grows to max under load, and
   });
 }
 
+TEST_CASE("The worker that was busy last has the next job, so that the others can end (178)") {
+  on_simulated_schedulers([]() -> task<> {
+    worker_pool pool({.min = 0, .max = 2, .idle = 10s});
+    const auto takes = [](duration length) -> task<> { co_await sleep(length); };
+    co_await pool.submit(takes, 1s);
+    co_await pool.submit(takes, 2s);
+    for (int i = 0; i != 2; ++i) {
+      co_await sleep(4s);
+      co_await pool.submit(takes, 1s);
+      CHECK(pool.workers() == 2);
+    }
+    co_await sleep(3s);
+    CHECK(pool.workers() == 1);
+    co_await sleep(8s);
+    CHECK(pool.workers() == 0);
+  });
+}
+
 TEST_CASE("A pool of no workers to begin with makes the first for the first job") {
   on_every_scheduler([]() -> task<> {
     worker_pool pool({.min = 0, .max = 2});
@@ -410,7 +428,18 @@ TEST_CASE("When the context under which it was made is cancelled, so is the pool
     std::vector<handle<>> jobs;
     const auto stuck = []() -> task<> { co_await sleep(1h); };
     for (int i = 0; i != 3; ++i) jobs.push_back(co_await pool->submit(stuck));
+    std::atomic<bool> turned_away = false;
+    auto waits = go([&]() -> task<> {
+      try {
+        co_await pool->submit(stuck);
+      } catch (const channel_closed&) {
+        turned_away = true;
+      }
+    });
+    for (int i = 0; i != 10; ++i) co_await yield();
     ctx.cancel();
+    co_await waits;
+    CHECK(turned_away);
     for (handle<>& job : jobs) {
       const ending e = co_await ending_of(std::move(job));
       CHECK(e == ending::cancelled);
