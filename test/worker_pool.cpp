@@ -52,15 +52,23 @@ TEST_CASE("submit yields the handle of a job, whatever the job is made of (172)"
     ready.try_send(5);
     auto of_operation = co_await pool.submit([](const channel<int>& c) { return c.recv(); }, ready);
     auto of_nothing = co_await pool.submit([] {});
+    auto holds_a_channel = pool.submit([ready] { return ready.capacity(); });
+    auto of_closure = co_await holds_a_channel;
+    auto holds_it_too = pool.submit([ready] { return ready.capacity() + 1; });
+    auto chosen = co_await select(holds_it_too, never());
     const int a = co_await of_coroutine;
     const int c = co_await of_function;
     const int d = co_await of_many;
     const std::optional<int> e = co_await of_operation;
     co_await of_nothing;
+    const std::size_t capacity = co_await of_closure;
+    const std::size_t one_more = co_await std::get<0>(chosen);
     CHECK(a == 42);
     CHECK(c == 3);
     CHECK(d == 24);
     CHECK(e == 5);
+    CHECK(capacity == 1);
+    CHECK(one_more == 2);
     co_await pool.drain();
   });
 }
