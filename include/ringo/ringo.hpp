@@ -5,6 +5,7 @@
 #endif
 #include <ringo/all.hpp>
 #include <ringo/barrier.hpp>
+#include <ringo/batch.hpp>
 #include <ringo/blocking.hpp>
 #include <ringo/channel.hpp>
 #include <ringo/clock.hpp>
@@ -12,9 +13,12 @@
 #include <ringo/context.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
+#include <ringo/generate.hpp>
 #include <ringo/go.hpp>
 #include <ringo/group.hpp>
 #include <ringo/latch.hpp>
+#include <ringo/map.hpp>
+#include <ringo/merge.hpp>
 #include <ringo/mutex.hpp>
 #include <ringo/once.hpp>
 #include <ringo/outcome.hpp>
@@ -24,8 +28,11 @@
 #include <ringo/semaphore.hpp>
 #include <ringo/shared_mutex.hpp>
 #include <ringo/shield.hpp>
+#include <ringo/take.hpp>
 #include <ringo/task.hpp>
+#include <ringo/tee.hpp>
 #include <ringo/testing.hpp>
 #include <ringo/time.hpp>
 #include <ringo/wait_group.hpp>
 #include <ringo/with_timeout.hpp>
+#include <ringo/worker_pool.hpp>

@@ -64,6 +64,14 @@ void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
 }
 
 void channel_core::last_handle_gone() noexcept {
+  // acquire, here and in the exchange: what the feeder did to the channel is done before the channel goes.
+  if (feeder_.load(std::memory_order_acquire) != nullptr) {
+    handles_.store(2, std::memory_order_relaxed);  // the feeder's and this call's, before the feeder can know of it
+    if (channel_feeder* const feeder = feeder_.exchange(nullptr, std::memory_order_acq_rel)) {
+      feeder->nobody_receives(*this);
+      return release();
+    }
+  }
   worker* w = current_worker();
   if (w == nullptr || w->runtime_id != owner.runtime_id()) {
     // Its runtime's workers may be among its cases' routines: one of them has to do it.

@@ -9,7 +9,9 @@
 // (semantics 6, 7). Nobody barges.
 //
 // Life: handles are counted. When the last goes while cases are linked, they are woken as by close; the core is freed
-// by whoever takes the last case out: a routine that lost on this channel and has yet to run.
+// by whoever takes the last case out: a routine that lost on this channel and has yet to run. A channel with a feeder
+// outlives its handles until the feeder has ended: of the last handle's end and the feeder's, which may come at one
+// instant, the first to take the feeder's address out is known to the other.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -26,6 +28,19 @@
 #include <ringo/errors.hpp>
 
 namespace ringo::detail {
+
+class channel_core;
+
+// Sends to a channel without a handle of it, and hears when the last handle has gone, so that nobody can receive any
+// more.
+class channel_feeder {
+ public:
+  // Once at the most, on the thread that let go of the last handle. The feeder has a handle from then on.
+  virtual void nobody_receives(channel_core& from) noexcept = 0;
+
+ protected:
+  ~channel_feeder() = default;
+};
 
 // What every channel has, whatever its values are.
 class channel_core {
@@ -48,6 +63,16 @@ class channel_core {
   void release() noexcept {
     // acq_rel: whoever frees has seen all that the other handles' owners did.
     if (handles_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
+  }
+
+  // By who has a handle, before anybody else has one.
+  void feed_by(channel_feeder& f) noexcept { feeder_.store(&f, std::memory_order_relaxed); }
+  // By the feeder, which does not touch the channel any more; instead of that it releases its handle, if it has one.
+  // False if it has: then nobody_receives() has been called, or is about to be.
+  bool stop_feeding() noexcept {
+    if (feeder_.exchange(nullptr, std::memory_order_acq_rel) != nullptr) return true;
+    release();
+    return false;
   }
 
   spin_lock lock;
@@ -91,6 +116,7 @@ class channel_core {
   std::uint32_t detached_ = 0;
   std::atomic<std::size_t> handles_ = 1;
   const std::size_t capacity_;
+  std::atomic<channel_feeder*> feeder_ = nullptr;
 };
 
 // A value's place inside an operation: raw, and outside the operation where the type is over-aligned, since frames need

@@ -1,0 +1,137 @@
+// What a worker pool's jobs are, and how they are submitted and waited for.
+#pragma once
+#include <memory>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/operation.hpp>
+#include <ringo/go.hpp>
+
+namespace ringo::detail {
+
+class pool_core;
+
+// A job's routine, which ends in its pool.
+template <class T>
+struct pool_record : record<T> {
+  void at_end(worker& w) noexcept override;
+
+  std::shared_ptr<pool_core> pool;
+};
+void job_has_ended(pool_core& pool, worker& w) noexcept;
+
+template <class T>
+void pool_record<T>::at_end(worker& w) noexcept {
+  job_has_ended(*pool, w);
+}
+
+// What submit waits for, whatever the job yields.
+class submission : public queued_operation<submission, void> {
+ public:
+  static constexpr const char* call_name = "submit";
+  submission(std::shared_ptr<pool_core> pool, routine& job, std::source_location from) noexcept;
+  submission(submission&& from) noexcept;
+  submission& operator=(submission&& from) noexcept;
+  ~submission();
+
+  void enter(worker* w);
+  spin_lock* lock() noexcept;
+  wait_queue& queue() noexcept;
+  bool ready(worker&) noexcept;
+  bool commit(worker& w, bool, routine*&);
+  void take();
+  void discard() noexcept;
+  void tell(std::string& text) const;
+
+ private:
+  friend class pool_core;
+  void begin() noexcept;
+
+  std::shared_ptr<pool_core> pool_;
+  routine* job_;         // until it is the pool's
+  bool begins_ = false;  // there was a worker for it at once
+};
+
+// The awaitable of submit; move-only.
+template <class R>
+class RINGO_AWAITABLE submit_operation : public submission {
+ public:
+  using result_type = handle<R>;
+  submit_operation(std::shared_ptr<pool_core> pool, pool_record<R>& job, std::source_location from) noexcept
+      : submission(std::move(pool), job, from), handle_(handle_access::make(&job)) {}
+  submit_operation(submit_operation&&) noexcept = default;
+  submit_operation& operator=(submit_operation&&) noexcept = default;
+
+  handle<R> await_resume() {
+    submission::await_resume();
+    return std::move(handle_);
+  }
+  handle<R> take() {
+    submission::take();
+    return std::move(handle_);
+  }
+
+ private:
+  handle<R> handle_;
+};
+
+// g++ 12 would destroy the closure in co_await pool.submit([s] { … }) twice; an operation that was made from one may
+// not be awaited in the same expression.
+template <class R>
+class RINGO_AWAITABLE submit_operation_of_closure {
+ public:
+  using result_type = handle<R>;
+  submit_operation_of_closure(std::shared_ptr<pool_core> pool, pool_record<R>& job, std::source_location from) noexcept
+      : operation_(std::move(pool), job, from) {}
+
+  by_reference<submit_operation<R>> operator co_await() & { return by_reference<submit_operation<R>>(operation_); }
+  submit_operation<R>& as_case() & { return operation_; }
+  template <class U = R>
+  by_reference<submit_operation<R>> operator co_await() && {
+    return by_reference<submit_operation<R>>(refuse<U>());
+  }
+  template <class U = R>
+  submit_operation<R>& as_case() && {
+    return refuse<U>();
+  }
+
+ private:
+  template <class U>
+  submit_operation<R>& refuse() {
+    static_assert(!std::is_same_v<U, R>,
+                  "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the "
+                  "lambda, or the submission, first: auto job = pool.submit(...); auto h = co_await job;");
+    return operation_;
+  }
+
+  submit_operation<R> operation_;
+};
+
+template <class R, class... F>
+using submit_operation_for = std::conditional_t<RINGO_DESTROYS_AGGREGATES_TWICE && (risky_closure<F> || ...),
+                                                submit_operation_of_closure<R>, submit_operation<R>>;
+
+// The awaitable of drain. Throws: cancelled. Cancel safety: waiting changes nothing.
+class RINGO_AWAITABLE drain_operation final : public queued_operation<drain_operation, void> {
+ public:
+  static constexpr const char* call_name = "drain";
+  explicit drain_operation(std::shared_ptr<pool_core> pool) noexcept : pool_(std::move(pool)) {}
+  drain_operation(drain_operation&&) noexcept = default;
+  drain_operation& operator=(drain_operation&&) noexcept = default;
+  ~drain_operation();
+
+  void enter(worker* w);
+  spin_lock* lock() noexcept;
+  wait_queue& queue() noexcept;
+  bool ready(worker&) noexcept;
+  bool commit(worker& w, bool, routine*&) noexcept;
+  void take() noexcept { stand(progress::idle); }
+  void tell(std::string& text) const;
+
+ private:
+  std::shared_ptr<pool_core> pool_;
+};
+
+}  // namespace ringo::detail

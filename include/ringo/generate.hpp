@@ -1,0 +1,62 @@
+// generate: the first stage of a pipeline, from a range.
+#pragma once
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <ranges>
+#include <source_location>
+#include <utility>
+
+#include <ringo/detail/stage.hpp>
+
+namespace ringo {
+
+namespace detail {
+
+template <class Range>
+class generate_stage final : public stage {
+  using element = std::ranges::range_value_t<Range>;
+
+ public:
+  generate_stage(Range range, std::size_t buffer)
+      : stage("generate"), range_(std::in_place, std::move(range)), out_(*this), buffer_(buffer) {}
+  receiver<element> open() { return out_.open(buffer_); }
+
+ private:
+  task<> work(std::size_t) override {
+    for (auto&& each : *range_) {
+      using reference = decltype(each);
+      if constexpr (std::constructible_from<element, reference>) {
+        element value(std::forward<reference>(each));
+        co_await out_.send(value);
+      } else {
+        element value(std::move(each));
+        co_await out_.send(value);
+      }
+    }
+  }
+  void finish(const std::exception_ptr& error) noexcept override {
+    range_.reset();
+    out_.finish(error);
+  }
+
+  std::optional<Range> range_;
+  stage_output<element> out_;
+  const std::size_t buffer_;
+};
+
+}  // namespace detail
+
+// The range's values, in order: a container, a view, a coroutine that is an input range. Taken from the range one by
+// one as they are sent: one, and as many as the buffer holds, are made before anybody asks. Copied, or moved where they
+// can only be moved. Closes at the range's end, or with what the range throws. Ends as map does with its context and
+// with the last receiver of the output; the range is destroyed then, soon, so it must own what it uses, or share it.
+// Throws: std::bad_alloc. Thread: workers, and the range is advanced on one at a time.
+template <class R>
+requires std::ranges::input_range<R> receiver<std::ranges::range_value_t<R>> generate(
+    R range, std::size_t buffer = 0, std::source_location where = std::source_location::current()) {
+  return detail::start_stage(new detail::generate_stage<R>(std::move(range), buffer), 1, where);
+}
+
+}  // namespace ringo

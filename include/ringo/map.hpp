@@ -1,0 +1,125 @@
+// map: a stage of a pipeline that applies a function to each value, in several routines.
+#pragma once
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <ringo/detail/stage.hpp>
+
+namespace ringo {
+
+struct map_options {
+  std::size_t buffer = 0;  // the output's capacity
+  bool ordered = false;    // results in their values' order
+};
+static_assert(std::is_trivially_destructible_v<map_options>);
+
+namespace detail {
+
+// In order, the workers take turns: worker 0 receives, then worker 1, and so on round and round; and in the same order
+// they send. That holds up nobody whom the order does not: the value that a worker would take in ahead of its turn
+// could not be sent before the turn's own.
+template <class T, class F, class Result>
+class map_stage final : public stage {
+  static constexpr bool awaited = awaited_result<std::invoke_result_t<F&, T>>::awaited;
+
+ public:
+  map_stage(receiver<T> in, std::size_t workers, F f, const map_options& o)
+      : stage("map"), in_(std::move(in)), f_(std::move(f)), out_(*this), buffer_(o.buffer) {
+    if (!o.ordered) return;
+    for (std::size_t i = 0; i != workers; ++i) turns_.emplace_back();
+    turns_.front().to_receive.try_send();
+    turns_.front().to_send.try_send();
+  }
+  receiver<Result> open() { return out_.open(buffer_); }
+
+ private:
+  struct turns {
+    turns() : to_receive(1), to_send(1) {}
+    channel<> to_receive, to_send;
+  };
+
+  task<> work(std::size_t index) override {
+    const turns* const mine = turns_.empty() ? nullptr : &turns_[index];
+    const turns* const next = turns_.empty() ? nullptr : &turns_[(index + 1) % turns_.size()];
+    bool receiving = true;
+    try {
+      for (;; receiving = true) {
+        if (mine) co_await mine->to_receive.recv();
+        auto value = co_await in_.recv();
+        receiving = false;
+        if (next) next->to_receive.try_send();
+        if (!value) co_return;
+        std::optional<carried<Result>> made;
+        if constexpr (std::is_void_v<Result>) {
+          if constexpr (awaited) {
+            co_await f_(std::move(*value));
+          } else {
+            f_(std::move(*value));
+          }
+          made.emplace();
+        } else if constexpr (awaited) {
+          made.emplace(co_await f_(std::move(*value)));
+        } else {
+          made.emplace(f_(std::move(*value)));
+        }
+        if (mine) co_await mine->to_send.recv();
+        co_await out_.send(*made);
+        if (next) next->to_send.try_send();
+      }
+    } catch (...) {
+      if (!receiving) throw;
+      note(std::current_exception());  // the input's end: the others go on with what they have received before
+    }
+    if (next) next->to_receive.try_send();
+  }
+  void finish(const std::exception_ptr& error) noexcept override {
+    in_ = {};
+    out_.finish(error);
+  }
+
+  receiver<T> in_;
+  F f_;
+  stage_output<Result> out_;
+  const std::size_t buffer_;
+  std::vector<turns> turns_;
+};
+
+[[noreturn]] void throw_map_without_workers();
+
+}  // namespace detail
+
+// What f makes of each value: at most `workers` calls at a time, each value to one of them, in no order or, with
+// ordered, in the values' own. f may return a value, a task or an operation, which are awaited, or nothing: then each
+// call that is done is a signal. All calls share one f. Closes when the input is drained and all calls are done; what
+// f throws cancels the other calls, and closes the output once those before are received; an error that the input was
+// closed with is passed on when what came before it is done. At most `workers` values and `buffer` results are in
+// flight. The calls run under a child of the current context, and are cancelled when it is, which closes the output
+// with `cancelled`, and when the last receiver of the output goes: nobody waits for their end then, so f must own what
+// it uses, or share it. Throws: std::invalid_argument for no workers, std::bad_alloc. Thread: workers.
+template <class T, class F>
+auto map(receiver<T> in, std::size_t workers, F f, map_options o = {},
+         std::source_location where = std::source_location::current()) {
+  static_assert(std::invocable<F&, T>, "map's function is called with a value of the input's type");
+  if constexpr (std::is_member_pointer_v<F>) {
+    return map(std::move(in), workers, std::mem_fn(f), o, where);
+  } else {
+    using result = std::decay_t<typename detail::awaited_result<std::invoke_result_t<F&, T>>::type>;
+    if (workers == 0) detail::throw_map_without_workers();
+    return detail::start_stage(new detail::map_stage<T, F, result>(std::move(in), workers, std::move(f), o), workers,
+                               where);
+  }
+}
+template <class T, class F>
+auto map(const channel<T>& in, std::size_t workers, F f, map_options o = {},
+         std::source_location where = std::source_location::current()) {
+  return map(receiver<T>(in), workers, std::move(f), o, where);
+}
+
+}  // namespace ringo

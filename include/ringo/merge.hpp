@@ -1,0 +1,59 @@
+// merge: a stage of a pipeline that makes one of several (fan-in).
+#pragma once
+#include <cstddef>
+#include <exception>
+#include <source_location>
+#include <utility>
+#include <vector>
+
+#include <ringo/detail/stage.hpp>
+
+namespace ringo {
+
+namespace detail {
+
+template <class T>
+class merge_stage final : public stage {
+ public:
+  explicit merge_stage(std::vector<receiver<T>> in) : stage("merge"), in_(std::move(in)), out_(*this) {}
+  receiver<T> open() { return out_.open(0); }
+
+ private:
+  task<> work(std::size_t index) override {
+    receiver<T> in = std::exchange(in_[index], {});
+    while (auto value = co_await in.recv()) co_await out_.send(to_send(value));
+  }
+  void finish(const std::exception_ptr& error) noexcept override {
+    in_.clear();
+    out_.finish(error);
+  }
+
+  std::vector<receiver<T>> in_;
+  stage_output<T> out_;
+};
+
+}  // namespace detail
+
+// The values of all inputs, each input's in its order; closes when all are drained, at once if there is none. The first
+// error that an input was closed with closes the output with it, and lets go of the others. Ends as map does with its
+// context and with the last receiver of the output. Throws: std::bad_alloc. Fairness: an input that has sent waits
+// behind those that are waiting to. Thread: workers.
+template <class T>
+receiver<T> merge(std::vector<receiver<T>> inputs, std::source_location where = std::source_location::current()) {
+  const std::size_t count = inputs.size();
+  return detail::start_stage(new detail::merge_stage<T>(std::move(inputs)), count, where);
+}
+template <class T, class... More>
+receiver<T> merge(receiver<T> first, More... more) {
+  std::vector<receiver<T>> inputs;
+  inputs.reserve(1 + sizeof...(more));
+  inputs.push_back(std::move(first));
+  (inputs.push_back(std::move(more)), ...);
+  return merge(std::move(inputs), std::source_location());
+}
+template <class T, class... More>
+receiver<T> merge(const channel<T>& first, More... more) {
+  return merge(receiver<T>(first), std::move(more)...);
+}
+
+}  // namespace ringo

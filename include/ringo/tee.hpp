@@ -1,0 +1,87 @@
+// tee: a stage of a pipeline that passes each value on to several (fan-out of copies).
+#pragma once
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <source_location>
+#include <utility>
+#include <vector>
+
+#include <ringo/detail/stage.hpp>
+#include <ringo/select_any.hpp>
+
+namespace ringo {
+
+namespace detail {
+
+template <class T>
+class tee_stage final : public stage {
+ public:
+  tee_stage(receiver<T> in, std::size_t n) : stage("tee"), in_(std::move(in)) {
+    for (std::size_t i = 0; i != n; ++i) outputs_.emplace_back(*this);
+  }
+  std::vector<receiver<T>> open() {
+    std::vector<receiver<T>> ends;
+    ends.reserve(outputs_.size());
+    for (auto& out : outputs_) ends.push_back(out.open(0));
+    return ends;
+  }
+
+ private:
+  // A value is offered to all outputs at once, so that they may be read in any order.
+  task<> work(std::size_t) override {
+    std::vector<send_value_operation<carried<T>>> offers;
+    std::vector<const stage_output<T>*> offered;
+    offers.reserve(outputs_.size());
+    offered.reserve(outputs_.size());
+    while (auto value = co_await in_.recv()) {
+      for (const auto& out : outputs_) {
+        if (out.abandoned()) continue;
+        offers.push_back(out.offer(to_send(value)));
+        offered.push_back(&out);
+      }
+      while (!offers.empty()) {
+        try {
+          const auto taken = co_await select_any(offers);
+          remove(offers, offered, taken.index);
+        } catch (const channel_closed&) {
+          for (std::size_t i = offers.size(); i-- > 0;) {
+            if (offered[i]->abandoned()) remove(offers, offered, i);
+          }
+        }
+      }
+    }
+  }
+  template <class Offers, class Offered>
+  static void remove(Offers& offers, Offered& offered, std::size_t i) {
+    offers.erase(offers.begin() + static_cast<std::ptrdiff_t>(i));
+    offered.erase(offered.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  void finish(const std::exception_ptr& error) noexcept override {
+    in_ = {};
+    for (auto& out : outputs_) out.finish(error);
+  }
+
+  receiver<T> in_;
+  std::vector<stage_output<T>> outputs_;
+};
+
+}  // namespace detail
+
+// n outputs, each of which gets a copy of every value; the next is received when all have taken theirs, so the slowest
+// decides. An output whose last receiver has gone counts no more. They close when the input is drained, or with its
+// error. Ends as map does with its context, and when the last receiver of the last output goes; at once if n is 0.
+// Throws: std::bad_alloc. Thread: workers.
+template <class T>
+std::vector<receiver<T>> tee(receiver<T> in, std::size_t n,
+                             std::source_location where = std::source_location::current()) {
+  static_assert(std::copy_constructible<detail::carried<T>>, "tee copies each value: send a std::shared_ptr of it");
+  return detail::start_stage(new detail::tee_stage<T>(std::move(in), n), n == 0 ? 0 : 1, where);
+}
+template <class T>
+std::vector<receiver<T>> tee(const channel<T>& in, std::size_t n,
+                             std::source_location where = std::source_location::current()) {
+  return tee(receiver<T>(in), n, where);
+}
+
+}  // namespace ringo

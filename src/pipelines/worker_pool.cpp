@@ -1,0 +1,285 @@
+#include <ringo/worker_pool.hpp>
+
+#include <stdexcept>
+#include <vector>
+
+#include <ringo/context.hpp>
+#include <ringo/detail/bridge.hpp>
+#include <ringo/errors.hpp>
+
+#include "runtime/runtime_core.hpp"
+
+namespace ringo {
+namespace detail {
+
+// Invariants, whenever the lock is free: a job is in the queue => `max` jobs run; somebody waits to submit => the queue
+// is full too. So jobs begin in the order in which they were submitted, and one that ends makes place for one that
+// waits. Jobs are started and ended without the lock.
+class pool_core {
+ public:
+  explicit pool_core(const pool_options& o) : options(o), under(context::with_cancel()), workers_(o.min) {}
+
+  bool refuses() const noexcept { return refuses_ || context_access::core(under)->is_marked(); }
+  bool has_room() const noexcept { return running_ < options.max || queued_ < options.queue; }
+  bool is_drained() const noexcept { return refuses_ && running_ == 0; }
+
+  // Under the lock, with room: true if there is a worker for it now.
+  bool accept(worker& w, routine& job) {
+    if (running_ < options.max) {
+      take_worker();
+      return true;
+    }
+    enqueue(w, job);
+    return false;
+  }
+  void enter(worker* w, const char* call) {
+    owner.enter(w, call);
+    context_access::core(under)->enter(w, call);
+  }
+  void begin(worker& w, routine& job) noexcept;
+  void job_ended(worker& w) noexcept;
+  void refuse(worker* w, bool cancel) noexcept;
+  void give_up(routine& job) noexcept {  // accepted, but its runtime ended before it began
+    free_worker();
+    end_unbegun(nullptr, job);
+  }
+
+  std::size_t workers() noexcept {
+    if (refuses()) return running_;
+    retire_idle();
+    return workers_;
+  }
+  std::size_t queued() const noexcept { return queued_; }
+
+  const pool_options options;
+  const context under;
+  spin_lock lock;
+  ownership owner;
+  wait_queue submitters;
+  wait_queue drainers;
+
+ private:
+  // Its handle may be waited for and cancelled by any thread before it begins: what these read is not written again.
+  void enqueue(worker& w, routine& job) noexcept {
+    job.listed_in = &scheduler_of(w).routines;
+    job.runtime_id = w.runtime_id;
+    queue_.push_back(job);
+    ++queued_;
+  }
+  void take_worker() {
+    retire_idle();
+    if (running_ == workers_) {
+      if (idle_since_.capacity() <= workers_) idle_since_.reserve(2 * workers_ + 1);  // a worker ends without
+      ++workers_;
+    } else if (!idle_since_.empty()) {
+      idle_since_.pop_back();
+    }
+    ++running_;
+  }
+  void free_worker() noexcept {
+    --running_;
+    if (workers_ > options.min) idle_since_.push_back(now());
+  }
+  // The one that was busy last is taken first, so the others' idleness lasts. There is no more to a worker's end than
+  // that it is not counted any more: so it is time enough when somebody counts.
+  void retire_idle() noexcept {
+    if (workers_ == options.min || idle_since_.empty()) return;
+    const time_point at = now();
+    auto first = idle_since_.begin();
+    for (; first != idle_since_.end() && workers_ > options.min && at - *first >= options.idle; ++first) --workers_;
+    idle_since_.erase(idle_since_.begin(), first);
+  }
+  void turn_away_submitters(bool shared, routine_list& woken) noexcept {
+    while (waiter* one = submitters.claim_first(shared)) {
+      one->state = progress::closed;
+      woken.push_back(*one->who);
+    }
+  }
+  routine_list take_queue() noexcept {
+    queued_ = 0;
+    return std::exchange(queue_, routine_list());
+  }
+  static void end_unbegun(worker* w, routine& job) noexcept;
+
+  // Under the lock.
+  bool refuses_ = false;
+  std::size_t workers_;
+  std::size_t running_ = 0;
+  std::vector<time_point> idle_since_;  // of the idle workers, the earliest first; those of `min` may be missing
+  routine_list queue_;
+  std::size_t queued_ = 0;
+};
+
+void pool_core::begin(worker& w, routine& job) noexcept { start_in(w, job, context_access::core(under), job.started); }
+
+// A job that never ran: its handle ends with `cancelled`.
+void pool_core::end_unbegun(worker* w, routine& job) noexcept {
+  const bool shared = w != nullptr && w->shared;
+  job.close();
+  job.fail(std::make_exception_ptr(cancelled()));
+  routine_list woken;
+  {
+    const optional_guard guard(job.joining, shared);
+    job.ended.store(true, std::memory_order_release);  // pairs with handle::done()
+    job.joiners.claim_all(shared, woken);
+  }
+  while (routine* joiner = woken.pop_front()) w->push(*joiner);
+  job.release();
+}
+
+void pool_core::job_ended(worker& w) noexcept {
+  routine* next = nullptr;
+  routine_list woken, never_begun;
+  {
+    const optional_guard guard(lock, w.shared);
+    const bool is_cancelled = context_access::core(under)->is_marked();
+    if (is_cancelled) turn_away_submitters(w.shared, woken);
+    if (is_cancelled || w.runtime.unwinding()) {  // which cancels who waits to submit in its own order
+      never_begun = take_queue();
+    } else {
+      if (waiter* one = submitters.claim_first(w.shared)) {
+        enqueue(w, *std::exchange(static_cast<submission&>(*one).job_, nullptr));
+        woken.push_back(*one->who);
+      }
+      next = queue_.pop_front();
+    }
+    next != nullptr ? void(--queued_) : free_worker();
+    if (is_drained()) drainers.claim_all(w.shared, woken);
+  }
+  if (next != nullptr) begin(w, *next);
+  while (routine* job = never_begun.pop_front()) end_unbegun(&w, *job);
+  while (routine* r = woken.pop_front()) w.push(*r);
+}
+
+void pool_core::refuse(worker* w, bool cancel) noexcept {
+  const bool shared = w != nullptr && w->shared;
+  routine_list woken, never_begun;
+  if (cancel) context_access::core(under)->cancel(w, std::make_exception_ptr(cancelled()));
+  {
+    const optional_guard guard(lock, shared);
+    refuses_ = true;
+    turn_away_submitters(shared, woken);
+    if (cancel) never_begun = take_queue();
+    if (is_drained()) drainers.claim_all(shared, woken);
+  }
+  while (routine* job = never_begun.pop_front()) end_unbegun(w, *job);
+  while (routine* r = woken.pop_front()) w->push(*r);
+}
+
+void job_has_ended(pool_core& pool, worker& w) noexcept { pool.job_ended(w); }
+
+// ---- submit
+
+submission::submission(std::shared_ptr<pool_core> pool, routine& job, std::source_location from) noexcept
+    : pool_(std::move(pool)), job_(&job) {
+  job.started = from;
+}
+submission::submission(submission&& from) noexcept
+    : queued_operation(from), pool_(std::move(from.pool_)), job_(std::exchange(from.job_, nullptr)) {}
+submission& submission::operator=(submission&& from) noexcept {
+  std::swap(pool_, from.pool_);
+  std::swap(job_, from.job_);
+  return *this;
+}
+submission::~submission() {
+  if (standing() != progress::idle) abandon(*who);
+  if (job_ != nullptr) job_->release();
+}
+
+void submission::enter(worker* w) {
+  if (job_ == nullptr) {
+    throw std::logic_error("ringo: submit was awaited again, though its job has been accepted, or on a moved-from one");
+  }
+  pool_->enter(w, call_name);
+}
+spin_lock* submission::lock() noexcept { return &pool_->lock; }
+wait_queue& submission::queue() noexcept { return pool_->submitters; }
+bool submission::ready(worker&) noexcept { return pool_->refuses() || pool_->has_room(); }
+bool submission::commit(worker& w, bool, routine*&) {
+  if (pool_->refuses()) {
+    stand(progress::closed);
+    return true;
+  }
+  if (!pool_->has_room()) return false;
+  begins_ = pool_->accept(w, *job_);
+  if (!begins_) job_ = nullptr;
+  stand(progress::done);
+  return true;
+}
+void submission::begin() noexcept {
+  routine& job = *std::exchange(job_, nullptr);
+  begins_ = false;
+  worker* w = current_worker();
+  w != nullptr ? pool_->begin(*w, job) : pool_->give_up(job);
+}
+void submission::take() {
+  const progress p = standing();
+  stand(progress::idle);
+  if (p == progress::closed) {
+    throw channel_closed("ringo: submit to a worker pool that was drained or cancelled: it takes no more jobs");
+  }
+  if (begins_) begin();
+}
+void submission::discard() noexcept {  // it was accepted: the job runs
+  stand(progress::idle);
+  if (begins_) begin();
+}
+void submission::tell(std::string& text) const {
+  text += "submit to a worker pool of " + std::to_string(pool_->options.max);
+}
+
+// ---- drain
+
+drain_operation::~drain_operation() {
+  if (standing() != progress::idle) abandon(*who);
+}
+void drain_operation::enter(worker* w) { pool_->owner.enter(w, call_name); }
+spin_lock* drain_operation::lock() noexcept { return &pool_->lock; }
+wait_queue& drain_operation::queue() noexcept { return pool_->drainers; }
+bool drain_operation::ready(worker&) noexcept { return pool_->is_drained(); }
+bool drain_operation::commit(worker&, bool, routine*&) noexcept {
+  if (!pool_->is_drained()) return false;
+  stand(progress::done);
+  return true;
+}
+void drain_operation::tell(std::string& text) const { text += "the jobs of a worker pool"; }
+
+}  // namespace detail
+
+worker_pool::worker_pool(pool_options o) {
+  if (o.max == 0 || o.min > o.max) {
+    throw std::invalid_argument("ringo: a worker_pool of at least " + std::to_string(o.min) + " and at most " +
+                                std::to_string(o.max) + " workers");
+  }
+  core_ = std::make_shared<detail::pool_core>(o);
+}
+
+detail::drain_operation worker_pool::drain() {
+  detail::worker* w = detail::worker_or_alone("worker_pool::drain");
+  core_->enter(w, "worker_pool::drain");
+  core_->refuse(w, false);
+  return detail::drain_operation(core_);
+}
+
+void worker_pool::cancel() {
+  detail::worker* w = detail::current_worker();
+  if (w != nullptr) {
+    core_->enter(w, "worker_pool::cancel");
+    return core_->refuse(w, true);
+  }
+  detail::do_where_used(core_->owner, [core = core_](detail::worker* there) { core->refuse(there, true); });
+}
+
+std::size_t worker_pool::workers() const {
+  detail::worker* w = detail::worker_or_alone("worker_pool::workers");
+  const detail::optional_guard guard(core_->lock, w != nullptr && w->shared);
+  return core_->workers();
+}
+
+std::size_t worker_pool::queued() const {
+  detail::worker* w = detail::worker_or_alone("worker_pool::queued");
+  const detail::optional_guard guard(core_->lock, w != nullptr && w->shared);
+  return core_->queued();
+}
+
+}  // namespace ringo
