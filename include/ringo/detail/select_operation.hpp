@@ -246,7 +246,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
       const optional_guard guard(case_.lock());
       (void)case_.commit(w, true, woken);
     }
-    if (woken) w.make_ready(*woken);
+    w.wake(woken);
   }
   // The frame goes while its routine, or what stands for a foreign coroutine, is in a run queue.
   [[gnu::cold, gnu::noinline]] void abandon() noexcept {
