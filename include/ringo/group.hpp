@@ -23,10 +23,7 @@ class group {
   group(const group&) = delete;
   group& operator=(const group&) = delete;
   // Cancels the members, which end by themselves; those that are still queued never start.
-  ~group() {
-    core_->leave();
-    core_->release();
-  }
+  ~group() { core_->leave(); }
 
   // At most n members run at a time. Throws std::logic_error while there are any (semantics 154).
   void limit(std::size_t n) { core_->limit(n); }
@@ -97,7 +94,6 @@ class group {
   }
   template <class T>
   void join(detail::member_record<T>& r, std::source_location where) noexcept {
-    core_->retain();
     r.of = core_;
     r.started = where;
   }

@@ -26,10 +26,6 @@ bool is_cancellation(const std::exception_ptr& error) noexcept {
 group_core::group_core(const context& parent, on_error policy)
     : policy_(policy), parent_(parent), ctx_(context::with_cancel(parent)) {}
 
-void group_core::release() noexcept {
-  if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-}
-
 void group_core::limit(std::size_t most) {
   worker* w = worker_or_alone("group::limit");
   owner_.enter(w, "group::limit");
@@ -90,6 +86,7 @@ void group_core::member_ended(worker& w, std::exception_ptr error) noexcept {
   if (error && note_error(error)) cancel(std::move(error));
   routine* next = nullptr;
   routine_list woken;
+  bool last;
   {
     const optional_guard guard(lock_, w.shared);
     --running_;
@@ -98,9 +95,12 @@ void group_core::member_ended(worker& w, std::exception_ptr error) noexcept {
       ++running_;
     }
     wake_waiting(w.shared, woken);
+    last = left_ && all_ended();
   }
+  // From the unlock on, whom this has woken may have destroyed the group; not where it is the last, or starts one more.
   if (next != nullptr) start(w, *next);
   w.make_ready(woken);
+  if (last) delete this;
 }
 
 void group_core::wake_waiting(bool shared, routine_list& woken) noexcept {
@@ -151,10 +151,18 @@ void group_core::cancel(std::exception_ptr cause) noexcept {
 }
 
 void group_core::leave() noexcept {
-  if (!finished_.load(std::memory_order_relaxed)) cancel(nullptr);
+  cancel(nullptr);
+  bool last;
+  {
+    const worker* w = current_worker();
+    const optional_guard guard(lock_, w == nullptr || w->shared);
+    left_ = true;
+    last = all_ended();
+  }
+  if (last) delete this;
 }
 
-// The last to let go: of what its members came to after the last wait(), nobody else can tell.
+// Of what its members came to after the last wait(), nobody else can tell.
 group_core::~group_core() {
   worker* w = current_worker();
   const std::size_t untold =

@@ -1,4 +1,4 @@
-// What a group and its members share; it lives until the last of them has let go.
+// What a group and its members share; it lives until the group has left it and no member runs.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -21,10 +21,6 @@ class group_core {
   group_core(const context& parent, on_error policy);
   group_core(const group_core&) = delete;
   group_core& operator=(const group_core&) = delete;
-  ~group_core();
-
-  void retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept;
 
   void limit(std::size_t most);
   // Starts it, or queues it at the limit. Takes it also where it throws, as on a thread that is no worker.
@@ -35,7 +31,7 @@ class group_core {
   void member_ended(worker& w, std::exception_ptr error) noexcept;
   void cancel(std::exception_ptr cause) noexcept;  // all members, those in the queue included
   void fail(std::exception_ptr error) noexcept;    // as if a member had thrown it
-  void leave() noexcept;                           // the group is destroyed
+  void leave() noexcept;                           // the group is destroyed: so is this, when no member runs
   void finish();                                   // all are joined: rethrows
   const context& ctx() const noexcept { return ctx_; }
 
@@ -43,6 +39,7 @@ class group_core {
   friend class group_ended_operation;
   friend class group_slot_operation;
 
+  ~group_core();
   bool all_ended() const noexcept { return running_ == 0 && queued_ == 0; }
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
   bool note_error(std::exception_ptr error) noexcept;  // true: the rest is to be cancelled
@@ -52,7 +49,6 @@ class group_core {
   static void drop(routine_list queued) noexcept;
   void wake_waiting(bool shared, routine_list& woken) noexcept;
 
-  std::atomic<std::size_t> count_ = 1;
   const on_error policy_;
   const context parent_;
   context ctx_;
@@ -66,6 +62,7 @@ class group_core {
   routine_list queue_;
   std::exception_ptr first_error_;
   bool first_error_told_ = false;
+  bool left_ = false;
   std::size_t further_errors_ = 0;
   wait_queue joining_;  // until all have ended
   wait_queue slots_;    // until one more would run at once
@@ -143,9 +140,6 @@ class RINGO_AWAITABLE group_wait {
 // A routine that is a member of a group.
 template <class T>
 struct member_record : record<T> {
-  ~member_record() override {
-    if (of) of->release();
-  }
   void at_end(worker& w) noexcept override {
     this->taken = true;  // the group has its error
     of->member_ended(w, this->outcome.error());
