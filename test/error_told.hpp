@@ -2,8 +2,7 @@
 #pragma once
 
 #include <exception>
-#include <ringo/errors.hpp>
-#include <ringo/outcome.hpp>
+#include <ringo/ringo.hpp>
 #include <string>
 
 inline std::string told(const std::exception_ptr& error) {

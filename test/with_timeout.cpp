@@ -336,7 +336,10 @@ TEST_CASE("ten thousand limits that are not reached leave no timers, and cost no
           if (got != i) FAIL_CHECK("lost " << i);
         }
         CHECK(now() == start);
-        CHECK(testing::live() == before);
+        const auto after = testing::live();
+        CHECK(after.timers == before.timers);
+        CHECK(after.frames == before.frames);
+        CHECK(after.routines == before.routines);
       },
       1);
 }
