@@ -268,7 +268,7 @@ class channel_handle {
       optional_guard guard(core_->lock, w && w->shared);
       p = core_->receive(w && w->shared, woken, [&result](T&& value) { fill(result, std::move(value)); });
     }
-    if (woken) w->make_ready(*woken);
+    if (woken) detail::make_ready_or_drop(w, *woken);
     if (p == progress::failed) std::rethrow_exception(core_->error);
     return result;
   }
@@ -335,7 +335,7 @@ class channel_handle {
       optional_guard guard(core_->lock, w && w->shared);
       p = core_->send(w && w->shared, woken, value);
     }
-    if (woken) w->make_ready(*woken);
+    if (woken) detail::make_ready_or_drop(w, *woken);
     if (p == progress::closed) throw_send_on_closed();
     return p == progress::done;
   }

@@ -60,7 +60,7 @@ void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
     closed_.store(true, std::memory_order_release);  // closed() without the lock sees what came before
     wake_all(shared, woken);
   }
-  while (routine* r = woken.pop_front()) w->push(*r);
+  while (routine* r = woken.pop_front()) w != nullptr ? w->push(*r) : drop_from_queue(*r);
 }
 
 void channel_core::last_handle_gone() noexcept {
@@ -92,7 +92,7 @@ void channel_core::orphan(worker* w) noexcept {
     orphaned_ = true;
     free_now = receivers.empty() && senders.empty() && detached_ == 0;
   }
-  while (routine* r = woken.pop_front()) w->push(*r);
+  while (routine* r = woken.pop_front()) w != nullptr ? w->push(*r) : drop_from_queue(*r);
   if (free_now) delete this;
 }
 

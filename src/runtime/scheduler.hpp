@@ -76,9 +76,6 @@ class scheduler final : public worker {
 // Its frames are gone: it runs under its context no more.
 void leave_context(routine& r, bool shared) noexcept;
 
-// What a run queue holds when the runtime ends.
-void drop_from_queue(routine& r) noexcept;
-
 inline scheduler& scheduler_of(worker& w) noexcept { return static_cast<scheduler&>(w); }
 
 }  // namespace ringo::detail

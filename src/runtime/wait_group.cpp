@@ -46,7 +46,7 @@ void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {
     if (count_ == 0) waiting_.claim_all(shared, woken);
   }
   // From the unlock on, a waiter may have returned and destroyed the group.
-  while (detail::routine* r = woken.pop_front()) w->make_ready(*r);
+  while (detail::routine* r = woken.pop_front()) detail::make_ready_or_drop(w, *r);
 }
 
 namespace detail {

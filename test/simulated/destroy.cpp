@@ -701,6 +701,50 @@ TEST_CASE("without any grace the frames are destroyed where they wait") {
   });
 }
 
+TEST_CASE("what happens to a source wakes nobody whose runtime has ended") {
+  const auto receives = [](channel<int> c, bool& returned) -> owned_coroutine {
+    (void)co_await c.recv();
+    returned = true;
+  };
+  const auto sends = [](channel<int> c, bool& returned) -> owned_coroutine {
+    co_await c.send(1);
+    returned = true;
+  };
+  const auto waits = [](wait_group& g, bool& returned) -> owned_coroutine {
+    co_await g.wait();
+    returned = true;
+  };
+  for (unsigned workers : {1u, 2u}) {
+    const auto before = testing::live();
+    {
+      bool returned = false;
+      channel<int> closed, closed_too, received_from, sent_to;
+      wait_group group;
+      std::vector<owned_coroutine> waiting;
+      const auto main = [&]() -> task<> {
+        waiting.push_back(receives(closed, returned));
+        waiting.push_back(sends(closed_too, returned));
+        waiting.push_back(receives(channel<int>(), returned));
+        waiting.push_back(sends(received_from, returned));
+        waiting.push_back(receives(sent_to, returned));
+        group.add();
+        waiting.push_back(waits(group, returned));
+        co_return;
+      };
+      run(main, {.workers = workers});
+      closed.close();
+      closed_too.close();
+      CHECK(received_from.try_recv() == 1);
+      CHECK(sent_to.try_send(1));
+      group.done();
+      CHECK_FALSE(returned);
+      waiting.clear();
+      CHECK_FALSE(returned);
+    }
+    CHECK(testing::live() == before);
+  }
+}
+
 TEST_CASE("a coroutine that outlives the runtime in which it waits is destroyed after it") {
   for_each_way([](const way& each) {
     for (const bool event : {false, true}) {
