@@ -298,13 +298,13 @@ TEST_CASE("When the last foreign thread has ended there may be a deadlock again 
 }
 
 TEST_CASE("A foreign thread that ends while main waits leaves main in a deadlock, which is found (160)") {
-  std::atomic<bool> blocked = false;
-  std::thread foreign([&blocked] {
+  static std::atomic<bool> blocked = false;  // the thread may have a last look at it when this function has returned
+  std::thread foreign([] {
     while (!blocked) std::this_thread::yield();
   });
   foreign.detach();
   CHECK_THROWS_AS(run(
-                      [&blocked]() -> task<> {
+                      []() -> task<> {
                         blocked = true;
                         co_await never();
                       },
