@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -98,6 +99,14 @@ std::vector<int> descriptors(const std::string& kind = {}) {
 
 const std::string ring_descriptor = "anon_inode:[io_uring]";
 const std::string event_descriptor = "anon_inode:[eventfd]";
+
+bool is_asleep(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const auto after_name = text.rfind(") ");
+  return after_name != std::string::npos && text.at(after_name + 2) == 'S';
+}
 
 template <class Call>
 std::string thrown_by(Call call) {
@@ -603,11 +612,13 @@ TEST_CASE("a wake-up descriptor that was closed behind the ring: the sleeper say
 TEST_CASE("a wake-up descriptor that was closed behind the ring: who cannot wake ends the process") {
   const auto end = sandbox::in_child([] {
     auto driver = attached(4);
-    driver->poll(driver->now() + std::chrono::microseconds(10));
-    ::close(descriptors(event_descriptor).at(0));
-    std::thread waker([&] {
+    std::atomic<bool> goes_to_sleep = false;
+    std::thread waker([&driver, &goes_to_sleep, sleeper = ::getpid()] {
+      while (!goes_to_sleep || !is_asleep(sleeper)) std::this_thread::yield();
+      ::close(descriptors(event_descriptor).at(0));
       for (;;) driver->wake();
     });
+    goes_to_sleep = true;
     for (;;) driver->poll(time_point::max());
     return std::string();
   });
