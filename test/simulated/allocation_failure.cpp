@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct outcome {
+struct attempt {
   int failures = 0;  // attempts that ended with std::bad_alloc
   int sum = 0;
   int started = 0;  // routines that have run
@@ -29,18 +29,18 @@ task<int> nested(int depth) {
   co_return 1 + co_await nested(depth - 1);
 }
 
-task<> sends(outcome& o, channel<int> to, std::shared_ptr<int> held) {
+task<> sends(attempt& o, channel<int> to, std::shared_ptr<int> held) {
   ++o.started;
   co_await to.send(*held);
 }
-task<> adds(outcome& o, std::shared_ptr<int> held) {
+task<> adds(attempt& o, std::shared_ptr<int> held) {
   ++o.started;
   o.sum += *held;
   co_return;
 }
 
 // Starts routines and awaits tasks in each way; what fails is attempted again.
-task<> starts_in_every_way(outcome& o) {
+task<> starts_in_every_way(attempt& o) {
   const auto held = std::make_shared<int>(1);
   const auto retried = [&o](auto start) {
     try {
@@ -156,7 +156,7 @@ TEST_CASE("every failure comes out of the call that needed the frame, and the se
     std::uint64_t n = 1;
     for (; !all_tried; ++n) {
       const auto before = testing::live();
-      outcome o;
+      attempt o;
       testing::simulate({.seed = n, .workers = workers, .fail_allocation = n}, starts_in_every_way(o));
       all_tried = o.failures == 0;
       CHECK(o.failures <= 1);
