@@ -133,7 +133,8 @@ TEST_CASE("A hundred blocked routines are all in the report (160)") {
 }
 
 TEST_CASE("To wait for the workers before draining their results is a deadlock that names both parties (174)") {
-  static unsigned main_waits, worker_sends;
+  static unsigned main_waits;
+  static std::atomic<unsigned> worker_sends;  // of each of the workers' routines
   on_each(every_scheduler(3), [](const scheduler_under_test& scheduler) {
     const auto report = report_of(scheduler, []() -> task<> {
       // Counted by hand and owned by all, as the workers are unwound after main.
