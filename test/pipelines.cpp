@@ -14,43 +14,13 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "five_stages.hpp"
 #include "leftovers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
 
 namespace {
-
-// Move-only and counted.
-class item {
- public:
-  explicit item(int number) : number_(number) { ++alive; }
-  item(item&& other) noexcept : number_(std::exchange(other.number_, -1)) { ++alive; }
-  item& operator=(item&& other) noexcept {
-    number_ = std::exchange(other.number_, -1);
-    return *this;
-  }
-  ~item() { --alive; }
-  int number() const { return number_; }
-
-  static inline std::atomic<int> alive = 0;
-
- private:
-  int number_;
-};
-
-task<item> make_item(int x) {
-  for (int i = x % 3; i > 0; --i) co_await yield();
-  co_return item(x);
-}
-
-int first_of(const std::vector<item>& some) { return some.front().number(); }
-
-// Numbers, made into items by three at once, gathered in twos, of which the first counts.
-receiver<int> five_stages(std::size_t take_n, bool ordered, int count = 1'000'000) {
-  auto items = map(generate(std::views::iota(0, count), 1), 3, make_item, {.buffer = 1, .ordered = ordered});
-  return take(map(batch(std::move(items), 2, 1h), 1, first_of), take_n);
-}
 
 // Nothing of it runs or is held any more.
 #define RINGO_TEST_UNTIL_ALL_IS_GONE(before) \

@@ -25,7 +25,6 @@ class RINGO_AWAITABLE barrier_operation final : public queued_operation<barrier_
   bool commit(worker& w, bool shared, routine*&) noexcept;
   void link(worker& w, routine& r) noexcept;
   bool unlink() noexcept;
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const;
 
  private:

@@ -21,12 +21,6 @@ class RINGO_AWAITABLE event_operation final : public queued_operation<event_oper
   spin_lock* lock() noexcept;
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept;
-  bool commit(worker& w, bool, routine*&) noexcept {
-    if (!ready(w)) return false;
-    stand(progress::done);
-    return true;
-  }
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const { text += "an event"; }
 
  private:

@@ -25,11 +25,6 @@ class ending_operation : public queued_operation<Derived, Result> {
   spin_lock* lock() noexcept { return &of_->joining; }
   wait_queue& queue() noexcept { return of_->joiners; }
   bool ready(worker&) noexcept { return of_->ended.load(std::memory_order_acquire); }
-  bool commit(worker& w, bool, routine*&) noexcept {
-    if (!ready(w)) return false;
-    this->stand(progress::done);
-    return true;
-  }
   void tell(std::string& text) const { tell_join(text, *of_); }
 
  protected:
@@ -53,7 +48,6 @@ class RINGO_AWAITABLE finished_operation : public ending_operation<finished_oper
  public:
   static constexpr const char* call_name = "wait for the end of a routine";
   using ending_operation::ending_operation;
-  void take() noexcept { stand(progress::idle); }
 };
 
 class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void> {

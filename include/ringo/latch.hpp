@@ -22,12 +22,6 @@ class RINGO_AWAITABLE latch_operation final : public queued_operation<latch_oper
   spin_lock* lock() noexcept;
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept;
-  bool commit(worker& w, bool, routine*&) noexcept {
-    if (!ready(w)) return false;
-    stand(progress::done);
-    return true;
-  }
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const { text += "a latch"; }
 
  private:

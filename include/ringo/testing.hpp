@@ -47,8 +47,6 @@ class RINGO_AWAITABLE settle_operation final : public queued_operation<settle_op
   spin_lock* lock() noexcept { return nullptr; }
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept { return false; }
-  bool commit(worker&, bool, routine*&) noexcept { return false; }
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const { text += call_name; }
 
  private:

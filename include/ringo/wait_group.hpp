@@ -25,8 +25,6 @@ class RINGO_AWAITABLE wait_group_operation final : public queued_operation<wait_
   spin_lock* lock() noexcept;
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept;
-  bool commit(worker&, bool, routine*&) noexcept;
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const;
 
  private:

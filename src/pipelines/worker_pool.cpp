@@ -237,11 +237,6 @@ void drain_operation::enter(worker* w) { pool_->owner.enter(w, call_name); }
 spin_lock* drain_operation::lock() noexcept { return &pool_->lock; }
 wait_queue& drain_operation::queue() noexcept { return pool_->drainers; }
 bool drain_operation::ready(worker&) noexcept { return pool_->is_drained(); }
-bool drain_operation::commit(worker&, bool, routine*&) noexcept {
-  if (!pool_->is_drained()) return false;
-  stand(progress::done);
-  return true;
-}
 void drain_operation::tell(std::string& text) const { text += "the jobs of a worker pool"; }
 
 }  // namespace detail

@@ -54,11 +54,6 @@ namespace detail {
 void wait_group_operation::enter(worker* w) { of_->owner_.enter(w, call_name); }
 spin_lock* wait_group_operation::lock() noexcept { return &of_->lock_; }
 bool wait_group_operation::ready(worker&) noexcept { return of_->count_ == 0; }
-bool wait_group_operation::commit(worker& w, bool, routine*&) noexcept {
-  if (!ready(w)) return false;
-  stand(progress::done);
-  return true;
-}
 wait_queue& wait_group_operation::queue() noexcept { return of_->waiting_; }
 void wait_group_operation::tell(std::string& text) const {
   text += "a wait_group with a counter of ";

@@ -162,16 +162,10 @@ class RINGO_AWAITABLE done_operation final : public queued_operation<done_operat
   spin_lock* lock() noexcept { return of_ ? &of_->root_.lock_ : nullptr; }
   wait_queue& queue() noexcept { return of_->waiting_; }
   bool ready(worker&) noexcept { return of_ && of_->is_marked(); }
-  bool commit(worker& w, bool, routine*&) noexcept {
-    if (!ready(w)) return false;
-    stand(progress::done);
-    return true;
-  }
   // While it waits it keeps the context.
   void link(worker& w, routine& r) noexcept;
   bool unlink() noexcept;
   void dispose() noexcept;
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const;
 
  private:

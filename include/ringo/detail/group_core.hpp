@@ -78,12 +78,6 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
   spin_lock* lock() noexcept { return &of_->lock_; }
   wait_queue& queue() noexcept { return of_->joining_; }
   bool ready(worker&) noexcept { return of_->all_ended(); }
-  bool commit(worker& w, bool, routine*&) noexcept {
-    if (!ready(w)) return false;
-    stand(progress::done);
-    return true;
-  }
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const;
 
  protected:
@@ -110,12 +104,6 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
   spin_lock* lock() noexcept { return &of_->lock_; }
   wait_queue& queue() noexcept { return of_->slots_; }
   bool ready(worker&) noexcept { return of_->has_slot(); }
-  bool commit(worker& w, bool, routine*&) noexcept {
-    if (!ready(w)) return false;
-    stand(progress::done);
-    return true;
-  }
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const;
 
  private:

@@ -216,10 +216,17 @@ class operation : public parked_operation, public waiter {
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
-// For sources that have nothing but a queue and outlive their cases: Derived provides `wait_queue& queue()`.
+// For sources that have nothing but a queue and outlive their cases: Derived provides `wait_queue& queue()`. Where
+// waiting changes nothing, what is ready can be committed, and there is nothing to take.
 template <class Derived, class Result>
 class queued_operation : public operation<Derived, Result> {
  public:
+  bool commit(worker& w, bool, routine*&) noexcept {
+    if (!static_cast<Derived*>(this)->ready(w)) return false;
+    this->stand(progress::done);
+    return true;
+  }
+  void take() noexcept { this->stand(progress::idle); }
   void link(worker&, routine& r) noexcept {
     this->who = &r;
     this->stand(progress::waiting);

@@ -126,8 +126,6 @@ class RINGO_AWAITABLE drain_operation final : public queued_operation<drain_oper
   spin_lock* lock() noexcept;
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept;
-  bool commit(worker& w, bool, routine*&) noexcept;
-  void take() noexcept { stand(progress::idle); }
   void tell(std::string& text) const;
 
  private:

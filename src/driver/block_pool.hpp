@@ -1,0 +1,38 @@
+// Blocks of bytes that the kernel fills and that chunks lend to the program.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace ringo::detail {
+
+// With its head it is no power of two long, so that the beginnings of many do not share a set of the cache.
+struct alignas(64) block {
+  static constexpr std::size_t size = 16 * 1024;
+
+  block* next;
+  std::uint32_t begin, end;  // of the bytes in it that nobody has taken
+
+  std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
+};
+
+// One worker's free blocks. A block belongs to no pool while it is out: any worker may come to recycle it.
+class block_pool {
+ public:
+  block_pool() = default;
+  block_pool(const block_pool&) = delete;
+  block_pool& operator=(const block_pool&) = delete;
+  ~block_pool();
+
+  block* take() noexcept;  // null where there is no memory
+  void give_back(block& b) noexcept;
+
+  static void free(block& b) noexcept;  // on any thread
+
+ private:
+  static constexpr std::size_t most_free = 256;
+
+  block* free_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+}  // namespace ringo::detail
