@@ -8,9 +8,11 @@
 #include <ringo/batch.hpp>
 #include <ringo/blocking.hpp>
 #include <ringo/channel.hpp>
+#include <ringo/chunk.hpp>
 #include <ringo/clock.hpp>
 #include <ringo/condition.hpp>
 #include <ringo/context.hpp>
+#include <ringo/endpoint.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
 #include <ringo/generate.hpp>
@@ -22,6 +24,8 @@
 #include <ringo/mutex.hpp>
 #include <ringo/once.hpp>
 #include <ringo/outcome.hpp>
+#include <ringo/ready.hpp>
+#include <ringo/resolve.hpp>
 #include <ringo/run.hpp>
 #include <ringo/select.hpp>
 #include <ringo/select_any.hpp>
@@ -30,6 +34,7 @@
 #include <ringo/shield.hpp>
 #include <ringo/take.hpp>
 #include <ringo/task.hpp>
+#include <ringo/tcp.hpp>
 #include <ringo/tee.hpp>
 #include <ringo/testing.hpp>
 #include <ringo/time.hpp>

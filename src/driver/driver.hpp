@@ -1,8 +1,47 @@
 // The seam between a worker and the kernel. `uring` is the real driver, `simulated` the one on virtual time.
 #pragma once
+#include <cstddef>
+
 #include <ringo/clock.hpp>
 
+#include "driver/block_pool.hpp"
+
+struct io_uring_sqe;
+
 namespace ringo::detail {
+
+// Where the kernel's answers to one operation arrive. It, and the memory that the operation names, live until the last
+// answer: the kernel may write until then, whatever was cancelled.
+class completion {
+ public:
+  // `result` and `flags` are the completion entry's. Answers follow while `flags` has IORING_CQE_F_MORE; without it
+  // this was the last, and the driver touches the object no more. Called in the owner's thread, inside poll(), drain()
+  // or the driver's destructor; may submit, prepare and cancel others, and itself anew after the last answer.
+  virtual void complete(int result, unsigned flags) noexcept = 0;
+
+ protected:
+  completion() = default;
+  completion(const completion&) = default;
+  completion& operator=(const completion&) = default;
+  ~completion() = default;
+};
+
+// One that can say what it asks for, when there is room to say it.
+class kernel_request : public completion {
+ public:
+  // Fills an entry of the submission queue, all zero but for its user_data.
+  virtual void fill(io_uring_sqe& entry) noexcept = 0;
+
+ protected:
+  kernel_request() = default;
+  kernel_request(const kernel_request&) = delete;
+  kernel_request& operator=(const kernel_request&) = delete;
+  ~kernel_request() = default;
+
+ private:
+  friend class request_backlog;
+  kernel_request* next_ = nullptr;
+};
 
 // One per worker. Only wake() may be called from a thread that is not the worker's own.
 class driver {
@@ -26,8 +65,25 @@ class driver {
   // Ends the current or the next sleep. Any thread. A wake() that comes before the sleep is remembered.
   virtual void wake() noexcept = 0;
 
-  // Operations that the kernel has and will complete.
+  // Operations that the kernel has, or is about to be given, and will complete.
   virtual std::size_t in_flight() const noexcept = 0;
+
+  // Hands it to the kernel with the next poll(), or a later one while the kernel takes no more.
+  virtual void submit(kernel_request& r) noexcept = 0;
+  // Asks the kernel to end it early. Its last answer comes as ever, and tells what became of it; where it is not in
+  // flight any more, nothing happens.
+  virtual void end_early(kernel_request& r) noexcept = 0;
+  // Asks that of all that is in flight, and returns when the last answer has come.
+  virtual void drain() noexcept = 0;
+
+  // Blocks that are lent to the kernel, so that an operation which waits for bytes has none of its own
+  // (IOSQE_BUFFER_SELECT, group 0). False: the kernel cannot borrow, or has as many as there may be (`more`, after
+  // ENOBUFS).
+  virtual bool lends_blocks(bool more) noexcept = 0;
+  // The one that an answer with these flags has filled; null if there is none in them.
+  virtual block* filled_block(unsigned flags) noexcept = 0;
+
+  block_pool blocks;
 };
 
 }  // namespace ringo::detail

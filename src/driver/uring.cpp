@@ -21,7 +21,10 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include "driver/lent_blocks.hpp"
 #include "driver/refusal.hpp"
 
 // How a sleeping worker is woken, and why no wake-up is lost
@@ -41,6 +44,26 @@
 // later sleep and ends that one early, for no reason, which the seam allows.
 
 namespace ringo::detail {
+
+// Requests for which the kernel has had no room, in their order.
+class request_backlog {
+ public:
+  bool empty() const noexcept { return first_ == nullptr; }
+  kernel_request* front() const noexcept { return first_; }
+  void push_back(kernel_request& r) noexcept {
+    r.next_ = nullptr;
+    (last_ != nullptr ? last_->next_ : first_) = &r;
+    last_ = &r;
+  }
+  void pop_front() noexcept {
+    first_ = first_->next_;
+    if (first_ == nullptr) last_ = nullptr;
+  }
+
+ private:
+  kernel_request* first_ = nullptr;
+  kernel_request* last_ = nullptr;
+};
 
 namespace {
 
@@ -176,12 +199,7 @@ class uring_driver final : public uring {
       return;
     }
     if (owner_ == std::this_thread::get_id() && !is_lost_) {
-      try {
-        end_everything();
-      } catch (const std::exception& problem) {
-        std::fprintf(stderr, "ringo: a ring is closed with %zu operations in flight: %s\n", in_flight(),
-                     problem.what());
-      }
+      drain();
     } else {
       assert((in_flight() == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
     }
@@ -204,6 +222,8 @@ class uring_driver final : public uring {
 
   void poll(time_point until) override {
     check_thread();
+    if (!backlog_.empty() || !to_end_.empty()) [[unlikely]]
+      submit_backlog();
     const bool has_reaped = reap();
     if (!has_reaped && wants_to_sleep(until)) {
       if (!wake_is_armed_) arm_wake();
@@ -254,6 +274,31 @@ class uring_driver final : public uring {
     entry.user_data = nobody;
   }
 
+  void submit(kernel_request& r) noexcept override {
+    in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
+    if (!backlog_.empty() || !try_submit(r)) backlog_.push_back(r);
+  }
+
+  void end_early(kernel_request& r) noexcept override {
+    try {
+      if (backlog_.empty()) return cancel(r);
+    } catch (const std::system_error&) {
+    }
+    to_end_.push_back(&r);
+  }
+
+  void drain() noexcept override {
+    if (is_lost_) return;
+    try {
+      end_everything();
+    } catch (const std::exception& problem) {
+      std::fprintf(stderr, "ringo: a ring is closed with %zu operations in flight: %s\n", in_flight(), problem.what());
+    }
+  }
+
+  bool lends_blocks(bool more) noexcept override { return lent_.open(ring_.number()) && (!more || lent_.grow()); }
+  block* filled_block(unsigned flags) noexcept override { return lent_.take(flags); }
+
  private:
   enum class state : std::uint8_t { awake, sleeping, notified };
 
@@ -280,6 +325,26 @@ class uring_driver final : public uring {
     io_uring_sqe& entry = ring_.submission(tail_++);
     std::memset(&entry, 0, sizeof entry);
     return entry;
+  }
+
+  // False when the kernel takes no more now.
+  bool try_submit(kernel_request& r) noexcept {
+    try {
+      io_uring_sqe& entry = next_entry();
+      entry.user_data = reinterpret_cast<std::uintptr_t>(static_cast<completion*>(&r));
+      r.fill(entry);
+      return true;
+    } catch (const std::system_error&) {
+      return false;  // if the ring is lost, the next poll() says so
+    }
+  }
+
+  void submit_backlog() {
+    while (!backlog_.empty() && try_submit(*backlog_.front())) backlog_.pop_front();
+    if (!backlog_.empty()) return;
+    // What is not in flight any more the kernel does not find, or finds another of the same source, which is begun anew
+    // if anybody waits for it.
+    for (completion* each : std::exchange(to_end_, {})) cancel(*each);
   }
 
   void arm_wake() {
@@ -372,6 +437,7 @@ class uring_driver final : public uring {
 
   void end_everything() {
     while (in_flight() != 0 || wake_is_armed_) {
+      submit_backlog();
       if (wake_is_armed_) {
         io_uring_sqe& entry = next_entry();
         ::io_uring_prep_cancel64(&entry, wake_up, 0);
@@ -397,6 +463,9 @@ class uring_driver final : public uring {
   std::atomic<std::size_t> in_flight_ = 0;  // written by the owner alone
   std::uint64_t event_count_ = 0;           // the kernel writes here; nobody reads it
   bool wake_is_armed_ = false;
+  request_backlog backlog_;
+  std::vector<completion*> to_end_;  // when the backlog has been submitted
+  lent_blocks lent_{blocks};
   bool is_lost_ = false;                                 // nothing more can be asked of the ring
   bool is_closed_behind_ = false;                        // and its descriptor is not ours any more
   alignas(64) std::atomic<state> state_ = state::awake;  // the one member that other threads write

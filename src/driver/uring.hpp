@@ -5,25 +5,7 @@
 
 #include "driver/driver.hpp"
 
-struct io_uring_sqe;
-
 namespace ringo::detail {
-
-// Where the kernel's answers to one operation arrive. It, and the memory that the operation names, live until the last
-// answer: the kernel may write until then, whatever was cancelled.
-class completion {
- public:
-  // `result` and `flags` are the completion entry's. Answers follow while `flags` has IORING_CQE_F_MORE; without it
-  // this was the last, and the driver touches the object no more. Called in the owner's thread, inside poll() or the
-  // driver's destructor; may call prepare() and cancel().
-  virtual void complete(int result, unsigned flags) noexcept = 0;
-
- protected:
-  completion() = default;
-  completion(const completion&) = default;
-  completion& operator=(const completion&) = default;
-  ~completion() = default;
-};
 
 // Thread: attach() binds the ring to the calling thread; from then on every call but wake() and in_flight() comes from
 // that thread (asserted in debug builds; a deferred ring refuses it in any). So what is handed to the kernel and what
@@ -44,10 +26,10 @@ class uring : public driver {
  public:
   // An entry of the submission queue, all zero but for its user_data, for the caller to fill at once; it is submitted
   // by the next poll(), or by a later prepare() when the queue is full. Throws std::system_error when the kernel takes
-  // no more.
+  // no more. For what is no request.
   virtual io_uring_sqe& prepare(completion&) = 0;
 
-  // Asks the kernel to end the operation early. Its last answer comes as ever, and tells what became of it.
+  // As end_early(); throws as prepare() does.
   virtual void cancel(completion&) = 0;
 };
 

@@ -85,12 +85,14 @@ void runtime_core::run(routine& r) {
     for (std::thread& t : threads) t.join();
   }
   first.become_current();
+  for (const auto& w : workers) w->end_those_asked_for(false);
   destroy_what_is_left();
   // Before any thread can see that the runtime has ended: then a context's timer is no worker's to touch.
   for (const auto& w : workers) w->timers.let_go();
   end();  // first, so that the calls which wait for routines of this runtime are answered
   begin_grace(first.driver_->now());
   pool->shut_down(grace_end());
+  first.finish_operations();  // what all these ends have begun, such as the closing of a stream
   set_current_worker(nullptr);
   if (failure_) std::rethrow_exception(failure_);
   if (deadlocked_) throw deadlock(deadlock_report_);

@@ -322,7 +322,13 @@ void scheduler::run() noexcept {
   } catch (...) {
     runtime.fail(std::current_exception());
   }
+  finish_operations();
   set_current_worker(nullptr);
+}
+
+void scheduler::finish_operations() noexcept {
+  end_those_asked_for(true);
+  driver_->drain();
 }
 
 void scheduler::end_turn() {
@@ -333,6 +339,8 @@ void scheduler::end_turn() {
     const duration took = now - std::exchange(turn_end_, now);
     turn_length_ = took > long_turn ? std::max(turn_length_ / 2, 1) : std::min(turn_length_ * 2, turn_length);
   }
+  if (to_end_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    end_those_asked_for(true);
   driver_->poll(time_point::min());
   if (runtime.has_posts()) runtime.run_posts(*this);
   if (runtime.has_global()) runtime.take_global(*this);

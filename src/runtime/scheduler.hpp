@@ -8,6 +8,7 @@
 #include <ringo/detail/worker.hpp>
 
 #include "driver/driver.hpp"
+#include "runtime/kernel_operation.hpp"
 #include "runtime/roster.hpp"
 
 namespace ringo::detail {
@@ -52,6 +53,11 @@ class scheduler final : public worker {
   void wake() noexcept { driver_->wake(); }
   void expire_timers(time_point now);
   void become_current() noexcept;
+  void end_early_soon(kernel_operation& one) noexcept;  // from other workers
+  // Ends early what other workers have asked for; without its driver when its thread has ended, and nothing is left to
+  // be ended.
+  void end_those_asked_for(bool with_driver) noexcept;
+  void finish_operations() noexcept;  // when the loop has ended, in the worker's thread
 
   const unsigned index;
   timer_queue timers;
@@ -71,6 +77,7 @@ class scheduler final : public worker {
 
   int turn_length_ = turn_length;
   time_point turn_end_{};
+  std::atomic<kernel_operation*> to_end_ = nullptr;
 };
 
 // Its frames are gone: it runs under its context no more.

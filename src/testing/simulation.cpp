@@ -1,6 +1,7 @@
 #include "testing/simulation.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -20,6 +21,12 @@ class simulated_driver final : public driver {
   void poll(time_point) override {}
   void wake() noexcept override {}
   std::size_t in_flight() const noexcept override { return 0; }
+  // Sources of the outside world refuse a simulated worker before they come here (descriptor_core::enter).
+  void submit(kernel_request&) noexcept override { std::terminate(); }
+  void end_early(kernel_request&) noexcept override { std::terminate(); }
+  void drain() noexcept override {}
+  bool lends_blocks(bool) noexcept override { return false; }
+  block* filled_block(unsigned) noexcept override { return nullptr; }
 
  private:
   const simulation& of_;

@@ -1,0 +1,106 @@
+// The verbs of everything that bytes come from and go to.
+#pragma once
+#include <cstddef>
+#include <initializer_list>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ringo/detail/stream_operation.hpp>
+
+namespace ringo::detail {
+
+template <bytes_to_fill R>
+std::span<std::byte> as_writable_bytes_of(R&& range) noexcept {
+  return std::as_writable_bytes(std::span(std::ranges::data(range), std::ranges::size(range)));
+}
+template <bytes_to_send R>
+std::span<const std::byte> as_bytes_of(R&& range) noexcept {
+  return std::as_bytes(std::span(std::ranges::data(range), std::ranges::size(range)));
+}
+
+// Bytes that come. Several may wait: they are served one after the other, in their order.
+//
+// All of these throw cancelled; disconnected where the peer has gone without an end of the stream, or its own side has
+// closed it meanwhile; std::system_error for what else the kernel answers; std::logic_error on a stream that has been
+// moved from. They lose nothing: what had come for one that is cancelled or loses a select is there for the next.
+class byte_source {
+ public:
+  // Whatever has come, at once; nullopt at the end of the stream, each time. It waits without a buffer of its own.
+  stream_recv_operation recv() const noexcept { return stream_recv_operation(core_.get()); }
+
+  // As much of what has come as fits; 0 at the end of the stream. `into` is written when the operation has won.
+  stream_read_operation read(std::span<std::byte> into) const noexcept { return {core_.get(), into}; }
+  template <bytes_to_fill R>
+  stream_read_operation read(R&& into) const noexcept {
+    return {core_.get(), as_writable_bytes_of(into)};
+  }
+
+  // All of it. Throws disconnected if the stream ends before; what has come of it can still be read then.
+  stream_read_exactly_operation read_exactly(std::span<std::byte> into) const noexcept { return {core_.get(), into}; }
+  template <bytes_to_fill R>
+  stream_read_exactly_operation read_exactly(R&& into) const noexcept {
+    return {core_.get(), as_writable_bytes_of(into)};
+  }
+
+  // Ends what waits, here and in the other half, which throws disconnected there, and waits until the descriptor is
+  // closed. A second close does nothing. The destructor does it, too, and waits for nothing.
+  close_operation close() const { return core_.close(); }
+  int native_handle() const noexcept { return core_.native_handle(); }
+  explicit operator bool() const noexcept { return core_.get() != nullptr; }  // false: default-made or moved from
+
+ protected:
+  byte_source() noexcept = default;
+  explicit byte_source(stream_handle of) noexcept : core_(std::move(of)) {}
+  byte_source(byte_source&&) noexcept = default;
+  byte_source& operator=(byte_source&&) noexcept = default;
+  ~byte_source() = default;
+
+  stream_handle core_;
+};
+
+// Where bytes go. Several may send: each one's bytes are sent whole, in their order.
+//
+// All of these throw as byte_source's do. A send that is cancelled or loses a select after some of its bytes have gone
+// out, and before the last, makes every later send throw disconnected: the peer could not tell where it was cut.
+// Otherwise nothing of it is sent.
+class byte_sink {
+ public:
+  // All of the bytes, which the kernel has taken when it returns. They stay the caller's, unchanged until then.
+  stream_send_operation send(std::span<const std::byte> bytes) const noexcept { return {core_.get(), bytes}; }
+  stream_send_operation send(std::string_view text) const noexcept {
+    return {core_.get(), std::as_bytes(std::span(text))};
+  }
+  template <bytes_to_send R>
+  stream_send_operation send(const R& bytes) const noexcept {
+    return {core_.get(), as_bytes_of(bytes)};
+  }
+  // Several pieces, one after the other.
+  stream_send_operation send(std::span<const std::span<const std::byte>> pieces) const {
+    return {core_.get(), std::vector<std::span<const std::byte>>(pieces.begin(), pieces.end())};
+  }
+  stream_send_operation send(std::initializer_list<std::string_view> pieces) const {
+    std::vector<std::span<const std::byte>> many;
+    many.reserve(pieces.size());
+    for (const std::string_view each : pieces) many.push_back(std::as_bytes(std::span(each)));
+    return {core_.get(), std::move(many)};
+  }
+  template <std::size_t N>
+  stream_send_operation send(char (&)[N]) const = delete;  // a buffer is no string: pass a span
+
+  close_operation close() const { return core_.close(); }
+  int native_handle() const noexcept { return core_.native_handle(); }
+  explicit operator bool() const noexcept { return core_.get() != nullptr; }
+
+ protected:
+  byte_sink() noexcept = default;
+  explicit byte_sink(stream_handle of) noexcept : core_(std::move(of)) {}
+  byte_sink(byte_sink&&) noexcept = default;
+  byte_sink& operator=(byte_sink&&) noexcept = default;
+  ~byte_sink() = default;
+
+  stream_handle core_;
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,77 @@
+// One operation of the kernel that is asked for once, with a record of its own: the record has all the memory that the
+// kernel uses, and lives until the last answer, whatever has become of who waited for it. When the last waiter leaves,
+// the kernel is asked to end it early.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <ringo/detail/operation.hpp>
+
+namespace ringo::detail {
+
+// What stands behind it is in src/runtime/kernel_call.hpp.
+class kernel_call;
+
+void enter_call(kernel_call* c, worker* w, const char* call);
+spin_lock* lock_of(kernel_call& c) noexcept;
+bool has_answer(const kernel_call& c) noexcept;                   // under the lock
+void begin_call(kernel_call& c, waiter& as, worker& w) noexcept;  // under the lock
+void end_call(kernel_call& c, waiter& as) noexcept;               // under the lock
+void tell_call(const kernel_call& c, std::string& text);
+void let_go_of_call(kernel_call& c) noexcept;
+// Throws what it came to. Instantiated for each R beside the calls that return it.
+template <class R>
+R answer_of(kernel_call& c);
+
+// The awaitable of such a call; move-only. One that has lost may be awaited again, until its result has been taken.
+template <class R>
+class RINGO_AWAITABLE kernel_call_operation final : public operation<kernel_call_operation<R>, R> {
+  using base = operation<kernel_call_operation, R>;
+
+ public:
+  static constexpr const char* call_name = "an operation of the kernel";
+  explicit kernel_call_operation(kernel_call* c) noexcept : call_(c) {}
+  kernel_call_operation(kernel_call_operation&& from) noexcept
+      : base(from), call_(std::exchange(from.call_, nullptr)) {}
+  kernel_call_operation& operator=(kernel_call_operation&& from) noexcept {
+    std::swap(call_, from.call_);
+    return *this;
+  }
+  ~kernel_call_operation() {
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
+    if (call_ != nullptr) let_go_of_call(*call_);
+  }
+
+  void enter(worker* w) { enter_call(call_, w, call_name); }
+  spin_lock* lock() noexcept { return lock_of(*call_); }
+  bool ready(worker&) noexcept { return has_answer(*call_); }
+  bool commit(worker& w, bool, routine*&) noexcept {
+    if (!ready(w)) return false;
+    this->stand(progress::done);
+    return true;
+  }
+  void link(worker& w, routine& r) noexcept {
+    this->who = &r;
+    this->stand(progress::waiting);
+    begin_call(*call_, *this, w);
+  }
+  bool unlink() noexcept {
+    if (!won(this->standing())) this->stand(progress::idle);
+    end_call(*call_, *this);
+    return false;
+  }
+  void dispose() noexcept {}
+  R take() {
+    this->stand(progress::idle);
+    return answer_of<R>(*call_);
+  }
+  void tell(std::string& text) const { tell_call(*call_, text); }
+
+ private:
+  kernel_call* call_;
+};
+
+}  // namespace ringo::detail

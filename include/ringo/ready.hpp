@@ -1,0 +1,14 @@
+// readable, writable: what lets C libraries that have their own sockets (libpq, hiredis, libcurl, c-ares) run here.
+#pragma once
+#include <ringo/detail/kernel_call.hpp>
+
+namespace ringo {
+
+// When a read of the descriptor, or a write, would not block: bytes, an end of the stream, a connection to be accepted,
+// an error to be had (poll(2)). The descriptor stays the caller's, and open while it is waited for.
+// Throws: cancelled; std::system_error with EBADF where it is none, and with EPERM where it is always ready (a regular
+// file). Cancel safety: waiting changes nothing. Thread: workers.
+detail::kernel_call_operation<void> readable(int descriptor);
+detail::kernel_call_operation<void> writable(int descriptor);
+
+}  // namespace ringo

@@ -1,0 +1,19 @@
+// resolve: the addresses of a host's name.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ringo/endpoint.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo {
+
+// In the order in which they are best tried (RFC 6724); never empty. A numeric address is its own; for a name the
+// system is asked (getaddrinfo(3)), on a thread of blocking()'s pool. Throws std::system_error that names the host and
+// says what is wrong: no such name (std::errc::address_not_available), or no answer
+// (std::errc::resource_unavailable_try_again).
+task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port);
+
+}  // namespace ringo

@@ -1,0 +1,16 @@
+#include <ringo/chunk.hpp>
+
+#include "runtime/scheduler.hpp"
+
+namespace ringo::detail {
+
+std::span<const std::byte> bytes_of(const block& b) noexcept {
+  return {const_cast<block&>(b).bytes() + b.begin, b.end - b.begin};
+}
+
+void give_back(block& b) noexcept {
+  worker* w = current_worker();
+  w != nullptr ? scheduler_of(*w).driver_->blocks.give_back(b) : block_pool::free(b);
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,164 @@
+#include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <ringo/channel.hpp>
+#include <ringo/group.hpp>
+#include <ringo/resolve.hpp>
+#include <ringo/select.hpp>
+#include <ringo/tcp.hpp>
+#include <ringo/time.hpp>
+
+#include "net/socket.hpp"
+#include "net/socket_address.hpp"
+#include "net/stream_core.hpp"
+#include "runtime/kernel_call.hpp"
+
+namespace ringo {
+namespace detail {
+
+struct stream_access {
+  static tcp_stream make(stream_handle core) { return tcp_stream(std::move(core)); }
+};
+
+namespace {
+
+// RFC 8305, 8: the recommended delay between two attempts.
+constexpr std::chrono::milliseconds attempt_delay{250};
+
+class connect_call final : public kernel_call_of<stream_handle> {
+ public:
+  connect_call(socket_descriptor s, const endpoint& to)
+      : socket_(std::move(s)), to_(to), address_(to_socket_address(to)) {}
+
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_connect(&entry, socket_.number(), address_.get(), address_.length);
+  }
+  std::string name() const override { return "connecting to " + to_.to_string(); }
+  stream_handle result() override {
+    take();
+    return make_stream(socket_.release(), stream_core::kind::socket, to_);
+  }
+
+ private:
+  socket_descriptor socket_;
+  const endpoint to_;
+  socket_address address_;
+};
+
+task<tcp_stream> connect_to(endpoint to, socket_options o) {
+  const std::string doing = "ringo: connecting to " + to.to_string();
+  if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
+  socket_descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
+  if (o.no_delay) set_option(s.number(), IPPROTO_TCP, TCP_NODELAY, 1, doing);
+  set_buffers(s.number(), o, doing);
+  kernel_call_operation<stream_handle> connecting(new connect_call(std::move(s), to));
+  co_return stream_access::make(co_await connecting);
+}
+
+// What has come of one attempt.
+class attempt {
+ public:
+  explicit attempt(tcp_stream s) noexcept : stream(std::move(s)) {}
+  attempt(const endpoint& to, std::exception_ptr why) noexcept : tried(to), error(std::move(why)) {}
+
+  tcp_stream stream;
+  endpoint tried;
+  std::exception_ptr error;
+};
+
+task<> attempt_to(endpoint to, socket_options o, sender<attempt> result) {
+  std::exception_ptr error;
+  try {
+    tcp_stream s = co_await connect_to(to, o);
+    result.try_send(attempt(std::move(s)));
+    co_return;
+  } catch (const cancelled&) {
+    throw;
+  } catch (...) {
+    error = std::current_exception();
+  }
+  result.try_send(attempt(to, error));
+}
+
+// The families in turn, each in its own order (RFC 8305, 4).
+std::vector<endpoint> interleaved(const std::vector<endpoint>& all) {
+  std::vector<endpoint> first, second, mixed;
+  for (const endpoint& e : all) (e.is_v6() == all.front().is_v6() ? first : second).push_back(e);
+  for (std::size_t i = 0; i < std::max(first.size(), second.size()); ++i) {
+    if (i < first.size()) mixed.push_back(first[i]);
+    if (i < second.size()) mixed.push_back(second[i]);
+  }
+  return mixed;
+}
+
+class failed_attempts {
+ public:
+  void add(const attempt& a) {
+    try {
+      std::rethrow_exception(a.error);
+    } catch (const std::system_error& e) {
+      if (!first_) first_ = e.code();
+      text_ += (text_.empty() ? "" : ", ") + a.tried.to_string() + " " + e.code().message();
+    }
+  }
+  [[noreturn]] void raise(const std::string& name) const {
+    throw std::system_error(first_, "ringo: connecting to " + name + " (" + text_ + ")");
+  }
+
+ private:
+  std::error_code first_;
+  std::string text_;
+};
+
+task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresses, socket_options o) {
+  channel<attempt> results(addresses.size());
+  failed_attempts failed;
+  group attempts;  // the losers are cancelled when this is left
+  std::size_t begun = 0, ended = 0;
+  for (;;) {
+    if (begun < addresses.size()) attempts.go(attempt_to, addresses[begun++], o, results);
+    std::optional<attempt> came;
+    if (begun < addresses.size()) {
+      auto first = co_await select(results.recv(), sleep(attempt_delay));
+      if (first.index() == 0) came = std::move(std::get<0>(first));
+    } else {
+      came = co_await results.recv();
+    }
+    if (!came) continue;
+    if (came->error == nullptr) co_return std::move(came->stream);
+    failed.add(*came);
+    if (++ended == addresses.size()) failed.raise(name);
+  }
+}
+
+task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16_t port, socket_options o) {
+  const std::vector<endpoint> addresses = co_await resolve(host, port);
+  if (addresses.size() == 1) co_return co_await connect_to(addresses.front(), o);
+  co_return co_await connect_to_any(std::move(name), interleaved(addresses), o);
+}
+
+}  // namespace
+
+template stream_handle answer_of<stream_handle>(kernel_call&);
+
+}  // namespace detail
+
+task<tcp_stream> tcp_stream::connect(std::string_view text, socket_options o) {
+  const auto [host, port] = detail::split_host_and_port(text, "tcp_stream::connect");
+  if (const endpoint numeric = detail::numeric_endpoint(host, port)) return detail::connect_to(numeric, o);
+  return detail::connect_by_name(std::string(text), std::string(host), port, o);
+}
+
+task<tcp_stream> tcp_stream::connect(const endpoint& to, socket_options o) { return detail::connect_to(to, o); }
+
+}  // namespace ringo

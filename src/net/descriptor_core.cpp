@@ -1,0 +1,79 @@
+#include "net/descriptor_core.hpp"
+
+#include <liburing.h>
+#include <unistd.h>
+
+#include <ringo/detail/bridge.hpp>
+
+#include "runtime/outside_error.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+
+descriptor_core::~descriptor_core() = default;
+
+void descriptor_core::enter(const worker* w, const char* call) {
+  refuse_in_simulation(*w, call);
+  owner.enter(w, call);
+}
+
+void descriptor_core::drop_handle() noexcept {
+  if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  worker* w = current_worker();
+  if (w != nullptr && w->runtime_id == owner.runtime_id()) return drop_here(w);
+  do_where_used(owner, [this](worker* there) { drop_here(there); });
+}
+
+void descriptor_core::drop_here(worker* w) noexcept {
+  bool last;
+  {
+    const optional_guard guard(lock, w != nullptr && w->shared);
+    begin_closing(w);
+    is_dropped_ = true;
+    last = unused();
+  }
+  delete_if(last);
+}
+
+void descriptor_core::begin_closing(worker* w) noexcept {
+  if (state_ != state::open) return;
+  state_ = state::closing;
+  stop(w);
+  if (w != nullptr && !w->simulated) {
+    settle(*w);
+  } else {  // where no runtime runs nothing is in flight, and nobody waits
+    ::close(descriptor_);
+    state_ = state::closed;
+  }
+}
+
+bool descriptor_core::settle(worker& w) noexcept {
+  if (state_ == state::closing && quiet()) {
+    state_ = state::being_closed;
+    close_.start(scheduler_of(w));
+  }
+  return unused();
+}
+
+void descriptor_core::fill_close(io_uring_sqe& entry) noexcept { ::io_uring_prep_close(&entry, descriptor_); }
+
+// The number is free whatever the answer is (close(2)).
+void descriptor_core::has_closed(int, unsigned) noexcept {
+  worker& w = *current_worker();
+  routine_list woken;
+  bool last;
+  {
+    const optional_guard guard(lock, w.shared);
+    close_.over();
+    state_ = state::closed;
+    while (waiter* each = closing.claim_first(w.shared)) {
+      disuse();
+      woken.push_back(*each->who);
+    }
+    last = unused();
+  }
+  while (routine* r = woken.pop_front()) w.push(*r);
+  delete_if(last);
+}
+
+}  // namespace ringo::detail

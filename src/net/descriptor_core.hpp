@@ -1,0 +1,102 @@
+// What everything that is made of a descriptor has in common: its owner, its life, and how it is closed.
+//
+// Closing. What waits is ended, what is in flight is asked to end early, and when the last answer has come the
+// descriptor is closed: so the kernel never writes to memory that is gone, and a number is never used after it may have
+// become another's. close() on its own would neither end an operation nor let the peer know (the operation keeps the
+// file).
+//
+// Life. Handles are counted by an atomic, for they may be dropped on any thread; when the last goes, the descriptor is
+// closed. Everything else that refers to it (a case that waits, an operation in flight, a worker that was asked to end
+// one) counts in `uses_`, under the lock. Whoever finds it unused, which it remains, deletes it.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/ownership.hpp>
+
+#include "runtime/kernel_operation.hpp"
+#include "runtime/scheduler.hpp"
+
+namespace ringo::detail {
+
+class descriptor_core {
+ public:
+  descriptor_core(const descriptor_core&) = delete;
+  descriptor_core& operator=(const descriptor_core&) = delete;
+
+  // Throws std::logic_error in a simulation, which has no outside world, and in another runtime than its own.
+  void enter(const worker* w, const char* call);
+  int descriptor() const noexcept { return descriptor_; }
+  bool is_open() const noexcept { return state_ == state::open; }      // under the lock
+  bool is_closed() const noexcept { return state_ == state::closed; }  // under the lock
+
+  void add_handle() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
+  void drop_handle() noexcept;  // any thread; from one that is no worker it is closed soon after
+
+  // Under the lock.
+  void begin_closing(worker* w) noexcept;
+  void use() noexcept { ++uses_; }
+  void disuse() noexcept { --uses_; }
+  bool unused() const noexcept { return state_ == state::closed && uses_ == 0 && is_dropped_; }
+
+  void delete_if(bool is_unused) noexcept {  // without the lock
+    if (is_unused) delete this;
+  }
+
+  spin_lock lock;
+  ownership owner;
+  wait_queue closing;  // who waits until it is closed
+
+ protected:
+  explicit descriptor_core(int descriptor) noexcept : descriptor_(descriptor) {}
+  virtual ~descriptor_core();
+
+  // Under the lock, once: ends who waits (worker::wake_besides), and asks for the end of what is in flight.
+  virtual void stop(worker* w) noexcept = 0;
+  virtual bool quiet() const noexcept = 0;  // nothing is in flight
+
+  // Under the lock, at the end of every complete(): what there is to do when the last answer has come. True: delete it.
+  bool settle(worker& w) noexcept;
+
+  // An operation of this descriptor.
+  template <class Core, void (Core::*Fill)(io_uring_sqe&) noexcept, void (Core::*Complete)(int, unsigned) noexcept>
+  class operation_of final : public kernel_operation {
+   public:
+    explicit operation_of(Core& of) noexcept : of_(of) {}
+    void fill(io_uring_sqe& entry) noexcept override { (of_.*Fill)(entry); }
+    void complete(int result, unsigned flags) noexcept override { (of_.*Complete)(result, flags); }
+
+   private:
+    void keep() noexcept override { of_.use(); }
+    void let_go() noexcept override {
+      bool last;
+      {
+        const optional_guard guard(of_.lock, true);  // only another worker could ask
+        was_asked();
+        of_.disuse();
+        last = of_.unused();
+      }
+      of_.delete_if(last);
+    }
+
+    Core& of_;
+  };
+
+ private:
+  enum class state : std::uint8_t { open, closing, being_closed, closed };
+
+  void drop_here(worker* w) noexcept;
+  void fill_close(io_uring_sqe& entry) noexcept;
+  void has_closed(int result, unsigned flags) noexcept;
+
+  int descriptor_;
+  state state_ = state::open;
+  bool is_dropped_ = false;  // no handle is left, and who dropped the last is done with it
+  std::uint32_t uses_ = 0;
+  std::atomic<std::uint32_t> handles_ = 0;
+  operation_of<descriptor_core, &descriptor_core::fill_close, &descriptor_core::has_closed> close_{*this};
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,71 @@
+// A listening socket: what lies between the kernel and those who accept.
+//
+// At most one accept is in flight, and only from when somebody waits; so at most one connection is taken out of the
+// kernel's queue that nobody has asked for, when a case has lost, and it is the next one's. Those who wait are served
+// in their order.
+//
+// Invariant, whenever the lock is free: if somebody waits, no connection is there, and an accept is in flight, or the
+// pause after one that found the process without a descriptor.
+#pragma once
+#include <linux/time_types.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <ringo/detail/listener_operation.hpp>
+
+#include "net/descriptor_core.hpp"
+#include "net/request_list.hpp"
+#include "net/stream_core.hpp"
+
+namespace ringo::detail {
+
+class listener_core final : public descriptor_core {
+ public:
+  // Takes the descriptor. `name` is what the errors and the reports call it; a Unix socket's connections have no
+  // address of their own, and are called by it.
+  listener_core(int descriptor, bool is_unix, std::string name) noexcept
+      : descriptor_core(descriptor), is_unix_(is_unix), name_(std::move(name)) {}
+
+  // Under the lock.
+  bool can_accept() const noexcept { return !is_open() || error_ != 0 || (waiting_.empty() && !there_.empty()); }
+  bool try_accept(accepting& a, waiter& as) noexcept;
+  void begin(accepting& a, worker& w) noexcept;
+  void end(accepting& a) noexcept;
+  void put_back(int connection) noexcept;
+
+  stream_handle make_connection(int connection) const;
+  const std::string& name() const noexcept { return name_; }
+
+ private:
+  static constexpr std::chrono::milliseconds first_pause{5}, longest_pause{500};
+
+  ~listener_core() override;
+  void stop(worker* w) noexcept override;
+  bool quiet() const noexcept override { return !accept_.in_flight() && !pause_.in_flight(); }
+  void give(accepting& a) noexcept;
+  void serve(worker& w, routine_list& woken) noexcept;
+  void go_on(scheduler& w) noexcept;
+  void fill_accept(io_uring_sqe& entry) noexcept;
+  void accepted(int result, unsigned flags) noexcept;
+  void fill_pause(io_uring_sqe& entry) noexcept;
+  void paused(int result, unsigned flags) noexcept;
+
+  const bool is_unix_;
+  int error_ = 0;            // that will not pass
+  bool has_warned_ = false;  // since the last connection
+  bool is_short_ = false;    // of descriptors or memory: a pause is due
+  std::chrono::milliseconds length_ = first_pause;
+  __kernel_timespec pause_length_{};
+  std::vector<int> there_;  // accepted, and taken by nobody; the next one last
+  request_list<accepting> waiting_;
+  operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted> accept_{*this};
+  operation_of<listener_core, &listener_core::fill_pause, &listener_core::paused> pause_{*this};
+  const std::string name_;
+};
+
+// A handle of a new listener over the descriptor, which it takes, also where it throws std::bad_alloc.
+listener_handle make_listener(int descriptor, bool is_unix, std::string name);
+
+}  // namespace ringo::detail

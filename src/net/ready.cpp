@@ -1,0 +1,44 @@
+#include <ringo/ready.hpp>
+
+#include <liburing.h>
+#include <poll.h>
+
+#include <string>
+
+#include "runtime/kernel_call.hpp"
+
+namespace ringo {
+namespace detail {
+namespace {
+
+class poll_call final : public kernel_call_of<void> {
+ public:
+  poll_call(int descriptor, short events) noexcept : descriptor_(descriptor), events_(events) {}
+
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_poll_add(&entry, descriptor_, static_cast<unsigned>(events_));
+  }
+  std::string name() const override {
+    return "descriptor " + std::to_string(descriptor_) + " to be " + (events_ == POLLIN ? "readable" : "writable");
+  }
+  void result() override { take(); }
+
+ private:
+  const int descriptor_;
+  const short events_;
+};
+
+}  // namespace
+
+template void answer_of<void>(kernel_call&);
+
+}  // namespace detail
+
+detail::kernel_call_operation<void> readable(int descriptor) {
+  return detail::kernel_call_operation<void>(new detail::poll_call(descriptor, POLLIN));
+}
+detail::kernel_call_operation<void> writable(int descriptor) {
+  return detail::kernel_call_operation<void>(new detail::poll_call(descriptor, POLLOUT));
+}
+
+}  // namespace ringo

@@ -1,0 +1,53 @@
+#include <ringo/resolve.hpp>
+
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <memory>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include <ringo/blocking.hpp>
+
+#include "net/socket_address.hpp"
+
+namespace ringo {
+namespace {
+
+std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG;
+  addrinfo* found = nullptr;
+  const int error = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(found, ::freeaddrinfo);
+  if (error == 0) {
+    std::vector<endpoint> endpoints;
+    for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+      if (const endpoint e = detail::to_endpoint(each->ai_addr)) endpoints.push_back(e);
+    }
+    if (!endpoints.empty()) return endpoints;
+  }
+  std::error_code code = std::make_error_code(std::errc::address_not_available);
+  if (error == EAI_SYSTEM) code = std::error_code(errno, std::generic_category());
+  if (error == EAI_AGAIN) code = std::make_error_code(std::errc::resource_unavailable_try_again);
+  if (error == EAI_MEMORY) code = std::make_error_code(std::errc::not_enough_memory);
+  throw std::system_error(code, "ringo: the address of \"" + host +
+                                    "\": " + (error != 0 ? ::gai_strerror(error) : "it has none of IPv4 or IPv6"));
+}
+
+task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t port) {
+  if (const endpoint numeric = detail::numeric_endpoint(host, port)) co_return std::vector<endpoint>(1, numeric);
+  auto asked = blocking(ask_the_system, std::move(host), port);
+  co_return co_await asked;
+}
+
+}  // namespace
+
+task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port) {
+  return resolve_by_system(std::string(host), port);
+}
+
+}  // namespace ringo

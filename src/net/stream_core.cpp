@@ -1,0 +1,554 @@
+#include "net/stream_core.hpp"
+
+#include <liburing.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include <ringo/detail/bridge.hpp>
+#include <ringo/errors.hpp>
+
+#include "net/socket.hpp"
+#include "runtime/outside_error.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+
+// ---- what the operations call
+
+namespace {
+
+// It counts in the stream's uses until it has been taken, or taken out.
+template <class Request>
+void stop_counting(stream_core& in, Request& r) noexcept {
+  if (!std::exchange(r.counts, false)) return;
+  bool last;
+  {
+    const worker* w = current_worker();
+    const optional_guard guard(in.lock, w == nullptr || w->shared);
+    in.disuse();
+    last = in.unused();
+  }
+  in.delete_if(last);
+}
+
+template <class Request>
+void take(stream_core& from, Request& r, bool failed, const char* doing) {
+  if (!failed) [[likely]]
+    return stop_counting(from, r);
+  std::string what = std::string("ringo: ") + doing + from.name();
+  stop_counting(from, r);
+  if (r.error == own_side_closed) {
+    throw disconnected(std::make_error_code(std::errc::connection_aborted), what + ": its own side has closed it");
+  }
+  if (r.error == ended_early) {
+    throw disconnected(std::make_error_code(std::errc::connection_reset),
+                       what + ": the stream has ended before all of the bytes had come");
+  }
+  if (r.error == cut_short) {
+    throw disconnected(std::make_error_code(std::errc::broken_pipe),
+                       what + ": an earlier send was cancelled when some of its bytes had been sent");
+  }
+  // Of a connection it means that the peer has not answered for too long (tcp(7)).
+  if (r.error == ETIMEDOUT) throw disconnected(std::make_error_code(std::errc::timed_out), what);
+  throw_outside_error(r.error, what);
+}
+
+}  // namespace
+
+void enter_stream(stream_core* of, const worker* w, const char* call) {
+  if (of == nullptr) {
+    throw std::logic_error(std::string("ringo: ") + call + ": the stream is empty: default-made, or moved from");
+  }
+  of->enter(w, call);
+}
+spin_lock* lock_of(stream_core& of) noexcept { return &of.lock; }
+bool can_read(stream_core& from, const reading& r) noexcept { return from.can_read(r); }
+bool try_read(stream_core& from, reading& r, waiter& as) noexcept { return from.try_read(r, as); }
+void begin_reading(stream_core& from, reading& r, waiter& as, worker& w) noexcept {
+  r.waits = &as;
+  from.begin(r, w);
+}
+bool end_reading(stream_core& from, reading& r) noexcept {
+  from.end(r);
+  return from.unused();
+}
+void take_reading(stream_core& from, reading& r, bool failed) { take(from, r, failed, "receiving from "); }
+void discard_reading(stream_core& from, reading& r) noexcept {
+  if (block* b = std::exchange(r.got, nullptr)) {
+    const worker* w = current_worker();
+    const optional_guard guard(from.lock, w == nullptr || w->shared);
+    from.put_back(*b);
+  }
+  stop_counting(from, r);
+}
+
+bool can_send(stream_core& to, const sending& s) noexcept { return to.can_send(s); }
+bool try_send(stream_core& to, sending& s, waiter& as) noexcept { return to.try_send(s, as); }
+void begin_sending(stream_core& to, sending& s, waiter& as, worker& w) noexcept {
+  s.waits = &as;
+  to.begin(s, w);
+}
+bool end_sending(stream_core& to, sending& s) noexcept {
+  to.end(s);
+  return to.unused();
+}
+void take_sending(stream_core& to, sending& s, bool failed) { take(to, s, failed, "sending to "); }
+void discard_sending(stream_core& to, sending& s) noexcept { stop_counting(to, s); }
+
+void delete_stream(stream_core& of) noexcept { of.delete_if(true); }
+void tell_stream(const stream_core& of, std::string& text) { text += of.name(); }
+
+void close_operation::enter(const worker* w) {
+  if (of_ == nullptr) throw std::logic_error("ringo: close of something empty: default-made, or moved from");
+  of_->enter(w, call_name);
+}
+spin_lock* close_operation::lock() noexcept { return &of_->lock; }
+bool close_operation::ready(worker&) noexcept { return of_->is_closed(); }
+void close_operation::link(worker& w, routine& r) noexcept {
+  who = &r;
+  stand(progress::waiting);
+  of_->closing.push_back(*this);
+  of_->use();
+  of_->begin_closing(&w);
+}
+bool close_operation::unlink() noexcept {
+  if (where_queued == place::queued) of_->closing.remove(*this);
+  if (!won(standing())) stand(progress::idle);
+  of_->disuse();
+  return of_->unused();
+}
+void close_operation::dispose() noexcept { of_->delete_if(true); }
+
+stream_handle stream_handle::another() const noexcept {
+  core_->add_handle();
+  return stream_handle(core_);
+}
+int stream_handle::native_handle() const noexcept { return core_ != nullptr ? core_->descriptor() : -1; }
+close_operation stream_handle::close() const { return close_operation(core_); }
+void stream_handle::drop(stream_core& of) noexcept { of.drop_handle(); }
+
+stream_handle make_stream(int descriptor, stream_core::kind k, const endpoint& peer, std::string name) {
+  stream_core* core;
+  try {
+    core = new stream_core(descriptor, k, peer, std::move(name));
+  } catch (...) {
+    ::close(descriptor);
+    throw;
+  }
+  core->add_handle();
+  return stream_handle(core);
+}
+
+void end_sending_soon(const stream_handle& of) noexcept {
+  stream_core& core = *of.get();
+  const auto end = [](stream_core& s, worker* w) {
+    const optional_guard guard(s.lock, w != nullptr && w->shared);
+    s.shut_down_when_sent(w);
+  };
+  worker* w = current_worker();
+  if (w != nullptr && w->runtime_id == core.owner.runtime_id()) return end(core, w);
+  core.add_handle();
+  do_where_used(core.owner, [&core, end](worker* there) {
+    end(core, there);
+    core.drop_handle();
+  });
+}
+
+// ---- life
+
+stream_core::~stream_core() {
+  while (first_ != nullptr) give_back(pop_block());
+  if (own_ != nullptr) give_back(*own_);
+  if (piece_ != nullptr) give_back(*piece_);
+}
+
+void stream_core::stop(worker* w) noexcept {
+  const bool shared = w != nullptr && w->shared;
+  const auto end_all = [&](auto& list) {
+    while (auto* each = list.front()) {
+      list.remove(*each);
+      if (w == nullptr || !each->waits->who->claim(shared)) continue;
+      each->error = own_side_closed;
+      each->waits->state = progress::failed;
+      w->push(*each->waits->who);
+    }
+  };
+  if (send_.in_flight() && !senders_.empty()) was_left_ = true;
+  end_all(readers_);
+  end_all(senders_);
+  if (w == nullptr) return;
+  // Their worker may take a while to hear of it.
+  if (kind_ == kind::socket && !quiet()) ::shutdown(descriptor(), SHUT_RDWR);
+  receive_.end_early(scheduler_of(*w));
+  send_.end_early(scheduler_of(*w));
+}
+
+// ---- receiving
+
+bool stream_core::can_read(const reading& r) const noexcept {
+  if (!is_open()) return true;
+  if (!readers_.empty() && readers_.front() != &r) return false;
+  const std::size_t needed = r.what == reading::kind::exactly                  ? r.into.size()
+                             : r.what == reading::kind::some && r.into.empty() ? 0
+                                                                               : 1;
+  return there_ >= needed || at_end_ || receive_error_ != 0;
+}
+
+bool stream_core::try_read(reading& r, waiter& as) noexcept {
+  if (!can_read(r)) return false;
+  r.waits = &as;
+  give(r);
+  return true;
+}
+
+// To one that can_read().
+void stream_core::give(reading& r) noexcept {
+  r.error = 0;
+  r.count = 0;
+  r.got = nullptr;
+  const auto fail = [&r](int error) {
+    r.error = error;
+    r.waits->state = progress::failed;
+  };
+  r.waits->state = progress::done;
+  if (!is_open()) return fail(own_side_closed);
+  switch (r.what) {
+    case reading::kind::a_chunk:
+      if (there_ != 0) {
+        r.got = &pop_block();
+      } else if (!at_end_) {
+        fail(receive_error_);
+      }
+      break;
+    case reading::kind::some:
+      if (r.into.empty()) break;
+      if (there_ != 0) {
+        r.count = std::min(there_, r.into.size());
+        copy_out(r.into.data(), r.count);
+      } else if (!at_end_) {
+        fail(receive_error_);
+      }
+      break;
+    case reading::kind::exactly:
+      if (there_ < r.into.size()) return fail(at_end_ ? ended_early : receive_error_);
+      r.count = r.into.size();
+      copy_out(r.into.data(), r.count);
+      break;
+  }
+}
+
+void stream_core::begin(reading& r, worker& w) noexcept {
+  r.counts = true;
+  use();
+  readers_.push_back(r);
+  receive(scheduler_of(w));
+}
+
+void stream_core::end(reading& r) noexcept {
+  if (r.is_listed) {
+    readers_.remove(r);
+    // What is there may be enough for the next, though it was not for this one.
+    worker* w = current_worker();
+    if (w != nullptr && is_open()) {
+      routine_list woken;
+      if (serve_readers(*w, woken)) receive(scheduler_of(*w));
+      w->wake_besides(woken);
+    }
+  }
+  if (std::exchange(r.counts, false)) disuse();
+}
+
+void stream_core::put_back(block& b) noexcept {
+  there_ += b.end - b.begin;
+  b.next = first_;
+  if (first_ == nullptr) last_ = &b;
+  first_ = &b;
+}
+
+bool stream_core::serve_readers(worker& w, routine_list& woken) noexcept {
+  while (reading* r = readers_.front()) {
+    if (!can_read(*r)) return true;
+    readers_.remove(*r);
+    if (!r->waits->who->claim(w.shared)) continue;  // it takes itself out of the uses
+    give(*r);
+    woken.push_back(*r->waits->who);
+  }
+  return false;
+}
+
+void stream_core::receive(scheduler& w) noexcept {
+  if (receive_.in_flight() || !is_open() || at_end_ || receive_error_ != 0 || w.runtime.done()) return;
+  if (can_borrow_ && !w.driver_->lends_blocks(false)) can_borrow_ = false;
+  if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->blocks.take();  // without memory: fill_receive
+  receive_.start(w);
+}
+
+void stream_core::fill_receive(io_uring_sqe& entry) noexcept {
+  // Without memory it waits until there is something, and tries again then.
+  if (!can_borrow_ && own_ == nullptr) return ::io_uring_prep_poll_add(&entry, descriptor(), POLLIN);
+  void* const to = can_borrow_ ? nullptr : own_->bytes();
+  if (kind_ == kind::socket) {
+    ::io_uring_prep_recv(&entry, descriptor(), to, block::size, 0);
+    // Without a sign that there is something, the first attempt would be for nothing.
+    if (!more_is_there_) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
+  } else {
+    ::io_uring_prep_read(&entry, descriptor(), to, block::size, static_cast<__u64>(-1));
+  }
+  if (can_borrow_) {
+    entry.flags |= IOSQE_BUFFER_SELECT;
+    entry.buf_group = 0;
+  }
+}
+
+void stream_core::received(int result, unsigned flags) noexcept {
+  scheduler& w = scheduler_of(*current_worker());
+  routine_list woken;
+  bool last;
+  {
+    const optional_guard guard(lock, w.shared);
+    receive_.over();
+    accept_answer(result, flags, w);
+    if (serve_readers(w, woken)) receive(w);
+    last = settle(w);
+  }
+  while (routine* r = woken.pop_front()) w.push(*r);
+  delete_if(last);
+}
+
+void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
+  block* b = w.driver_->filled_block(flags);
+  if (!can_borrow_ && own_ == nullptr) {
+    own_ = w.driver_->blocks.take();
+    if (own_ == nullptr) receive_error_ = ENOMEM;
+    return;
+  }
+  if (b == nullptr && result > 0) b = std::exchange(own_, nullptr);
+  if (result > 0) {
+    b->begin = 0;
+    b->end = static_cast<std::uint32_t>(result);
+    append(*b);
+    more_is_there_ = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+    return;
+  }
+  if (b != nullptr) w.driver_->blocks.give_back(*b);
+  more_is_there_ = false;
+  switch (-result) {
+    case 0:
+      at_end_ = true;
+      break;
+    case ENOBUFS:
+      // As many streams at once had something as there were blocks. Where there are no more of them, this one waits
+      // with a block of its own.
+      if (can_borrow_ && !w.driver_->lends_blocks(true)) can_borrow_ = false;
+      more_is_there_ = true;
+      break;
+    case ECANCELED:  // by a close, or by one that was meant for an earlier receive
+    case EINTR:
+    case EAGAIN:
+      break;
+    default:
+      receive_error_ = -result;
+  }
+}
+
+void stream_core::append(block& b) noexcept {
+  b.next = nullptr;
+  (last_ != nullptr ? last_->next : first_) = &b;
+  last_ = &b;
+  there_ += b.end - b.begin;
+}
+
+block& stream_core::pop_block() noexcept {
+  block& b = *first_;
+  first_ = b.next;
+  if (first_ == nullptr) last_ = nullptr;
+  there_ -= b.end - b.begin;
+  return b;
+}
+
+void stream_core::copy_out(std::byte* to, std::size_t n) noexcept {
+  while (n != 0) {
+    const std::size_t part = std::min<std::size_t>(n, first_->end - first_->begin);
+    std::memcpy(to, first_->bytes() + first_->begin, part);
+    to += part;
+    n -= part;
+    first_->begin += static_cast<std::uint32_t>(part);
+    there_ -= part;
+    if (first_->begin == first_->end) give_back(pop_block());
+  }
+}
+
+// ---- sending
+
+bool stream_core::can_send(const sending& s) const noexcept {
+  if (!is_open() || send_error_ != 0 || is_cut_) return true;
+  // What has to be given to the kernel is never done at once.
+  return senders_.empty() && !send_.in_flight() && s.left == 0;
+}
+
+bool stream_core::try_send(sending& s, waiter& as) noexcept {
+  if (!can_send(s)) return false;
+  s.error = !is_open() ? own_side_closed : is_cut_ ? cut_short : send_error_;
+  if (s.error == 0 && s.what == sending::kind::shutdown) shut_down();
+  as.state = s.error != 0 ? progress::failed : progress::done;
+  return true;
+}
+
+void stream_core::begin(sending& s, worker& w) noexcept {
+  s.counts = true;
+  s.has_begun = false;
+  s.index = s.offset = 0;
+  s.left = s.one.size();
+  for (const auto& each : s.many) s.left += each.size();
+  use();
+  senders_.push_back(s);
+  routine_list woken;
+  serve_senders(w, woken);  // wakes nobody: it is the only one and begins, or waits for its turn
+}
+
+void stream_core::end(sending& s) noexcept {
+  if (s.is_listed) {
+    const bool its_turn = senders_.front() == &s && send_.in_flight() && !was_left_;
+    senders_.remove(s);
+    if (its_turn) {
+      was_left_ = true;
+      left_incomplete_ = s.left != 0;
+      if (worker* w = current_worker()) send_.end_early(scheduler_of(*w));
+    }
+  }
+  if (std::exchange(s.counts, false)) disuse();
+}
+
+void stream_core::serve_senders(worker& w, routine_list& woken) noexcept {
+  while (sending* s = senders_.front()) {
+    s->error = send_error_ != 0 ? send_error_ : is_cut_ ? cut_short : 0;
+    if (s->error == 0) {
+      if (send_.in_flight()) return;
+      if (s->left != 0) {
+        if (w.runtime.done()) return;
+        const bool has_memory = gather(*s);
+        if (has_memory || !std::exchange(is_starved_, true)) {
+          if (has_memory && !std::exchange(s->has_begun, true)) progress_ = 0;
+          was_left_ = left_incomplete_ = false;
+          send_.start(scheduler_of(w));
+          return;
+        }
+        is_starved_ = false;
+        s->error = ENOMEM;
+        if (s->has_begun) is_cut_ = true;
+      } else if (s->what == sending::kind::shutdown) {
+        shut_down();
+      }
+    }
+    senders_.remove(*s);
+    if (!s->waits->who->claim(w.shared)) continue;
+    s->waits->state = s->error != 0 ? progress::failed : progress::done;
+    woken.push_back(*s->waits->who);
+  }
+  if (!send_.in_flight()) {
+    is_starved_ = false;
+    many_.reset();
+    if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
+    if (shut_when_sent_) shut_down();
+  }
+}
+
+bool stream_core::gather(sending& s) noexcept {
+  std::byte* to;
+  std::size_t room;
+  if (s.left > block::size && many_ == nullptr) many_.reset(new (std::nothrow) std::byte[most_at_once]);
+  if (many_ != nullptr) {
+    to = many_.get();
+    room = most_at_once;
+  } else {
+    if (piece_ == nullptr) piece_ = scheduler_of(*current_worker()).driver_->blocks.take();
+    if (piece_ == nullptr) return false;
+    to = piece_->bytes();
+    room = block::size;
+  }
+  in_flight_ = to;
+  in_flight_size_ = std::min(room, s.left);
+  for (std::size_t wanted = in_flight_size_; wanted != 0;) {
+    const std::span<const std::byte> from = (s.many.empty() ? s.one : s.many[s.index]).subspan(s.offset);
+    const std::size_t part = std::min(wanted, from.size());
+    if (part != 0) std::memcpy(to, from.data(), part);
+    s.offset += part;
+    to += part;
+    wanted -= part;
+    if (part != from.size()) continue;
+    ++s.index;
+    s.offset = 0;
+  }
+  is_starved_ = false;
+  s.left -= in_flight_size_;
+  return true;
+}
+
+void stream_core::fill_send(io_uring_sqe& entry) noexcept {
+  if (is_starved_) {  // tries again when the kernel has answered
+    ::io_uring_prep_nop(&entry);
+  } else if (kind_ == kind::socket) {
+    ::io_uring_prep_send(&entry, descriptor(), in_flight_, in_flight_size_, MSG_NOSIGNAL | MSG_WAITALL);
+  } else {
+    ::io_uring_prep_write(&entry, descriptor(), in_flight_, static_cast<unsigned>(in_flight_size_),
+                          static_cast<__u64>(-1));
+  }
+}
+
+void stream_core::sent(int result, unsigned) noexcept {
+  scheduler& w = scheduler_of(*current_worker());
+  routine_list woken;
+  bool last;
+  {
+    const optional_guard guard(lock, w.shared);
+    send_.over();
+    if (!is_starved_) note_sent(result);
+    if (is_open() && send_error_ == 0 && !is_cut_ && !is_starved_ && in_flight_size_ != 0 && !w.runtime.done()) {
+      send_.start(w);  // the rest
+    } else {
+      serve_senders(w, woken);
+    }
+    last = settle(w);
+  }
+  while (routine* r = woken.pop_front()) w.push(*r);
+  delete_if(last);
+}
+
+// Leaves in `in_flight_size_` what is to be sent again: none if its sender has gone.
+void stream_core::note_sent(int result) noexcept {
+  if (result > 0) {
+    in_flight_ += result;
+    in_flight_size_ -= static_cast<std::size_t>(result);
+    progress_ += static_cast<std::size_t>(result);
+  } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+    send_error_ = -result;
+  }
+  if (!std::exchange(was_left_, false)) return;
+  if (progress_ != 0 && (in_flight_size_ != 0 || left_incomplete_)) is_cut_ = true;
+  in_flight_size_ = 0;
+}
+
+void stream_core::shut_down() noexcept {
+  shut_when_sent_ = false;
+  if (std::exchange(is_shut_, true)) return;
+  // Of a connection that is gone already there is nothing to shut down.
+  if (kind_ == kind::socket) ::shutdown(descriptor(), SHUT_WR);
+}
+
+void stream_core::shut_down_when_sent(worker* w) noexcept {
+  if (!is_open()) return;
+  shut_when_sent_ = true;
+  if (w != nullptr && (!senders_.empty() || send_.in_flight())) return;
+  shut_down();
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,133 @@
+#include <ringo/tcp.hpp>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fcntl.h>
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+#include "net/listener_core.hpp"
+#include "net/socket.hpp"
+#include "net/socket_address.hpp"
+#include "net/stream_core.hpp"
+
+namespace ringo {
+namespace detail {
+
+socket_descriptor::~socket_descriptor() {
+  if (number_ >= 0) ::close(number_);
+}
+
+socket_descriptor make_socket(int family, int type, const std::string& doing) {
+  const int number = ::socket(family, type | SOCK_CLOEXEC, 0);
+  if (number < 0) throw std::system_error(errno, std::generic_category(), doing + ": no socket");
+  return socket_descriptor(number);
+}
+
+void set_option(int socket, int level, int option, int value, const std::string& doing) {
+  if (::setsockopt(socket, level, option, &value, sizeof value) == 0) return;
+  throw std::system_error(errno, std::generic_category(), doing + ": a socket option");
+}
+
+void set_buffers(int socket, const socket_options& o, const std::string& doing) {
+  if (o.send_buffer < 0 || o.receive_buffer < 0) {
+    throw std::invalid_argument(doing + ": socket_options: a buffer of less than 0 bytes");
+  }
+  if (o.send_buffer != 0) set_option(socket, SOL_SOCKET, SO_SNDBUF, o.send_buffer, doing);
+  if (o.receive_buffer != 0) set_option(socket, SOL_SOCKET, SO_RCVBUF, o.receive_buffer, doing);
+}
+
+void check_adopted(int descriptor, bool listens, const char* call) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  const std::string doing = std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor);
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) != 0) {
+    throw std::system_error(errno, std::generic_category(), doing);
+  }
+  if ((value != 0) != listens) {
+    throw std::system_error(EINVAL, std::generic_category(),
+                            doing + (listens ? " does not listen" : " listens, and is no stream"));
+  }
+  // The ring waits; a descriptor that does not would answer at once, and again and again.
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  if (flags < 0 || ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
+    throw std::system_error(errno, std::generic_category(), doing);
+  }
+}
+
+}  // namespace detail
+
+tcp_writer::~tcp_writer() {
+  if (core_.get() != nullptr) detail::end_sending_soon(core_);
+}
+
+tcp_stream tcp_stream::adopt(int descriptor) {
+  detail::check_adopted(descriptor, false, "tcp_stream::adopt");
+  const endpoint peer = detail::peer_endpoint(descriptor);
+  return tcp_stream(detail::make_stream(descriptor, detail::stream_core::kind::socket, peer, "an adopted socket"));
+}
+
+endpoint tcp_stream::local() const {
+  return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
+}
+endpoint tcp_stream::peer() const noexcept {
+  const detail::stream_core* core = byte_source::core_.get();
+  return core != nullptr ? core->peer() : endpoint();
+}
+
+tcp_listener tcp_listener::bind(std::string_view text, socket_options o) {
+  const auto [host, port] = detail::split_host_and_port(text, "tcp_listener::bind");
+  if (host.empty()) return bind(endpoint("[::]:" + std::to_string(port)), o);
+  if (host == "localhost") return bind(endpoint("127.0.0.1:" + std::to_string(port)), o);
+  const endpoint at = detail::numeric_endpoint(host, port);
+  if (!at) {
+    throw std::invalid_argument("ringo: tcp_listener::bind: \"" + std::string(text) +
+                                "\": the host is no IPv4 or IPv6 address of this machine");
+  }
+  return bind(at, o);
+}
+
+tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {
+  const std::string doing = "ringo: tcp_listener::bind to " + at.to_string();
+  if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
+  if (o.backlog < 0) throw std::invalid_argument(doing + ": socket_options::backlog is less than 0");
+  const auto any_of_v4 = [&] { return bind(endpoint("0.0.0.0:" + std::to_string(at.port())), o); };
+  const bool of_all = at.is_v6() && at.address() == "::";
+  detail::socket_descriptor s;
+  try {
+    s = detail::make_socket(at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
+  } catch (const std::system_error& e) {
+    if (of_all && e.code() == std::errc::address_family_not_supported) return any_of_v4();
+    throw;
+  }
+  detail::set_option(s.number(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
+  if (o.reuse_port) detail::set_option(s.number(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
+  if (at.is_v6()) detail::set_option(s.number(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
+  // Connections have these from their listener.
+  if (o.no_delay) detail::set_option(s.number(), IPPROTO_TCP, TCP_NODELAY, 1, doing);
+  detail::set_buffers(s.number(), o, doing);
+  const detail::socket_address address = detail::to_socket_address(at);
+  if (::bind(s.number(), address.get(), address.length) != 0) {
+    if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
+    throw std::system_error(errno, std::generic_category(), doing);
+  }
+  if (::listen(s.number(), o.backlog) != 0) throw std::system_error(errno, std::generic_category(), doing);
+  std::string name = detail::local_endpoint(s.number()).to_string();
+  return tcp_listener(detail::make_listener(s.release(), false, std::move(name)));
+}
+
+tcp_listener tcp_listener::adopt(int descriptor) {
+  detail::check_adopted(descriptor, true, "tcp_listener::adopt");
+  std::string name = detail::local_endpoint(descriptor).to_string();
+  return tcp_listener(detail::make_listener(descriptor, false, std::move(name)));
+}
+
+endpoint tcp_listener::local() const {
+  return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
+}
+
+}  // namespace ringo

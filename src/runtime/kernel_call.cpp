@@ -1,0 +1,89 @@
+#include "runtime/kernel_call.hpp"
+
+#include <cerrno>
+#include <stdexcept>
+
+#include <ringo/errors.hpp>
+
+#include "runtime/outside_error.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+
+void enter_call(kernel_call* c, worker* w, const char* call) {
+  if (c == nullptr) throw std::logic_error("ringo: an operation was awaited after it had been moved from");
+  c->enter(*w, call);
+}
+spin_lock* lock_of(kernel_call& c) noexcept { return &c.lock; }
+bool has_answer(const kernel_call& c) noexcept { return c.has_answer(); }
+void begin_call(kernel_call& c, waiter& as, worker& w) noexcept { c.begin(as, w); }
+void end_call(kernel_call& c, waiter& as) noexcept { c.end(as); }
+void tell_call(const kernel_call& c, std::string& text) { text += c.name(); }
+void let_go_of_call(kernel_call& c) noexcept { c.release(); }
+
+void kernel_call::enter(const worker& w, const char* call) {
+  refuse_in_simulation(w, name());
+  owner_.enter(&w, call);
+}
+
+void kernel_call::begin(waiter& as, worker& w) noexcept {
+  waiting_.push_back(as);
+  // One that was asked to end early, and is waited for again, is begun anew when it has ended.
+  if (in_flight()) return;
+  ++holds_;
+  start(scheduler_of(w));
+}
+
+void kernel_call::end(waiter& as) noexcept {
+  if (as.where_queued == waiter::place::queued) waiting_.remove(as);
+  worker* w = current_worker();
+  if (waiting_.empty() && w != nullptr) end_early(scheduler_of(*w));
+}
+
+void kernel_call::release() noexcept {
+  bool last;
+  {
+    worker* w = current_worker();
+    const optional_guard guard(lock, w == nullptr || w->shared);
+    last = --holds_ == 0;
+  }
+  if (last) delete this;
+}
+
+void kernel_call::complete(int result, unsigned) noexcept {
+  scheduler& w = scheduler_of(*current_worker());
+  routine_list woken;
+  bool last = false;
+  {
+    const optional_guard guard(lock, w.shared);
+    over();
+    const bool was_ended = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
+    if (was_ended || !accept(result)) {
+      if (!waiting_.empty() && !w.runtime.done()) return start(w);
+    } else {
+      answer_ = result;
+      has_answer_ = true;
+      waiting_.claim_all(w.shared, woken);
+    }
+    last = --holds_ == 0;
+  }
+  while (routine* r = woken.pop_front()) w.push(*r);
+  if (last) delete this;
+}
+
+void kernel_call::let_go() noexcept {
+  {
+    const optional_guard guard(lock, true);  // only another worker could ask
+    was_asked();
+  }
+  release();
+}
+
+int kernel_call::take() {
+  if (is_taken_) throw std::logic_error("ringo: " + name() + ": awaited again after its result has been taken");
+  is_taken_ = true;
+  if (answer_ < 0) throw_outside_error(-answer_, "ringo: " + name());
+  return answer_;
+}
+
+}  // namespace ringo::detail

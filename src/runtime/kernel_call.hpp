@@ -1,0 +1,71 @@
+// The record of an operation that the kernel is asked for once (include/ringo/detail/kernel_call.hpp).
+//
+// It is held by the operation that is awaited, and from start to last answer by the kernel: so a count of two holders
+// at the most, under the lock.
+#pragma once
+#include <string>
+
+#include <ringo/detail/kernel_call.hpp>
+#include <ringo/detail/ownership.hpp>
+
+#include "runtime/kernel_operation.hpp"
+
+namespace ringo::detail {
+
+class kernel_call : public kernel_operation {
+ public:
+  kernel_call(const kernel_call&) = delete;
+  kernel_call& operator=(const kernel_call&) = delete;
+
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { free_frame(memory, size); }
+
+  // What is waited for, as the reports and the errors call it.
+  virtual std::string name() const = 0;
+
+  void enter(const worker& w, const char* call);
+  bool has_answer() const noexcept { return has_answer_; }
+  void begin(waiter& as, worker& w) noexcept;
+  void end(waiter& as) noexcept;
+  void release() noexcept;  // the operation's hold
+  int take();               // the answer, once; throws std::system_error, disconnected or std::logic_error
+
+  spin_lock lock;
+
+ protected:
+  kernel_call() = default;
+  virtual ~kernel_call() = default;  // what the answer has brought and nobody has taken goes with it
+
+  // Under the lock: the answer has come. False: it was only a part, and the rest is to be asked for.
+  virtual bool accept(int& result) noexcept {
+    (void)result;
+    return true;
+  }
+  // Whether an error of the kernel's is one (a poll of a socket that is gone is none).
+  int answer() const noexcept { return answer_; }
+
+ private:
+  void complete(int result, unsigned flags) noexcept final;
+  void keep() noexcept final { ++holds_; }
+  void let_go() noexcept final;
+
+  ownership owner_;
+  wait_queue waiting_;
+  int answer_ = 0;
+  std::uint32_t holds_ = 1;
+  bool has_answer_ = false;
+  bool is_taken_ = false;
+};
+
+template <class R>
+class kernel_call_of : public kernel_call {
+ public:
+  virtual R result() = 0;  // once, when the answer has come; throws what it came to
+};
+
+template <class R>
+R answer_of(kernel_call& c) {
+  return static_cast<kernel_call_of<R>&>(c).result();
+}
+
+}  // namespace ringo::detail

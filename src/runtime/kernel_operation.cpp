@@ -1,0 +1,42 @@
+#include "runtime/kernel_operation.hpp"
+
+#include <utility>
+
+#include "runtime/scheduler.hpp"
+
+namespace ringo::detail {
+
+void kernel_operation::start(scheduler& on) noexcept {
+  on_ = &on;
+  on.driver_->submit(*this);
+}
+
+void kernel_operation::end_early(scheduler& here) noexcept {
+  if (on_ == nullptr) return;
+  if (on_ == &here) return here.driver_->end_early(*this);
+  if (std::exchange(asked_, true)) return;
+  keep();
+  on_->end_early_soon(*this);
+}
+
+void scheduler::end_early_soon(kernel_operation& one) noexcept {
+  kernel_operation* top = to_end_.load(std::memory_order_relaxed);
+  do {
+    one.next_to_end_ = top;
+    // release: its worker reads the link.
+  } while (!to_end_.compare_exchange_weak(top, &one, std::memory_order_release, std::memory_order_relaxed));
+  driver_->wake();
+}
+
+// What has ended since is not found by the kernel. What has been begun anew since is ended for nothing, and its source
+// begins it once more.
+void scheduler::end_those_asked_for(bool with_driver) noexcept {
+  kernel_operation* one = to_end_.exchange(nullptr, std::memory_order_acquire);
+  while (one != nullptr) {
+    kernel_operation& each = *std::exchange(one, one->next_to_end_);
+    if (with_driver) driver_->end_early(each);
+    each.let_go();
+  }
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,42 @@
+// An operation of the kernel on behalf of a source: on which worker's ring it is, and how it is ended from another.
+#pragma once
+#include <atomic>
+
+#include "driver/driver.hpp"
+
+namespace ringo::detail {
+
+class scheduler;
+
+// Guarded by its source's lock, but for fill() and complete(), which its worker calls. The source lives until the last
+// answer, and until the worker that was asked to end it has let go.
+class kernel_operation : public kernel_request {
+ public:
+  bool in_flight() const noexcept { return on_ != nullptr; }
+  void start(scheduler& on) noexcept;
+  // First of all in complete(), after the last answer.
+  void over() noexcept { on_ = nullptr; }
+
+  // Asks for its early end. `here` is the calling thread's worker; a ring is its own worker's, who is asked if that is
+  // another one.
+  void end_early(scheduler& here) noexcept;
+
+ protected:
+  kernel_operation() = default;
+  ~kernel_operation() = default;
+
+  // Its worker is asked to end it, and keeps the source until let_go(). Under the lock.
+  virtual void keep() noexcept = 0;
+  // Without the lock: takes it, for was_asked().
+  virtual void let_go() noexcept = 0;
+  void was_asked() noexcept { asked_ = false; }
+
+ private:
+  friend class scheduler;
+
+  scheduler* on_ = nullptr;
+  kernel_operation* next_to_end_ = nullptr;
+  bool asked_ = false;  // it is in the list of its worker
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,31 @@
+#include "runtime/outside_error.hpp"
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+#include <ringo/errors.hpp>
+
+namespace ringo::detail {
+
+void throw_outside_error(int error, const std::string& what) {
+  const std::error_code code(error, std::generic_category());
+  switch (error) {
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED:
+    case ESHUTDOWN:
+    case ENETRESET:
+      throw disconnected(code, what);
+    default:
+      throw std::system_error(code, what);
+  }
+}
+
+void refuse_in_simulation(const worker& w, const std::string& what) {
+  if (!w.simulated) return;
+  throw std::logic_error("ringo: " + what +
+                         " in a simulation, which has no outside world: give what is tested a channel instead");
+}
+
+}  // namespace ringo::detail

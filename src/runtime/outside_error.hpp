@@ -1,0 +1,16 @@
+// What the outside world answers, as exceptions.
+#pragma once
+#include <string>
+
+#include <ringo/detail/worker.hpp>
+
+namespace ringo::detail {
+
+// disconnected where the errno says that the peer is gone, else std::system_error. `what`: what was being done, to
+// what.
+[[noreturn]] void throw_outside_error(int error, const std::string& what);
+
+// A simulation has no outside world: std::logic_error.
+void refuse_in_simulation(const worker& w, const std::string& what);
+
+}  // namespace ringo::detail
