@@ -257,7 +257,7 @@ class uring_driver final : public uring {
     errno = saved;
   }
 
-  std::size_t in_flight() const noexcept override { return in_flight_.load(std::memory_order_relaxed); }
+  std::size_t in_flight() const noexcept override { return in_flight_.load(std::memory_order_acquire); }
 
   io_uring_sqe& prepare(completion& answer) override {
     check_thread();
@@ -421,8 +421,9 @@ class uring_driver final : public uring {
         check_wake(result);
         continue;
       }
-      if ((flags & IORING_CQE_F_MORE) == 0) in_flight_.store(in_flight() - 1, std::memory_order_relaxed);
       reinterpret_cast<completion*>(static_cast<std::uintptr_t>(user_data))->complete(result, flags);
+      // release: who sees that nothing is in flight sees what its completion has made ready.
+      if ((flags & IORING_CQE_F_MORE) == 0) in_flight_.store(in_flight() - 1, std::memory_order_release);
     }
     return true;
   }

@@ -199,6 +199,7 @@ void runtime_core::list_idle(scheduler& w) noexcept {
     w.idle_next = std::exchange(idle_, &w);
     w.idle_listed = true;
     idle_count_.fetch_add(1, std::memory_order_seq_cst);
+    idle_changes_.fetch_add(1, std::memory_order_seq_cst);
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);  // the sleeper's fence
 }
@@ -211,6 +212,7 @@ bool runtime_core::unlist_idle(scheduler& w) noexcept {
   *link = w.idle_next;
   w.idle_listed = false;
   idle_count_.fetch_sub(1, std::memory_order_seq_cst);
+  idle_changes_.fetch_add(1, std::memory_order_seq_cst);
   return true;
 }
 
@@ -223,6 +225,7 @@ void runtime_core::wake_one() noexcept {
     idle_ = w->idle_next;
     w->idle_listed = false;
     idle_count_.fetch_sub(1, std::memory_order_seq_cst);
+    idle_changes_.fetch_add(1, std::memory_order_seq_cst);
   }
   w->wake();
 }
@@ -232,14 +235,21 @@ bool runtime_core::work_anywhere(const scheduler& for_whom) noexcept {
   return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return !w->queue_empty(); });
 }
 
+// A worker that is listed as idle may be in its driver, about to make routines ready by what has completed. So quiet is
+// what has been so while nobody has left or entered the list: the completion's routine is seen in a queue, if its
+// operation is not seen in flight, or the list has changed.
 time_point runtime_core::check_quiet(scheduler& w) {
+  const std::uint64_t changes = idle_changes_.load(std::memory_order_seq_cst);
   if (idle_count_.load(std::memory_order_seq_cst) != workers.size()) return time_point::max();
   if (outside_work.load(std::memory_order_acquire) != 0) return time_point::max();
   for (const auto& each : workers) {
     if (!each->timers.empty() || each->driver_->in_flight() != 0) return time_point::max();
   }
   const std::lock_guard guard(quiet_mutex_);
-  if (done() || idle_count_.load(std::memory_order_seq_cst) != workers.size()) return time_point::min();
+  if (done() || work_anywhere(w) || idle_count_.load(std::memory_order_seq_cst) != workers.size() ||
+      idle_changes_.load(std::memory_order_seq_cst) != changes) {
+    return time_point::min();
+  }
   if (unwinding()) {  // those left shield themselves from the end and wait for what cannot come
     if (!finish_deadlock(w)) stop_workers();
     return time_point::min();

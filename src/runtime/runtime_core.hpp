@@ -130,6 +130,7 @@ class runtime_core {
   std::mutex idle_mutex_;
   scheduler* idle_ = nullptr;
   std::atomic<unsigned> idle_count_ = 0;
+  std::atomic<std::uint64_t> idle_changes_ = 0;  // of the list
   std::atomic<bool> searching_ = false;
 
   std::atomic<bool> done_ = false;
