@@ -32,7 +32,7 @@ void descriptor_core::drop_here(worker* w) noexcept {
     is_dropped_ = true;
     last = unused();
   }
-  delete_if(last);
+  if (last) delete_this();
 }
 
 void descriptor_core::begin_closing(worker* w) noexcept {
@@ -73,7 +73,7 @@ void descriptor_core::has_closed(int, unsigned) noexcept {
     last = unused();
   }
   while (routine* r = woken.pop_front()) w.push(*r);
-  delete_if(last);
+  if (last) delete_this();
 }
 
 }  // namespace ringo::detail

@@ -41,9 +41,7 @@ class descriptor_core {
   void disuse() noexcept { --uses_; }
   bool unused() const noexcept { return state_ == state::closed && uses_ == 0 && is_dropped_; }
 
-  void delete_if(bool is_unused) noexcept {  // without the lock
-    if (is_unused) delete this;
-  }
+  void delete_this() noexcept { delete this; }  // by who has found it unused, without the lock
 
   spin_lock lock;
   ownership owner;
@@ -78,7 +76,7 @@ class descriptor_core {
         of_.disuse();
         last = of_.unused();
       }
-      of_.delete_if(last);
+      if (last) of_.delete_this();
     }
 
     Core& of_;

@@ -34,7 +34,7 @@ void stop_counting(listener_core& in, accepting& a) noexcept {
     in.disuse();
     last = in.unused();
   }
-  in.delete_if(last);
+  if (last) in.delete_this();
 }
 
 }  // namespace
@@ -84,7 +84,7 @@ void discard_accepted(listener_core& of, accepting& a) noexcept {
   stop_counting(of, a);
 }
 
-void delete_listener(listener_core& of) noexcept { of.delete_if(true); }
+void delete_listener(listener_core& of) noexcept { of.delete_this(); }
 void tell_listener(const listener_core& of, std::string& text) { text += of.name(); }
 
 int listener_handle::native_handle() const noexcept { return core_ != nullptr ? core_->descriptor() : -1; }
@@ -219,7 +219,7 @@ void listener_core::accepted(int result, unsigned) noexcept {
     last = settle(w);
   }
   while (routine* r = woken.pop_front()) w.push(*r);
-  delete_if(last);  // before a handler of the user's runs
+  if (last) delete_this();  // before a handler of the user's runs
   if (!warns) return;
   std::string text = "no connection can be accepted: ";
   text += std::strerror(-result);
@@ -246,7 +246,7 @@ void listener_core::paused(int, unsigned) noexcept {
     if (!waiting_.empty()) go_on(w);
     last = settle(w);
   }
-  delete_if(last);
+  if (last) delete_this();
 }
 
 stream_handle listener_core::make_connection(int connection) const {

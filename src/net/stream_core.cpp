@@ -37,7 +37,7 @@ void stop_counting(stream_core& in, Request& r) noexcept {
     in.disuse();
     last = in.unused();
   }
-  in.delete_if(last);
+  if (last) in.delete_this();
 }
 
 template <class Request>
@@ -104,7 +104,7 @@ bool end_sending(stream_core& to, sending& s) noexcept {
 void take_sending(stream_core& to, sending& s, bool failed) { take(to, s, failed, "sending to "); }
 void discard_sending(stream_core& to, sending& s) noexcept { stop_counting(to, s); }
 
-void delete_stream(stream_core& of) noexcept { of.delete_if(true); }
+void delete_stream(stream_core& of) noexcept { of.delete_this(); }
 void tell_stream(const stream_core& of, std::string& text) { text += of.name(); }
 
 void close_operation::enter(const worker* w) {
@@ -126,7 +126,7 @@ bool close_operation::unlink() noexcept {
   of_->disuse();
   return of_->unused();
 }
-void close_operation::dispose() noexcept { of_->delete_if(true); }
+void close_operation::dispose() noexcept { of_->delete_this(); }
 
 stream_handle stream_handle::another() const noexcept {
   core_->add_handle();
@@ -321,7 +321,7 @@ void stream_core::received(int result, unsigned flags) noexcept {
     last = settle(w);
   }
   while (routine* r = woken.pop_front()) w.push(*r);
-  delete_if(last);
+  if (last) delete_this();
 }
 
 void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
@@ -520,7 +520,7 @@ void stream_core::sent(int result, unsigned) noexcept {
     last = settle(w);
   }
   while (routine* r = woken.pop_front()) w.push(*r);
-  delete_if(last);
+  if (last) delete_this();
 }
 
 // Leaves in `in_flight_size_` what is to be sent again: none if its sender has gone.
