@@ -7,6 +7,7 @@
 #include <ringo/barrier.hpp>
 #include <ringo/batch.hpp>
 #include <ringo/blocking.hpp>
+#include <ringo/buffered.hpp>
 #include <ringo/channel.hpp>
 #include <ringo/chunk.hpp>
 #include <ringo/clock.hpp>

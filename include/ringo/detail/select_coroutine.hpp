@@ -67,8 +67,8 @@ template <class C>
 inline constexpr bool is_task_case = false;
 template <class T>
 inline constexpr bool is_task_case<task<T>> = true;
-template <class T, class F>
-inline constexpr bool is_task_case<handled_case<task<T>, F>> = true;
+template <class Inner, class F>
+inline constexpr bool is_task_case<handled_case<Inner, F>> = is_task_case<Inner>;
 
 // A case of a select that has tasks among its cases: a task runs in a routine of its own, and the case is that
 // routine's join.
@@ -104,19 +104,23 @@ class held_case<task<T>> {
   join_operation<T> join_ = join_operation<T>(nullptr);
 };
 
-template <class T, class F>
-class held_case<handled_case<task<T>, F>> : public held_case<task<T>> {
+// A case with a handler, where the case is a task or has a handler itself.
+template <class Inner, class F>
+requires is_task_case<Inner>
+class held_case<handled_case<Inner, F>> : public held_case<Inner> {
+  using inner_operation = std::remove_reference_t<decltype(std::declval<held_case<Inner>&>().operation())>;
+
  public:
-  explicit held_case(handled_case<task<T>, F>&& kept)
-      : held_case<task<T>>(std::move(kept.operation())), handler_(std::move(kept.handler())) {}
+  explicit held_case(handled_case<Inner, F>&& kept)
+      : held_case<Inner>(std::move(kept.operation())), handler_(std::move(kept.handler())) {}
   auto& operation() {
-    if (!handled_) handled_.emplace(std::in_place, held_case<task<T>>::operation(), handler_);
+    if (!handled_) handled_.emplace(std::in_place, held_case<Inner>::operation(), handler_);
     return *handled_;
   }
 
  private:
   std::decay_t<F> handler_;
-  std::optional<handled_case<join_operation<T>&, std::decay_t<F>&>> handled_;
+  std::optional<handled_case<inner_operation&, std::decay_t<F>&>> handled_;
 };
 
 template <class Held>

@@ -1,0 +1,277 @@
+// buffered_reader, buffered_writer: lines, records and pieces of a stream of bytes, for text and other protocols.
+//
+//   buffered_reader in(stream);
+//   buffered_writer out(stream);
+//   while (auto line = co_await in.read_line()) {
+//     co_await out.write("you said: ", *line, "\n");
+//     co_await out.flush();
+//   }
+//
+// Both refer to a stream that is named, as here, and own one that is moved into them. Each is for one routine at a
+// time; std::logic_error where a second one is found to use it meanwhile.
+#pragma once
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <source_location>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <ringo/detail/buffered_read.hpp>
+#include <ringo/detail/byte_stream.hpp>
+
+namespace ringo {
+
+namespace detail {
+// Of a chunk, a std::string and the like, or nothing at the end.
+template <class S>
+concept receives_bytes = requires(S& s) {
+  {text_of_piece(*std::declval<typename std::remove_cvref_t<decltype(s.recv())>::result_type&>())};
+};
+template <class S>
+concept sends_bytes = requires(S& s, std::string_view text) {
+  s.send(text);
+}
+|| requires(S& s, std::string text) { s.send(text); };
+
+template <class P>
+concept piece_of_text = std::convertible_to<P, std::string_view> || bytes_to_send<P>;
+// It might not end with a zero: pass a span.
+template <class P>
+inline constexpr bool is_buffer = false;
+template <std::size_t N>
+inline constexpr bool is_buffer<char (&)[N]> = true;
+
+template <piece_of_text P>
+std::string_view text_to_write(const P& p) noexcept {
+  if constexpr (std::convertible_to<const P&, std::string_view>) {
+    return p;
+  } else {
+    return {reinterpret_cast<const char*>(std::ranges::data(p)), std::ranges::size(p)};
+  }
+}
+}  // namespace detail
+
+// Bytes that come, a line or a record at a time. The source is anything with a recv() that yields pieces of bytes, and
+// nothing at the end: a tcp_stream, a tcp_reader, a receiver<std::string> where a test feeds it.
+//
+// All of its reads throw what the source's recv() throws; what has come before stays to be read. Cancel safety: they
+// lose nothing; what has been received for one that is cancelled or loses a select stays in the reader.
+template <detail::receives_bytes Source>
+class buffered_reader {
+  using piece = typename std::remove_cvref_t<decltype(std::declval<Source&>().recv())>::result_type::value_type;
+  template <class Request>
+  using read_of = detail::buffered_read<buffered_reader, Request>;
+  using location = std::source_location;
+
+ public:
+  static constexpr std::size_t usual_limit = 64 * 1024;
+
+  explicit buffered_reader(Source&& from) : source_(std::forward<Source>(from)) {}
+
+  // The next line, without its "\n" or "\r\n"; the last may lack one. nullopt at the end of the stream.
+  // Throws std::system_error with std::errc::message_size where it is longer than `limit` bytes: of the outside world
+  // it is an error, not a bug. Nothing of that line is taken; it can still be read by the others.
+  read_of<detail::line_request> read_line(std::size_t limit = usual_limit, location where = location::current()) {
+    return {*this, detail::line_request(limit), where};
+  }
+
+  // All before the next delimiter, which is taken, too. nullopt at the end of the stream; throws disconnected where
+  // that comes between, message_size as read_line does, and std::invalid_argument for an empty delimiter.
+  read_of<detail::until_request> read_until(std::string_view delimiter, std::size_t limit = usual_limit,
+                                            location where = location::current()) {
+    return {*this, detail::until_request(delimiter, limit), where};
+  }
+
+  // Throws disconnected if the stream ends before; what has come of it can still be read then. What it waits for is
+  // held in memory: much is better read with read().
+  read_of<detail::exactly_request> read_exactly(std::size_t n, location where = location::current()) {
+    return {*this, detail::exactly_request(n), where};
+  }
+  read_of<detail::exactly_into_request> read_exactly(std::span<std::byte> into, location where = location::current()) {
+    return {*this, detail::exactly_into_request(into), where};
+  }
+  template <detail::bytes_to_fill R>
+  read_of<detail::exactly_into_request> read_exactly(R&& into, location where = location::current()) {
+    return read_exactly(detail::as_writable_bytes_of(into), where);
+  }
+
+  // Whatever is there, and where nothing is, what comes next; nullopt, or 0, at the end of the stream.
+  read_of<detail::some_request> read_some(std::size_t most = usual_limit, location where = location::current()) {
+    return {*this, detail::some_request(most), where};
+  }
+  read_of<detail::some_into_request> read(std::span<std::byte> into, location where = location::current()) {
+    return {*this, detail::some_into_request(into), where};
+  }
+  template <detail::bytes_to_fill R>
+  read_of<detail::some_into_request> read(R&& into, location where = location::current()) {
+    return read(detail::as_writable_bytes_of(into), where);
+  }
+
+  // The next n bytes, which stay to be read; fewer at the end of the stream. Valid until the next read.
+  read_of<detail::peek_request> peek(std::size_t n, location where = location::current()) {
+    return {*this, detail::peek_request(n), where};
+  }
+  // What is there now, without waiting: none does not mean the end.
+  std::string_view buffered() const noexcept { return received_.there(); }
+  // Takes so many of those that are there. Throws std::logic_error if they are fewer.
+  void skip(std::size_t n) {
+    if (n > buffered().size()) throw std::logic_error("ringo: buffered_reader: skip of more bytes than are buffered");
+    received_.skip(n);
+  }
+
+  std::remove_reference_t<Source>& source() noexcept { return source_; }
+
+ private:
+  template <class Reader, class Request>
+  friend class detail::buffered_read;
+
+  // Result is the request's result, or the request itself, to be taken later.
+  template <class Result, class Request>
+  static task<Result> perform(buffered_reader& in, Request r, location where) {
+    detail::throw_if_cancelled(Request::call_name);
+    const detail::sole_use::guard alone(in.use_, Request::call_name);
+    for (bool ended = false; !r.satisfied(in.buffered(), ended);) {
+      auto receiving = in.source_.recv();
+      auto came = co_await detail::awaited_at<decltype(receiving)>{std::move(receiving), where};
+      if (came) {
+        in.received_.append(std::move(*came));
+      } else {
+        ended = true;
+      }
+    }
+    if constexpr (std::is_same_v<Result, Request>) {
+      co_return r;
+    } else {
+      co_return in.take(r);
+    }
+  }
+  template <class Request>
+  typename Request::result_type take(const Request& r) {
+    struct skipping {
+      buffered_reader& in;
+      std::size_t taken = 0;
+      ~skipping() { in.received_.skip(taken); }
+    } at_the_end{*this};
+    return r.take(buffered(), at_the_end.taken);
+  }
+
+  Source source_;
+  detail::received_bytes<piece> received_;
+  detail::sole_use use_;
+};
+template <detail::receives_bytes S>
+buffered_reader(S&&) -> buffered_reader<S>;
+
+// Bytes that go, in many small pieces that are sent as one. What has not been flushed when it is destroyed is not sent.
+// The sink is anything with a send() of text: a tcp_stream, a tcp_writer, a sender<std::string>.
+template <detail::sends_bytes Sink>
+class buffered_writer {
+  static constexpr bool takes_views = requires(Sink & s, std::string_view text) { s.send(text); };
+
+  static constexpr bool takes_pieces = requires(Sink & s, std::span<const std::span<const std::byte>> pieces) {
+    s.send(pieces);
+  };
+  static auto sendable(const std::string& text) {
+    if constexpr (takes_views) {
+      return std::string_view(text);
+    } else {
+      return std::string(text);
+    }
+  }
+
+  class clearing {
+   public:
+    explicit clearing(std::string& what) noexcept : what_(&what) {}
+    void operator()() const noexcept { what_->clear(); }
+
+   private:
+    std::string* what_;
+  };
+  class RINGO_AWAITABLE flushing {
+   public:
+    using result_type = void;
+    flushing(buffered_writer& of, std::source_location where) noexcept : of_(of), where_(where) {}
+    auto operator co_await() && { return send_buffer(of_, where_).operator co_await(); }
+    auto as_case() && {
+      if constexpr (takes_views) {
+        return on(of_.sink_.send(std::string_view(of_.buffer_)), clearing(of_.buffer_));
+      } else {
+        return send_buffer(of_, where_);
+      }
+    }
+
+   private:
+    buffered_writer& of_;
+    std::source_location where_;
+  };
+
+ public:
+  // It holds at most so many bytes.
+  explicit buffered_writer(Sink&& to, std::size_t size = 16 * 1024) : sink_(std::forward<Sink>(to)), size_(size) {}
+
+  // Strings and ranges of bytes, one after the other. Sends only what would not fit otherwise, and what is there with
+  // it. Throws: cancelled; what the sink's send() throws. Cancel safety: all of the pieces have been written or none,
+  // unless it was cut short within a send (detail::byte_sink). As a case of a select it is a plain task.
+  template <detail::piece_of_text... Pieces>
+  task<void> write(Pieces&&... pieces) {
+    static_assert(!(detail::is_buffer<Pieces> || ...), "a buffer is no string: pass a span");
+    return write_all(*this, std::array<std::string_view, sizeof...(Pieces)>{detail::text_to_write(pieces)...});
+  }
+
+  // Sends all that is there, with one send. Throws and cancel safety: as the sink's send().
+  flushing flush(std::source_location where = std::source_location::current()) noexcept { return {*this, where}; }
+
+  std::string_view buffered() const noexcept { return buffer_; }
+  std::remove_reference_t<Sink>& sink() noexcept { return sink_; }
+
+ private:
+  static task<void> send_buffer(buffered_writer& of, std::source_location where) {
+    detail::throw_if_cancelled("flush");
+    const detail::sole_use::guard alone(of.use_, "flush");
+    if (of.buffer_.empty()) co_return;
+    const auto text = sendable(of.buffer_);
+    auto sending = of.sink_.send(text);
+    co_await detail::awaited_at<decltype(sending)>{std::move(sending), where};
+    of.buffer_.clear();
+  }
+  template <std::size_t N>
+  static task<void> write_all(buffered_writer& to, std::array<std::string_view, N> pieces) {
+    detail::throw_if_cancelled("write");
+    const detail::sole_use::guard alone(to.use_, "write");
+    std::size_t size = to.buffer_.size();
+    for (const std::string_view each : pieces) size += each.size();
+    if (size <= to.size_) {
+      to.buffer_.reserve(size);
+      for (const std::string_view each : pieces) to.buffer_ += each;
+    } else if constexpr (takes_pieces) {
+      std::vector<std::span<const std::byte>> all{std::as_bytes(std::span(to.buffer_))};
+      for (const std::string_view each : pieces) all.push_back(std::as_bytes(std::span(each)));
+      co_await to.sink_.send(std::span<const std::span<const std::byte>>(all));
+      to.buffer_.clear();
+    } else {
+      std::string all = to.buffer_;
+      for (const std::string_view each : pieces) all += each;
+      const auto text = sendable(all);
+      co_await to.sink_.send(text);
+      to.buffer_.clear();
+    }
+  }
+
+  Sink sink_;
+  std::size_t size_;
+  std::string buffer_;
+  detail::sole_use use_;
+};
+template <detail::sends_bytes S>
+buffered_writer(S&&) -> buffered_writer<S>;
+template <detail::sends_bytes S>
+buffered_writer(S&&, std::size_t) -> buffered_writer<S>;
+
+}  // namespace ringo
