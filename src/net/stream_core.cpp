@@ -45,7 +45,18 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
   if (!failed) [[likely]]
     return stop_counting(from, r);
   std::string what = std::string("ringo: ") + doing + from.name();
+  std::exception_ptr of_filter;
+  if (r.error == filter_failed) {
+    const worker* w = current_worker();
+    const optional_guard guard(from.lock, w->shared);
+    of_filter = from.filter_error();
+  }
   stop_counting(from, r);
+  if (of_filter) std::rethrow_exception(of_filter);
+  if (r.error == not_ended) {
+    throw disconnected(std::make_error_code(std::errc::connection_reset),
+                       what + ": the connection has ended, and the TLS within it has not: it may have been cut");
+  }
   if (r.error == own_side_closed) {
     throw disconnected(std::make_error_code(std::errc::connection_aborted), what + ": its own side has closed it");
   }
@@ -183,6 +194,10 @@ void stream_core::stop(worker* w) noexcept {
     }
   };
   if (send_.in_flight() && !senders_.empty()) was_left_ = true;
+  if (filter_ != nullptr && filter_->is_established() && !std::exchange(has_ended_output_, true)) {
+    filter_->end_output();
+    say_last_words();
+  }
   end_all(readers_);
   end_all(senders_);
   if (w == nullptr) return;
@@ -197,6 +212,7 @@ void stream_core::stop(worker* w) noexcept {
 bool stream_core::can_read(const reading& r) const noexcept {
   if (!is_open()) return true;
   if (!readers_.empty() && readers_.front() != &r) return false;
+  if (r.what == reading::kind::established) return filter_->is_established() || at_end_ || receive_error_ != 0;
   const std::size_t needed = r.what == reading::kind::exactly                  ? r.into.size()
                              : r.what == reading::kind::some && r.into.empty() ? 0
                                                                                : 1;
@@ -237,6 +253,9 @@ void stream_core::give(reading& r) noexcept {
       } else if (!at_end_) {
         fail(receive_error_);
       }
+      break;
+    case reading::kind::established:
+      if (!filter_->is_established()) fail(at_end_ ? ended_early : receive_error_);
       break;
     case reading::kind::exactly:
       if (there_ < r.into.size()) return fail(at_end_ ? ended_early : receive_error_);
@@ -317,6 +336,7 @@ void stream_core::received(int result, unsigned flags) noexcept {
     const optional_guard guard(lock, w.shared);
     receive_.over();
     accept_answer(result, flags, w);
+    if (filter_ != nullptr) serve_senders(w, woken);  // what it has to say to what has come
     if (serve_readers(w, woken)) receive(w);
     last = settle(w);
   }
@@ -335,15 +355,21 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
   if (result > 0) {
     b->begin = 0;
     b->end = static_cast<std::uint32_t>(result);
-    append(*b);
     more_is_there_ = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
-    return;
+    if (filter_ == nullptr) return append(*b);
+    if (!filter_->put_in({b->bytes(), static_cast<std::size_t>(result)})) receive_error_ = ENOMEM;
+    w.driver_->blocks.give_back(*b);
+    return decode_all(w);
   }
   if (b != nullptr) w.driver_->blocks.give_back(*b);
   more_is_there_ = false;
   switch (-result) {
     case 0:
-      at_end_ = true;
+      if (filter_ != nullptr && filter_->is_established()) {
+        receive_error_ = not_ended;
+      } else {
+        at_end_ = true;
+      }
       break;
     case ENOBUFS:
       // As many streams at once had something as there were blocks. Where there are no more of them, this one waits
@@ -365,6 +391,54 @@ void stream_core::append(block& b) noexcept {
   (last_ != nullptr ? last_->next : first_) = &b;
   last_ = &b;
   there_ += b.end - b.begin;
+}
+
+void stream_core::decode_all(scheduler& w) noexcept {
+  filter_->advance();
+  while (receive_error_ == 0) {
+    block* b = w.driver_->blocks.take();
+    if (b == nullptr) {
+      receive_error_ = ENOMEM;
+      break;
+    }
+    const std::size_t n = filter_->decode({b->bytes(), block::size});
+    if (n == 0) {
+      w.driver_->blocks.give_back(*b);
+      break;
+    }
+    b->begin = 0;
+    b->end = static_cast<std::uint32_t>(n);
+    append(*b);
+  }
+  if (filter_->has_ended()) at_end_ = true;
+  if (filter_->error() != nullptr) {
+    say_last_words();
+    if (receive_error_ == 0) receive_error_ = filter_failed;
+    if (send_error_ == 0) send_error_ = filter_failed;
+  }
+}
+
+// So that the peer knows that nothing is missing, or what is wrong; where there is no room for them, it does not.
+void stream_core::say_last_words() noexcept {
+  if (!senders_.empty() || send_.in_flight() || send_error_ != 0 || is_cut_) return;
+  coded_.clear();
+  if (filter_->take_coded(coded_)) ::send(descriptor(), coded_.data(), coded_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+bool stream_core::set_filter(std::unique_ptr<stream_filter>& filter, scheduler& w) noexcept {
+  if (!is_open() || filter_ != nullptr || !readers_.empty() || !senders_.empty() || send_.in_flight()) return false;
+  filter_ = std::move(filter);
+  block* came = std::exchange(first_, nullptr);
+  last_ = nullptr;
+  there_ = 0;
+  while (came != nullptr) {
+    block& b = *std::exchange(came, came->next);
+    if (!filter_->put_in({b.bytes() + b.begin, b.end - b.begin})) receive_error_ = ENOMEM;
+    give_back(b);
+  }
+  decode_all(w);
+  send_coded(w);
+  return true;
 }
 
 block& stream_core::pop_block() noexcept {
@@ -391,7 +465,8 @@ void stream_core::copy_out(std::byte* to, std::size_t n) noexcept {
 
 bool stream_core::can_send(const sending& s) const noexcept {
   if (!is_open() || send_error_ != 0 || is_cut_) return true;
-  // What has to be given to the kernel is never done at once.
+  // What has to be given to the kernel is never done at once; a filter's last words have to.
+  if (s.what == sending::kind::shutdown && filter_ != nullptr && !has_ended_output_) return false;
   return senders_.empty() && !send_.in_flight() && s.left == 0;
 }
 
@@ -417,7 +492,7 @@ void stream_core::begin(sending& s, worker& w) noexcept {
 
 void stream_core::end(sending& s) noexcept {
   if (s.is_listed) {
-    const bool its_turn = senders_.front() == &s && send_.in_flight() && !was_left_;
+    const bool its_turn = senders_.front() == &s && s.has_begun && send_.in_flight() && !was_left_;
     senders_.remove(s);
     if (its_turn) {
       was_left_ = true;
@@ -433,6 +508,7 @@ void stream_core::serve_senders(worker& w, routine_list& woken) noexcept {
     s->error = send_error_ != 0 ? send_error_ : is_cut_ ? cut_short : 0;
     if (s->error == 0) {
       if (send_.in_flight()) return;
+      if (filter_ != nullptr && send_coded(scheduler_of(w))) return;  // what it has to say itself comes first
       if (s->left != 0) {
         if (w.runtime.done()) return;
         const bool has_memory = gather(*s);
@@ -446,6 +522,10 @@ void stream_core::serve_senders(worker& w, routine_list& woken) noexcept {
         s->error = ENOMEM;
         if (s->has_begun) is_cut_ = true;
       } else if (s->what == sending::kind::shutdown) {
+        if (filter_ != nullptr && !std::exchange(has_ended_output_, true)) {
+          filter_->end_output();
+          continue;
+        }
         shut_down();
       }
     }
@@ -454,6 +534,7 @@ void stream_core::serve_senders(worker& w, routine_list& woken) noexcept {
     s->waits->state = s->error != 0 ? progress::failed : progress::done;
     woken.push_back(*s->waits->who);
   }
+  if (!send_.in_flight() && filter_ != nullptr) send_coded(scheduler_of(w));
   if (!send_.in_flight()) {
     is_starved_ = false;
     many_.reset();
@@ -462,7 +543,43 @@ void stream_core::serve_senders(worker& w, routine_list& woken) noexcept {
   }
 }
 
+bool stream_core::send_coded(scheduler& w) noexcept {
+  if (is_cut_ || send_error_ != 0) return false;
+  coded_.clear();
+  if (!filter_->take_coded(coded_)) {
+    send_error_ = ENOMEM;
+    return false;
+  }
+  if (coded_.empty() || w.runtime.done()) return false;
+  in_flight_ = coded_.data();
+  in_flight_size_ = coded_.size();
+  send_.start(w);
+  return true;
+}
+
+void stream_core::encode_some(sending& s) noexcept {
+  for (std::size_t wanted = std::min(most_at_once, s.left); wanted != 0;) {
+    const std::span<const std::byte> from = (s.many.empty() ? s.one : s.many[s.index]).subspan(s.offset);
+    const std::size_t part = std::min(wanted, from.size());
+    if (part != 0) filter_->encode(from.first(part));
+    s.offset += part;
+    s.left -= part;
+    wanted -= part;
+    if (part != from.size()) continue;
+    ++s.index;
+    s.offset = 0;
+  }
+}
+
 bool stream_core::gather(sending& s) noexcept {
+  if (filter_ != nullptr) {
+    coded_.clear();
+    encode_some(s);
+    if (!filter_->take_coded(coded_)) return false;
+    in_flight_ = coded_.data();
+    in_flight_size_ = coded_.size();
+    return true;
+  }
   std::byte* to;
   std::size_t room;
   if (s.left > block::size && many_ == nullptr) many_.reset(new (std::nothrow) std::byte[most_at_once]);

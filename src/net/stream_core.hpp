@@ -16,14 +16,18 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <ringo/detail/stream_operation.hpp>
 #include <ringo/endpoint.hpp>
 
 #include "net/descriptor_core.hpp"
 #include "net/request_list.hpp"
+#include "net/stream_filter.hpp"
 
 namespace ringo::detail {
 
@@ -47,6 +51,11 @@ class stream_core final : public descriptor_core {
   void begin(sending& s, worker& w) noexcept;
   void end(sending& s) noexcept;
   void shut_down_when_sent(worker* w) noexcept;  // nobody will send any more
+  // From here on all passes through it, what has been received and not read first. False, and nothing has changed,
+  // while somebody waits for bytes or sends.
+  bool set_filter(std::unique_ptr<stream_filter>& filter, scheduler& w) noexcept;
+  std::exception_ptr filter_error() const noexcept { return filter_ != nullptr ? filter_->error() : nullptr; }
+  stream_filter* filter() const noexcept { return filter_.get(); }
 
   std::string name() const { return peer_ ? peer_.to_string() : name_; }
   const endpoint& peer() const noexcept { return peer_; }
@@ -64,6 +73,10 @@ class stream_core final : public descriptor_core {
   void give(reading& r) noexcept;
   bool serve_readers(worker& w, routine_list& woken) noexcept;  // true: more is to be received
   void append(block& b) noexcept;
+  void decode_all(scheduler& w) noexcept;
+  void encode_some(sending& s) noexcept;
+  void say_last_words() noexcept;
+  bool send_coded(scheduler& w) noexcept;  // false: there is nothing to be sent
   block& pop_block() noexcept;
   void copy_out(std::byte* to, std::size_t n) noexcept;
   void receive(scheduler& w) noexcept;
@@ -97,7 +110,10 @@ class stream_core final : public descriptor_core {
   std::unique_ptr<std::byte[]> many_;     // or of a sender of much, here
   const std::byte* in_flight_ = nullptr;  // the part of it that the kernel has yet to take
   std::size_t in_flight_size_ = 0;
-  std::size_t progress_ = 0;  // bytes of the first sender that the kernel has taken
+  std::unique_ptr<stream_filter> filter_;
+  std::vector<std::byte> coded_;   // what is in flight, with a filter
+  bool has_ended_output_ = false;  // of the filter
+  std::size_t progress_ = 0;       // bytes of the first sender that the kernel has taken
   operation_of<stream_core, &stream_core::fill_receive, &stream_core::received> receive_{*this};
   operation_of<stream_core, &stream_core::fill_send, &stream_core::sent> send_{*this};
   const endpoint peer_;
@@ -110,5 +126,7 @@ stream_handle make_stream(int descriptor, stream_core::kind k, const endpoint& p
 inline constexpr int own_side_closed = -1;  // instead of an errno
 inline constexpr int ended_early = -2;
 inline constexpr int cut_short = -3;
+inline constexpr int not_ended = -4;  // the descriptor's bytes have ended, and the filter's have not
+inline constexpr int filter_failed = -5;
 
 }  // namespace ringo::detail

@@ -35,7 +35,7 @@ concept bytes_to_fill = std::ranges::contiguous_range<R> && std::ranges::sized_r
 
 // A case that waits for bytes: its part in the stream's list, and its result.
 struct reading {
-  enum class kind : std::uint8_t { a_chunk, some, exactly };
+  enum class kind : std::uint8_t { a_chunk, some, exactly, established };
 
   reading(kind k, std::span<std::byte> to) noexcept : what(k), into(to) {}
 
@@ -167,6 +167,16 @@ class RINGO_AWAITABLE stream_read_exactly_operation final
   static constexpr const char* call_name = "read_exactly from a stream";
   stream_read_exactly_operation(stream_core* from, std::span<std::byte> into) noexcept
       : reading_operation(from, reading::kind::exactly, into) {}
+  void take() { taken(); }
+};
+
+// Until both sides of a filter (TLS) have agreed.
+class RINGO_AWAITABLE stream_established_operation final
+    : public reading_operation<stream_established_operation, void> {
+ public:
+  static constexpr const char* call_name = "TLS handshake";
+  explicit stream_established_operation(stream_core* of) noexcept
+      : reading_operation(of, reading::kind::established, {}) {}
   void take() { taken(); }
 };
 

@@ -1,0 +1,314 @@
+// TLS: what is sent arrives, once both sides trust each other, with the promises of every stream; and where they do
+// not, it is told why.
+#include <doctest/doctest.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <ringo/ringo.hpp>
+#include <ringo/tls.hpp>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "network.hpp"
+
+using namespace ringo;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A certificate that trusts itself, for localhost and 127.0.0.1, in files that go with it.
+class certificate {
+ public:
+  certificate() {
+    const std::unique_ptr<EVP_PKEY, decltype(&::EVP_PKEY_free)> key(::EVP_EC_gen("P-256"), ::EVP_PKEY_free);
+    const std::unique_ptr<X509, decltype(&::X509_free)> made(::X509_new(), ::X509_free);
+    ::X509_set_version(made.get(), 2);
+    ::ASN1_INTEGER_set(::X509_get_serialNumber(made.get()), 1);
+    ::X509_gmtime_adj(::X509_getm_notBefore(made.get()), -3600);
+    ::X509_gmtime_adj(::X509_getm_notAfter(made.get()), 24 * 3600);
+    ::X509_set_pubkey(made.get(), key.get());
+    X509_NAME* name = ::X509_get_subject_name(made.get());
+    ::X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("ringo"), -1, -1, 0);
+    ::X509_set_issuer_name(made.get(), name);
+    X509_EXTENSION* names = ::X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+    ::X509_add_ext(made.get(), names, -1);
+    ::X509_EXTENSION_free(names);
+    REQUIRE(::X509_sign(made.get(), key.get(), ::EVP_sha256()) != 0);
+    std::FILE* file = std::fopen(certificate_file.c_str(), "w");
+    REQUIRE(file != nullptr);
+    ::PEM_write_X509(file, made.get());
+    std::fclose(file);
+    file = std::fopen(key_file.c_str(), "w");
+    REQUIRE(file != nullptr);
+    ::PEM_write_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+    std::fclose(file);
+  }
+  certificate(const certificate&) = delete;
+  certificate& operator=(const certificate&) = delete;
+  ~certificate() {
+    std::filesystem::remove(certificate_file);
+    std::filesystem::remove(key_file);
+  }
+
+  tls_context server(std::span<const std::string_view> alpn = {}, bool verify = false) const {
+    tls_options o;
+    o.certificate_file = certificate_file;
+    o.key_file = key_file;
+    o.alpn = alpn;
+    o.verify_client = verify;
+    o.trust_file = certificate_file;
+    return tls_context::server(o);
+  }
+  tls_context client(std::span<const std::string_view> alpn = {}, bool with_certificate = false) const {
+    tls_options o;
+    o.trust_file = certificate_file;
+    o.alpn = alpn;
+    if (with_certificate) {
+      o.certificate_file = certificate_file;
+      o.key_file = key_file;
+    }
+    return tls_context::client(o);
+  }
+
+  const std::string base = (std::filesystem::temp_directory_path() / "ringo_test_tls_").string() +
+                           std::to_string(::getpid());
+  const std::string certificate_file = base + ".pem", key_file = base + ".key";
+};
+
+const certificate& own() {
+  static const certificate made;
+  return made;
+}
+
+class tls_pair {
+ public:
+  tls_pair(tls_stream a, tls_stream b) : here(std::move(a)), there(std::move(b)) {}
+  tls_stream here, there;
+};
+
+task<tls_pair> secure_pair(tls_context client, tls_context server, socket_options o = {}) {
+  connected c = co_await connect_pair(o);
+  auto other = go(tls_stream::server(std::move(c.there), std::move(server)));
+  tls_stream here = co_await tls_stream::client(std::move(c.here), "localhost", std::move(client));
+  tls_stream there = co_await other;
+  co_return tls_pair(std::move(here), std::move(there));
+}
+
+std::string message_of(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(std::move(error));
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("both sides talk through TLS, and each ends in its own time") {
+  on_the_network([]() -> task<> {
+    tls_pair p = co_await secure_pair(own().client(), own().server());
+    CHECK(p.here.version() == "TLSv1.3");
+    co_await p.here.send("question");
+    const auto asked = co_await p.there.recv();
+    REQUIRE(asked);
+    CHECK(asked->text() == "question");
+    co_await p.here.shutdown_send();
+    const auto end = co_await p.there.recv();
+    CHECK(!end);
+    co_await p.there.send("answer");
+    std::array<char, 6> answer{};
+    co_await p.here.read_exactly(answer);
+    CHECK(std::string_view(answer.data(), 6) == "answer");
+    co_await p.there.close();
+    const auto over = co_await p.here.recv();
+    CHECK(!over);
+  });
+}
+
+TEST_CASE("much passes through TLS both ways at once, whole and in order") {
+  on_the_network([]() -> task<> {
+    socket_options small;
+    small.send_buffer = small.receive_buffer = 8192;
+    tls_pair p = co_await secure_pair(own().client(), own().server(), small);
+    std::string much(3'000'000, '\0');
+    for (std::size_t i = 0; i < much.size(); ++i) much[i] = static_cast<char>(i * 2654435761u >> 9);
+    const auto send_all = [](tls_stream& s, const std::string& text) -> task<> {
+      co_await s.send(text);
+      co_await s.shutdown_send();
+    };
+    auto one = go(send_all, std::ref(p.here), std::cref(much));
+    auto other = go(send_all, std::ref(p.there), std::cref(much));
+    auto read_there = go([](tls_stream& s) -> task<std::string> { co_return co_await read_all(s); }, std::ref(p.there));
+    const std::string here = co_await read_all(p.here);
+    const std::string there = co_await read_there;
+    CHECK(here == much);
+    CHECK(there == much);
+    co_await one;
+    co_await other;
+  });
+}
+
+TEST_CASE("a receive through TLS that loses a select has taken nothing (H3)") {
+  on_the_network([]() -> task<> {
+    tls_pair p = co_await secure_pair(own().client(), own().server());
+    auto sending = go([](tls_stream& s) -> task<> {
+      for (int i = 0; i < 300; ++i) {
+        const std::string line = std::to_string(i) + '\n';
+        co_await s.send(line);
+        if (i % 10 == 0) co_await sleep(100us);
+      }
+      co_await s.shutdown_send();
+    }, std::ref(p.here));
+    std::string all;
+    for (unsigned turn = 0;; ++turn) {
+      auto came = co_await select(p.there.recv(), sleep(std::chrono::microseconds(turn % 60)));
+      if (came.index() == 1) continue;
+      const auto& some = std::get<0>(came);
+      if (!some) break;
+      all += some->text();
+    }
+    std::string expected;
+    for (int i = 0; i < 300; ++i) expected += std::to_string(i) + '\n';
+    CHECK(all == expected);
+    co_await sending;
+  });
+}
+
+TEST_CASE("a certificate that is not trusted, or is for another name, is refused with the reason") {
+  on_the_network([]() -> task<> {
+    for (const bool trusts : {false, true}) {
+      connected c = co_await connect_pair();
+      auto server = go(tls_stream::server(std::move(c.there), own().server()));
+      const tls_context client = trusts ? own().client() : tls_context::client();
+      auto refused =
+          co_await outcome(tls_stream::client(std::move(c.here), trusts ? "example.org" : "localhost", client));
+      REQUIRE(!refused.has_value());
+      const std::string why = message_of(refused.error());
+      CHECK(why.find("certificate") != std::string::npos);
+      CHECK(why.find(trusts ? "mismatch" : "self") != std::string::npos);
+      auto other = co_await outcome(server.join());
+      CHECK(!other.has_value());
+    }
+    connected c = co_await connect_pair();
+    auto server = go(tls_stream::server(std::move(c.there), own().server()));
+    tls_stream by_address = co_await tls_stream::client(std::move(c.here), "127.0.0.1", own().client());
+    CHECK(by_address);
+    co_await server;
+  });
+}
+
+TEST_CASE("a client without a certificate is refused where the server wants one") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    auto server = go(tls_stream::server(std::move(c.there), own().server({}, true)));
+    auto client = co_await outcome(tls_stream::client(std::move(c.here), "localhost", own().client()));
+    auto refused = co_await outcome(server.join());
+    REQUIRE(!refused.has_value());
+    CHECK(message_of(refused.error()).find("certificate") != std::string::npos);
+    if (client.has_value()) {  // with TLS 1.3 it learns of it afterwards
+      tls_stream s = std::move(client).value();
+      auto told = co_await outcome(s.recv());
+      CHECK(!told.has_value());
+    }
+    tls_pair with = co_await secure_pair(own().client({}, true), own().server({}, true));
+    CHECK(with.here);
+  });
+}
+
+TEST_CASE("the protocol is the server's first that the client has, too (RFC 7301)") {
+  on_the_network([]() -> task<> {
+    const std::array<std::string_view, 2> servers = {"h2", "http/1.1"}, clients = {"http/1.1", "h2"};
+    const std::array<std::string_view, 1> others = {"gopher"};
+    tls_pair p = co_await secure_pair(own().client(clients), own().server(servers));
+    CHECK(p.here.alpn() == "h2");
+    CHECK(p.there.alpn() == "h2");
+    tls_pair none = co_await secure_pair(own().client(), own().server(servers));
+    CHECK(none.here.alpn().empty());
+    connected c = co_await connect_pair();
+    auto server = go(tls_stream::server(std::move(c.there), own().server(servers)));
+    auto refused = co_await outcome(tls_stream::client(std::move(c.here), "localhost", own().client(others)));
+    CHECK(!refused.has_value());
+    auto other = co_await outcome(server.join());
+    CHECK(!other.has_value());
+  });
+}
+
+TEST_CASE("a connection that is cut without TLS having ended is disconnected, not at its end") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    const int below = c.there.native_handle();
+    auto server = go(tls_stream::server(std::move(c.there), own().server()));
+    tls_stream here = co_await tls_stream::client(std::move(c.here), "localhost", own().client());
+    tls_stream there = co_await server;
+    co_await there.send("half");
+    const auto half = co_await here.recv();
+    CHECK(half);
+    ::shutdown(below, SHUT_WR);
+    auto cut = co_await outcome(here.recv());
+    REQUIRE(!cut.has_value());
+    CHECK_THROWS_AS(std::move(cut).value(), disconnected);
+  });
+}
+
+TEST_CASE("what is no TLS is told so; a peer that says nothing leaves it to the time limit") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    co_await c.here.send("GET / HTTP/1.1\r\n\r\n");
+    auto wrong = co_await outcome(tls_stream::server(std::move(c.there), own().server()));
+    REQUIRE(!wrong.has_value());
+    CHECK(message_of(wrong.error()).find("http request") != std::string::npos);
+    connected silent = co_await connect_pair();
+    auto late = co_await outcome(
+        with_timeout(5ms, tls_stream::server(std::move(silent.there), own().server())));
+    CHECK_THROWS_AS(std::move(late).value(), timed_out);
+    const auto end = co_await outcome(silent.here.recv());
+    CHECK((end.error() != nullptr || end.has_value()));
+  });
+}
+
+TEST_CASE("TLS begins on a connection that has been used before (STARTTLS)") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    auto server = go([](tcp_stream s) -> task<> {
+      std::array<char, 8> asked{};
+      co_await s.read_exactly(asked);
+      co_await s.send("go ahead");
+      tls_stream secure = co_await tls_stream::server(std::move(s), own().server());
+      co_await secure.send("secret");
+      co_await secure.close();
+    }, std::move(c.there));
+    co_await c.here.send("STARTTLS");
+    std::array<char, 8> answer{};
+    co_await c.here.read_exactly(answer);
+    tls_stream secure = co_await tls_stream::client(std::move(c.here), "localhost", own().client());
+    const std::string all = co_await read_all(secure);
+    CHECK(all == "secret");
+    co_await server;
+  });
+}
+
+TEST_CASE("files that are not there or are wrong are named") {
+  tls_options o;
+  CHECK_THROWS_AS(tls_context::server(o), std::invalid_argument);
+  o.certificate_file = "/no/such/certificate.pem";
+  try {
+    tls_context::server(o);
+    FAIL("a file that is not there was read");
+  } catch (const std::system_error& e) {
+    CHECK(std::string(e.what()).find("/no/such/certificate.pem") != std::string::npos);
+  }
+  o.certificate_file = own().key_file;
+  CHECK_THROWS_AS(tls_context::server(o), std::system_error);
+}
