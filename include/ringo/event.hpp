@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include <ringo/detail/operation.hpp>
+#include <ringo/detail/mortal_source.hpp>
 
 namespace ringo {
 
@@ -12,14 +12,14 @@ namespace detail {
 class event_core;
 
 // The awaitable of event::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
-class RINGO_AWAITABLE event_operation final : public queued_operation<event_operation, void> {
+class RINGO_AWAITABLE event_operation final : public mortal_operation<event_operation, void> {
  public:
   static constexpr const char* call_name = "wait for an event";
   explicit event_operation(event_core& of) noexcept : of_(&of) {}
 
   void enter(const worker* w);
   spin_lock* lock() noexcept;
-  wait_queue& queue() noexcept;
+  mortal_queue& queue() noexcept;
   bool ready(worker&) noexcept;
   void tell(std::string& text) const { text += "an event"; }
 
@@ -37,7 +37,7 @@ class event {
   explicit event(bool set = false);
   event(const event&) = delete;
   event& operator=(const event&) = delete;
-  ~event() = default;
+  ~event();
 
   void set();  // from a thread that is no worker it has happened soon after; of a set event it does nothing
   void reset();

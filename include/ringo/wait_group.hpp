@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include <ringo/detail/operation.hpp>
+#include <ringo/detail/mortal_source.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/started.hpp>
 
@@ -16,14 +16,14 @@ class wait_group;
 namespace detail {
 
 // The awaitable of wait_group::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
-class RINGO_AWAITABLE wait_group_operation final : public queued_operation<wait_group_operation, void> {
+class RINGO_AWAITABLE wait_group_operation final : public mortal_operation<wait_group_operation, void> {
  public:
   static constexpr const char* call_name = "wait for a wait_group";
   explicit wait_group_operation(wait_group& of) noexcept : of_(&of) {}
 
   void enter(worker* w);
   spin_lock* lock() noexcept;
-  wait_queue& queue() noexcept;
+  mortal_queue& queue() noexcept;
   bool ready(worker&) noexcept;
   void tell(std::string& text) const;
 
@@ -116,7 +116,7 @@ class wait_group {
   detail::spin_lock lock_;
   detail::ownership owner_;
   std::ptrdiff_t count_ = 0;
-  detail::wait_queue waiting_;
+  detail::mortal_queue waiting_;
 };
 
 namespace detail {

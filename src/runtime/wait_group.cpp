@@ -7,9 +7,7 @@
 
 namespace ringo {
 
-wait_group::~wait_group() {
-  // Whoever waits still holds a reference to this: a bug, which is not made worse by leaving them parked.
-}
+wait_group::~wait_group() { waiting_.end_waits(lock_, owner_); }
 
 void wait_group::add(std::ptrdiff_t n) { change(detail::worker_or_alone("wait_group::add"), n, "add"); }
 
@@ -54,7 +52,7 @@ namespace detail {
 void wait_group_operation::enter(worker* w) { of_->owner_.enter(w, call_name); }
 spin_lock* wait_group_operation::lock() noexcept { return &of_->lock_; }
 bool wait_group_operation::ready(worker&) noexcept { return of_->count_ == 0; }
-wait_queue& wait_group_operation::queue() noexcept { return of_->waiting_; }
+mortal_queue& wait_group_operation::queue() noexcept { return of_->waiting_; }
 void wait_group_operation::tell(std::string& text) const {
   text += "a wait_group with a counter of ";
   text += std::to_string(of_->count_);
