@@ -34,7 +34,7 @@ class RINGO_AWAITABLE barrier_operation final : public mortal_operation<barrier_
 }  // namespace detail
 
 // What each did before it arrived happens before all go on. It may be destroyed as soon as nobody is to arrive any
-// more. Thread: workers.
+// more; who still waits ends with `cancelled`. Thread: workers, or one thread while no runtime runs.
 class barrier {
  public:
   explicit barrier(std::size_t n);  // throws std::invalid_argument of zero, and of what was a negative number

@@ -30,8 +30,8 @@ class RINGO_AWAITABLE event_operation final : public mortal_operation<event_oper
 }  // namespace detail
 
 // What was done before set() happens before the waits return that it lets go on. It may be destroyed as soon as a wait
-// has returned and no call is in progress. Thread: workers, or one thread while no runtime runs; set() and is_set()
-// any.
+// has returned and no call is in progress; who still waits ends with `cancelled`. Thread: workers, or one thread while
+// no runtime runs; set() and is_set() any, and so is destroying it.
 class event {
  public:
   explicit event(bool set = false);

@@ -31,7 +31,7 @@ class RINGO_AWAITABLE latch_operation final : public mortal_operation<latch_oper
 }  // namespace detail
 
 // What was done before a count_down happens before the waits return that it lets go on. It may be destroyed as soon as
-// a wait has returned. Thread: workers, or one thread while no runtime runs.
+// a wait has returned; who still waits ends with `cancelled`. Thread: workers, or one thread while no runtime runs.
 class latch {
  public:
   explicit latch(std::size_t n);  // throws std::invalid_argument of what was a negative number

@@ -142,7 +142,8 @@ inline detail::sleep_operation sleep(delay length) noexcept { return detail::sle
 void sleep(int) = delete;  // not POSIX sleep: say sleep(1s)
 inline detail::sleep_operation sleep_until(time_point t) noexcept { return detail::sleep_operation(t); }
 
-// One value, at a time. Starts to run when it is made. Thread: workers, or one thread while no runtime runs.
+// One value, at a time. Starts to run when it is made. When it is destroyed, who waits ends with `cancelled`. Thread:
+// workers, or one thread while no runtime runs.
 class timer {
  public:
   explicit timer(delay length) noexcept : alarm_(length.value(), duration::zero()) {}
@@ -160,7 +161,7 @@ class timer {
 };
 
 // A value at each multiple of the period. A slow reader misses ticks and has one waiting at the most (semantics 96,
-// 97).
+// 97). When it is destroyed, who waits ends with `cancelled`. Thread: as of a timer.
 class ticker {
  public:
   explicit ticker(delay period);  // throws std::invalid_argument unless > 0

@@ -42,7 +42,8 @@ struct counted_record : record<T> {
 }  // namespace detail
 
 // A counter that is waited on to become zero. It may be destroyed as soon as a wait has returned, and used again once
-// all have. Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it
+// all have. When it is destroyed, who still waits ends with `cancelled`; it must outlive the routines that its go() has
+// started. Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it
 // has happened soon after.
 class wait_group {
  public:
@@ -51,7 +52,8 @@ class wait_group {
   wait_group& operator=(const wait_group&) = delete;
   ~wait_group();
 
-  // Throws std::logic_error if the counter would go below zero, and changes nothing then.
+  // Throws std::logic_error if the counter would go below zero, and changes nothing then; where a runtime runs and the
+  // thread is no worker, that is unhandled (options::on_unhandled).
   void add(std::ptrdiff_t n = 1);
   void done();
 

@@ -24,7 +24,7 @@ bool is_cancellation(const std::exception_ptr& error) noexcept {
 }  // namespace
 
 group_core::group_core(const context& parent, on_error policy)
-    : policy_(policy), parent_(parent), ctx_(context::with_cancel(parent)) {}
+    : policy_(policy), parent_(parent), ctx_((worker_or_alone("group"), context::with_cancel(parent))) {}
 
 void group_core::limit(std::size_t most) {
   worker* w = worker_or_alone("group::limit");

@@ -1,9 +1,13 @@
 #include <ringo/wait_group.hpp>
 
+#include <exception>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include <ringo/detail/bridge.hpp>
+
+#include "runtime/report.hpp"
 
 namespace ringo {
 
@@ -26,7 +30,14 @@ void wait_group::count_and_start(std::source_location where, detail::routine& r)
 void wait_group::done() {
   detail::worker* w = detail::current_worker();
   if (w != nullptr) return change(w, -1, "done");
-  detail::do_where_used(owner_, [this](detail::worker* there) { change(there, -1, "done"); });
+  detail::do_where_used(owner_, [this, caller = std::this_thread::get_id()](detail::worker* there) {
+    try {
+      change(there, -1, "done");
+    } catch (...) {
+      if (std::this_thread::get_id() == caller) throw;
+      detail::tell_unhandled(owner_.runtime_id(), std::current_exception(), {});
+    }
+  });
 }
 
 void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {

@@ -33,10 +33,10 @@ class group_core {
   void member_ended(worker& w, std::exception_ptr error) noexcept;
   void cancel(std::exception_ptr cause) noexcept;  // all members, those in the queue included
   void fail(std::exception_ptr error) noexcept;    // as if a member had thrown it
-  void leave() noexcept;  // the group is destroyed: who waits ends with `cancelled`
+  void leave() noexcept;                           // the group is destroyed: who waits ends with `cancelled`
   void retain() noexcept;
   void let_go() noexcept;
-  void finish();                                   // all are joined: rethrows
+  void finish();  // all are joined: rethrows
   const context& ctx() const noexcept { return ctx_; }
 
  private:
