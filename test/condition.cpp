@@ -399,3 +399,27 @@ TEST_CASE("A wait that nobody ends is a deadlock whose report names the conditio
     CHECK(report.find("waits for a condition") != std::string::npos);
   });
 }
+
+TEST_CASE("A wait with an empty guard is refused, also where what it waits for is true already") {
+  on_every_scheduler([]() -> task<> {
+    mutex m;
+    condition changed;
+    mutex::guard empty;
+    const auto yes = [] { return true; };
+    int refused = 0;
+    try {
+      co_await changed.wait(empty, yes);
+    } catch (const std::logic_error&) {
+      ++refused;
+    }
+    try {
+      co_await changed.wait(empty);
+    } catch (const std::logic_error&) {
+      ++refused;
+    }
+    CHECK(refused == 2);
+    auto held = co_await m.lock();
+    co_await changed.wait(held, yes);
+    CHECK(held);
+  });
+}

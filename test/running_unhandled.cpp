@@ -10,6 +10,8 @@
 #include <source_location>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -283,4 +285,89 @@ TEST_CASE("A send on a closed channel in a routine that nobody joins is a bug, w
   });
   CHECK_FALSE(end.exited);
   CHECK(end.errors.find("closed") != std::string::npos);
+}
+
+TEST_CASE("A hook of the options that throws ends the process, and is named") {
+  const auto by_unhandled = run_in_a_child([] {
+    options o;
+    o.workers = 1;
+    o.on_unhandled = [](std::exception_ptr, const std::source_location&) { throw std::runtime_error("of the hook"); };
+    run(
+        []() -> task<> {
+          go([] { throw std::logic_error("of the routine"); });
+          co_await yield();
+        },
+        o);
+    return 0;
+  });
+  CHECK_FALSE(by_unhandled.exited);
+  CHECK(by_unhandled.status == SIGABRT);
+  CHECK(by_unhandled.errors.find("options::on_unhandled has thrown") != std::string::npos);
+  CHECK(by_unhandled.errors.find("std::runtime_error: of the hook") != std::string::npos);
+
+  const auto by_warning = run_in_a_child([] {
+    options o;
+    o.workers = 1;
+    o.on_warning = [](std::string_view) { throw 1; };
+    run(
+        []() -> task<> {
+          {
+            group forgotten;
+            forgotten.go([] { throw std::logic_error("of a member"); });
+            co_await yield();
+          }
+          co_await yield();
+        },
+        o);
+    return 0;
+  });
+  CHECK_FALSE(by_warning.exited);
+  CHECK(by_warning.status == SIGABRT);
+  CHECK(by_warning.errors.find("options::on_warning has thrown") != std::string::npos);
+}
+
+TEST_CASE("A wait_group that a foreign thread calls done too often is told of where it went wrong (103, 163)") {
+  // What the thread's call begins is done on a worker, soon: there is no caller to throw to any more.
+  const auto too_often = [] {
+    wait_group counted;
+    run(
+        [&counted]() -> task<> {
+          counted.add();
+          counted.done();
+          std::thread([&counted] { counted.done(); }).join();
+          for (int i = 0; i != 5; ++i) co_await yield();
+          co_await sleep(1ms);
+        },
+        {.workers = 1});
+    return 0;
+  };
+  const auto end = run_in_a_child(too_often);
+  CHECK_FALSE(end.exited);
+  CHECK(end.status == SIGABRT);
+  CHECK(end.errors.find("wait_group::done: negative counter") != std::string::npos);
+  CHECK(end.errors.find("in a routine") == std::string::npos);
+  CHECK(end.errors.find("unknown place") == std::string::npos);
+}
+
+TEST_CASE("A program that handles what is unhandled goes on after a foreign thread's done too many (103, 163)") {
+  for (const unsigned workers : {1u, 4u}) {
+    ledger seen;
+    wait_group counted;
+    run(
+        [&]() -> task<> {
+          counted.add();
+          counted.done();
+          std::thread([&counted] { counted.done(); }).join();
+          while (seen.size() == 0) co_await yield();
+          counted.add();
+          counted.done();
+          co_await counted.wait();
+        },
+        seen.how(workers));
+    REQUIRE(seen.size() == 1);
+    CHECK(seen.all()[0].what.find("negative counter") != std::string::npos);
+    CHECK(seen.all()[0].line == 0);
+  }
+  wait_group unused;
+  CHECK_THROWS_AS(unused.done(), std::logic_error);
 }

@@ -68,5 +68,6 @@ template <class T>
 task<std::vector<T>> all(std::vector<task<T>> tasks) {
   return detail::await_each(std::move(tasks));
 }
+task<> all(std::vector<task<>> tasks);
 
 }  // namespace ringo

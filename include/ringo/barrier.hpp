@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <string>
 
-#include <ringo/detail/operation.hpp>
+#include <ringo/detail/mortal_source.hpp>
 #include <ringo/detail/ownership.hpp>
 
 namespace ringo {
@@ -13,14 +13,14 @@ class barrier;
 namespace detail {
 
 // The awaitable of barrier::arrive_and_wait. Throws: cancelled. Cancel safety: an arrival that loses is taken back.
-class RINGO_AWAITABLE barrier_operation final : public queued_operation<barrier_operation, void> {
+class RINGO_AWAITABLE barrier_operation final : public mortal_operation<barrier_operation, void> {
  public:
   static constexpr const char* call_name = "arrive at a barrier";
   explicit barrier_operation(barrier& at) noexcept : at_(&at) {}
 
   void enter(const worker* w);
   spin_lock* lock() noexcept;
-  wait_queue& queue() noexcept;
+  mortal_queue& queue() noexcept;
   bool ready(worker& w) noexcept;
   bool commit(worker& w, bool shared, routine*&) noexcept;
   void link(worker& w, routine& r) noexcept;
@@ -34,13 +34,13 @@ class RINGO_AWAITABLE barrier_operation final : public queued_operation<barrier_
 }  // namespace detail
 
 // What each did before it arrived happens before all go on. It may be destroyed as soon as nobody is to arrive any
-// more. Thread: workers.
+// more; who still waits ends with `cancelled`. Thread: workers, or one thread while no runtime runs.
 class barrier {
  public:
   explicit barrier(std::size_t n);  // throws std::invalid_argument of zero, and of what was a negative number
   barrier(const barrier&) = delete;
   barrier& operator=(const barrier&) = delete;
-  ~barrier() = default;
+  ~barrier();
 
   // When n have arrived since all last went on: the n-th does not suspend, and lets the others go on, who then may
   // arrive anew.
@@ -56,7 +56,7 @@ class barrier {
   detail::ownership owner_;
   const std::size_t number_;
   std::size_t queued_ = 0;  // those who wait, and those who have lost or been cancelled there and have yet to run
-  detail::wait_queue waiting_;
+  detail::mortal_queue waiting_;
 };
 
 }  // namespace ringo

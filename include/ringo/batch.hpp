@@ -18,6 +18,8 @@ namespace detail {
 
 template <class T>
 class batch_stage final : public stage {
+  static_assert(fit_into_frames<T>());
+
  public:
   batch_stage(receiver<T> in, std::size_t n, delay max_wait)
       : stage("batch"), in_(std::move(in)), most_(n), max_wait_(max_wait), out_(*this) {}

@@ -18,6 +18,7 @@ source_core& as_source(condition_core& of) noexcept;
 template <class P>
 task<> wait_until(condition_core& of, mutex::guard& held, P until) {
   const source_reference kept(as_source(of));
+  if (!held) throw_nothing_held("condition::wait with an unlocked guard");
   throw_if_cancelled("condition::wait");
   while (!until()) co_await wait_notified(of, held);
 }

@@ -3,6 +3,7 @@
 // A routine runs under a context: the one it was started with, or else its starter's. When that is cancelled, the
 // routine's awaits end with `cancelled`: the one that it waits in, and every later one before it tries anything.
 #pragma once
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -205,3 +206,11 @@ task<detail::result_of<A>> with_context(const context& c, A&& awaited,
 }
 
 }  // namespace ringo
+
+// Of equal contexts equal, and of the same one always.
+template <>
+struct std::hash<ringo::context> {
+  std::size_t operator()(const ringo::context& c) const noexcept {
+    return std::hash<ringo::detail::context_core*>()(ringo::detail::context_access::core(c));
+  }
+};

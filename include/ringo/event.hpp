@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include <ringo/detail/operation.hpp>
+#include <ringo/detail/mortal_source.hpp>
 
 namespace ringo {
 
@@ -12,14 +12,14 @@ namespace detail {
 class event_core;
 
 // The awaitable of event::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
-class RINGO_AWAITABLE event_operation final : public queued_operation<event_operation, void> {
+class RINGO_AWAITABLE event_operation final : public mortal_operation<event_operation, void> {
  public:
   static constexpr const char* call_name = "wait for an event";
   explicit event_operation(event_core& of) noexcept : of_(&of) {}
 
   void enter(const worker* w);
   spin_lock* lock() noexcept;
-  wait_queue& queue() noexcept;
+  mortal_queue& queue() noexcept;
   bool ready(worker&) noexcept;
   void tell(std::string& text) const { text += "an event"; }
 
@@ -30,14 +30,14 @@ class RINGO_AWAITABLE event_operation final : public queued_operation<event_oper
 }  // namespace detail
 
 // What was done before set() happens before the waits return that it lets go on. It may be destroyed as soon as a wait
-// has returned and no call is in progress. Thread: workers, or one thread while no runtime runs; set() and is_set()
-// any.
+// has returned and no call is in progress; who still waits ends with `cancelled`. Thread: workers, or one thread while
+// no runtime runs; set() and is_set() any, and so is destroying it.
 class event {
  public:
   explicit event(bool set = false);
   event(const event&) = delete;
   event& operator=(const event&) = delete;
-  ~event() = default;
+  ~event();
 
   void set();  // from a thread that is no worker it has happened soon after; of a set event it does nothing
   void reset();

@@ -17,6 +17,7 @@ namespace detail {
 template <class Range>
 class generate_stage final : public stage {
   using element = std::ranges::range_value_t<Range>;
+  static_assert(fit_into_frames<element>());
 
  public:
   generate_stage(Range range, std::size_t buffer)

@@ -22,7 +22,8 @@ class group {
       : core_(new detail::group_core(parent, policy)) {}
   group(const group&) = delete;
   group& operator=(const group&) = delete;
-  // Cancels the members, which end by themselves; those that are still queued never start.
+  // Cancels the members, which end by themselves; those that are still queued never start. Who waits ends with
+  // `cancelled`: in wait(), when all have ended.
   ~group() { core_->leave(); }
 
   // At most n members run at a time. Throws std::logic_error while there are any (semantics 154).

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <string>
 
-#include <ringo/detail/operation.hpp>
+#include <ringo/detail/mortal_source.hpp>
 #include <ringo/detail/ownership.hpp>
 
 namespace ringo {
@@ -13,14 +13,14 @@ class latch;
 namespace detail {
 
 // The awaitable of latch::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
-class RINGO_AWAITABLE latch_operation final : public queued_operation<latch_operation, void> {
+class RINGO_AWAITABLE latch_operation final : public mortal_operation<latch_operation, void> {
  public:
   static constexpr const char* call_name = "wait for a latch";
   explicit latch_operation(latch& of) noexcept : of_(&of) {}
 
   void enter(const worker* w);
   spin_lock* lock() noexcept;
-  wait_queue& queue() noexcept;
+  mortal_queue& queue() noexcept;
   bool ready(worker&) noexcept;
   void tell(std::string& text) const { text += "a latch"; }
 
@@ -31,13 +31,13 @@ class RINGO_AWAITABLE latch_operation final : public queued_operation<latch_oper
 }  // namespace detail
 
 // What was done before a count_down happens before the waits return that it lets go on. It may be destroyed as soon as
-// a wait has returned. Thread: workers, or one thread while no runtime runs.
+// a wait has returned; who still waits ends with `cancelled`. Thread: workers, or one thread while no runtime runs.
 class latch {
  public:
   explicit latch(std::size_t n);  // throws std::invalid_argument of what was a negative number
   latch(const latch&) = delete;
   latch& operator=(const latch&) = delete;
-  ~latch() = default;
+  ~latch();
 
   // Throws std::logic_error if the counter would go below zero, and changes nothing then.
   void count_down(std::size_t n = 1);
@@ -50,7 +50,7 @@ class latch {
   detail::spin_lock lock_;
   detail::ownership owner_;
   std::size_t count_;
-  detail::wait_queue waiting_;
+  detail::mortal_queue waiting_;
 };
 
 }  // namespace ringo

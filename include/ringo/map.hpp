@@ -27,6 +27,7 @@ namespace detail {
 // could not be sent before the turn's own.
 template <class T, class F, class Result>
 class map_stage final : public stage {
+  static_assert(fit_into_frames<T, Result>());
   static constexpr bool awaited = awaited_result<std::invoke_result_t<F&, T>>::awaited;
 
  public:

@@ -14,6 +14,8 @@ namespace detail {
 
 template <class T>
 class merge_stage final : public stage {
+  static_assert(fit_into_frames<T>());
+
  public:
   explicit merge_stage(std::vector<receiver<T>> in) : stage("merge"), in_(std::move(in)), out_(*this) {}
   receiver<T> open() { return out_.open(0); }

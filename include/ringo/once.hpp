@@ -13,7 +13,8 @@
 
 namespace ringo {
 
-// Thread: workers, or one thread while no runtime runs; done() any.
+// When it is destroyed, who waits for another's call ends with `cancelled`; that call goes on. Thread: workers, or one
+// thread while no runtime runs; done() any.
 class once {
  public:
   once() = default;
@@ -52,11 +53,13 @@ class once {
     } catch (const cancelled&) {
       throw;
     } catch (...) {
-      done_.store(true, std::memory_order_release);
+      if (turn) note_done();
       throw;
     }
-    done_.store(true, std::memory_order_release);  // done() without the lock sees what the function did
+    if (turn) note_done();
   }
+  // By who holds the lock; it holds nothing where the object has been destroyed meanwhile.
+  void note_done() noexcept { done_.store(true, std::memory_order_release); }  // done() sees what the function did
 
   mutex running_;
   std::atomic<bool> done_ = false;

@@ -23,9 +23,10 @@ struct options {
   bool dump_on_sigquit = false;  // SIGQUIT prints dump() to stderr instead of ending the process
   // An exception that nobody can receive, and where its routine was started. By default cancelled and disconnected just
   // end the routine, any other std::system_error is reported in a line on stderr, and everything else ends the process.
-  // Any thread.
+  // Any thread. It must not throw: that ends the process.
   std::function<void(std::exception_ptr, const std::source_location& started)> on_unhandled = {};
-  // What a person should know and no caller can be told. By default a line on stderr. Any thread.
+  // What a person should know and no caller can be told. By default a line on stderr. Any thread. It must
+  // not throw: that ends the process.
   std::function<void(std::string_view)> on_warning = {};
   unsigned ring_entries = 256;                                        // of each worker's io_uring
   unsigned blocking_threads = 512;                                    // of blocking(), at most

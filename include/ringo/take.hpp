@@ -13,6 +13,8 @@ namespace detail {
 
 template <class T>
 class take_stage final : public stage {
+  static_assert(fit_into_frames<T>());
+
  public:
   take_stage(receiver<T> in, std::size_t n) : stage("take"), in_(std::move(in)), left_(n), out_(*this) {}
   receiver<T> open() { return out_.open(0); }

@@ -16,6 +16,8 @@ namespace detail {
 
 template <class T>
 class tee_stage final : public stage {
+  static_assert(fit_into_frames<T>());
+
  public:
   tee_stage(receiver<T> in, std::size_t n) : stage("tee"), in_(std::move(in)) {
     for (std::size_t i = 0; i != n; ++i) outputs_.emplace_back(*this);

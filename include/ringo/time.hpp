@@ -5,6 +5,7 @@
 #include <string>
 
 #include <ringo/clock.hpp>
+#include <ringo/detail/mortal_source.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/timer_queue.hpp>
 
@@ -99,7 +100,7 @@ class alarm : private timer_entry {
   void queue_gone() noexcept override;
 
   std::atomic<timer_queue*> queue_ = nullptr;  // whose lock guards the rest; fixed by the first use
-  wait_queue waiting_;
+  mortal_queue waiting_;
   time_point next_;
   duration period_;    // zero: once
   bool armed_ = true;  // a value is to come, or is there and has not been received (semantics 87)
@@ -109,14 +110,14 @@ class alarm : private timer_entry {
 
 // The awaitable of timer::wait and ticker::tick. Yields when the value was due. Throws: cancelled. Cancel safety: a
 // value that is not received stays. Fairness: first come, first served.
-class RINGO_AWAITABLE alarm_operation final : public queued_operation<alarm_operation, time_point> {
+class RINGO_AWAITABLE alarm_operation final : public mortal_operation<alarm_operation, time_point> {
  public:
   static constexpr const char* call_name = "wait for a timer";
   explicit alarm_operation(alarm& of) noexcept : of_(&of) {}
 
   void enter(worker* w) { (void)of_->enter(w); }
   spin_lock* lock() noexcept { return of_->lock(); }
-  wait_queue& queue() noexcept { return of_->waiting_; }
+  mortal_queue& queue() noexcept { return of_->waiting_; }
   bool ready(worker&) noexcept { return of_->has_value(now()); }
   bool commit(worker&, bool, routine*&) noexcept;
   void link(worker& w, routine& r) noexcept;
@@ -141,7 +142,8 @@ inline detail::sleep_operation sleep(delay length) noexcept { return detail::sle
 void sleep(int) = delete;  // not POSIX sleep: say sleep(1s)
 inline detail::sleep_operation sleep_until(time_point t) noexcept { return detail::sleep_operation(t); }
 
-// One value, at a time. Starts to run when it is made. Thread: workers, or one thread while no runtime runs.
+// One value, at a time. Starts to run when it is made. When it is destroyed, who waits ends with `cancelled`. Thread:
+// workers, or one thread while no runtime runs.
 class timer {
  public:
   explicit timer(delay length) noexcept : alarm_(length.value(), duration::zero()) {}
@@ -159,7 +161,7 @@ class timer {
 };
 
 // A value at each multiple of the period. A slow reader misses ticks and has one waiting at the most (semantics 96,
-// 97).
+// 97). When it is destroyed, who waits ends with `cancelled`. Thread: as of a timer.
 class ticker {
  public:
   explicit ticker(delay period);  // throws std::invalid_argument unless > 0

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include <ringo/detail/operation.hpp>
+#include <ringo/detail/mortal_source.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/started.hpp>
 
@@ -16,14 +16,14 @@ class wait_group;
 namespace detail {
 
 // The awaitable of wait_group::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
-class RINGO_AWAITABLE wait_group_operation final : public queued_operation<wait_group_operation, void> {
+class RINGO_AWAITABLE wait_group_operation final : public mortal_operation<wait_group_operation, void> {
  public:
   static constexpr const char* call_name = "wait for a wait_group";
   explicit wait_group_operation(wait_group& of) noexcept : of_(&of) {}
 
   void enter(worker* w);
   spin_lock* lock() noexcept;
-  wait_queue& queue() noexcept;
+  mortal_queue& queue() noexcept;
   bool ready(worker&) noexcept;
   void tell(std::string& text) const;
 
@@ -42,7 +42,8 @@ struct counted_record : record<T> {
 }  // namespace detail
 
 // A counter that is waited on to become zero. It may be destroyed as soon as a wait has returned, and used again once
-// all have. Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it
+// all have. When it is destroyed, who still waits ends with `cancelled`; it must outlive the routines that its go() has
+// started. Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it
 // has happened soon after.
 class wait_group {
  public:
@@ -51,7 +52,8 @@ class wait_group {
   wait_group& operator=(const wait_group&) = delete;
   ~wait_group();
 
-  // Throws std::logic_error if the counter would go below zero, and changes nothing then.
+  // Throws std::logic_error if the counter would go below zero, and changes nothing then; where a runtime runs and the
+  // thread is no worker, that is unhandled (options::on_unhandled).
   void add(std::ptrdiff_t n = 1);
   void done();
 
@@ -116,7 +118,7 @@ class wait_group {
   detail::spin_lock lock_;
   detail::ownership owner_;
   std::ptrdiff_t count_ = 0;
-  detail::wait_queue waiting_;
+  detail::mortal_queue waiting_;
 };
 
 namespace detail {

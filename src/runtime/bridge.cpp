@@ -210,10 +210,18 @@ void routine::report_and_delete() noexcept {
   const std::source_location at = started;
   const std::uint64_t of = runtime_id;
   delete this;
-  if (!error) return;
+  if (error) tell_unhandled(of, error, at);
+}
+
+void tell_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const std::source_location& started) noexcept {
   decltype(options::on_unhandled) handler;  // copied, so that it runs without the registry's lock
-  runtime_registry::with(of, [&](runtime_core& rt) { handler = rt.settings.on_unhandled; });
-  handler ? handler(error, at) : report_unhandled(error, at);
+  runtime_registry::with(runtime_id, [&](runtime_core& rt) { handler = rt.settings.on_unhandled; });
+  if (!handler) return report_unhandled(error, started);
+  try {
+    handler(error, started);
+  } catch (...) {
+    refuse_throwing_hook("on_unhandled");
+  }
 }
 
 }  // namespace ringo::detail

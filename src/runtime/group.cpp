@@ -24,7 +24,7 @@ bool is_cancellation(const std::exception_ptr& error) noexcept {
 }  // namespace
 
 group_core::group_core(const context& parent, on_error policy)
-    : policy_(policy), parent_(parent), ctx_(context::with_cancel(parent)) {}
+    : policy_(policy), parent_(parent), ctx_((worker_or_alone("group"), context::with_cancel(parent))) {}
 
 void group_core::limit(std::size_t most) {
   worker* w = worker_or_alone("group::limit");
@@ -95,7 +95,7 @@ void group_core::member_ended(worker& w, std::exception_ptr error) noexcept {
       ++running_;
     }
     wake_waiting(w.shared, woken);
-    last = left_ && all_ended();
+    last = unused();
   }
   // From the unlock on, whom this has woken may have destroyed the group; not where it is the last, or starts one more.
   if (next != nullptr) start(w, *next);
@@ -151,13 +151,43 @@ void group_core::cancel(std::exception_ptr cause) noexcept {
 }
 
 void group_core::leave() noexcept {
+  worker* w = current_worker();
+  const bool shared = w == nullptr || w->shared;
+  routine_list woken;
+  if (w != nullptr && w->runtime_id == owner_.runtime_id()) {  // else their runtime has ended: nobody can go on
+    const optional_guard guard(lock_, shared);
+    end_waits(joining_, shared, woken);
+    end_waits(slots_, shared, woken);
+  }
+  if (w != nullptr) w->make_ready(woken);
   cancel(nullptr);
+  let_go();
+}
+
+// Under the lock. Who has been claimed by others takes itself out: it keeps this.
+void group_core::end_waits(wait_queue& queue, bool shared, routine_list& woken) noexcept {
+  waiter* next;
+  for (waiter* each = queue.front(); each != nullptr; each = next) {
+    next = each->next;
+    if (!each->who->claim(shared)) continue;
+    queue.remove(*each);
+    woken.push_back(*each->who);
+  }
+}
+
+void group_core::retain() noexcept {
+  const worker* w = current_worker();
+  const optional_guard guard(lock_, w == nullptr || w->shared);
+  ++holds_;
+}
+
+void group_core::let_go() noexcept {
   bool last;
   {
     const worker* w = current_worker();
     const optional_guard guard(lock_, w == nullptr || w->shared);
-    left_ = true;
-    last = all_ended();
+    --holds_;
+    last = unused();
   }
   if (last) delete this;
 }
@@ -194,6 +224,7 @@ void group_core::finish() {
 }
 
 task<> wait_for_group(group_core& of) {
+  const group_hold kept(of);
   bool interrupted = false;
   try {
     co_await group_ended_operation(of);

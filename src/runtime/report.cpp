@@ -67,7 +67,11 @@ void describe_routine(std::string& text, routine& r, bool is_main) {
 
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept {
   std::string place;
-  add_place(place, started);
+  if (started.line() != 0) {
+    place = " started at ";
+    add_place(place, started);
+  }
+  const std::string in_routine = place.empty() ? place : " in a routine" + place;
   try {
     std::rethrow_exception(error);
   } catch (const cancelled&) {
@@ -75,15 +79,26 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
   } catch (const disconnected&) {
     return;
   } catch (const std::system_error& e) {
-    std::fprintf(stderr, "ringo: a routine started at %s has ended with an error: %s\n", place.c_str(), e.what());
+    std::fprintf(stderr, "ringo: a routine%s has ended with an error: %s\n", place.c_str(), e.what());
     return;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "ringo: unhandled exception in a routine started at %s: %s: %s\n", place.c_str(),
-                 type_name().c_str(), e.what());
+    std::fprintf(stderr, "ringo: unhandled exception%s: %s: %s\n", in_routine.c_str(), type_name().c_str(), e.what());
   } catch (...) {
-    std::fprintf(stderr, "ringo: unhandled exception in a routine started at %s: %s\n", place.c_str(),
-                 type_name().c_str());
+    std::fprintf(stderr, "ringo: unhandled exception%s: %s\n", in_routine.c_str(), type_name().c_str());
   }
+  std::terminate();
+}
+
+void refuse_throwing_hook(const char* name) noexcept {
+  std::string what;
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    what = type_name() + ": " + e.what();
+  } catch (...) {
+    what = type_name();
+  }
+  std::fprintf(stderr, "ringo: options::%s has thrown, which it must not: %s\n", name, what.c_str());
   std::terminate();
 }
 

@@ -14,6 +14,12 @@ void describe_routine(std::string& text, routine& r, bool is_main);
 // options::on_unhandled's default.
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;
 
+// Tells that runtime's options::on_unhandled of it; the place is without a line where no routine's end is what it is.
+void tell_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const std::source_location& started) noexcept;
+
+// In a handler: what a hook of the options has thrown ends the process, with a message that names it.
+[[noreturn]] void refuse_throwing_hook(const char* name) noexcept;
+
 // Cancels; true if its wait was claimed, so that the caller makes it ready. The routine's record is kept from going
 // away.
 bool cancel_under_lock(routine& r, bool shared, std::uint32_t why = routine::cancelled) noexcept;

@@ -444,7 +444,11 @@ ringo::metrics runtime_core::metrics() const {
 
 void runtime_core::warn(std::string_view text) noexcept {
   if (settings.on_warning) {
-    settings.on_warning(text);
+    try {
+      settings.on_warning(text);
+    } catch (...) {
+      refuse_throwing_hook("on_warning");
+    }
   } else {
     std::fprintf(stderr, "ringo: warning: %.*s\n", static_cast<int>(text.size()), text.data());
   }

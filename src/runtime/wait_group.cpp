@@ -1,15 +1,17 @@
 #include <ringo/wait_group.hpp>
 
+#include <exception>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include <ringo/detail/bridge.hpp>
 
+#include "runtime/report.hpp"
+
 namespace ringo {
 
-wait_group::~wait_group() {
-  // Whoever waits still holds a reference to this: a bug, which is not made worse by leaving them parked.
-}
+wait_group::~wait_group() { waiting_.end_waits(lock_, owner_); }
 
 void wait_group::add(std::ptrdiff_t n) { change(detail::worker_or_alone("wait_group::add"), n, "add"); }
 
@@ -28,7 +30,14 @@ void wait_group::count_and_start(std::source_location where, detail::routine& r)
 void wait_group::done() {
   detail::worker* w = detail::current_worker();
   if (w != nullptr) return change(w, -1, "done");
-  detail::do_where_used(owner_, [this](detail::worker* there) { change(there, -1, "done"); });
+  detail::do_where_used(owner_, [this, caller = std::this_thread::get_id()](detail::worker* there) {
+    try {
+      change(there, -1, "done");
+    } catch (...) {
+      if (std::this_thread::get_id() == caller) throw;
+      detail::tell_unhandled(owner_.runtime_id(), std::current_exception(), {});
+    }
+  });
 }
 
 void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {
@@ -54,7 +63,7 @@ namespace detail {
 void wait_group_operation::enter(worker* w) { of_->owner_.enter(w, call_name); }
 spin_lock* wait_group_operation::lock() noexcept { return &of_->lock_; }
 bool wait_group_operation::ready(worker&) noexcept { return of_->count_ == 0; }
-wait_queue& wait_group_operation::queue() noexcept { return of_->waiting_; }
+mortal_queue& wait_group_operation::queue() noexcept { return of_->waiting_; }
 void wait_group_operation::tell(std::string& text) const {
   text += "a wait_group with a counter of ";
   text += std::to_string(of_->count_);

@@ -40,6 +40,8 @@ barrier::barrier(std::size_t n) : number_(n) {
   }
 }
 
+barrier::~barrier() { waiting_.end_waits(lock_, owner_); }
+
 bool barrier::everybody_else_waits() const noexcept {
   if (queued_ + 1 < number_) return false;
   std::size_t open = 1;
@@ -60,8 +62,7 @@ bool barrier::hold_everybody_else() noexcept {
       waiter& each = *std::exchange(next, next->next);
       if (got == grip::held) {
         ++held;
-      } else {
-        waiting_.remove(each);
+      } else if (waiting_.let_go(each, true)) {
         --queued_;
       }
     }
@@ -77,14 +78,20 @@ bool barrier::hold_everybody_else() noexcept {
 // Under the lock: what the n-th does.
 bool barrier::release_everybody(bool shared, detail::routine_list& woken) noexcept {
   if (!everybody_else_waits() || (shared && !hold_everybody_else())) return false;
-  while (waiter* w = waiting_.front()) {
-    waiting_.remove(*w);
-    --queued_;
-    if (shared) {
-      w->who->state.fetch_and(~(routine::waiting | routine::inspected), std::memory_order_acq_rel);
-    } else if (!w->who->claim(false)) {
+  waiter* next;
+  for (waiter* w = waiting_.front(); w != nullptr; w = next) {
+    next = w->next;
+    if (!(w->who->state.load(std::memory_order_relaxed) & routine::waiting)) {  // with several workers, one that leaves
+      if (waiting_.let_go(*w, shared)) --queued_;
       continue;
     }
+    if (shared) {
+      w->who->state.fetch_and(~(routine::waiting | routine::inspected), std::memory_order_acq_rel);
+    } else {
+      (void)w->who->claim(false);
+    }
+    waiting_.remove(*w);
+    --queued_;
     w->state = detail::progress::done;
     woken.push_back(*w->who);
   }
@@ -95,7 +102,7 @@ namespace detail {
 
 void barrier_operation::enter(const worker* w) { at_->owner_.enter(w, call_name); }
 spin_lock* barrier_operation::lock() noexcept { return &at_->lock_; }
-wait_queue& barrier_operation::queue() noexcept { return at_->waiting_; }
+mortal_queue& barrier_operation::queue() noexcept { return at_->waiting_; }
 bool barrier_operation::ready(worker&) noexcept { return at_->everybody_else_waits(); }
 
 bool barrier_operation::commit(worker& w, bool shared, routine*&) noexcept {
@@ -106,21 +113,22 @@ bool barrier_operation::commit(worker& w, bool shared, routine*&) noexcept {
   return true;
 }
 
-// A select that names the barrier twice, which links its cases one after the other, has arrived once.
+// A select that names the barrier twice, which links its cases one after the other, has arrived once: the second case
+// is in no queue, and has nothing to be taken out of.
 void barrier_operation::link(worker& w, routine& r) noexcept {
   const waiter* last = at_->waiting_.back();
   if (last != nullptr && last->who == &r) {
     who = &r;
-    stand(progress::waiting);
+    stand(progress::orphaned);
     return;
   }
-  queued_operation::link(w, r);
+  mortal_operation::link(w, r);
   ++at_->queued_;
 }
 
 bool barrier_operation::unlink() noexcept {
   if (where_queued == place::queued) --at_->queued_;
-  return queued_operation::unlink();
+  return mortal_operation::unlink();
 }
 
 void barrier_operation::tell(std::string& text) const {

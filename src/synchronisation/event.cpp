@@ -33,9 +33,11 @@ class event_core {
     set_.store(false, std::memory_order_relaxed);
   }
 
+  void end_waits() noexcept { waiting.end_waits(lock, owner); }
+
   spin_lock lock;
   ownership owner;
-  wait_queue waiting;
+  mortal_queue waiting;
 
  private:
   std::atomic<bool> set_;
@@ -43,12 +45,21 @@ class event_core {
 
 void event_operation::enter(const worker* w) { of_->owner.enter(w, call_name); }
 spin_lock* event_operation::lock() noexcept { return &of_->lock; }
-wait_queue& event_operation::queue() noexcept { return of_->waiting; }
+mortal_queue& event_operation::queue() noexcept { return of_->waiting; }
 bool event_operation::ready(worker&) noexcept { return of_->is_set(); }
 
 }  // namespace detail
 
 event::event(bool set) : core_(std::make_shared<detail::event_core>(set)) {}
+
+event::~event() {
+  const detail::worker* w = detail::current_worker();
+  if (w != nullptr && w->runtime_id == core_->owner.runtime_id()) {
+    core_->end_waits();
+  } else {
+    detail::do_where_used(core_->owner, [core = core_](detail::worker*) { core->end_waits(); });
+  }
+}
 
 void event::set() {
   if (detail::worker* w = detail::current_worker()) return core_->set(w);

@@ -10,6 +10,8 @@ latch::latch(std::size_t n) : count_(n) {
     throw std::invalid_argument("ringo: a latch of " + std::to_string(n) + ": was it a negative number?");
 }
 
+latch::~latch() { waiting_.end_waits(lock_, owner_); }
+
 void latch::count_down(std::size_t n) {
   detail::worker* w = detail::worker_or_alone("latch::count_down");
   owner_.enter(w, "latch::count_down");
@@ -32,7 +34,7 @@ namespace detail {
 
 void latch_operation::enter(const worker* w) { of_->owner_.enter(w, call_name); }
 spin_lock* latch_operation::lock() noexcept { return &of_->lock_; }
-wait_queue& latch_operation::queue() noexcept { return of_->waiting_; }
+mortal_queue& latch_operation::queue() noexcept { return of_->waiting_; }
 bool latch_operation::ready(worker&) noexcept { return of_->count_ == 0; }
 
 }  // namespace detail

@@ -52,8 +52,11 @@ void alarm::count() noexcept {
 
 alarm::~alarm() {
   if (timer_queue* q = queue_.load(std::memory_order_acquire)) {
+    waiting_.end_waits(current_worker(), q->shared() ? &q->lock : nullptr);
     const optional_guard guard(q->lock, q->shared());
     q->remove(*this);
+  } else {  // its runtime has ended, or it has been in none
+    waiting_.end_waits(nullptr, nullptr);
   }
   armed_ = false;
   count();
@@ -137,13 +140,13 @@ bool alarm_operation::commit(worker&, bool, routine*&) noexcept {
 }
 
 void alarm_operation::link(worker& w, routine& r) noexcept {
-  queued_operation::link(w, r);
+  mortal_operation::link(w, r);
   of_->watch();
 }
 
 bool alarm_operation::unlink() noexcept {
   const bool was_queued = where_queued == place::queued;
-  queued_operation::unlink();
+  mortal_operation::unlink();
   if (was_queued) of_->watch();
   return false;
 }

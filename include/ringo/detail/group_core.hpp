@@ -1,10 +1,12 @@
-// What a group and its members share; it lives until the group has left it and no member runs.
+// What a group, its members and who waits for them share; it lives until the group has left it, nobody waits and no
+// member runs.
 #pragma once
 #include <atomic>
 #include <cstddef>
 #include <exception>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include <ringo/context.hpp>
 #include <ringo/detail/operation.hpp>
@@ -31,8 +33,10 @@ class group_core {
   void member_ended(worker& w, std::exception_ptr error) noexcept;
   void cancel(std::exception_ptr cause) noexcept;  // all members, those in the queue included
   void fail(std::exception_ptr error) noexcept;    // as if a member had thrown it
-  void leave() noexcept;                           // the group is destroyed: so is this, when no member runs
-  void finish();                                   // all are joined: rethrows
+  void leave() noexcept;                           // the group is destroyed: who waits ends with `cancelled`
+  void retain() noexcept;
+  void let_go() noexcept;
+  void finish();  // all are joined: rethrows
   const context& ctx() const noexcept { return ctx_; }
 
  private:
@@ -41,6 +45,7 @@ class group_core {
 
   ~group_core();
   bool all_ended() const noexcept { return running_ == 0 && queued_ == 0; }
+  bool unused() const noexcept { return holds_ == 0 && all_ended(); }  // to be deleted by whoever finds it so
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
   bool note_error(std::exception_ptr error) noexcept;  // true: the rest is to be cancelled
   void start(worker& w, routine& r) noexcept;
@@ -48,6 +53,7 @@ class group_core {
   routine_list take_queue() noexcept;
   static void drop(routine_list queued) noexcept;
   void wake_waiting(bool shared, routine_list& woken) noexcept;
+  static void end_waits(wait_queue& queue, bool shared, routine_list& woken) noexcept;
 
   const on_error policy_;
   const context parent_;
@@ -62,17 +68,39 @@ class group_core {
   routine_list queue_;
   std::exception_ptr first_error_;
   bool first_error_told_ = false;
-  bool left_ = false;
+  std::size_t holds_ = 1;  // of the group itself, and of who waits
   std::size_t further_errors_ = 0;
   wait_queue joining_;  // until all have ended
   wait_queue slots_;    // until one more would run at once
+};
+
+// Keeps a group_core.
+class group_hold {
+ public:
+  explicit group_hold(group_core& of) noexcept : of_(&of) { of_->retain(); }
+  group_hold(const group_hold& other) noexcept : group_hold(*other.of_) {}
+  group_hold& operator=(const group_hold& other) noexcept {
+    other.of_->retain();
+    std::exchange(of_, other.of_)->let_go();
+    return *this;
+  }
+  ~group_hold() { of_->let_go(); }
+  group_core* operator->() const noexcept { return of_; }
+
+ private:
+  group_core* of_;
 };
 
 // Until all members have ended. Throws: cancelled. Cancel safety: waiting changes nothing.
 class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ended_operation, void> {
  public:
   static constexpr const char* call_name = "group::wait";
-  explicit group_ended_operation(group_core& of) noexcept : of_(&of) {}
+  explicit group_ended_operation(group_core& of) noexcept : of_(of) {}
+  group_ended_operation(const group_ended_operation&) = default;
+  group_ended_operation& operator=(const group_ended_operation&) = default;
+  ~group_ended_operation() {
+    if (standing() != progress::idle) abandon(*who);
+  }
 
   void enter(worker* w) { of_->owner_.enter(w, call_name); }
   spin_lock* lock() noexcept { return &of_->lock_; }
@@ -81,7 +109,7 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
   void tell(std::string& text) const;
 
  protected:
-  group_core* of_;
+  group_hold of_;
 };
 
 // The same as a case, which also rethrows the first error.
@@ -98,7 +126,12 @@ class RINGO_AWAITABLE group_joined_case final : public group_ended_operation {
 class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group_slot_operation, void> {
  public:
   static constexpr const char* call_name = "group::slot";
-  explicit group_slot_operation(group_core& of) noexcept : of_(&of) {}
+  explicit group_slot_operation(group_core& of) noexcept : of_(of) {}
+  group_slot_operation(const group_slot_operation&) = default;
+  group_slot_operation& operator=(const group_slot_operation&) = default;
+  ~group_slot_operation() {
+    if (standing() != progress::idle) abandon(*who);
+  }
 
   void enter(worker* w) { of_->owner_.enter(w, call_name); }
   spin_lock* lock() noexcept { return &of_->lock_; }
@@ -107,7 +140,7 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
   void tell(std::string& text) const;
 
  private:
-  group_core* of_;
+  group_hold of_;
 };
 
 // When the waiting routine is cancelled, the members are; they are joined all the same, and then it throws.

@@ -109,7 +109,7 @@ class operation : public parked_operation, public waiter {
     routine& r = waiting_routine(w, coroutine);
     const bool foreign =
         r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
-    if (won(standing())) [[unlikely]] {
+    if (won(derived().standing())) [[unlikely]] {
       this->who = &r;
       return end_turn_of(w, r);
     }
@@ -118,7 +118,7 @@ class operation : public parked_operation, public waiter {
   }
 
   [[gnu::always_inline]] Result await_resume() {
-    if (!won(standing())) [[unlikely]]
+    if (!won(derived().standing())) [[unlikely]]
       come_back_cancelled();
     return derived().take();
   }
@@ -154,7 +154,7 @@ class operation : public parked_operation, public waiter {
   [[gnu::cold, gnu::noinline]] void abandon(routine& r) noexcept {
     worker* w = current_worker();
     const bool claimed_here = r.claim(w == nullptr || w->shared);
-    won(standing()) ? derived().discard() : leave();
+    won(derived().standing()) ? derived().discard() : derived().leave();
     forget(r, !claimed_here);
   }
 
@@ -202,7 +202,7 @@ class operation : public parked_operation, public waiter {
 
  private:
   [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
-    leave();
+    derived().leave();
     throw_cancelled();
   }
   void announce(worker& w, routine& r) noexcept {

@@ -35,11 +35,13 @@ struct routine;
 // What a case has come to, as its own routine sees it. Written by that routine, and while it waits by the one who has
 // claimed its wait: so it needs no lock and is no atomic.
 enum class progress : std::uint8_t {
-  idle,     // not awaited, or its result has been taken
-  waiting,  // in a wait
-  done,     // won, with its result
-  closed,   // won: the source is closed
-  failed,   // won, with an error
+  idle,      // not awaited, or its result has been taken
+  waiting,   // in a wait
+  orphaned,  // its source has let go of it, and is not to be touched (mortal_source.hpp)
+  leaving,   // its routine is about to take it out of such a source
+  done,      // won, with its result
+  closed,    // won: the source is closed
+  failed,    // won, with an error
 };
 
 inline bool won(progress p) noexcept { return p >= progress::done; }
@@ -83,6 +85,13 @@ class wait_queue {
     (w.previous ? w.previous->next : head_) = w.next;
     (w.next ? w.next->previous : tail_) = w.previous;
     w.where_queued = waiter::place::out;
+  }
+
+ protected:
+  void restore(waiter& w) noexcept {  // undoes the remove() just before
+    (w.previous ? w.previous->next : head_) = &w;
+    (w.next ? w.next->previous : tail_) = &w;
+    w.where_queued = waiter::place::queued;
   }
 
  private:

@@ -24,6 +24,16 @@
 
 namespace ringo::detail {
 
+// Of each stage, for the types of what it receives and sends: it keeps them in coroutine frames, which are aligned as
+// operator new does it.
+template <class... T>
+constexpr bool fit_into_frames() {
+  static_assert(((alignof(carried<T>) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) && ...),
+                "a pipeline's stage keeps values in coroutine frames, which are not aligned as this type asks for: box "
+                "it in a std::unique_ptr");
+  return true;
+}
+
 class stage : public channel_feeder {
  public:
   stage(const stage&) = delete;
