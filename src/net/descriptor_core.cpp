@@ -13,7 +13,8 @@ namespace ringo::detail {
 descriptor_core::~descriptor_core() = default;
 
 void descriptor_core::enter(const worker* w, const char* call) {
-  refuse_in_simulation(*w, call);
+  if (w->simulated) [[unlikely]]
+    refuse_in_simulation(call);
   owner.enter(w, call);
 }
 

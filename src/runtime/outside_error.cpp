@@ -22,8 +22,7 @@ void throw_outside_error(int error, const std::string& what) {
   }
 }
 
-void refuse_in_simulation(const worker& w, const std::string& what) {
-  if (!w.simulated) return;
+void refuse_in_simulation(const std::string& what) {
   throw std::logic_error("ringo: " + what +
                          " in a simulation, which has no outside world: give what is tested a channel instead");
 }

@@ -10,7 +10,7 @@ namespace ringo::detail {
 // what.
 [[noreturn]] void throw_outside_error(int error, const std::string& what);
 
-// A simulation has no outside world: std::logic_error.
-void refuse_in_simulation(const worker& w, const std::string& what);
+// A simulation has no outside world: throws std::logic_error.
+[[noreturn]] void refuse_in_simulation(const std::string& what);
 
 }  // namespace ringo::detail
