@@ -1,5 +1,6 @@
-# The README's C++: a block with a main is a program, built and run; any other block, and the ringo side of each row of the table of
-# Go's words, is compiled as the body of a coroutine.
+# The README's C++: a block with a main is a program, built and run; one that begins with a coroutine's definition is
+# compiled as it is; any other block, and the ringo side of each row of the table of Go's words, is compiled as the body
+# of a coroutine.
 set(readme ${PROJECT_SOURCE_DIR}/README.md)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${readme})
 
@@ -22,6 +23,8 @@ while(TRUE)
     target_link_libraries(readme_program${number} PRIVATE ringo)
     add_test(NAME readme.program${number} COMMAND readme_program${number})
     set_tests_properties(readme.program${number} PROPERTIES TIMEOUT 60)
+  elseif(code MATCHES "^task<")
+    string(APPEND statements "${code}\n")
   else()
     string(APPEND statements "task<> block${number}() {\n${code}\nco_return;\n}\n")
   endif()
