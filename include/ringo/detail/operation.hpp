@@ -128,7 +128,7 @@ class operation : public parked_operation, public waiter {
 
   // Out of its source's queue, whatever came of it; not while it is won.
   void leave() noexcept {
-    if (standing() == progress::idle) return;
+    if (derived().standing() == progress::idle) return;
     worker* w = current_worker();
     const bool locked = w == nullptr || w->shared;
     bool last;
