@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "error_told.hpp"
-#include "every_scheduler.hpp"
+#include "network.hpp"
 
 using namespace std::chrono_literals;
 
@@ -40,11 +40,6 @@ class folder {
   std::filesystem::path path_;
 };
 
-std::size_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
 std::string pattern(std::size_t size) {
   std::string text(size, '\0');
   std::uint32_t x = 1;
@@ -63,7 +58,7 @@ ringo::task<std::string> what_of(A operation) {
 }  // namespace
 
 TEST_CASE("what has been written is read at any offset, less at the end, nothing behind it") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     ringo::file f = co_await ringo::file::open(in / "a", made);
     co_await f.write_at(0, "hello world");
@@ -86,7 +81,7 @@ TEST_CASE("what has been written is read at any offset, less at the end, nothing
 }
 
 TEST_CASE("more than fits into one piece is written and read whole") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     const std::string text = pattern(1'000'003);
     co_await ringo::write_file(in / "much", text);
@@ -113,7 +108,7 @@ TEST_CASE("a file that tells no size is read to its end") {
 }
 
 TEST_CASE("appends of several routines are whole, and none is lost") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     ringo::file f = co_await ringo::file::open(in / "log", made);
     ringo::group g;
@@ -133,7 +128,7 @@ TEST_CASE("appends of several routines are whole, and none is lost") {
 }
 
 TEST_CASE("status, truncation, permissions and adopted descriptors") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     const std::string path = in / "s";
     ringo::open_options o = made;
@@ -163,7 +158,7 @@ TEST_CASE("status, truncation, permissions and adopted descriptors") {
 }
 
 TEST_CASE("directories are made, listed by name with the kinds of what is in them, and removed") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     co_await ringo::make_directory(in / "d");
     co_await ringo::write_file(in / "d/b", "1");
@@ -186,7 +181,7 @@ TEST_CASE("directories are made, listed by name with the kinds of what is in the
 }
 
 TEST_CASE("errors say what was being done to what") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     const std::string none = in / "none";
     const auto check = [](const std::string& got, std::string_view doing, const std::string& to) {
@@ -243,7 +238,7 @@ TEST_CASE("misuse of a file is a std::logic_error that says which") {
   CHECK(refused({.create = true}));
   CHECK(refused({.truncate = true}));
   CHECK(refused({.write = true, .exclusive = true}));
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     ringo::file f = co_await ringo::file::open(in / "m", made);
     auto made_before = f.sync();
@@ -259,8 +254,8 @@ TEST_CASE("misuse of a file is a std::logic_error that says which") {
 }
 
 TEST_CASE("reads and writes that are cancelled at any moment harm nothing, and leave no descriptor") {
-  on_real_schedulers([]() -> ringo::task<> {
-    const std::size_t before = open_descriptors();
+  on_the_network([]() -> ringo::task<> {
+    const auto before = open_descriptors();
     {
       const folder in;
       const std::string text = pattern(700'000);
@@ -286,11 +281,11 @@ TEST_CASE("reads and writes that are cancelled at any moment harm nothing, and l
 }
 
 TEST_CASE("an open that loses closes what it has opened") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     co_await ringo::write_file(in / "o", "x");
     co_await ringo::yield();
-    const std::size_t before = open_descriptors();
+    const auto before = open_descriptors();
     for (int i = 0; i < 50; ++i) {
       auto r = co_await ringo::select(ringo::file::open(in / "o"), ringo::sleep(0s));
       CHECK(r.index() < 2);
@@ -300,7 +295,7 @@ TEST_CASE("an open that loses closes what it has opened") {
 }
 
 TEST_CASE("a close waits for what is being done, and a file that is dropped meanwhile serves it to its end") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const folder in;
     const std::string text = pattern(500'000);
     ringo::file f = co_await ringo::file::open(in / "d", made);

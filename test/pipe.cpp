@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <chrono>
-#include <filesystem>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <string_view>
@@ -14,19 +13,14 @@
 #include <vector>
 
 #include "error_told.hpp"
-#include "every_scheduler.hpp"
+#include "network.hpp"
 #include "running_child.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
 
-std::size_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
-ringo::task<std::string> read_all(ringo::pipe_reader from) {
+ringo::task<std::string> read_to_end(ringo::pipe_reader from) {
   std::string all;
   while (auto c = co_await from.recv()) all += c->text();
   co_return all;
@@ -42,10 +36,10 @@ std::string pattern(std::size_t size) {
 }  // namespace
 
 TEST_CASE("what is sent into a pipe comes out in order, and its end when the writer has gone") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const std::string text = pattern(1 << 20);  // more than the pipe holds
     ringo::pipe_pair p;
-    auto reading = ringo::go(read_all, std::move(p.reader));
+    auto reading = ringo::go(read_to_end, std::move(p.reader));
     co_await p.writer.send(std::string_view(text).substr(0, 10));
     co_await p.writer.send(std::string_view(text).substr(10));
     p.writer = {};
@@ -55,7 +49,7 @@ TEST_CASE("what is sent into a pipe comes out in order, and its end when the wri
 }
 
 TEST_CASE("a reader waits for bytes, loses a select without losing any, and can be cancelled") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     ringo::pipe_pair p;
     for (int i = 0; i < 100; ++i) {
       std::string sent = std::to_string(i) + ";", got;
@@ -68,7 +62,7 @@ TEST_CASE("a reader waits for bytes, loses a select without losing any, and can 
       }
       CHECK(got == sent);
     }
-    auto reading = ringo::go(read_all, std::move(p.reader));
+    auto reading = ringo::go(read_to_end, std::move(p.reader));
     co_await ringo::yield();
     reading.cancel();
     const ringo::outcome_of<std::string> o = co_await ringo::outcome(reading.join());
@@ -117,7 +111,7 @@ TEST_CASE("a mask that the caller of run has set stays") {
 }
 
 TEST_CASE("a cancelled send cuts the stream short, and later sends say so") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     ringo::pipe_pair p;
     const std::string much = pattern(1 << 20);
     const ringo::outcome_of<void> o = co_await ringo::outcome(ringo::with_timeout(1ms, p.writer.send(much)));
@@ -128,7 +122,7 @@ TEST_CASE("a cancelled send cuts the stream short, and later sends say so") {
 }
 
 TEST_CASE("read and read_exactly take what they are asked for") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     ringo::pipe_pair p;
     co_await p.writer.send("abcdefg");
     char three[3], four[4];
@@ -145,8 +139,8 @@ TEST_CASE("read and read_exactly take what they are asked for") {
 }
 
 TEST_CASE("an adopted descriptor that would not wait does, and belongs to its stream") {
-  on_real_schedulers([]() -> ringo::task<> {
-    const std::size_t before = open_descriptors();
+  on_the_network([]() -> ringo::task<> {
+    const auto before = open_descriptors();
     int ends[2];
     REQUIRE(::pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
     auto reader = ringo::pipe_reader::adopt(ends[0]);
@@ -192,7 +186,7 @@ TEST_CASE("the standard streams are the process' own, and stay open when a handl
     if (::write(in[1], "three", 5) != 5) return 2;
     ::close(in[1]);
     ringo::run([]() -> ringo::task<> {
-      const std::string got = co_await read_all(ringo::standard_input());
+      const std::string got = co_await read_to_end(ringo::standard_input());
       auto output = ringo::standard_output();
       co_await output.send(got);
       co_await output.close();
@@ -221,7 +215,7 @@ TEST_CASE("a file as standard input is read to its end") {
     ::lseek(file, 0, SEEK_SET);
     ::dup2(file, STDIN_FILENO);
     const std::string got = ringo::run([]() -> ringo::task<std::string> {
-      co_return co_await read_all(ringo::standard_input());
+      co_return co_await read_to_end(ringo::standard_input());
     });
     return got == text ? 0 : 2;
   });

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "error_told.hpp"
-#include "every_scheduler.hpp"
+#include "network.hpp"
 #include "running_child.hpp"
 
 using namespace std::chrono_literals;
@@ -27,19 +27,8 @@ using strings = std::vector<std::string>;
 
 strings shell(std::string script) { return {"sh", "-c", std::move(script)}; }
 
-std::size_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
 // Those that have ended and that nobody has taken note of, too.
 bool has_children() { return ::waitid(P_ALL, 0, nullptr, WEXITED | WNOWAIT | WNOHANG) == 0; }
-
-ringo::task<std::string> read_all(ringo::pipe_reader& from) {
-  std::string all;
-  while (auto c = co_await from.recv()) all += c->text();
-  co_return all;
-}
 
 ringo::task<std::string> output_of(strings arguments, ringo::process_options o) {
   o.output = process_stream::pipe;
@@ -52,7 +41,7 @@ ringo::task<std::string> output_of(strings arguments, ringo::process_options o) 
 }  // namespace
 
 TEST_CASE("a program's output is read, and its end waited for, as often as is wanted") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     ringo::process_options o;
     o.output = process_stream::pipe;
     ringo::process p = co_await ringo::process::start(shell("echo hello; exit 7"), o);
@@ -71,7 +60,7 @@ TEST_CASE("a program's output is read, and its end waited for, as often as is wa
 }
 
 TEST_CASE("a program is fed by a pipe, and knows its end when the writer has gone") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const std::string text(300'000, 'x');  // more than the pipes hold
     ringo::process_options o;
     o.input = o.output = process_stream::pipe;
@@ -89,7 +78,7 @@ TEST_CASE("a program is fed by a pipe, and knows its end when the writer has gon
 }
 
 TEST_CASE("errors have a pipe of their own, or the output's, or none") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     ringo::process_options o;
     o.output = process_stream::null;
     o.errors = process_stream::pipe;
@@ -109,7 +98,7 @@ TEST_CASE("errors have a pipe of their own, or the output's, or none") {
 }
 
 TEST_CASE("environment and directory are as asked for") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const strings more = {"RINGO_X=1 2", "HOME=/nowhere"};
     ringo::process_options o;
     o.environment = more;
@@ -125,7 +114,7 @@ TEST_CASE("environment and directory are as asked for") {
 
 TEST_CASE(
     "a waiter waits while the program runs, loses a select without effect, and learns which signal has ended it") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const strings sleep = {"sleep", "1000"};
     ringo::process p = co_await ringo::process::start(sleep);
     auto either = co_await ringo::select(p.wait(), ringo::sleep(1ms));
@@ -146,8 +135,8 @@ TEST_CASE(
 }
 
 TEST_CASE("a program that cannot be started says which, and leaves nothing") {
-  on_real_schedulers([]() -> ringo::task<> {
-    const std::size_t before = open_descriptors();
+  on_the_network([]() -> ringo::task<> {
+    const auto before = open_descriptors();
     const auto why = [](strings arguments, ringo::process_options o) -> ringo::task<std::string> {
       auto r = co_await ringo::outcome(ringo::process::start(std::move(arguments), o));
       co_return told(r);
@@ -176,13 +165,13 @@ TEST_CASE("a program that cannot be started says which, and leaves nothing") {
 }
 
 TEST_CASE("a program whose object goes runs on, and leaves no zombie and no descriptor") {
-  const std::size_t before = open_descriptors();
+  const auto before = open_descriptors();
   const auto threads = [] {
     const std::filesystem::directory_iterator all("/proc/self/task");
     return std::distance(begin(all), end(all));
   };
   const auto threads_before = threads();
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     ringo::process_options o;
     o.input = process_stream::pipe;
     o.output = process_stream::pipe;
@@ -238,8 +227,8 @@ TEST_CASE("a running program that nobody waits for does not hide a deadlock, and
 }
 
 TEST_CASE("a start that is cancelled leaves no zombie and no descriptor") {
-  const std::size_t before = open_descriptors();
-  on_real_schedulers([]() -> ringo::task<> {
+  const auto before = open_descriptors();
+  on_the_network([]() -> ringo::task<> {
     for (int i = 0; i < 20; ++i) {
       ringo::process_options o;
       o.input = o.output = process_stream::pipe;
@@ -275,7 +264,7 @@ TEST_CASE("where others take every child's end, a wait says so") {
 }
 
 TEST_CASE("a program has SIGPIPE as it was before run, and no other descriptor") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     ringo::pipe_pair mine;
     const std::string blocked = co_await output_of(shell("grep SigBlk /proc/self/status"), {});
     CHECK(blocked.find("0000000000000000") != std::string::npos);

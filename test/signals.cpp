@@ -6,7 +6,6 @@
 #include <unistd.h>
 #include <atomic>
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <ringo/ringo.hpp>
@@ -16,7 +15,7 @@
 #include <vector>
 
 #include "error_told.hpp"
-#include "every_scheduler.hpp"
+#include "network.hpp"
 #include "running_child.hpp"
 
 using namespace std::chrono_literals;
@@ -33,17 +32,12 @@ handler handler_of(int number) {
 
 void send(int number) { ::kill(::getpid(), number); }
 
-std::size_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
 ringo::task<> hear_one(const ringo::signals& from, std::vector<int>& heard) { heard.push_back(co_await from.recv()); }
 
 }  // namespace
 
 TEST_CASE("a routine that waits for a signal gets it, and is no deadlock") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const ringo::signals s({SIGUSR1});
     std::thread sender([] { send(SIGUSR1); });
     const int got = co_await s.recv();
@@ -72,7 +66,7 @@ TEST_CASE("a signal from nobody but another process is waited for, though no oth
 }
 
 TEST_CASE("signals that come before anybody receives are kept, one of each kind, and each kind has its turn") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const ringo::signals s({SIGUSR1, SIGUSR2, SIGHUP});
     for (int i = 0; i < 5; ++i) send(SIGUSR1);
     send(SIGUSR2);
@@ -97,7 +91,7 @@ TEST_CASE("a signal that came before the runtime began is received in it") {
 }
 
 TEST_CASE("two objects that name one signal both hear it, and each hears no more than it names") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const ringo::signals both({SIGUSR1, SIGUSR2});
     const ringo::signals first({SIGUSR1});
     std::vector<int> heard_by_first;
@@ -149,7 +143,7 @@ TEST_CASE("after the last object the process ends by the signal as before") {
 }
 
 TEST_CASE("a case that loses has taken nothing: the signal is the next one's") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const ringo::signals s({SIGUSR1});
     for (int i = 0; i < 50; ++i) {
       ringo::channel<int> ready(1);
@@ -192,7 +186,7 @@ TEST_CASE("who waits longest is first, and one signal is one receive's") {
 }
 
 TEST_CASE("a storm on all threads hides no other signal, and disturbs nobody") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const ringo::signals s({SIGUSR1, SIGUSR2});
     std::atomic<bool> over = false;
     std::vector<std::thread> senders;
@@ -220,7 +214,7 @@ TEST_CASE("a storm on all threads hides no other signal, and disturbs nobody") {
 }
 
 TEST_CASE("who still waits when the object goes ends as if it had been cancelled") {
-  on_real_schedulers([]() -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     std::optional<ringo::signals> s(std::in_place, std::initializer_list<int>{SIGUSR1});
     auto waits = [](const ringo::signals& on) -> ringo::task<int> { co_return co_await on.recv(); };
     auto h = ringo::go(waits, std::cref(*s));
@@ -232,7 +226,7 @@ TEST_CASE("who still waits when the object goes ends as if it had been cancelled
 }
 
 TEST_CASE("an object that has gone leaves no descriptor") {
-  const std::size_t before = open_descriptors();
+  const auto before = open_descriptors();
   ringo::run([]() -> ringo::task<> {
     for (int i = 0; i < 20; ++i) {
       const ringo::signals s({SIGUSR1});

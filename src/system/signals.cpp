@@ -292,7 +292,7 @@ void signals_core::has_read(int result, unsigned) noexcept {
     last = settle(w);
   }
   while (routine* r = woken.pop_front()) w.push(*r);
-  delete_if(last);
+  if (last) delete_this();
 }
 
 void signals_core::stop(worker* w) noexcept {
@@ -324,7 +324,7 @@ bool signal_operation::unlink() noexcept {
   from_->end(*this);
   return from_->unused();
 }
-void signal_operation::dispose() noexcept { from_->delete_if(true); }
+void signal_operation::dispose() noexcept { from_->delete_this(); }
 
 void signal_operation::stop_counting() noexcept {
   if (!std::exchange(counts_, false)) return;
@@ -335,7 +335,7 @@ void signal_operation::stop_counting() noexcept {
     from_->disuse();
     last = from_->unused();
   }
-  from_->delete_if(last);
+  if (last) from_->delete_this();
 }
 
 int signal_operation::take() {
