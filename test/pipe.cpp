@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <chrono>
@@ -140,7 +142,6 @@ TEST_CASE("read and read_exactly take what they are asked for") {
 
 TEST_CASE("an adopted descriptor that would not wait does, and belongs to its stream") {
   on_the_network([]() -> ringo::task<> {
-    const auto before = open_descriptors();
     int ends[2];
     REQUIRE(::pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
     auto reader = ringo::pipe_reader::adopt(ends[0]);
@@ -153,7 +154,33 @@ TEST_CASE("an adopted descriptor that would not wait does, and belongs to its st
     CHECK(c->text() == "late");
     co_await late;
     co_await reader.close();
-    while (open_descriptors() != before) co_await ringo::yield();
+  });
+}
+
+TEST_CASE("a terminal is read line by line, and a reader that has lost a select loses nothing") {
+  on_the_network([]() -> ringo::task<> {
+    const int keyboard = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(keyboard >= 0);
+    REQUIRE(::grantpt(keyboard) == 0);
+    REQUIRE(::unlockpt(keyboard) == 0);
+    const int terminal = ::open(::ptsname(keyboard), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(terminal >= 0);
+    auto reader = ringo::pipe_reader::adopt(terminal);
+    for (int i = 0; i < 5; ++i) {
+      auto none = co_await ringo::select(reader.recv(), ringo::sleep(200us));
+      CHECK(none.index() == 1);
+    }
+    for (const std::string line : {"one\n", "two\n"}) {
+      CHECK(::write(keyboard, line.data(), line.size()) == 4);
+      auto c = co_await reader.recv();
+      CHECK(c->text() == line);
+    }
+    auto waits = ringo::go([](ringo::pipe_reader& from) -> ringo::task<> { co_await from.recv(); }, std::ref(reader));
+    co_await ringo::sleep(200us);
+    waits.cancel();
+    co_await waits.finished();
+    co_await reader.close();
+    ::close(keyboard);
   });
 }
 

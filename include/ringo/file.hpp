@@ -74,8 +74,9 @@ class file_handle {
 // An open file; move-only. Its destructor closes it in the background, when what is being done with it has ended.
 // Several routines may use it at once: the kernel does then what is asked for in any order.
 //
-// What these return is awaited, and throws when it is: cancelled; std::system_error that names the file and what was
-// being done; std::logic_error where the file is empty (default-made, moved from) or has been closed.
+// What these return is awaited, and throws then: cancelled; std::system_error that names the file and what was being
+// done; std::logic_error where it has been closed. A file that is empty (default-made, moved from) throws
+// std::logic_error at the call, an offset or a path that there cannot be std::invalid_argument.
 // Cancel safety: memory of the caller's is read and written by the routine alone, never by the kernel; so all of these
 // may be cancelled or lose a select at any moment. A write that is may have been done, or a part of it.
 // Thread: workers; destroyed on any.

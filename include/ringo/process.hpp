@@ -61,7 +61,8 @@ class process {
   process(process&&) noexcept = default;
   process& operator=(process&&) noexcept = default;
 
-  // arguments[0] is the program: a path, or a name that is looked for in this process' PATH. Everything is copied at
+  // arguments[0] is the program: a path, which where it is relative begins at `directory`, or a name that is looked for
+  // in this process' PATH. Everything is copied at
   // once. It inherits no other descriptor that was opened here, nor that workers block SIGPIPE.
   // Throws std::invalid_argument for no program, or a zero byte in a text; std::system_error that names the program,
   // if it cannot be started. Cancel safety: a program that has been started when this is cancelled is as one whose

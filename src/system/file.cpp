@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <system_error>
@@ -33,11 +34,23 @@ constexpr std::size_t most_at_once = 256 * 1024;
 
 std::string quoted(std::string_view path) { return '"' + std::string(path) + '"'; }
 
-file_core& opened(const file_handle& f, const char* call) {
+// The kernel would take what comes before a zero byte.
+std::string_view checked(std::string_view path) {
+  if (path.find('\0') == path.npos) return path;
+  throw std::invalid_argument("ringo: the path " + quoted(path.substr(0, path.find('\0'))) +
+                              " goes on behind a zero byte");
+}
+
+void check_range(std::uint64_t offset, std::size_t size, const char* call) {
+  constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+  if (offset <= most && size <= most - offset) return;
+  throw std::invalid_argument(std::string("ringo: ") + call + ": beyond what a file can hold");
+}
+
+void check_opened(const file_handle& f, const char* call) {
   if (f.get() == nullptr) {
     throw std::logic_error(std::string("ringo: ") + call + ": the file is empty: default-made, or moved from");
   }
-  return *f.get();
 }
 
 // ---- with an open file
@@ -224,7 +237,8 @@ class name_call : public kernel_call_of<void> {
   void result() final { take(); }
 
  protected:
-  name_call(const char* doing, std::string_view path, std::string_view to = {}) : doing_(doing), path_(path), to_(to) {}
+  name_call(const char* doing, std::string_view path, std::string_view to = {})
+      : doing_(doing), path_(checked(path)), to_(checked(to)) {}
 
   const char* const doing_;
   const std::string path_;
@@ -283,7 +297,7 @@ task<> make_directory_at(std::string path, unsigned permissions) {
 
 class status_of_call final : public kernel_call_of<file_status> {
  public:
-  explicit status_of_call(std::string_view path) : path_(path) {}
+  explicit status_of_call(std::string_view path) : path_(checked(path)) {}
   void fill(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_statx(&entry, AT_FDCWD, path_.c_str(), 0, told, &status_);
   }
@@ -310,7 +324,7 @@ std::vector<directory_entry> entries_of(const std::string& path) {
     if (entry == nullptr) break;
     std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
-    unsigned mode = DTTOIF(entry->d_type);
+    auto mode = static_cast<unsigned>(DTTOIF(entry->d_type));
     struct stat s {};
     // Not every file system tells the kind along with the name.
     if (entry->d_type == DT_UNKNOWN &&
@@ -332,7 +346,7 @@ task<std::vector<directory_entry>> list(std::string path) {
 class open_call final : public kernel_call_of<file> {
  public:
   open_call(std::string_view path, int flags, unsigned permissions)
-      : path_(path), flags_(flags), permissions_(permissions) {}
+      : path_(checked(path)), flags_(flags), permissions_(permissions) {}
   ~open_call() override {
     if (!is_taken_ && answer() >= 0 && has_answer()) ::close(answer());
   }
@@ -433,31 +447,34 @@ file file::adopt(int descriptor) {
 }
 
 task<std::size_t> file::read_at(std::uint64_t offset, std::span<std::byte> into) const {
-  detail::opened(core_, "read_at");
+  detail::check_opened(core_, "read_at");
+  detail::check_range(offset, into.size(), "read_at");
   return detail::read_in_pieces(core_, offset, into);
 }
 task<> file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
-  detail::opened(core_, "write_at");
+  detail::check_opened(core_, "write_at");
+  detail::check_range(offset, bytes.size(), "write_at");
   return detail::write_in_pieces(detail::piece_call::kind::write, core_, offset, bytes);
 }
 task<> file::append(std::span<const std::byte> bytes) const {
-  detail::opened(core_, "append");
+  detail::check_opened(core_, "append");
   return detail::write_in_pieces(detail::piece_call::kind::append, core_, 0, bytes);
 }
 detail::kernel_call_operation<void> file::sync(bool metadata) const {
-  detail::opened(core_, "sync");
+  detail::check_opened(core_, "sync");
   return detail::kernel_call_operation<void>(new detail::sync_call(core_, metadata));
 }
 detail::kernel_call_operation<file_status> file::status() const {
-  detail::opened(core_, "status");
+  detail::check_opened(core_, "status");
   return detail::kernel_call_operation<file_status>(new detail::status_call(core_));
 }
 task<std::uint64_t> file::size() const {
-  detail::opened(core_, "size");
+  detail::check_opened(core_, "size");
   return detail::size_of(core_);
 }
 task<> file::truncate(std::uint64_t size) const {
-  detail::opened(core_, "truncate");
+  detail::check_opened(core_, "truncate");
+  detail::check_range(size, 0, "truncate");
   return detail::truncate_to(core_, size);
 }
 detail::close_operation file::close() const { return detail::close_operation(core_.get()); }
@@ -486,6 +503,8 @@ detail::kernel_call_operation<void> remove_directory(std::string_view path) {
 task<> make_directory(std::string_view path, unsigned permissions) {
   return detail::make_directory_at(std::string(path), permissions);
 }
-task<std::vector<directory_entry>> list_directory(std::string_view path) { return detail::list(std::string(path)); }
+task<std::vector<directory_entry>> list_directory(std::string_view path) {
+  return detail::list(std::string(detail::checked(path)));
+}
 
 }  // namespace ringo

@@ -205,12 +205,14 @@ std::shared_ptr<process_state> spawn(launch what) {
   const int error =
       ::posix_spawnp(&id, arguments.front(), actions.get(), attributes.get(), arguments.data(), environment.data());
   if (error != 0) throw_outside_error(error, what.doing);
-  // Nobody but us waits for it, so the number is still its own.
   const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, id, 0));
   if (pidfd < 0) {
     const int why = errno;
-    ::kill(id, SIGKILL);
-    while (::waitpid(id, nullptr, 0) < 0 && errno == EINTR) {
+    // Where SIGCHLD is ignored, the number may be another's by now.
+    if (::waitid(P_PID, static_cast<id_t>(id), nullptr, WEXITED | WNOHANG | WNOWAIT) == 0) {
+      ::kill(id, SIGKILL);
+      while (::waitpid(id, nullptr, 0) < 0 && errno == EINTR) {
+      }
     }
     throw_outside_error(why, what.doing + ": no descriptor of the process");
   }
