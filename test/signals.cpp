@@ -4,11 +4,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <ringo/ringo.hpp>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -214,15 +215,24 @@ TEST_CASE("a storm on all threads hides no other signal, and disturbs nobody") {
 }
 
 TEST_CASE("who still waits when the object goes ends as if it had been cancelled") {
-  on_the_network([]() -> ringo::task<> {
-    std::optional<ringo::signals> s(std::in_place, std::initializer_list<int>{SIGUSR1});
-    auto waits = [](const ringo::signals& on) -> ringo::task<int> { co_return co_await on.recv(); };
-    auto h = ringo::go(waits, std::cref(*s));
-    for (int i = 0; i < 10; ++i) co_await ringo::yield();
-    s.reset();
-    const ringo::outcome_of<int> o = co_await ringo::outcome(h.join());
-    CHECK(told(o) == "cancelled");
-  });
+  for (const unsigned workers : {1u, 2u, 4u}) {
+    ringo::options how;
+    how.workers = workers;
+    ringo::runtime rt(how);
+    rt.run([&rt]() -> ringo::task<> {
+      auto s = std::make_unique<ringo::signals>(std::initializer_list<int>{SIGUSR1});
+      auto h = ringo::go([](const ringo::signals& from) -> ringo::task<int> { co_return co_await from.recv(); },
+                         std::cref(*s));
+      for (std::string waits; waits.find("waits for a signal (") == waits.npos; co_await ringo::yield()) {
+        std::ostringstream text;
+        rt.dump(text);
+        waits = text.str();
+      }
+      s.reset();
+      const ringo::outcome_of<int> o = co_await ringo::outcome(h.join());
+      CHECK(told(o) == "cancelled");
+    });
+  }
 }
 
 TEST_CASE("an object that has gone leaves no descriptor") {

@@ -47,10 +47,12 @@ void check_range(std::uint64_t offset, std::size_t size, const char* call) {
   throw std::invalid_argument(std::string("ringo: ") + call + ": beyond what a file can hold");
 }
 
+// It is used from here on, by this runtime.
 void check_opened(const file_handle& f, const char* call) {
   if (f.get() == nullptr) {
     throw std::logic_error(std::string("ringo: ") + call + ": the file is empty: default-made, or moved from");
   }
+  if (const worker* w = current_worker()) f.get()->enter(w, call);
 }
 
 // ---- with an open file
@@ -219,7 +221,6 @@ task<> truncate_to(file_handle f, std::uint64_t size) {
   file_core& core = *f.get();
   std::string doing = "ringo: truncating " + quoted(core.path());
   worker& w = require_worker("truncate");
-  core.enter(&w, "truncate a file");
   if (!core.begin_call(&w)) throw std::logic_error(doing + ": it has been closed");
   owned_descriptor own(::fcntl(core.descriptor(), F_DUPFD_CLOEXEC, 3));
   const int error = errno;
