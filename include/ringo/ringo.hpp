@@ -16,6 +16,7 @@
 #include <ringo/endpoint.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
+#include <ringo/file.hpp>
 #include <ringo/generate.hpp>
 #include <ringo/go.hpp>
 #include <ringo/group.hpp>
@@ -25,6 +26,8 @@
 #include <ringo/mutex.hpp>
 #include <ringo/once.hpp>
 #include <ringo/outcome.hpp>
+#include <ringo/pipe.hpp>
+#include <ringo/process.hpp>
 #include <ringo/ready.hpp>
 #include <ringo/resolve.hpp>
 #include <ringo/run.hpp>
@@ -33,6 +36,7 @@
 #include <ringo/semaphore.hpp>
 #include <ringo/shared_mutex.hpp>
 #include <ringo/shield.hpp>
+#include <ringo/signals.hpp>
 #include <ringo/take.hpp>
 #include <ringo/task.hpp>
 #include <ringo/tcp.hpp>

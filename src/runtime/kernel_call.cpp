@@ -32,6 +32,7 @@ void kernel_call::begin(waiter& as, worker& w) noexcept {
   // One that was asked to end early, and is waited for again, is begun anew when it has ended.
   if (in_flight()) return;
   ++holds_;
+  begins();
   start(scheduler_of(w));
 }
 
@@ -66,6 +67,7 @@ void kernel_call::complete(int result, unsigned) noexcept {
       has_answer_ = true;
       waiting_.claim_all(w.shared, woken);
     }
+    has_ended(w);
     last = --holds_ == 0;
   }
   while (routine* r = woken.pop_front()) w.push(*r);

@@ -41,7 +41,9 @@ class kernel_call : public kernel_operation {
     (void)result;
     return true;
   }
-  // Whether an error of the kernel's is one (a poll of a socket that is gone is none).
+  // Under the lock: the kernel is given it, when it was not in flight; and does no more for it.
+  virtual void begins() noexcept {}
+  virtual void has_ended(worker&) noexcept {}
   int answer() const noexcept { return answer_; }
 
  private:

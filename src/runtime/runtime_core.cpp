@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "runtime/live_counts.hpp"
+#include "runtime/reaper.hpp"
 #include "runtime/report.hpp"
 #include "runtime/thread_census.hpp"
 #include "testing/simulation.hpp"
@@ -258,6 +259,7 @@ time_point runtime_core::check_quiet(scheduler& w) {
   std::vector<pid_t> own;
   for (const auto& each : workers) own.push_back(each->thread);
   pool->list_threads(own);
+  list_reaper(own);
   const std::optional<std::size_t> foreign = foreign_threads(own);
   if (!foreign || *foreign != 0 || has_posts()) {
     quiet_check_ = std::clamp(quiet_check_ * 2, first_quiet_check, longest_quiet_check);

@@ -10,6 +10,7 @@
 #include <ringo/detail/context_core.hpp>
 
 #include "runtime/runtime_core.hpp"
+#include "runtime/sigpipe.hpp"
 #include "testing/simulation.hpp"
 
 namespace ringo::detail {
@@ -307,6 +308,7 @@ void scheduler::become_current() noexcept {
 }
 
 void scheduler::run() noexcept {
+  const sigpipe_blocked while_it_runs;
   become_current();
   try {
     driver_->attach();

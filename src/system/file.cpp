@@ -1,0 +1,511 @@
+#include <ringo/file.hpp>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <system_error>
+
+#include <ringo/blocking.hpp>
+
+#include "runtime/outside_error.hpp"
+#include "system/file_core.hpp"
+#include "system/owned_descriptor.hpp"
+
+namespace ringo {
+
+struct file_access {
+  static file make(detail::file_handle core) { return file(std::move(core)); }
+};
+
+namespace detail {
+namespace {
+
+// The kernel reads into, and writes from, memory of the record: so much of it at the most.
+constexpr std::size_t most_at_once = 256 * 1024;
+
+std::string quoted(std::string_view path) { return '"' + std::string(path) + '"'; }
+
+// The kernel would take what comes before a zero byte.
+std::string_view checked(std::string_view path) {
+  if (path.find('\0') == path.npos) return path;
+  throw std::invalid_argument("ringo: the path " + quoted(path.substr(0, path.find('\0'))) +
+                              " goes on behind a zero byte");
+}
+
+void check_range(std::uint64_t offset, std::size_t size, const char* call) {
+  constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+  if (offset <= most && size <= most - offset) return;
+  throw std::invalid_argument(std::string("ringo: ") + call + ": beyond what a file can hold");
+}
+
+// It is used from here on, by this runtime.
+void check_opened(const file_handle& f, const char* call) {
+  if (f.get() == nullptr) {
+    throw std::logic_error(std::string("ringo: ") + call + ": the file is empty: default-made, or moved from");
+  }
+  if (const worker* w = current_worker()) f.get()->enter(w, call);
+}
+
+// ---- with an open file
+
+template <class R>
+class file_call : public kernel_call_of<R> {
+ public:
+  std::string name() const final { return doing_ + quoted(file_.get()->path()); }
+
+ protected:
+  file_call(file_handle f, const char* doing) noexcept : file_(std::move(f)), doing_(doing) {}
+
+  int descriptor() const noexcept { return is_open_ ? file_.get()->descriptor() : -1; }
+  int answered() {
+    if (is_open_) return this->take();
+    throw std::logic_error("ringo: " + name() + ": it has been closed");
+  }
+
+ private:
+  void begins() noexcept final { is_open_ = file_.get()->begin_call(current_worker()); }
+  void has_ended(worker& w) noexcept final {
+    if (is_open_) file_.get()->end_call(w);
+  }
+
+  const file_handle file_;
+  const char* const doing_;
+  bool is_open_ = true;
+};
+
+// What has been read or written, and the memory for the next piece.
+class piece {
+ public:
+  piece(std::unique_ptr<std::byte[]> m, std::size_t n) noexcept : memory(std::move(m)), count(n) {}
+
+  std::unique_ptr<std::byte[]> memory;
+  std::size_t count;
+};
+
+class piece_call final : public file_call<piece> {
+ public:
+  enum class kind : std::uint8_t { read, write, append };
+
+  piece_call(kind k, file_handle f, std::unique_ptr<std::byte[]> memory, std::size_t size, std::uint64_t offset)
+      : file_call(std::move(f), k == kind::read ? "reading " : "writing "),
+        kind_(k),
+        memory_(std::move(memory)),
+        size_(static_cast<unsigned>(size)),
+        offset_(offset) {}
+
+  void fill(io_uring_sqe& entry) noexcept override {
+    if (kind_ == kind::read) return ::io_uring_prep_read(&entry, descriptor(), memory_.get(), size_, offset_);
+    ::io_uring_prep_write(&entry, descriptor(), memory_.get(), size_, offset_);
+    if (kind_ == kind::append) entry.rw_flags = RWF_APPEND;
+  }
+  piece result() override {
+    const int count = answered();
+    return piece(std::move(memory_), static_cast<std::size_t>(count));
+  }
+
+ private:
+  const kind kind_;
+  std::unique_ptr<std::byte[]> memory_;
+  const unsigned size_;
+  const std::uint64_t offset_;
+};
+
+std::unique_ptr<std::byte[]> memory_for(std::size_t size) {
+  return std::unique_ptr<std::byte[]>(new std::byte[std::min(size, most_at_once)]);
+}
+
+task<std::size_t> read_in_pieces(file_handle f, std::uint64_t offset, std::span<std::byte> into) {
+  std::unique_ptr<std::byte[]> memory = memory_for(into.size());
+  std::size_t done = 0;
+  while (done < into.size()) {
+    const std::size_t size = std::min(into.size() - done, most_at_once);
+    kernel_call_operation<piece> reading(
+        new piece_call(piece_call::kind::read, f, std::move(memory), size, offset + done));
+    piece got = co_await reading;
+    if (got.count == 0) break;
+    std::memcpy(into.data() + done, got.memory.get(), got.count);
+    memory = std::move(got.memory);
+    done += got.count;
+  }
+  co_return done;
+}
+
+task<> write_in_pieces(piece_call::kind k, file_handle f, std::uint64_t offset, std::span<const std::byte> bytes) {
+  std::unique_ptr<std::byte[]> memory = memory_for(bytes.size());
+  while (!bytes.empty()) {
+    const std::size_t size = std::min(bytes.size(), most_at_once);
+    std::memcpy(memory.get(), bytes.data(), size);
+    kernel_call_operation<piece> writing(new piece_call(k, f, std::move(memory), size, offset));
+    piece put = co_await writing;
+    // None of what is there to be written has been: the kernel says so of devices that are full.
+    if (put.count == 0) throw_outside_error(ENOSPC, "ringo: writing " + quoted(f.get()->path()));
+    memory = std::move(put.memory);
+    offset += put.count;
+    bytes = bytes.subspan(put.count);
+  }
+}
+
+class sync_call final : public file_call<void> {
+ public:
+  sync_call(file_handle f, bool metadata) noexcept : file_call(std::move(f), "syncing "), metadata_(metadata) {}
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_fsync(&entry, descriptor(), metadata_ ? 0 : IORING_FSYNC_DATASYNC);
+  }
+  void result() override { answered(); }
+
+ private:
+  const bool metadata_;
+};
+
+file_kind kind_of(unsigned mode) noexcept {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return file_kind::regular;
+    case S_IFDIR:
+      return file_kind::directory;
+    case S_IFLNK:
+      return file_kind::symbolic_link;
+    default:
+      return file_kind::other;
+  }
+}
+
+file_status to_status(const struct statx& s) noexcept {
+  const auto since_epoch = std::chrono::seconds(s.stx_mtime.tv_sec) + std::chrono::nanoseconds(s.stx_mtime.tv_nsec);
+  return {kind_of(s.stx_mode), s.stx_mode & 07777u, s.stx_size,
+          std::chrono::sys_time<std::chrono::nanoseconds>(since_epoch)};
+}
+
+constexpr unsigned told = STATX_TYPE | STATX_MODE | STATX_SIZE | STATX_MTIME;
+
+class status_call final : public file_call<file_status> {
+ public:
+  explicit status_call(file_handle f) noexcept : file_call(std::move(f), "asking for the status of ") {}
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_statx(&entry, descriptor(), "", AT_EMPTY_PATH, told, &status_);
+  }
+  file_status result() override {
+    answered();
+    return to_status(status_);
+  }
+
+ private:
+  struct statx status_ {};
+};
+
+task<std::uint64_t> size_of(file_handle f) {
+  kernel_call_operation<file_status> asked(new status_call(std::move(f)));
+  const file_status s = co_await asked;
+  co_return s.size;
+}
+
+// The call has a descriptor of its own: it may go on when nobody waits for it any more, and the file is closed.
+void set_size(const owned_descriptor& of, std::uint64_t size, const std::string& doing) {
+  int result;
+  do {
+    result = ::ftruncate(of.number(), static_cast<off_t>(size));
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) throw_outside_error(errno, doing);
+}
+
+task<> truncate_to(file_handle f, std::uint64_t size) {
+  file_core& core = *f.get();
+  std::string doing = "ringo: truncating " + quoted(core.path());
+  worker& w = require_worker("truncate");
+  if (!core.begin_call(&w)) throw std::logic_error(doing + ": it has been closed");
+  owned_descriptor own(::fcntl(core.descriptor(), F_DUPFD_CLOEXEC, 3));
+  const int error = errno;
+  core.end_call(w);
+  if (own.number() < 0) throw_outside_error(error, doing);
+  auto call = blocking(set_size, std::move(own), size, std::move(doing));
+  co_await call;
+}
+
+// ---- with names
+
+class name_call : public kernel_call_of<void> {
+ public:
+  std::string name() const final { return doing_ + quoted(path_) + (to_.empty() ? "" : " to " + quoted(to_)); }
+  void result() final { take(); }
+
+ protected:
+  name_call(const char* doing, std::string_view path, std::string_view to = {})
+      : doing_(doing), path_(checked(path)), to_(checked(to)) {}
+
+  const char* const doing_;
+  const std::string path_;
+  const std::string to_;
+};
+
+class rename_call final : public name_call {
+ public:
+  rename_call(std::string_view from, std::string_view to) : name_call("renaming ", from, to) {}
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_renameat(&entry, AT_FDCWD, path_.c_str(), AT_FDCWD, to_.c_str(), 0);
+  }
+};
+
+class remove_call final : public name_call {
+ public:
+  remove_call(std::string_view path, int flags) : name_call("removing ", path), flags_(flags) {}
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_unlinkat(&entry, AT_FDCWD, path_.c_str(), flags_);
+  }
+
+ private:
+  const int flags_;
+};
+
+class make_directory_call final : public name_call {
+ public:
+  make_directory_call(std::string_view path, unsigned permissions)
+      : name_call("making the directory ", path), permissions_(permissions) {}
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_mkdirat(&entry, AT_FDCWD, path_.c_str(), static_cast<mode_t>(permissions_));
+  }
+
+ private:
+  const unsigned permissions_;
+};
+
+task<> make_directory_at(std::string path, unsigned permissions) {
+  try {
+    kernel_call_operation<void> making(new make_directory_call(path, permissions));
+    co_await making;
+    co_return;
+  } catch (const std::system_error& e) {
+    if (e.code() != std::errc::invalid_argument) throw;
+  }
+  // io_uring can since Linux 5.15.
+  auto made = blocking(
+      [](const std::string& at, unsigned mode) {
+        if (::mkdir(at.c_str(), static_cast<mode_t>(mode)) != 0) {
+          throw_outside_error(errno, "ringo: making the directory " + quoted(at));
+        }
+      },
+      std::move(path), permissions);
+  co_await made;
+}
+
+class status_of_call final : public kernel_call_of<file_status> {
+ public:
+  explicit status_of_call(std::string_view path) : path_(checked(path)) {}
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_statx(&entry, AT_FDCWD, path_.c_str(), 0, told, &status_);
+  }
+  std::string name() const override { return "asking for the status of " + quoted(path_); }
+  file_status result() override {
+    take();
+    return to_status(status_);
+  }
+
+ private:
+  const std::string path_;
+  struct statx status_ {};
+};
+
+std::vector<directory_entry> entries_of(const std::string& path) {
+  const std::string doing = "ringo: listing " + quoted(path);
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), &::closedir);
+  if (!directory) throw_outside_error(errno, doing);
+  std::vector<directory_entry> entries;
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(directory.get());
+    if (entry == nullptr && errno != 0) throw_outside_error(errno, doing);
+    if (entry == nullptr) break;
+    std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    auto mode = static_cast<unsigned>(DTTOIF(entry->d_type));
+    struct stat s {};
+    // Not every file system tells the kind along with the name.
+    if (entry->d_type == DT_UNKNOWN &&
+        ::fstatat(::dirfd(directory.get()), entry->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0) {
+      mode = s.st_mode;
+    }
+    entries.emplace_back(std::move(name), kind_of(mode));
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return entries;
+}
+
+task<std::vector<directory_entry>> list(std::string path) {
+  refuse_in_simulation(require_worker("list_directory"), "list_directory");
+  auto listed = blocking(entries_of, std::move(path));
+  co_return co_await listed;
+}
+
+class open_call final : public kernel_call_of<file> {
+ public:
+  open_call(std::string_view path, int flags, unsigned permissions)
+      : path_(checked(path)), flags_(flags), permissions_(permissions) {}
+  ~open_call() override {
+    if (!is_taken_ && answer() >= 0 && has_answer()) ::close(answer());
+  }
+
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_openat(&entry, AT_FDCWD, path_.c_str(), flags_, static_cast<mode_t>(permissions_));
+  }
+  std::string name() const override { return "opening " + quoted(path_); }
+  file result() override {
+    const int descriptor = take();
+    is_taken_ = true;
+    return file_access::make(make_file(descriptor, std::move(path_)));
+  }
+
+ private:
+  std::string path_;
+  const int flags_;
+  const unsigned permissions_;
+  bool is_taken_ = false;
+};
+
+int flags_of(const open_options& o, std::string_view path) {
+  const std::string doing = "ringo: file::open of " + quoted(path) + ": open_options: ";
+  if (!o.read && !o.write) throw std::invalid_argument(doing + "neither read nor write");
+  if (!o.write && (o.create || o.truncate)) throw std::invalid_argument(doing + "create and truncate need write");
+  if (o.exclusive && !o.create) throw std::invalid_argument(doing + "exclusive needs create");
+  return O_CLOEXEC |
+         (!o.write ? O_RDONLY
+          : o.read ? O_RDWR
+                   : O_WRONLY) |
+         (o.create ? O_CREAT : 0) | (o.exclusive ? O_EXCL : 0) | (o.truncate ? O_TRUNC : 0);
+}
+
+task<std::string> read_whole(std::string path) {
+  const file f = co_await file::open(path);
+  std::string text;
+  std::size_t room = static_cast<std::size_t>(co_await f.size());
+  // What says that it has no size (/proc) may have one all the same, and any may grow meanwhile.
+  for (;;) {
+    const std::size_t had = text.size();
+    text.resize(had + room + 1);
+    const std::size_t got = co_await f.read_at(had, std::span(text).subspan(had));
+    text.resize(had + got);
+    if (got <= room) break;
+    room = std::max<std::size_t>(text.size(), 4096);
+  }
+  co_await f.close();
+  co_return text;
+}
+
+task<> write_whole(std::string path, std::span<const std::byte> bytes) {
+  open_options o;
+  o.read = false;
+  o.write = o.create = o.truncate = true;
+  const file f = co_await file::open(path, o);
+  co_await f.write_at(0, bytes);
+  co_await f.close();
+}
+
+}  // namespace
+
+template file answer_of<file>(kernel_call&);
+template piece answer_of<piece>(kernel_call&);
+template file_status answer_of<file_status>(kernel_call&);
+
+file_handle::file_handle(const file_handle& from) noexcept : core_(from.core_) {
+  if (core_ != nullptr) core_->add_handle();
+}
+file_handle::~file_handle() {
+  if (core_ != nullptr) core_->drop_handle();
+}
+
+file_handle make_file(int descriptor, std::string path) {
+  file_core* core;
+  try {
+    core = new file_core(descriptor, std::move(path));
+  } catch (...) {
+    ::close(descriptor);
+    throw;
+  }
+  core->add_handle();
+  return file_handle(core);
+}
+
+}  // namespace detail
+
+detail::kernel_call_operation<file> file::open(std::string_view path, open_options o) {
+  const int flags = detail::flags_of(o, path);
+  return detail::kernel_call_operation<file>(new detail::open_call(path, flags, o.permissions));
+}
+
+file file::adopt(int descriptor) {
+  if (::fcntl(descriptor, F_GETFD) < 0) {
+    throw std::system_error(errno, std::generic_category(),
+                            "ringo: file::adopt: descriptor " + std::to_string(descriptor));
+  }
+  return file(detail::make_file(descriptor, "descriptor " + std::to_string(descriptor)));
+}
+
+task<std::size_t> file::read_at(std::uint64_t offset, std::span<std::byte> into) const {
+  detail::check_opened(core_, "read_at");
+  detail::check_range(offset, into.size(), "read_at");
+  return detail::read_in_pieces(core_, offset, into);
+}
+task<> file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  detail::check_opened(core_, "write_at");
+  detail::check_range(offset, bytes.size(), "write_at");
+  return detail::write_in_pieces(detail::piece_call::kind::write, core_, offset, bytes);
+}
+task<> file::append(std::span<const std::byte> bytes) const {
+  detail::check_opened(core_, "append");
+  return detail::write_in_pieces(detail::piece_call::kind::append, core_, 0, bytes);
+}
+detail::kernel_call_operation<void> file::sync(bool metadata) const {
+  detail::check_opened(core_, "sync");
+  return detail::kernel_call_operation<void>(new detail::sync_call(core_, metadata));
+}
+detail::kernel_call_operation<file_status> file::status() const {
+  detail::check_opened(core_, "status");
+  return detail::kernel_call_operation<file_status>(new detail::status_call(core_));
+}
+task<std::uint64_t> file::size() const {
+  detail::check_opened(core_, "size");
+  return detail::size_of(core_);
+}
+task<> file::truncate(std::uint64_t size) const {
+  detail::check_opened(core_, "truncate");
+  detail::check_range(size, 0, "truncate");
+  return detail::truncate_to(core_, size);
+}
+detail::close_operation file::close() const { return detail::close_operation(core_.get()); }
+int file::native_handle() const noexcept { return core_.get() != nullptr ? core_.get()->descriptor() : -1; }
+
+task<std::string> read_file(std::string_view path) { return detail::read_whole(std::string(path)); }
+task<> write_file(std::string_view path, std::span<const std::byte> bytes) {
+  return detail::write_whole(std::string(path), bytes);
+}
+task<> write_file(std::string_view path, std::string_view text) {
+  return write_file(path, std::as_bytes(std::span(text)));
+}
+
+detail::kernel_call_operation<file_status> status_of(std::string_view path) {
+  return detail::kernel_call_operation<file_status>(new detail::status_of_call(path));
+}
+detail::kernel_call_operation<void> rename_file(std::string_view from, std::string_view to) {
+  return detail::kernel_call_operation<void>(new detail::rename_call(from, to));
+}
+detail::kernel_call_operation<void> remove_file(std::string_view path) {
+  return detail::kernel_call_operation<void>(new detail::remove_call(path, 0));
+}
+detail::kernel_call_operation<void> remove_directory(std::string_view path) {
+  return detail::kernel_call_operation<void>(new detail::remove_call(path, AT_REMOVEDIR));
+}
+task<> make_directory(std::string_view path, unsigned permissions) {
+  return detail::make_directory_at(std::string(path), permissions);
+}
+task<std::vector<directory_entry>> list_directory(std::string_view path) {
+  return detail::list(std::string(detail::checked(path)));
+}
+
+}  // namespace ringo

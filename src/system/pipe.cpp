@@ -1,0 +1,69 @@
+#include <ringo/pipe.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "net/stream_core.hpp"
+#include "system/owned_descriptor.hpp"
+
+namespace ringo {
+namespace {
+
+[[noreturn]] void fail(int error, const std::string& doing) {
+  throw std::system_error(error, std::generic_category(), doing);
+}
+
+void check(int descriptor, int refused_mode, const std::string& doing) {
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  if (flags < 0) fail(errno, doing);
+  if ((flags & O_ACCMODE) == refused_mode) {
+    fail(EBADF, doing + (refused_mode == O_WRONLY ? " is not for reading" : " is not for writing"));
+  }
+  // The ring waits; a descriptor that does not would answer at once, and again and again.
+  if ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0) fail(errno, doing);
+}
+
+detail::stream_handle make(int descriptor, std::string name) {
+  return detail::make_stream(descriptor, detail::stream_core::kind::other, {}, std::move(name));
+}
+
+detail::stream_handle adopted(int descriptor, int refused_mode, const char* call) {
+  std::string name = "descriptor " + std::to_string(descriptor);
+  check(descriptor, refused_mode, std::string("ringo: ") + call + ": " + name);
+  return make(descriptor, std::move(name));
+}
+
+detail::stream_handle standard(int descriptor, int refused_mode, const char* name) {
+  const std::string doing = std::string("ringo: ") + name;
+  check(descriptor, refused_mode, doing);
+  const int own = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+  if (own < 0) fail(errno, doing);
+  return make(own, name);
+}
+
+}  // namespace
+
+pipe_reader pipe_reader::adopt(int descriptor) {
+  return pipe_reader(adopted(descriptor, O_WRONLY, "pipe_reader::adopt"));
+}
+pipe_writer pipe_writer::adopt(int descriptor) {
+  return pipe_writer(adopted(descriptor, O_RDONLY, "pipe_writer::adopt"));
+}
+
+pipe_pair::pipe_pair() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) fail(errno, "ringo: a new pipe");
+  detail::owned_descriptor second(ends[1]);
+  reader = pipe_reader(make(ends[0], "a pipe"));
+  writer = pipe_writer(make(second.release(), "a pipe"));
+}
+
+pipe_reader standard_input() { return pipe_reader(standard(STDIN_FILENO, O_WRONLY, "standard input")); }
+pipe_writer standard_output() { return pipe_writer(standard(STDOUT_FILENO, O_RDONLY, "standard output")); }
+pipe_writer standard_error() { return pipe_writer(standard(STDERR_FILENO, O_RDONLY, "standard error")); }
+
+}  // namespace ringo

@@ -1,0 +1,279 @@
+#include <ringo/process.hpp>
+
+#include <fcntl.h>
+#include <liburing.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <system_error>
+
+#include <ringo/blocking.hpp>
+
+#include "net/stream_core.hpp"
+#include "runtime/kernel_call.hpp"
+#include "runtime/outside_error.hpp"
+#include "runtime/reaper.hpp"
+#include "system/owned_descriptor.hpp"
+
+namespace ringo {
+namespace detail {
+
+// A child, from its start until its end has been taken note of.
+class process_state {
+ public:
+  process_state(int id, int pidfd) noexcept : id_(id), pidfd_(pidfd) {}
+  process_state(const process_state&) = delete;
+  process_state& operator=(const process_state&) = delete;
+  ~process_state() { end_ ? static_cast<void>(::close(pidfd_)) : reap_in_background(pidfd_); }
+
+  int id() const noexcept { return id_; }
+  int pidfd() const noexcept { return pidfd_; }
+
+  // When it has ended.
+  process_end end() {
+    const std::lock_guard guard(mutex_);
+    if (end_) return *end_;
+    siginfo_t info{};
+    int result;
+    do {
+      result = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_), &info, WEXITED | WNOHANG);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) {
+      throw_outside_error(errno, "ringo: waiting for process " + std::to_string(id_) +
+                                     ": others have taken its end (SIGCHLD is ignored, or someone in this process "
+                                     "waits for every child)");
+    }
+    end_.emplace(info.si_code != CLD_EXITED, info.si_status);
+    return *end_;
+  }
+
+  bool kill(int signal) {
+    const std::lock_guard guard(mutex_);
+    if (end_) return false;
+    if (::syscall(SYS_pidfd_send_signal, pidfd_, signal, nullptr, 0) == 0) return true;
+    if (errno == ESRCH) return false;
+    throw_outside_error(errno,
+                        "ringo: sending signal " + std::to_string(signal) + " to process " + std::to_string(id_));
+  }
+
+ private:
+  const int id_;
+  const int pidfd_;
+  std::mutex mutex_;  // of the note
+  std::optional<process_end> end_;
+};
+
+namespace {
+
+class wait_call final : public kernel_call_of<process_end> {
+ public:
+  explicit wait_call(std::shared_ptr<process_state> of) noexcept : of_(std::move(of)) {}
+  void fill(io_uring_sqe& entry) noexcept override { ::io_uring_prep_poll_add(&entry, of_->pidfd(), POLLIN); }
+  std::string name() const override { return "the end of process " + std::to_string(of_->id()); }
+  process_end result() override {
+    take();
+    return of_->end();
+  }
+
+ private:
+  const std::shared_ptr<process_state> of_;
+};
+
+// What is to be started, with all that this needs: it may be done when who asked for it has gone.
+class launch {
+ public:
+  launch(std::vector<std::string> a, const process_options& o) : arguments(std::move(a)), directory(o.directory) {
+    if (arguments.empty() || arguments.front().empty()) {
+      throw std::invalid_argument("ringo: process::start: no program is named");
+    }
+    doing = "ringo: starting \"" + arguments.front() + '"';
+    if (!directory.empty()) doing += " in \"" + directory + '"';
+    environment.assign(o.environment.begin(), o.environment.end());
+    for (const std::string& each : arguments) check_text(each);
+    for (const std::string& each : environment) check_text(each);
+    check_text(directory);
+    for (const std::string& each : environment) {
+      if (each.find('=') == std::string::npos) {
+        throw std::invalid_argument(doing + ": process_options::environment: \"" + each + "\" is not NAME=value");
+      }
+    }
+    if (o.inherits_environment) inherit_environment();
+    streams[0] = o.input;
+    streams[1] = o.output;
+    streams[2] = o.errors;
+    errors_to_output = o.errors_to_output;
+    // As this thread's, but for what the workers have blocked.
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    ::sigdelset(&blocked, SIGPIPE);
+  }
+
+  std::vector<std::string> arguments, environment;
+  std::string directory, doing;
+  process_stream streams[3]{};
+  bool errors_to_output = false;
+  owned_descriptor ends[3];  // of the program's pipes
+  sigset_t blocked{};
+
+ private:
+  void check_text(const std::string& text) const {
+    if (text.find('\0') != std::string::npos) throw std::invalid_argument(doing + ": a text with a zero byte in it");
+  }
+  void inherit_environment() {
+    const std::size_t own = environment.size();
+    for (char** each = ::environ; each != nullptr && *each != nullptr; ++each) {
+      const std::string_view text = *each;
+      const std::string_view name = text.substr(0, text.find('='));
+      const auto names_it = [name](const std::string& e) {
+        return e.size() > name.size() && e.compare(0, name.size(), name) == 0 && e[name.size()] == '=';
+      };
+      const auto end = environment.begin() + static_cast<std::ptrdiff_t>(own);
+      if (std::none_of(environment.begin(), end, names_it)) environment.emplace_back(text);
+    }
+  }
+};
+
+class file_actions {
+ public:
+  file_actions() { check(::posix_spawn_file_actions_init(&actions_)); }
+  file_actions(const file_actions&) = delete;
+  file_actions& operator=(const file_actions&) = delete;
+  ~file_actions() { ::posix_spawn_file_actions_destroy(&actions_); }
+
+  void duplicate(int from, int to) { check(::posix_spawn_file_actions_adddup2(&actions_, from, to)); }
+  void open_null(int as, int flags) { check(::posix_spawn_file_actions_addopen(&actions_, as, "/dev/null", flags, 0)); }
+  void change_directory(const std::string& to) { check(::posix_spawn_file_actions_addchdir_np(&actions_, to.c_str())); }
+  const posix_spawn_file_actions_t* get() const noexcept { return &actions_; }
+
+ private:
+  static void check(int error) {
+    if (error != 0) throw std::bad_alloc();
+  }
+  posix_spawn_file_actions_t actions_;
+};
+
+class spawn_attributes {
+ public:
+  explicit spawn_attributes(const sigset_t& blocked) {
+    if (::posix_spawnattr_init(&attributes_) != 0) throw std::bad_alloc();
+    ::posix_spawnattr_setsigmask(&attributes_, &blocked);
+    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK);
+  }
+  spawn_attributes(const spawn_attributes&) = delete;
+  spawn_attributes& operator=(const spawn_attributes&) = delete;
+  ~spawn_attributes() { ::posix_spawnattr_destroy(&attributes_); }
+  const posix_spawnattr_t* get() const noexcept { return &attributes_; }
+
+ private:
+  posix_spawnattr_t attributes_;
+};
+
+std::vector<char*> pointers_to(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& each : texts) pointers.push_back(each.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+// On a thread of the pool: it waits until the program has been loaded.
+std::shared_ptr<process_state> spawn(launch what) {
+  file_actions actions;
+  for (int i = 0; i < 3; ++i) {
+    if (i == STDERR_FILENO && what.errors_to_output) {
+      actions.duplicate(STDOUT_FILENO, STDERR_FILENO);
+    } else if (what.streams[i] == process_stream::pipe) {
+      actions.duplicate(what.ends[i].number(), i);
+    } else if (what.streams[i] == process_stream::null) {
+      actions.open_null(i, i == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+    }
+  }
+  if (!what.directory.empty()) actions.change_directory(what.directory);
+  const spawn_attributes attributes(what.blocked);
+  std::vector<char*> arguments = pointers_to(what.arguments);
+  std::vector<char*> environment = pointers_to(what.environment);
+  pid_t id = -1;
+  const int error =
+      ::posix_spawnp(&id, arguments.front(), actions.get(), attributes.get(), arguments.data(), environment.data());
+  if (error != 0) throw_outside_error(error, what.doing);
+  const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, id, 0));
+  if (pidfd < 0) {
+    const int why = errno;
+    // Where SIGCHLD is ignored, the number may be another's by now.
+    if (::waitid(P_PID, static_cast<id_t>(id), nullptr, WEXITED | WNOHANG | WNOWAIT) == 0) {
+      ::kill(id, SIGKILL);
+      while (::waitpid(id, nullptr, 0) < 0 && errno == EINTR) {
+      }
+    }
+    throw_outside_error(why, what.doing + ": no descriptor of the process");
+  }
+  try {
+    return std::make_shared<process_state>(id, pidfd);
+  } catch (...) {
+    reap_in_background(pidfd);
+    throw;
+  }
+}
+
+// Above 0, 1 and 2, which are replaced in the program one after the other.
+owned_descriptor above_standard(int descriptor, const std::string& doing) {
+  owned_descriptor it(descriptor);
+  if (descriptor > STDERR_FILENO) return it;
+  owned_descriptor other(::fcntl(descriptor, F_DUPFD_CLOEXEC, 3));
+  if (other.number() < 0) throw_outside_error(errno, doing + ": a pipe");
+  return other;
+}
+
+stream_handle make_pipe(launch& what, int i) {
+  if (what.streams[i] != process_stream::pipe || (i == STDERR_FILENO && what.errors_to_output)) return {};
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw_outside_error(errno, what.doing + ": a pipe");
+  const bool is_input = i == STDIN_FILENO;
+  owned_descriptor ours(ends[is_input ? 1 : 0]);
+  what.ends[i] = above_standard(ends[is_input ? 0 : 1], what.doing);
+  const char* const name = is_input ? "the input of " : i == STDOUT_FILENO ? "the output of " : "the errors of ";
+  return make_stream(ours.release(), stream_core::kind::other, {}, name + ('"' + what.arguments.front() + '"'));
+}
+
+}  // namespace
+}  // namespace detail
+
+struct process_access {
+  static task<process> start(detail::launch what) {
+    detail::refuse_in_simulation(detail::require_worker("process::start"), "process::start");
+    process started;
+    started.input_ = pipe_writer(detail::make_pipe(what, STDIN_FILENO));
+    started.output_ = pipe_reader(detail::make_pipe(what, STDOUT_FILENO));
+    started.errors_ = pipe_reader(detail::make_pipe(what, STDERR_FILENO));
+    auto call = blocking(detail::spawn, std::move(what));
+    started.state_ = co_await call;
+    co_return started;
+  }
+};
+
+template process_end detail::answer_of<process_end>(detail::kernel_call&);
+
+task<process> process::start(std::vector<std::string> arguments, process_options o) {
+  return process_access::start(detail::launch(std::move(arguments), o));
+}
+
+detail::kernel_call_operation<process_end> process::wait() const {
+  if (state_ == nullptr) throw std::logic_error("ringo: process::wait: the process is empty: none was started");
+  return detail::kernel_call_operation<process_end>(new detail::wait_call(state_));
+}
+bool process::kill(int signal) const {
+  if (state_ == nullptr) throw std::logic_error("ringo: process::kill: the process is empty: none was started");
+  return state_->kill(signal);
+}
+int process::id() const noexcept { return state_ != nullptr ? state_->id() : -1; }
+
+}  // namespace ringo
