@@ -40,7 +40,9 @@
 #include <ringo/tee.hpp>
 #include <ringo/testing.hpp>
 #include <ringo/time.hpp>
+#include <ringo/udp.hpp>
 #include <ringo/unix.hpp>
+#include <ringo/unix_datagram.hpp>
 #include <ringo/wait_group.hpp>
 #include <ringo/with_timeout.hpp>
 #include <ringo/worker_pool.hpp>

@@ -2,7 +2,6 @@
 
 #include <liburing.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -124,19 +123,9 @@ peer_credentials unix_stream::peer() const {
 unix_listener unix_listener::bind(std::string_view name, unix_options o) {
   const std::string doing = "ringo: unix_listener::bind to " + std::string(name);
   if (o.backlog < 0) throw std::invalid_argument(doing + ": unix_options::backlog is less than 0");
-  const detail::socket_address at = detail::to_unix_address(name, doing);
   detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
-  if (::bind(s.number(), at.get(), at.length) != 0) {
-    throw std::system_error(errno, std::generic_category(),
-                            doing + (errno == EADDRINUSE && name[0] != '@'
-                                         ? ": the file is there already (it stays when its program is killed: then it "
-                                           "can be removed)"
-                                         : ""));
-  }
-  detail::socket_file file(name);
-  // Until it listens nobody can connect.
-  if ((name[0] != '@' && o.mode >= 0 && ::chmod(std::string(name).c_str(), static_cast<mode_t>(o.mode)) != 0) ||
-      ::listen(s.number(), o.backlog) != 0) {
+  detail::socket_file file = detail::bind_to_name(s.number(), name, o.mode, doing);
+  if (::listen(s.number(), o.backlog) != 0) {  // until then nobody can connect
     const int error = errno;
     file.remove();
     throw std::system_error(error, std::generic_category(), doing);

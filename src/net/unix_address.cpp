@@ -1,13 +1,16 @@
 #include "net/unix_address.hpp"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace ringo::detail {
@@ -68,6 +71,25 @@ socket_file::socket_file(std::string_view name) {
   path_ = std::move(path);
   device_ = there.st_dev;
   number_ = there.st_ino;
+}
+
+socket_file bind_to_name(int socket, std::string_view name, int mode, const std::string& doing) {
+  const socket_address at = to_unix_address(name, doing);
+  const bool has_file = !name.starts_with('@');
+  if (::bind(socket, at.get(), at.length) != 0) {
+    throw std::system_error(errno, std::generic_category(),
+                            doing + (errno == EADDRINUSE && has_file
+                                         ? ": the file is there already (it stays when its program is killed: then it "
+                                           "can be removed)"
+                                         : ""));
+  }
+  socket_file file(name);
+  if (has_file && mode >= 0 && ::chmod(std::string(name).c_str(), static_cast<mode_t>(mode)) != 0) {
+    const int error = errno;
+    file.remove();
+    throw std::system_error(error, std::generic_category(), doing + ": the mode of its file");
+  }
+  return file;
 }
 
 void socket_file::remove() noexcept {

@@ -28,4 +28,7 @@ class socket_file {
   ino_t number_ = 0;
 };
 
+// Binds it, with that mode of the file, or as the umask has it (less than 0). Throws std::system_error.
+socket_file bind_to_name(int socket, std::string_view name, int mode, const std::string& doing);
+
 }  // namespace ringo::detail
