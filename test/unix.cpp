@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -345,6 +346,23 @@ TEST_CASE("descriptors are not lost with a case that loses") {
     for (std::size_t i = 0; i < text.size(); ++i) CHECK(text[i] == static_cast<char>('a' + i % 26));
     CHECK(descriptors == 200);
     co_await sending;
+  });
+}
+
+TEST_CASE("of descriptors for which this process has no room it is told that they are lost; the bytes are not") {
+  on_real_schedulers([]() -> task<> {
+    auto [a, b] = unix_stream::pair();
+    const std::array<int, 2> both{0, 1};
+    co_await a.send_message("bytes", both);
+    rlimit limit{};
+    CHECK(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const rlimit none{0, limit.rlim_max};
+    CHECK(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    const auto m = co_await b.recv_message();
+    CHECK(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK(m->bytes.text() == "bytes");
+    CHECK(m->descriptors.empty());
+    CHECK(m->some_lost);
   });
 }
 

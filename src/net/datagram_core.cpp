@@ -70,11 +70,14 @@ void take_received(datagram_core& from, datagram_reading& r, bool failed) {
   fail(r.error, what);
 }
 void discard_received(datagram_core& from, datagram_reading& r) noexcept {
+  worker* w = current_worker();
+  routine_list woken;
   {
-    const worker* w = current_worker();
     const optional_guard guard(from.lock, w == nullptr || w->shared);
     from.put_back(r);
+    if (w != nullptr && w->runtime_id == from.owner.runtime_id()) from.serve_readers(*w, woken);
   }
+  while (routine* each = woken.pop_front()) w->push(*each);
   stop_counting(from, r);
 }
 

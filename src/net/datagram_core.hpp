@@ -43,6 +43,7 @@ class datagram_core final : public descriptor_core {
   void begin(datagram_reading& r, worker& w) noexcept;
   void end(datagram_reading& r) noexcept;
   void put_back(datagram_reading& r) noexcept;
+  void serve_readers(worker& w, routine_list& woken) noexcept;
   void begin(datagram_sending& s, worker& w) noexcept;
   void end(datagram_sending& s) noexcept;
 
@@ -64,7 +65,6 @@ class datagram_core final : public descriptor_core {
   void received(int result, unsigned flags) noexcept;
   void accept_answer(int result, unsigned flags, scheduler& w) noexcept;
   void give(datagram_reading& r) noexcept;
-  void serve_readers(worker& w, routine_list& woken) noexcept;
 
   void send(scheduler& w) noexcept;
   void fill_send(io_uring_sqe& entry) noexcept;
