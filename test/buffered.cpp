@@ -63,7 +63,7 @@ TEST_CASE("lines are the same however the stream is cut into pieces") {
   const std::string text = "one\n\ntwo two\r\n\r\nwith \r within\nlast";
   const std::vector<std::string> lines{"one", "", "two two", "", "with \r within", "last"};
   on_every_scheduler([&]() -> task<> {
-    for (std::size_t size : {1, 2, 3, 5, 8, 100}) {
+    for (const std::size_t size : {1u, 2u, 3u, 5u, 8u, 100u}) {
       buffered_reader in(stream_of(cut(text, size)));
       const auto got = co_await all_lines(in);
       CHECK(got == lines);
@@ -86,7 +86,7 @@ TEST_CASE("an empty stream has no lines, and an end of line alone is one") {
 
 TEST_CASE("a line may be as long as the limit, and one byte more is an error that leaves what has come to be read") {
   on_every_scheduler([]() -> task<> {
-    for (std::size_t size : {1, 4, 100}) {
+    for (const std::size_t size : {1u, 4u, 100u}) {
       buffered_reader in(stream_of(cut("12345\r\n12345\n123456\nx", size)));
       for (int i = 0; i < 2; ++i) {
         const auto line = co_await in.read_line(5);
@@ -127,7 +127,7 @@ TEST_CASE("a stream without an end of line is refused before it has all come") {
 
 TEST_CASE("records end with a delimiter of several bytes, wherever the pieces are cut") {
   on_every_scheduler([]() -> task<> {
-    for (std::size_t size : {1, 2, 3, 7, 100}) {
+    for (const std::size_t size : {1u, 2u, 3u, 7u, 100u}) {
       buffered_reader in(stream_of(cut("head: 1\r\n\r\nbody\r\n\r\r\n\r\ncut", size)));
       const auto head = co_await in.read_until("\r\n\r\n");
       CHECK(head == "head: 1");
@@ -151,7 +151,7 @@ TEST_CASE("records end with a delimiter of several bytes, wherever the pieces ar
 
 TEST_CASE("so many bytes, some bytes and a look ahead") {
   on_every_scheduler([]() -> task<> {
-    for (std::size_t size : {1, 2, 3, 100}) {
+    for (const std::size_t size : {1u, 2u, 3u, 100u}) {
       buffered_reader in(stream_of(cut("abcdefghijklmn", size)));
       const std::string_view ahead = co_await in.peek(3);
       CHECK(ahead == "abc");

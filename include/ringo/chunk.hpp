@@ -13,7 +13,7 @@ std::span<const std::byte> bytes_of(const block& b) noexcept;
 void give_back(block& b) noexcept;
 }  // namespace detail
 
-// Not empty, unless it has been moved from. Move-only; any thread.
+// Not empty, unless it has been moved from or is a datagram without bytes. Move-only; any thread.
 class chunk {
  public:
   explicit chunk(detail::block* lent) noexcept : block_(lent) {}

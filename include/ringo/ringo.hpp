@@ -13,6 +13,7 @@
 #include <ringo/clock.hpp>
 #include <ringo/condition.hpp>
 #include <ringo/context.hpp>
+#include <ringo/descriptor.hpp>
 #include <ringo/endpoint.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
@@ -43,6 +44,9 @@
 #include <ringo/tee.hpp>
 #include <ringo/testing.hpp>
 #include <ringo/time.hpp>
+#include <ringo/udp.hpp>
+#include <ringo/unix.hpp>
+#include <ringo/unix_datagram.hpp>
 #include <ringo/wait_group.hpp>
 #include <ringo/with_timeout.hpp>
 #include <ringo/worker_pool.hpp>

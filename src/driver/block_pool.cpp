@@ -17,19 +17,26 @@ block* block_pool::take() noexcept {
     --count_;
     return b;
   }
-  void* memory = ::operator new(sizeof(block) + block::size, std::align_val_t(alignof(block)), std::nothrow);
-  return memory != nullptr ? ::new (memory) block : nullptr;
+  return allocate(block::size);
+}
+
+block* block_pool::allocate(std::size_t room) noexcept {
+  void* memory = ::operator new(sizeof(block) + room, std::align_val_t(alignof(block)), std::nothrow);
+  if (memory == nullptr) return nullptr;
+  auto* b = ::new (memory) block;
+  b->room = static_cast<std::uint32_t>(room);
+  return b;
 }
 
 void block_pool::give_back(block& b) noexcept {
   // A recycled block hides its use after free from the sanitizer.
-  if (count_ == most_free || !frame_cache::recycles) return free(b);
+  if (count_ == most_free || b.room != block::size || !frame_cache::recycles) return free(b);
   b.next = std::exchange(free_, &b);
   ++count_;
 }
 
 void block_pool::free(block& b) noexcept {
-  ::operator delete(&b, sizeof(block) + block::size, std::align_val_t(alignof(block)));
+  ::operator delete(&b, sizeof(block) + b.room, std::align_val_t(alignof(block)));
 }
 
 }  // namespace ringo::detail

@@ -5,12 +5,16 @@
 
 namespace ringo::detail {
 
+class passed_descriptors;
+
 // With its head it is no power of two long, so that the beginnings of many do not share a set of the cache.
 struct alignas(64) block {
   static constexpr std::size_t size = 16 * 1024;
 
   block* next;
-  std::uint32_t begin, end;  // of the bytes in it that nobody has taken
+  std::uint32_t room = size;
+  std::uint32_t begin, end;              // of the bytes in it that nobody has taken
+  passed_descriptors* passed = nullptr;  // what has come with its bytes, through a Unix socket
 
   std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
 };
@@ -26,7 +30,8 @@ class block_pool {
   block* take() noexcept;  // null where there is no memory
   void give_back(block& b) noexcept;
 
-  static void free(block& b) noexcept;  // on any thread
+  static block* allocate(std::size_t room) noexcept;  // null where there is no memory
+  static void free(block& b) noexcept;                // on any thread
 
  private:
   static constexpr std::size_t most_free = 256;

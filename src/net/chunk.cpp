@@ -1,5 +1,8 @@
 #include <ringo/chunk.hpp>
 
+#include <utility>
+
+#include "net/passed_descriptors.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace ringo::detail {
@@ -9,6 +12,8 @@ std::span<const std::byte> bytes_of(const block& b) noexcept {
 }
 
 void give_back(block& b) noexcept {
+  if (b.passed != nullptr) [[unlikely]]
+    delete std::exchange(b.passed, nullptr);
   worker* w = current_worker();
   w != nullptr ? scheduler_of(*w).driver_->blocks.give_back(b) : block_pool::free(b);
 }

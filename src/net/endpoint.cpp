@@ -126,6 +126,13 @@ endpoint numeric_endpoint(std::string_view host, std::uint16_t port) {
   return endpoint_access::v6(v6, port, scope);
 }
 
+endpoint own_endpoint(std::string_view text, const char* what_for) {
+  const auto [host, port] = split_host_and_port(text, what_for);
+  const endpoint at = numeric_endpoint(host.empty() ? "::" : host == "localhost" ? "127.0.0.1" : host, port);
+  if (!at) refuse(text, what_for, "the host is no IPv4 or IPv6 address of this machine");
+  return at;
+}
+
 }  // namespace detail
 
 endpoint::endpoint(std::string_view text) {

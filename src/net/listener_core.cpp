@@ -91,10 +91,10 @@ int listener_handle::native_handle() const noexcept { return core_ != nullptr ? 
 close_operation listener_handle::close() const { return close_operation(core_); }
 void listener_handle::drop(listener_core& of) noexcept { of.drop_handle(); }
 
-listener_handle make_listener(int descriptor, bool is_unix, std::string name) {
+listener_handle make_listener(int descriptor, bool is_unix, std::string name, socket_file file) {
   listener_core* core;
   try {
-    core = new listener_core(descriptor, is_unix, std::move(name));
+    core = new listener_core(descriptor, is_unix, std::move(name), std::move(file));
   } catch (...) {
     ::close(descriptor);
     throw;
@@ -110,6 +110,7 @@ listener_core::~listener_core() {
 }
 
 void listener_core::stop(worker* w) noexcept {
+  file_.remove();
   while (accepting* a = waiting_.front()) {
     waiting_.remove(*a);
     if (w == nullptr || !a->waits->who->claim(w->shared)) continue;
@@ -250,7 +251,7 @@ void listener_core::paused(int, unsigned) noexcept {
 }
 
 stream_handle listener_core::make_connection(int connection) const {
-  if (is_unix_) return make_stream(connection, stream_core::kind::socket, {}, name_);
+  if (is_unix_) return make_stream(connection, stream_core::kind::unix_socket, {}, name_);
   return make_stream(connection, stream_core::kind::socket, peer_endpoint(connection), "a peer that has gone");
 }
 

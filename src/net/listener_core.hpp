@@ -18,6 +18,7 @@
 #include "net/descriptor_core.hpp"
 #include "net/request_list.hpp"
 #include "net/stream_core.hpp"
+#include "net/unix_address.hpp"
 
 namespace ringo::detail {
 
@@ -25,8 +26,8 @@ class listener_core final : public descriptor_core {
  public:
   // Takes the descriptor. `name` is what the errors and the reports call it; a Unix socket's connections have no
   // address of their own, and are called by it.
-  listener_core(int descriptor, bool is_unix, std::string name) noexcept
-      : descriptor_core(descriptor), is_unix_(is_unix), name_(std::move(name)) {}
+  listener_core(int descriptor, bool is_unix, std::string name, socket_file file) noexcept
+      : descriptor_core(descriptor), is_unix_(is_unix), name_(std::move(name)), file_(std::move(file)) {}
 
   // Under the lock.
   bool can_accept() const noexcept { return !is_open() || error_ != 0 || (waiting_.empty() && !there_.empty()); }
@@ -63,9 +64,10 @@ class listener_core final : public descriptor_core {
   operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted> accept_{*this};
   operation_of<listener_core, &listener_core::fill_pause, &listener_core::paused> pause_{*this};
   const std::string name_;
+  socket_file file_;
 };
 
 // A handle of a new listener over the descriptor, which it takes, also where it throws std::bad_alloc.
-listener_handle make_listener(int descriptor, bool is_unix, std::string name);
+listener_handle make_listener(int descriptor, bool is_unix, std::string name, socket_file file = {});
 
 }  // namespace ringo::detail

@@ -35,4 +35,8 @@ host_and_port split_host_and_port(std::string_view text, std::string_view what_f
 // Without names; of nothing if the host is none.
 endpoint numeric_endpoint(std::string_view host, std::uint16_t port);
 
+// Where to bind: "" is all of this machine, with both families; else throws std::invalid_argument for what is no
+// address.
+endpoint own_endpoint(std::string_view address_and_port, const char* what_for);
+
 }  // namespace ringo::detail

@@ -202,7 +202,7 @@ void stream_core::stop(worker* w) noexcept {
   end_all(senders_);
   if (w == nullptr) return;
   // Their worker may take a while to hear of it.
-  if (kind_ == kind::socket && !quiet()) ::shutdown(descriptor(), SHUT_RDWR);
+  if (kind_ != kind::other && !quiet()) ::shutdown(descriptor(), SHUT_RDWR);
   receive_.end_early(scheduler_of(*w));
   send_.end_early(scheduler_of(*w));
 }
@@ -315,8 +315,12 @@ void stream_core::fill_receive(io_uring_sqe& entry) noexcept {
   // Without memory it waits until there is something, and tries again then.
   if (!can_borrow_ && own_ == nullptr) return ::io_uring_prep_poll_add(&entry, descriptor(), POLLIN);
   void* const to = can_borrow_ ? nullptr : own_->bytes();
-  if (kind_ == kind::socket) {
-    ::io_uring_prep_recv(&entry, descriptor(), to, block::size, 0);
+  if (kind_ != kind::other) {
+    if (incoming_ != nullptr) {
+      ::io_uring_prep_recvmsg(&entry, descriptor(), incoming_->receive(to, block::size), MSG_CMSG_CLOEXEC);
+    } else {
+      ::io_uring_prep_recv(&entry, descriptor(), to, block::size, 0);
+    }
     // Without a sign that there is something, the first attempt would be for nothing.
     if (!more_is_there_) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
   } else {
@@ -355,10 +359,11 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
   if (result > 0) {
     b->begin = 0;
     b->end = static_cast<std::uint32_t>(result);
+    if (incoming_ != nullptr) b->passed = incoming_->received().release();
     more_is_there_ = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
     if (filter_ == nullptr) return append(*b);
     if (!filter_->put_in({b->bytes(), static_cast<std::size_t>(result)})) receive_error_ = ENOMEM;
-    w.driver_->blocks.give_back(*b);
+    give_back(*b);
     return decode_all(w);
   }
   if (b != nullptr) w.driver_->blocks.give_back(*b);
@@ -537,6 +542,7 @@ void stream_core::serve_senders(worker& w, routine_list& woken) noexcept {
   if (!send_.in_flight() && filter_ != nullptr) send_coded(scheduler_of(w));
   if (!send_.in_flight()) {
     is_starved_ = false;
+    if (outgoing_ != nullptr) outgoing_->going.reset();
     many_.reset();
     if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
     if (shut_when_sent_) shut_down();
@@ -592,6 +598,7 @@ bool stream_core::gather(sending& s) noexcept {
     to = piece_->bytes();
     room = block::size;
   }
+  if (outgoing_ != nullptr && !s.has_begun) outgoing_->going = s.passed;
   in_flight_ = to;
   in_flight_size_ = std::min(room, s.left);
   for (std::size_t wanted = in_flight_size_; wanted != 0;) {
@@ -613,7 +620,10 @@ bool stream_core::gather(sending& s) noexcept {
 void stream_core::fill_send(io_uring_sqe& entry) noexcept {
   if (is_starved_) {  // tries again when the kernel has answered
     ::io_uring_prep_nop(&entry);
-  } else if (kind_ == kind::socket) {
+  } else if (outgoing_ != nullptr && outgoing_->going != nullptr) {
+    ::io_uring_prep_sendmsg(&entry, descriptor(), outgoing_->send(in_flight_, in_flight_size_),
+                            MSG_NOSIGNAL | MSG_WAITALL);
+  } else if (kind_ != kind::other) {
     ::io_uring_prep_send(&entry, descriptor(), in_flight_, in_flight_size_, MSG_NOSIGNAL | MSG_WAITALL);
   } else {
     ::io_uring_prep_write(&entry, descriptor(), in_flight_, static_cast<unsigned>(in_flight_size_),
@@ -646,6 +656,7 @@ void stream_core::note_sent(int result) noexcept {
     in_flight_ += result;
     in_flight_size_ -= static_cast<std::size_t>(result);
     progress_ += static_cast<std::size_t>(result);
+    if (outgoing_ != nullptr) outgoing_->going.reset();  // with the first of the bytes
   } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     send_error_ = -result;
   }
@@ -658,7 +669,7 @@ void stream_core::shut_down() noexcept {
   shut_when_sent_ = false;
   if (std::exchange(is_shut_, true)) return;
   // Of a connection that is gone already there is nothing to shut down.
-  if (kind_ == kind::socket) ::shutdown(descriptor(), SHUT_WR);
+  if (kind_ != kind::other) ::shutdown(descriptor(), SHUT_WR);
 }
 
 void stream_core::shut_down_when_sent(worker* w) noexcept {

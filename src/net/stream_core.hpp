@@ -26,6 +26,7 @@
 #include <ringo/endpoint.hpp>
 
 #include "net/descriptor_core.hpp"
+#include "net/passed_descriptors.hpp"
 #include "net/request_list.hpp"
 #include "net/stream_filter.hpp"
 
@@ -33,12 +34,17 @@ namespace ringo::detail {
 
 class stream_core final : public descriptor_core {
  public:
-  enum class kind : std::uint8_t { socket, other };
+  // A Unix socket passes descriptors, too.
+  enum class kind : std::uint8_t { socket, unix_socket, other };
 
   // Takes the descriptor. The peer, or where there is none that has an address the name, is what the errors and the
   // reports call it.
-  stream_core(int descriptor, kind k, const endpoint& peer, std::string name) noexcept
-      : descriptor_core(descriptor), kind_(k), peer_(peer), name_(std::move(name)) {}
+  stream_core(int descriptor, kind k, const endpoint& peer, std::string name)
+      : descriptor_core(descriptor), kind_(k), peer_(peer), name_(std::move(name)) {
+    if (k != kind::unix_socket) return;
+    incoming_ = std::make_unique<message_in_flight>();
+    outgoing_ = std::make_unique<message_in_flight>();
+  }
 
   // Under the lock.
   bool can_read(const reading& r) const noexcept;
@@ -116,6 +122,7 @@ class stream_core final : public descriptor_core {
   std::size_t progress_ = 0;       // bytes of the first sender that the kernel has taken
   operation_of<stream_core, &stream_core::fill_receive, &stream_core::received> receive_{*this};
   operation_of<stream_core, &stream_core::fill_send, &stream_core::sent> send_{*this};
+  std::unique_ptr<message_in_flight> incoming_, outgoing_;  // of a Unix socket
   const endpoint peer_;
   const std::string name_;
 };

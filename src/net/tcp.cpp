@@ -80,15 +80,7 @@ endpoint tcp_stream::peer() const noexcept {
 }
 
 tcp_listener tcp_listener::bind(std::string_view text, socket_options o) {
-  const auto [host, port] = detail::split_host_and_port(text, "tcp_listener::bind");
-  if (host.empty()) return bind(endpoint("[::]:" + std::to_string(port)), o);
-  if (host == "localhost") return bind(endpoint("127.0.0.1:" + std::to_string(port)), o);
-  const endpoint at = detail::numeric_endpoint(host, port);
-  if (!at) {
-    throw std::invalid_argument("ringo: tcp_listener::bind: \"" + std::string(text) +
-                                "\": the host is no IPv4 or IPv6 address of this machine");
-  }
-  return bind(at, o);
+  return bind(detail::own_endpoint(text, "tcp_listener::bind"), o);
 }
 
 tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {

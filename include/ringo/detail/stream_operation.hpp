@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <ranges>
 #include <span>
@@ -19,6 +20,7 @@
 namespace ringo::detail {
 
 class descriptor_core;
+class passed_descriptors;
 class stream_core;
 struct stream_access;  // makes the public streams
 
@@ -68,6 +70,7 @@ struct sending {
   std::vector<std::span<const std::byte>> many;  // to be sent
   std::size_t index = 0, offset = 0;             // in those: what comes next
   std::size_t left = 0;                          // bytes that have not been given to the kernel
+  std::shared_ptr<passed_descriptors> passed;    // with the first of them
 };
 
 // What the operations do; the first throws, the others are called as operation.hpp says.
@@ -191,6 +194,10 @@ class RINGO_AWAITABLE stream_send_operation final : public operation<stream_send
   stream_send_operation(stream_core* to, std::vector<std::span<const std::byte>> many) noexcept : to_(to) {
     request_.many = std::move(many);
     for (const auto& each : request_.many) request_.left += each.size();
+  }
+  stream_send_operation(stream_core* to, std::span<const std::byte> bytes, std::shared_ptr<passed_descriptors> with)
+      : stream_send_operation(to, bytes) {
+    request_.passed = std::move(with);
   }
   stream_send_operation(stream_core* to, sending::kind what) noexcept : to_(to) { request_.what = what; }
   stream_send_operation(const stream_send_operation&) = default;

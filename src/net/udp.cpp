@@ -1,0 +1,166 @@
+#include <ringo/udp.hpp>
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include "net/datagram_core.hpp"
+#include "net/socket.hpp"
+#include "net/socket_address.hpp"
+
+namespace ringo {
+namespace detail {
+
+void check_datagrams(int descriptor, bool of_unix, const char* call) {
+  check_adopted(descriptor, false, call);
+  int domain = 0, type = 0;
+  socklen_t size = sizeof domain;
+  ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+  ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
+  if (type == SOCK_DGRAM && (domain == AF_UNIX) == of_unix) return;
+  throw std::system_error(
+      EINVAL, std::generic_category(),
+      std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor) + " is no socket of such datagrams");
+}
+
+namespace {
+
+socket_descriptor make_udp_socket(bool v6, const udp_options& o, const std::string& doing) {
+  if (o.largest == 0) throw std::invalid_argument(doing + ": udp_options::largest is 0");
+  if (o.multicast_hops < 0 || o.multicast_hops > 255) {
+    throw std::invalid_argument(doing + ": udp_options::multicast_hops is not from 0 to 255");
+  }
+  socket_descriptor s = make_socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, doing);
+  if (o.reuse_address) set_option(s.number(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
+  if (o.reuse_port) set_option(s.number(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
+  if (o.broadcast) set_option(s.number(), SOL_SOCKET, SO_BROADCAST, 1, doing);
+  set_option(s.number(), IPPROTO_IP, IP_MULTICAST_LOOP, o.multicast_loop ? 1 : 0, doing);
+  set_option(s.number(), IPPROTO_IP, IP_MULTICAST_TTL, o.multicast_hops, doing);
+  if (v6) {
+    set_option(s.number(), IPPROTO_IPV6, IPV6_MULTICAST_LOOP, o.multicast_loop ? 1 : 0, doing);
+    set_option(s.number(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, o.multicast_hops, doing);
+  }
+  socket_options buffers;
+  buffers.send_buffer = o.send_buffer;
+  buffers.receive_buffer = o.receive_buffer;
+  set_buffers(s.number(), buffers, doing);
+  return s;
+}
+
+bool is_of_v6(int socket) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+  return domain == AF_INET6;
+}
+
+// 0 for the system's choice.
+int interface_number(std::string_view name, const std::string& doing) {
+  if (name.empty()) return 0;
+  const unsigned number = ::if_nametoindex(std::string(name).c_str());
+  if (number != 0) return static_cast<int>(number);
+  throw std::system_error(errno, std::generic_category(), doing + ": the interface " + std::string(name));
+}
+
+void change_membership(int socket, bool joins, std::string_view group, std::string_view interface) {
+  const std::string doing = std::string("ringo: udp_socket::") + (joins ? "join " : "leave ") + std::string(group);
+  const endpoint at = numeric_endpoint(group, 0);
+  if (!at) throw std::invalid_argument(doing + ": it is no IPv4 or IPv6 address");
+  const socket_address address = to_socket_address(at);
+  const int number = interface_number(interface, doing);
+  int result;
+  if (at.is_v6()) {
+    const auto& in = reinterpret_cast<const sockaddr_in6&>(address.storage);
+    ipv6_mreq request{};
+    request.ipv6mr_multiaddr = in.sin6_addr;
+    request.ipv6mr_interface = number != 0 ? static_cast<unsigned>(number) : in.sin6_scope_id;
+    result = ::setsockopt(socket, IPPROTO_IPV6, joins ? IPV6_JOIN_GROUP : IPV6_LEAVE_GROUP, &request, sizeof request);
+  } else {
+    ip_mreqn request{};
+    request.imr_multiaddr = reinterpret_cast<const sockaddr_in&>(address.storage).sin_addr;
+    request.imr_ifindex = number;
+    result = ::setsockopt(socket, IPPROTO_IP, joins ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &request, sizeof request);
+  }
+  if (result != 0) throw std::system_error(errno, std::generic_category(), doing);
+}
+
+}  // namespace
+}  // namespace detail
+
+udp_socket udp_socket::bind(std::string_view text, udp_options o) {
+  return bind(detail::own_endpoint(text, "udp_socket::bind"), o);
+}
+
+udp_socket udp_socket::bind(const endpoint& at, udp_options o) {
+  const std::string doing = "ringo: udp_socket::bind to " + at.to_string();
+  if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
+  const auto any_of_v4 = [&] { return bind(endpoint("0.0.0.0:" + std::to_string(at.port())), o); };
+  const bool of_all = at.is_v6() && at.address() == "::";
+  detail::socket_descriptor s;
+  try {
+    s = detail::make_udp_socket(at.is_v6(), o, doing);
+  } catch (const std::system_error& e) {
+    if (of_all && e.code() == std::errc::address_family_not_supported) return any_of_v4();
+    throw;
+  }
+  if (at.is_v6()) detail::set_option(s.number(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
+  const detail::socket_address address = detail::to_socket_address(at);
+  if (::bind(s.number(), address.get(), address.length) != 0) {
+    if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
+    throw std::system_error(errno, std::generic_category(), doing);
+  }
+  std::string name = detail::local_endpoint(s.number()).to_string();
+  return udp_socket(detail::make_datagrams(s.release(), o.largest, std::move(name)));
+}
+
+udp_socket udp_socket::connect(std::string_view text, udp_options o) { return connect(endpoint(text), o); }
+
+udp_socket udp_socket::connect(const endpoint& to, udp_options o) {
+  const std::string doing = "ringo: udp_socket::connect to " + to.to_string();
+  if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
+  detail::socket_descriptor s = detail::make_udp_socket(to.is_v6(), o, doing);
+  const detail::socket_address address = detail::to_socket_address(to);
+  if (::connect(s.number(), address.get(), address.length) != 0) {
+    throw std::system_error(errno, std::generic_category(), doing);
+  }
+  return udp_socket(detail::make_datagrams(s.release(), o.largest, to.to_string()));
+}
+
+udp_socket udp_socket::adopt(int descriptor) {
+  detail::check_datagrams(descriptor, false, "udp_socket::adopt");
+  std::string name = detail::local_endpoint(descriptor).to_string();
+  return udp_socket(detail::make_datagrams(descriptor, udp_options().largest, std::move(name)));
+}
+
+void udp_socket::join(std::string_view group, std::string_view interface) const {
+  detail::change_membership(native_handle(), true, group, interface);
+}
+void udp_socket::leave(std::string_view group, std::string_view interface) const {
+  detail::change_membership(native_handle(), false, group, interface);
+}
+
+void udp_socket::send_groups_through(std::string_view interface) const {
+  const std::string doing = "ringo: udp_socket::send_groups_through " + std::string(interface);
+  const int number = detail::interface_number(interface, doing);
+  if (detail::is_of_v6(native_handle())) {
+    detail::set_option(native_handle(), IPPROTO_IPV6, IPV6_MULTICAST_IF, number, doing);
+    return;
+  }
+  ip_mreqn request{};
+  request.imr_ifindex = number;
+  if (::setsockopt(native_handle(), IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request) != 0) {
+    throw std::system_error(errno, std::generic_category(), doing);
+  }
+}
+
+endpoint udp_socket::local() const {
+  return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
+}
+endpoint udp_socket::peer() const { return native_handle() >= 0 ? detail::peer_endpoint(native_handle()) : endpoint(); }
+
+}  // namespace ringo

@@ -1,0 +1,145 @@
+#include <ringo/unix.hpp>
+
+#include <liburing.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+#include "driver/block_pool.hpp"
+#include "net/listener_core.hpp"
+#include "net/passed_descriptors.hpp"
+#include "net/socket.hpp"
+#include "net/stream_core.hpp"
+#include "net/unix_address.hpp"
+#include "runtime/kernel_call.hpp"
+
+namespace ringo {
+namespace detail {
+
+struct unix_access {
+  static unix_stream make(int socket, std::string name) {
+    return unix_stream(make_stream(socket, stream_core::kind::unix_socket, {}, std::move(name)));
+  }
+};
+
+namespace {
+
+class unix_connect_call final : public kernel_call_of<unix_stream> {
+ public:
+  unix_connect_call(socket_descriptor s, std::string name, const socket_address& to)
+      : socket_(std::move(s)), name_(std::move(name)), address_(to) {}
+
+  void fill(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_connect(&entry, socket_.number(), address_.get(), address_.length);
+  }
+  std::string name() const override { return "connecting to " + name_; }
+  unix_stream result() override {
+    take();
+    return unix_access::make(socket_.release(), name_);
+  }
+
+ private:
+  socket_descriptor socket_;
+  const std::string name_;
+  socket_address address_;
+};
+
+void check_is_unix(int descriptor, bool listens, const char* call) {
+  check_adopted(descriptor, listens, call);
+  int domain = 0, type = 0;
+  socklen_t size = sizeof domain;
+  ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+  ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
+  if (domain == AF_UNIX && type == SOCK_STREAM) return;
+  throw std::system_error(
+      EINVAL, std::generic_category(),
+      std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor) + " is no stream of a Unix socket");
+}
+
+}  // namespace
+
+template unix_stream answer_of<unix_stream>(kernel_call&);
+
+std::optional<unix_message> message_recv_operation::take() {
+  block* b = std::exchange(taken().got, nullptr);
+  if (b == nullptr) return std::nullopt;
+  chunk bytes(b);
+  const std::unique_ptr<passed_descriptors> passed(std::exchange(b->passed, nullptr));
+  if (passed == nullptr)
+    return std::optional<unix_message>(std::in_place, std::move(bytes), std::vector<descriptor>(), false);
+  return std::optional<unix_message>(std::in_place, std::move(bytes), std::move(passed->all), passed->some_lost);
+}
+
+stream_send_operation unix_sink::send_message(std::span<const std::byte> bytes,
+                                              std::span<const int> descriptors) const {
+  if (bytes.empty() && !descriptors.empty()) {
+    throw std::invalid_argument("ringo: send_message: descriptors pass beside bytes, and there is none");
+  }
+  return {core_.get(), bytes, descriptors.empty() ? nullptr : duplicate(descriptors)};
+}
+
+}  // namespace detail
+
+unix_writer::~unix_writer() {
+  if (core_.get() != nullptr) detail::end_sending_soon(core_);
+}
+
+detail::kernel_call_operation<unix_stream> unix_stream::connect(std::string_view name) {
+  const std::string doing = "ringo: connecting to " + std::string(name);
+  const detail::socket_address to = detail::to_unix_address(name, doing);
+  detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
+  return detail::kernel_call_operation<unix_stream>(new detail::unix_connect_call(std::move(s), std::string(name), to));
+}
+
+std::pair<unix_stream, unix_stream> unix_stream::pair() {
+  int both[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) != 0) {
+    throw std::system_error(errno, std::generic_category(), "ringo: unix_stream::pair");
+  }
+  detail::socket_descriptor other(both[1]);
+  unix_stream first = detail::unix_access::make(both[0], "the other of a pair");
+  return {std::move(first), detail::unix_access::make(other.release(), "the other of a pair")};
+}
+
+unix_stream unix_stream::adopt(int descriptor) {
+  detail::check_is_unix(descriptor, false, "unix_stream::adopt");
+  std::string peer = detail::peer_unix_name(descriptor);
+  return detail::unix_access::make(descriptor, peer.empty() ? "an adopted socket" : std::move(peer));
+}
+
+peer_credentials unix_stream::peer() const {
+  ucred of{};
+  socklen_t size = sizeof of;
+  if (::getsockopt(native_handle(), SOL_SOCKET, SO_PEERCRED, &of, &size) != 0) {
+    throw std::system_error(errno, std::generic_category(), "ringo: unix_stream::peer");
+  }
+  return {of.pid, of.uid, of.gid};
+}
+
+unix_listener unix_listener::bind(std::string_view name, unix_options o) {
+  const std::string doing = "ringo: unix_listener::bind to " + std::string(name);
+  if (o.backlog < 0) throw std::invalid_argument(doing + ": unix_options::backlog is less than 0");
+  detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
+  detail::socket_file file = detail::bind_to_name(s.number(), name, o.mode, doing);
+  if (::listen(s.number(), o.backlog) != 0) {  // until then nobody can connect
+    const int error = errno;
+    file.remove();
+    throw std::system_error(error, std::generic_category(), doing);
+  }
+  return unix_listener(detail::make_listener(s.release(), true, std::string(name), std::move(file)));
+}
+
+unix_listener unix_listener::adopt(int descriptor) {
+  detail::check_is_unix(descriptor, true, "unix_listener::adopt");
+  return unix_listener(detail::make_listener(descriptor, true, detail::local_unix_name(descriptor)));
+}
+
+std::string unix_listener::local() const {
+  return native_handle() >= 0 ? detail::local_unix_name(native_handle()) : std::string();
+}
+
+}  // namespace ringo

@@ -1,0 +1,72 @@
+#include <ringo/unix_datagram.hpp>
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+#include "net/datagram_core.hpp"
+#include "net/socket.hpp"
+#include "net/unix_address.hpp"
+
+namespace ringo {
+namespace {
+
+void check(const unix_datagram_options& o, const std::string& doing) {
+  if (o.largest == 0) throw std::invalid_argument(doing + ": unix_datagram_options::largest is 0");
+}
+
+}  // namespace
+
+unix_datagram unix_datagram::bind(std::string_view name, unix_datagram_options o) {
+  const std::string doing = "ringo: unix_datagram::bind to " + std::string(name);
+  check(o, doing);
+  detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_DGRAM, doing);
+  detail::socket_file file = detail::bind_to_name(s.number(), name, o.mode, doing);
+  return unix_datagram(detail::make_datagrams(s.release(), o.largest, std::string(name), std::move(file)));
+}
+
+unix_datagram unix_datagram::connect(std::string_view name, unix_datagram_options o) {
+  const std::string doing = "ringo: unix_datagram::connect to " + std::string(name);
+  check(o, doing);
+  const detail::socket_address to = detail::to_unix_address(name, doing);
+  detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_DGRAM, doing);
+  detail::socket_address any;
+  any.storage.ss_family = AF_UNIX;
+  any.length = sizeof any.storage.ss_family;  // unix(7), autobind
+  if (::bind(s.number(), any.get(), any.length) != 0 || ::connect(s.number(), to.get(), to.length) != 0) {
+    throw std::system_error(errno, std::generic_category(), doing);
+  }
+  return unix_datagram(detail::make_datagrams(s.release(), o.largest, std::string(name)));
+}
+
+std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_options o) {
+  const std::string doing = "ringo: unix_datagram::pair";
+  check(o, doing);
+  int both[2];
+  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, both) != 0) {
+    throw std::system_error(errno, std::generic_category(), doing);
+  }
+  detail::socket_descriptor other(both[1]);
+  unix_datagram first(detail::make_datagrams(both[0], o.largest, "one of a pair"));
+  return {std::move(first), unix_datagram(detail::make_datagrams(other.release(), o.largest, "one of a pair"))};
+}
+
+unix_datagram unix_datagram::adopt(int descriptor) {
+  detail::check_datagrams(descriptor, true, "unix_datagram::adopt");
+  std::string name = detail::local_unix_name(descriptor);
+  return unix_datagram(detail::make_datagrams(descriptor, unix_datagram_options().largest,
+                                              name.empty() ? "an adopted socket" : std::move(name)));
+}
+
+detail::datagram_send_operation unix_datagram::send_to(std::span<const std::byte> bytes, std::string_view name) const {
+  (void)detail::to_unix_address(name, "ringo: unix_datagram::send_to " + std::string(name));
+  return {core_.get(), bytes, detail::datagram_peer(std::string(name))};
+}
+
+std::string unix_datagram::local() const {
+  return native_handle() >= 0 ? detail::local_unix_name(native_handle()) : std::string();
+}
+
+}  // namespace ringo
