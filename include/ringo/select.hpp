@@ -96,8 +96,7 @@ auto make_select([[maybe_unused]] Cases&&... cases) {
   if constexpr (sizeof...(Cases) == 0) {
     return std::conditional_t<Otherwise, only_otherwise_operation, never_operation>();
   } else if constexpr ((is_task_case<std::remove_reference_t<kept_case<Cases>>> || ...)) {
-    return handle_choice(
-        select_held<PreferFirst, Otherwise>(held_case<kept_case<Cases>>(keep(std::forward<Cases>(cases)))...));
+    return select_held<PreferFirst, Otherwise>(held_case<kept_case<Cases>>(keep(std::forward<Cases>(cases)))...);
   } else {
     using operation_type = select_operation<PreferFirst, Otherwise, kept_case<Cases>...>;
     if constexpr (awaited_alternatives<typename operation_type::result_type>::some_task) {

@@ -54,15 +54,6 @@ task<typename awaited_alternatives<typename Select::result_type>::type> select_a
   co_return co_await finish_handler<typename awaited_alternatives<typename Select::result_type>::type>(
       std::move(chosen));
 }
-template <class Select>
-auto handle_choice(Select&& operation) {
-  if constexpr (awaited_alternatives<typename Select::result_type>::some_task) {
-    return select_and_handle(std::move(operation));
-  } else {
-    return std::move(operation);
-  }
-}
-
 template <class C>
 inline constexpr bool is_task_case = false;
 template <class T>
@@ -126,10 +117,14 @@ class held_case<handled_case<Inner, F>> : public held_case<Inner> {
 template <class Held>
 using operation_in = std::remove_reference_t<decltype(std::declval<Held&>().operation())>;
 
-// The tasks that lose are cancelled and joined before this returns, however it does.
+// The tasks that lose are cancelled and joined before a handler that is a coroutine runs, and before this returns,
+// however it does. The handlers live here, and so until theirs has run.
 template <bool PreferFirst, bool Otherwise, class... Held>
-task<typename select_operation<PreferFirst, Otherwise, operation_in<Held>&...>::result_type> select_held(Held... held) {
+task<typename awaited_alternatives<
+    typename select_operation<PreferFirst, Otherwise, operation_in<Held>&...>::result_type>::type>
+select_held(Held... held) {
   using operation_type = select_operation<PreferFirst, Otherwise, operation_in<Held>&...>;
+  using alternatives = awaited_alternatives<typename operation_type::result_type>;
   std::optional<typename operation_type::result_type> chosen;
   std::exception_ptr error;
   try {
@@ -139,16 +134,22 @@ task<typename select_operation<PreferFirst, Otherwise, operation_in<Held>&...>::
   } catch (...) {
     error = std::current_exception();
   }
-  const cancellation_held_back until_joined;
-  const std::array<routine*, sizeof...(Held)> started{held.started()...};
-  for (routine* r : started) {
-    if (r != nullptr) cancel(*r);
-  }
-  for (routine* r : started) {
-    if (r != nullptr) co_await finished_operation(r);
+  {
+    const cancellation_held_back until_joined;
+    const std::array<routine*, sizeof...(Held)> started{held.started()...};
+    for (routine* r : started) {
+      if (r != nullptr) cancel(*r);
+    }
+    for (routine* r : started) {
+      if (r != nullptr) co_await finished_operation(r);
+    }
   }
   if (error) std::rethrow_exception(error);
-  co_return std::move(*chosen);
+  if constexpr (alternatives::some_task) {
+    co_return co_await finish_handler<typename alternatives::type>(std::move(*chosen));
+  } else {
+    co_return std::move(*chosen);
+  }
 }
 
 }  // namespace ringo::detail
