@@ -496,3 +496,26 @@ TEST_CASE("who waits for bytes that do not come is no deadlock") {
     co_await late;
   });
 }
+
+TEST_CASE("who only tries finds bytes, and connections, when they have come") {
+  on_the_network([]() -> task<> {
+    auto listener = listen_locally();
+    tcp_stream here = co_await tcp_stream::connect(listener.local());
+    std::optional<tcp_stream> there;
+    while (!there) {
+      auto tried = co_await select(listener.accept(), otherwise);
+      if (tried.index() == 0) there = std::move(std::get<0>(tried));
+    }
+    co_await here.send("found");
+    for (;;) {
+      auto tried = co_await select(there->recv(), otherwise);
+      if (tried.index() == 1) continue;
+      CHECK(std::get<0>(tried)->text() == "found");
+      break;
+    }
+    auto ready = co_await select(writable(here.native_handle()), otherwise);
+    CHECK(ready.index() == 0);
+    auto unready = co_await select(readable(here.native_handle()), otherwise);
+    CHECK(unready.index() == 1);
+  });
+}

@@ -53,8 +53,16 @@ void enter_datagrams(datagram_core* of, const worker* w, const char* call) {
 }
 spin_lock* lock_of(datagram_core& of) noexcept { return &of.lock; }
 
-bool can_receive(const datagram_core& from) noexcept { return from.can_receive(); }
-bool try_receive(datagram_core& from, datagram_reading& r, waiter& as) noexcept { return from.try_receive(r, as); }
+bool can_receive(datagram_core& from, worker& w) noexcept {
+  if (from.can_receive()) return true;
+  from.receive(scheduler_of(w));
+  return false;
+}
+bool try_receive(datagram_core& from, datagram_reading& r, waiter& as, worker& w) noexcept {
+  if (from.try_receive(r, as)) return true;
+  from.receive(scheduler_of(w));
+  return false;
+}
 void begin_receiving(datagram_core& from, datagram_reading& r, waiter& as, worker& w) noexcept {
   r.waits = &as;
   from.begin(r, w);

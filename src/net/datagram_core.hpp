@@ -43,6 +43,7 @@ class datagram_core final : public descriptor_core {
   void begin(datagram_reading& r, worker& w) noexcept;
   void end(datagram_reading& r) noexcept;
   void put_back(datagram_reading& r) noexcept;
+  void receive(scheduler& w) noexcept;  // unless that is in flight
   void serve_readers(worker& w, routine_list& woken) noexcept;
   void begin(datagram_sending& s, worker& w) noexcept;
   void end(datagram_sending& s) noexcept;
@@ -60,7 +61,6 @@ class datagram_core final : public descriptor_core {
   void stop(worker* w) noexcept override;
   bool quiet() const noexcept override { return !receive_.in_flight() && !send_.in_flight(); }
 
-  void receive(scheduler& w) noexcept;
   void fill_receive(io_uring_sqe& entry) noexcept;
   void received(int result, unsigned flags) noexcept;
   void accept_answer(int result, unsigned flags, scheduler& w) noexcept;

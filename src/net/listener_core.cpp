@@ -46,8 +46,16 @@ void enter_listener(listener_core* of, const worker* w, const char* call) {
   of->enter(w, call);
 }
 spin_lock* lock_of(listener_core& of) noexcept { return &of.lock; }
-bool can_accept(const listener_core& of) noexcept { return of.can_accept(); }
-bool try_accept(listener_core& of, accepting& a, waiter& as) noexcept { return of.try_accept(a, as); }
+bool can_accept(listener_core& of, worker& w) noexcept {
+  if (of.can_accept()) return true;
+  of.go_on(scheduler_of(w));
+  return false;
+}
+bool try_accept(listener_core& of, accepting& a, waiter& as, worker& w) noexcept {
+  if (of.try_accept(a, as)) return true;
+  of.go_on(scheduler_of(w));
+  return false;
+}
 void begin_accepting(listener_core& of, accepting& a, waiter& as, worker& w) noexcept {
   a.waits = &as;
   of.begin(a, w);
@@ -77,9 +85,14 @@ stream_handle take_accepted(listener_core& of, accepting& a, bool failed) {
 
 void discard_accepted(listener_core& of, accepting& a) noexcept {
   if (const int connection = std::exchange(a.descriptor, -1); connection >= 0) {
-    const worker* w = current_worker();
-    const optional_guard guard(of.lock, w == nullptr || w->shared);
-    of.put_back(connection);
+    worker* w = current_worker();
+    routine_list woken;
+    {
+      const optional_guard guard(of.lock, w == nullptr || w->shared);
+      of.put_back(connection);
+      if (w != nullptr && w->runtime_id == of.owner.runtime_id()) of.serve(*w, woken);
+    }
+    while (routine* each = woken.pop_front()) w->push(*each);
   }
   stop_counting(of, a);
 }

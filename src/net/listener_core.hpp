@@ -35,6 +35,8 @@ class listener_core final : public descriptor_core {
   void begin(accepting& a, worker& w) noexcept;
   void end(accepting& a) noexcept;
   void put_back(int connection) noexcept;
+  void serve(worker& w, routine_list& woken) noexcept;
+  void go_on(scheduler& w) noexcept;  // accepts, or pauses, unless that is in flight
 
   stream_handle make_connection(int connection) const;
   const std::string& name() const noexcept { return name_; }
@@ -46,8 +48,6 @@ class listener_core final : public descriptor_core {
   void stop(worker* w) noexcept override;
   bool quiet() const noexcept override { return !accept_.in_flight() && !pause_.in_flight(); }
   void give(accepting& a) noexcept;
-  void serve(worker& w, routine_list& woken) noexcept;
-  void go_on(scheduler& w) noexcept;
   void fill_accept(io_uring_sqe& entry) noexcept;
   void accepted(int result, unsigned flags) noexcept;
   void fill_pause(io_uring_sqe& entry) noexcept;

@@ -3,6 +3,7 @@
 #include <liburing.h>
 #include <poll.h>
 
+#include <cerrno>
 #include <string>
 
 #include "runtime/kernel_call.hpp"
@@ -17,6 +18,12 @@ class poll_call final : public kernel_call_of<void> {
 
   void fill(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_poll_add(&entry, descriptor_, static_cast<unsigned>(events_));
+  }
+  bool try_at_once(int& answer) noexcept override {
+    pollfd one{descriptor_, events_, 0};
+    if (::poll(&one, 1, 0) != 1) return false;
+    answer = (one.revents & POLLNVAL) != 0 ? -EBADF : one.revents;
+    return true;
   }
   std::string name() const override {
     return "descriptor " + std::to_string(descriptor_) + " to be " + (events_ == POLLIN ? "readable" : "writable");

@@ -82,8 +82,16 @@ void enter_stream(stream_core* of, const worker* w, const char* call) {
   of->enter(w, call);
 }
 spin_lock* lock_of(stream_core& of) noexcept { return &of.lock; }
-bool can_read(stream_core& from, const reading& r) noexcept { return from.can_read(r); }
-bool try_read(stream_core& from, reading& r, waiter& as) noexcept { return from.try_read(r, as); }
+bool can_read(stream_core& from, const reading& r, worker& w) noexcept {
+  if (from.can_read(r)) return true;
+  from.receive(scheduler_of(w));
+  return false;
+}
+bool try_read(stream_core& from, reading& r, waiter& as, worker& w) noexcept {
+  if (from.try_read(r, as)) return true;
+  from.receive(scheduler_of(w));
+  return false;
+}
 void begin_reading(stream_core& from, reading& r, waiter& as, worker& w) noexcept {
   r.waits = &as;
   from.begin(r, w);
@@ -95,9 +103,14 @@ bool end_reading(stream_core& from, reading& r) noexcept {
 void take_reading(stream_core& from, reading& r, bool failed) { take(from, r, failed, "receiving from "); }
 void discard_reading(stream_core& from, reading& r) noexcept {
   if (block* b = std::exchange(r.got, nullptr)) {
-    const worker* w = current_worker();
-    const optional_guard guard(from.lock, w == nullptr || w->shared);
-    from.put_back(*b);
+    worker* w = current_worker();
+    routine_list woken;
+    {
+      const optional_guard guard(from.lock, w == nullptr || w->shared);
+      from.put_back(*b);
+      if (w != nullptr && w->runtime_id == from.owner.runtime_id()) from.serve_readers(*w, woken);
+    }
+    while (routine* each = woken.pop_front()) w->push(*each);
   }
   stop_counting(from, r);
 }

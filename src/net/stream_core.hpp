@@ -52,6 +52,8 @@ class stream_core final : public descriptor_core {
   void begin(reading& r, worker& w) noexcept;
   void end(reading& r) noexcept;
   void put_back(block& b) noexcept;
+  void receive(scheduler& w) noexcept;                          // unless that is in flight
+  bool serve_readers(worker& w, routine_list& woken) noexcept;  // true: more is to be received
   bool can_send(const sending& s) const noexcept;
   bool try_send(sending& s, waiter& as) noexcept;
   void begin(sending& s, worker& w) noexcept;
@@ -77,7 +79,6 @@ class stream_core final : public descriptor_core {
   void received(int result, unsigned flags) noexcept;
   void accept_answer(int result, unsigned flags, scheduler& w) noexcept;
   void give(reading& r) noexcept;
-  bool serve_readers(worker& w, routine_list& woken) noexcept;  // true: more is to be received
   void append(block& b) noexcept;
   void decode_all(scheduler& w) noexcept;
   void encode_some(sending& s) noexcept;
@@ -85,7 +86,6 @@ class stream_core final : public descriptor_core {
   bool send_coded(scheduler& w) noexcept;  // false: there is nothing to be sent
   block& pop_block() noexcept;
   void copy_out(std::byte* to, std::size_t n) noexcept;
-  void receive(scheduler& w) noexcept;
 
   void fill_send(io_uring_sqe& entry) noexcept;
   void sent(int result, unsigned flags) noexcept;

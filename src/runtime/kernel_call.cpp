@@ -15,7 +15,7 @@ void enter_call(kernel_call* c, worker* w, const char* call) {
   c->enter(*w, call);
 }
 spin_lock* lock_of(kernel_call& c) noexcept { return &c.lock; }
-bool has_answer(const kernel_call& c) noexcept { return c.has_answer(); }
+bool has_answer(kernel_call& c) noexcept { return c.has_answer(); }
 void begin_call(kernel_call& c, waiter& as, worker& w) noexcept { c.begin(as, w); }
 void end_call(kernel_call& c, waiter& as) noexcept { c.end(as); }
 void tell_call(const kernel_call& c, std::string& text) { text += c.name(); }

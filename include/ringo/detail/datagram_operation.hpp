@@ -55,8 +55,9 @@ struct datagram_sending {
 void enter_datagrams(datagram_core* of, const worker* w, const char* call);
 spin_lock* lock_of(datagram_core& of) noexcept;
 
-bool can_receive(const datagram_core& from) noexcept;
-bool try_receive(datagram_core& from, datagram_reading& r, waiter& as) noexcept;
+// Where none is there, the kernel is asked: so that who only tries will find one the next time.
+bool can_receive(datagram_core& from, worker& w) noexcept;
+bool try_receive(datagram_core& from, datagram_reading& r, waiter& as, worker& w) noexcept;
 void begin_receiving(datagram_core& from, datagram_reading& r, waiter& as, worker& w) noexcept;
 bool end_receiving(datagram_core& from, datagram_reading& r) noexcept;
 void take_received(datagram_core& from, datagram_reading& r, bool failed);  // throws what has failed
@@ -86,8 +87,8 @@ class RINGO_AWAITABLE datagram_recv_operation final : public operation<datagram_
 
   void enter(const worker* w) { enter_datagrams(from_, w, call_name); }
   spin_lock* lock() noexcept { return lock_of(*from_); }
-  bool ready(worker&) noexcept { return can_receive(*from_); }
-  bool commit(worker&, bool, routine*&) noexcept { return try_receive(*from_, request_, *this); }
+  bool ready(worker& w) noexcept { return can_receive(*from_, w); }
+  bool commit(worker& w, bool, routine*&) noexcept { return try_receive(*from_, request_, *this, w); }
   void link(worker& w, routine& r) noexcept {
     this->who = &r;
     this->stand(progress::waiting);

@@ -16,7 +16,7 @@ class kernel_call;
 
 void enter_call(kernel_call* c, worker* w, const char* call);
 spin_lock* lock_of(kernel_call& c) noexcept;
-bool has_answer(const kernel_call& c) noexcept;                   // under the lock
+bool has_answer(kernel_call& c) noexcept;                         // under the lock
 void begin_call(kernel_call& c, waiter& as, worker& w) noexcept;  // under the lock
 void end_call(kernel_call& c, waiter& as) noexcept;               // under the lock
 void tell_call(const kernel_call& c, std::string& text);

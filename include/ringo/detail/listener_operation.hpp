@@ -23,8 +23,9 @@ struct accepting {
 
 void enter_listener(listener_core* of, const worker* w, const char* call);
 spin_lock* lock_of(listener_core& of) noexcept;
-bool can_accept(const listener_core& of) noexcept;
-bool try_accept(listener_core& of, accepting& a, waiter& as) noexcept;
+// Where none is there, the kernel is asked: so that who only tries will find one the next time.
+bool can_accept(listener_core& of, worker& w) noexcept;
+bool try_accept(listener_core& of, accepting& a, waiter& as, worker& w) noexcept;
 void begin_accepting(listener_core& of, accepting& a, waiter& as, worker& w) noexcept;
 bool end_accepting(listener_core& of, accepting& a) noexcept;
 stream_handle take_accepted(listener_core& of, accepting& a, bool failed);
@@ -46,8 +47,8 @@ class RINGO_AWAITABLE accept_operation final : public operation<accept_operation
 
   void enter(const worker* w) { enter_listener(from_, w, call_name); }
   spin_lock* lock() noexcept { return lock_of(*from_); }
-  bool ready(worker&) noexcept { return can_accept(*from_); }
-  bool commit(worker&, bool, routine*&) noexcept { return try_accept(*from_, request_, *this); }
+  bool ready(worker& w) noexcept { return can_accept(*from_, w); }
+  bool commit(worker& w, bool, routine*&) noexcept { return try_accept(*from_, request_, *this, w); }
   void link(worker& w, routine& r) noexcept {
     this->who = &r;
     this->stand(progress::waiting);

@@ -77,8 +77,9 @@ struct sending {
 void enter_stream(stream_core* of, const worker* w, const char* call);
 spin_lock* lock_of(stream_core& of) noexcept;
 
-bool can_read(stream_core& from, const reading& r) noexcept;
-bool try_read(stream_core& from, reading& r, waiter& as) noexcept;
+// Where nothing is there, the kernel is asked: so that who only tries will find something the next time.
+bool can_read(stream_core& from, const reading& r, worker& w) noexcept;
+bool try_read(stream_core& from, reading& r, waiter& as, worker& w) noexcept;
 void begin_reading(stream_core& from, reading& r, waiter& as, worker& w) noexcept;
 bool end_reading(stream_core& from, reading& r) noexcept;
 void take_reading(stream_core& from, reading& r, bool failed);  // throws what has failed
@@ -100,8 +101,8 @@ class reading_operation : public operation<Derived, Result> {
  public:
   void enter(const worker* w) { enter_stream(from_, w, Derived::call_name); }
   spin_lock* lock() noexcept { return lock_of(*from_); }
-  bool ready(worker&) noexcept { return can_read(*from_, request_); }
-  bool commit(worker&, bool, routine*&) noexcept { return try_read(*from_, request_, *this); }
+  bool ready(worker& w) noexcept { return can_read(*from_, request_, w); }
+  bool commit(worker& w, bool, routine*&) noexcept { return try_read(*from_, request_, *this, w); }
   void link(worker& w, routine& r) noexcept {
     this->who = &r;
     this->stand(progress::waiting);

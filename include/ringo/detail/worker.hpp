@@ -212,9 +212,7 @@ bool any_runtime_runs() noexcept;
 // Whoever has claimed a routine's wait where no runtime runs (w is null) has claimed one that has outlived its own: it
 // never runs again, and is as one that was still in a run queue then.
 void drop_from_queue(routine& r) noexcept;
-inline void make_ready_or_drop(worker* w, routine& r) noexcept {
-  w != nullptr ? w->make_ready(r) : drop_from_queue(r);
-}
+inline void make_ready_or_drop(worker* w, routine& r) noexcept { w != nullptr ? w->make_ready(r) : drop_from_queue(r); }
 
 // Throws std::logic_error in a process that was forked while a runtime ran.
 void refuse_in_forked_child(const char* call);
