@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <chrono>
+#include <cstdio>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <string_view>
@@ -234,9 +235,7 @@ TEST_CASE("the standard streams are the process' own, and stay open when a handl
 
 TEST_CASE("a file as standard input is read to its end") {
   const child_end end = run_in_a_child([] {
-    char path[] = "/tmp/ringo_pipe_XXXXXX";
-    const int file = ::mkstemp(path);
-    ::unlink(path);
+    const int file = ::fileno(std::tmpfile());
     const std::string text = pattern(300'000);
     if (::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) return 1;
     ::lseek(file, 0, SEEK_SET);

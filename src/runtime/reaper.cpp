@@ -93,8 +93,15 @@ class reaper {
       epoll_event event{};
       if (::epoll_wait(epoll, &event, 1, -1) != 1) continue;
       const std::lock_guard guard(mutex_);
-      if (!has_reaped(event.data.fd)) continue;
-      if (--watched_ == 0) return stop();
+      const int pidfd = event.data.fd;
+      // Closing it would not take it out while a program that is being started has a copy of it: it would be told of
+      // again, by a number that is another's.
+      ::epoll_ctl(epoll, EPOLL_CTL_DEL, pidfd, nullptr);
+      if (!has_reaped(pidfd)) {
+        ::epoll_ctl(epoll, EPOLL_CTL_ADD, pidfd, &event);
+      } else if (--watched_ == 0) {
+        return stop();
+      }
     }
   }
 
