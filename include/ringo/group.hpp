@@ -107,6 +107,7 @@ namespace detail {
 template <class F>
 task<> run_scope(F f) {
   group members;
+  task<> ended = wait_for_group(*members.core_);  // made before there are members, so that nothing keeps from joining them
   std::exception_ptr error;
   {
     const entered_context in(context_access::core(members.ctx()));
@@ -117,7 +118,7 @@ task<> run_scope(F f) {
     }
   }
   if (error) members.core_->fail(error);
-  co_await members.wait();
+  co_await std::move(ended);
 }
 
 }  // namespace detail
