@@ -39,10 +39,13 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
 
   result_type await_resume() {
     this->come_back();
-    return take();
+    return take_chosen();
   }
   result_type take() {
     if (!has_chosen()) note_winner();
+    return take_chosen();
+  }
+  result_type take_chosen() {
     operation_type& c = *std::exchange(chosen_, nullptr);
     if constexpr (std::is_void_v<typename operation_type::result_type>) {
       c.take();
@@ -142,7 +145,7 @@ auto try_select_any(Cases&& cases) {
   detail::worker& w = detail::require_worker("try_select_any");
   operation.enter(&w);
   if (!operation.try_once(w)) return result();
-  return result(operation.take());
+  return result(operation.take_chosen());
 }
 template <std::ranges::range Cases>
 requires detail::kept_apart<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
