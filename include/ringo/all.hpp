@@ -90,6 +90,7 @@ template <class T>
 auto all(std::vector<task<T>> tasks, std::source_location where = std::source_location::current()) {
   return detail::deferred_task<std::vector<T>>(detail::await_each(std::move(tasks), where));
 }
-task<> all(std::vector<task<>> tasks);
+detail::deferred_task<void> all(std::vector<task<>> tasks,
+                                std::source_location where = std::source_location::current());
 
 }  // namespace ringo
