@@ -93,6 +93,52 @@ TEST_CASE("Waiting for ever is a deadlock (58, 160)") {
   check_deadlock([]() -> task<> { co_await channel<int>::nil().send(1); }, {"send", "nil"});
 }
 
+TEST_CASE("What a group, a select or an all() waits for and has started is told of where the program calls it (160)") {
+  const auto stuck = [](channel<int> c) -> task<int> { co_return *co_await c.recv(); };
+  const auto times_told = [](const std::string& report, unsigned line) {
+    int times = 0;
+    for (auto at = report.find(here(line)); at != std::string::npos; at = report.find(here(line), at + 1)) ++times;
+    return times;
+  };
+  static unsigned line;
+  on_each(every_scheduler(3), [&](const scheduler_under_test& scheduler) {
+    const auto of_group = report_of(scheduler, [&]() -> task<> {
+      group g;
+      g.go(stuck, channel<int>());
+      line = std::source_location::current().line() + 1;
+      co_await g.wait();
+    });
+    CHECK(times_told(of_group, line) == 1);
+    const auto of_scope = report_of(scheduler, [&]() -> task<> {
+      auto members = [&](group& g) -> task<> {
+        g.go(stuck, channel<int>());
+        co_return;
+      };
+      line = std::source_location::current().line() + 1;
+      co_await scope(members);
+    });
+    CHECK(times_told(of_scope, line) == 1);
+    // Where main waits, and where the task was started; the select names it, too.
+    const auto of_select = report_of(scheduler, [&]() -> task<> {
+      line = std::source_location::current().line() + 1;
+      (void)co_await select(stuck(channel<int>()), never());
+    });
+    CHECK(times_told(of_select, line) == 3);
+    const auto of_handler = report_of(scheduler, [&]() -> task<> {
+      auto handler = [](auto) -> task<> { co_return; };
+      line = std::source_location::current().line() + 1;
+      (void)co_await select(on(channel<int>().recv(), handler), never());
+    });
+    CHECK(times_told(of_handler, line) == 1);
+    // Main, where it waits; each of the two, where it was started; and what never() is awaited for.
+    const auto of_all = report_of(scheduler, [&]() -> task<> {
+      line = std::source_location::current().line() + 1;
+      (void)co_await all(stuck(channel<int>()), never());
+    });
+    CHECK(times_told(of_all, line) == 4);
+  });
+}
+
 TEST_CASE("The report lists every blocked routine: what it waits for, where, and where it was started (160)") {
   static unsigned started_sender, started_selecter, started_joiner, main_waits;
   on_each(every_scheduler(3), [](const scheduler_under_test& scheduler) {

@@ -114,6 +114,25 @@ TEST_CASE("try_go is false at the limit, and true again when a member has ended 
   });
 }
 
+TEST_CASE("try_go takes a task as well, and leaves it whole at the limit (153)") {
+  on_every_scheduler([]() -> task<> {
+    group g;
+    g.limit(1);
+    int ran = 0;
+    auto counts = [&ran]() -> task<> {
+      ++ran;
+      co_return;
+    };
+    auto one = counts();
+    CHECK(g.try_go(counts()));
+    CHECK_FALSE(g.try_go(std::move(one)));
+    co_await g.wait();
+    CHECK(g.try_go(std::move(one)));
+    co_await g.wait();
+    CHECK(ran == 2);
+  });
+}
+
 TEST_CASE("Queued members never start after the first error") {
   on_every_scheduler([]() -> task<> {
     group g;

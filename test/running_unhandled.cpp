@@ -96,6 +96,28 @@ TEST_CASE("on_unhandled gets the exception and where its routine was started (16
   }
 }
 
+TEST_CASE("What the losing task of a select throws is unhandled, and was started where select was called (163)") {
+  ledger seen;
+  unsigned line = 0;
+  run(
+      [&]() -> task<> {
+        auto loses = []() -> task<> {
+          try {
+            co_await never();
+          } catch (const cancelled&) {
+          }
+          throw std::runtime_error("lost");
+        };
+        line = std::source_location::current().line() + 1;
+        (void)co_await select(loses(), sleep(1ms));
+      },
+      seen.how());
+  REQUIRE(seen.size() == 1);
+  CHECK(seen.all()[0].what == "lost");
+  CHECK(ends_with(seen.all()[0].file, "running_unhandled.cpp"));
+  CHECK(seen.all()[0].line == line);
+}
+
 TEST_CASE("on_unhandled does not end the program, and hears of each exception once (163)") {
   for (unsigned workers : {1u, 2u, 4u}) {
     ledger seen;

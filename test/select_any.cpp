@@ -295,3 +295,39 @@ TEST_CASE("Over two channels of which one is always ready, try_select_any never 
     CHECK(missed == 0);
   });
 }
+
+TEST_CASE("try_select_any takes handles as select_any does: the routine that has ended") {
+  on_every_scheduler([]() -> task<> {
+    channel<int> c;
+    auto receives = [c]() -> task<int> { co_return *co_await c.recv(); };
+    std::vector<handle<int>> started;
+    started.push_back(go(receives));
+    CHECK_FALSE(try_select_any(started).has_value());
+    co_await c.send(7);
+    co_await started[0].finished();
+    const auto ended = try_select_any(started);
+    REQUIRE(ended.has_value());
+    CHECK(ended->index == 0);
+    CHECK(ended->result == 7);
+  });
+}
+
+TEST_CASE("Cases that await an operation in a way of their own may be used again if they did not win") {
+  on_every_scheduler([]() -> task<> {
+    channel<int> first(1), second(1);
+    std::vector<decltype(shield(first.recv()))> cases;
+    cases.push_back(shield(first.recv()));
+    cases.push_back(shield(second.recv()));
+    for (int i = 0; i != 3; ++i) {
+      CHECK_FALSE(try_select_any(cases).has_value());
+      second.try_send(i);
+      const auto got = co_await select_any(cases);
+      CHECK(got.index == 1);
+      CHECK(got.result == i);
+    }
+    first.try_send(5);
+    const auto got = co_await select_any(cases);
+    CHECK(got.index == 0);
+    CHECK(got.result == 5);
+  });
+}

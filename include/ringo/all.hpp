@@ -3,13 +3,14 @@
 #include <cstddef>
 #include <exception>
 #include <optional>
+#include <source_location>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include <ringo/detail/select_operation.hpp>
+#include <ringo/detail/awaited.hpp>
 #include <ringo/group.hpp>
 
 namespace ringo {
@@ -20,54 +21,76 @@ template <class A>
 using case_result = or_monostate<result_of<A>>;
 
 template <class A, class R>
-task<> keep_result(stored<A>& awaited, std::optional<R>& into) {
+task<> keep_result(stored<A>& awaited, std::optional<R>& into, std::source_location where) {
   if constexpr (std::is_void_v<result_of<A>>) {
-    co_await static_cast<stored<A>&&>(awaited);
+    co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
     into.emplace();
   } else {
-    into.emplace(co_await static_cast<stored<A>&&>(awaited));
+    into.emplace(co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
   }
 }
 
 template <class... A, std::size_t... I>
-task<std::tuple<case_result<A>...>> await_all(std::index_sequence<I...>, stored<A>... awaited) {
+task<std::tuple<case_result<A>...>> await_all(std::index_sequence<I...>, std::source_location where,
+                                              stored<A>... awaited) {
   std::tuple<std::optional<case_result<A>>...> results;
   auto start_each = [&](group& each) -> task<> {
-    (each.go(keep_result<A, case_result<A>>(awaited, std::get<I>(results))), ...);
+    (each.go(keep_result<A, case_result<A>>(awaited, std::get<I>(results), where), where), ...);
     co_return;
   };
-  co_await scope(start_each);
+  co_await scope(start_each, where);
   co_return std::tuple<case_result<A>...>(std::move(*std::get<I>(results))...);
 }
 
 template <class T>
-task<std::vector<T>> await_each(std::vector<task<T>> tasks) {
+task<std::vector<T>> await_each(std::vector<task<T>> tasks, std::source_location where) {
   std::vector<std::optional<T>> results(tasks.size());
   auto start_each = [&](group& each) -> task<> {
-    for (std::size_t i = 0; i < tasks.size(); ++i) each.go(keep_result<task<T>, T>(tasks[i], results[i]));
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      each.go(keep_result<task<T>, T>(tasks[i], results[i], where), where);
+    }
     co_return;
   };
-  co_await scope(start_each);
+  co_await scope(start_each, where);
   std::vector<T> values;
   values.reserve(results.size());
   for (auto& each : results) values.push_back(std::move(*each));
   co_return values;
 }
 
+template <class... A>
+class RINGO_AWAITABLE all_of : public deferred<all_of<A...>, std::tuple<case_result<A>...>> {
+ public:
+  explicit all_of(std::in_place_t, A&&... awaited) : awaited_(as_stored<A>(awaited)...) {}
+
+ private:
+  friend class deferred<all_of, std::tuple<case_result<A>...>>;
+  task<std::tuple<case_result<A>...>> make(std::source_location where) {
+    return std::apply(
+        [where](stored<A>&... each) {
+          return await_all<A...>(std::index_sequence_for<A...>(), where, static_cast<stored<A>&&>(each)...);
+        },
+        awaited_);
+  }
+
+  std::tuple<stored<A>...> awaited_;
+};
+
 }  // namespace detail
 
 // Awaits all of them at once, each in a routine of its own; yields a tuple of their results, std::monostate for void.
-// The first error cancels the rest, and is rethrown when all have ended. Throws: cancelled.
-template <class... A>
-requires(sizeof...(A) > 0 &&
-         (detail::has_result<A> && ...)) task<std::tuple<detail::case_result<A>...>> all(A&&... awaited) {
-  return detail::await_all<A...>(std::index_sequence_for<A...>(), detail::as_stored<A>(awaited)...);
+// The first error cancels the rest, and is rethrown when all have ended. Throws: cancelled. As a case of a select it is
+// a plain task.
+template <detail::has_result... A>
+requires(sizeof...(A) > 0) auto all(A&&... awaited) {
+  return detail::all_of<A...>(std::in_place, std::forward<A>(awaited)...);
 }
 // The same for alike tasks: their results in their order.
 template <class T>
-task<std::vector<T>> all(std::vector<task<T>> tasks) {
-  return detail::await_each(std::move(tasks));
+auto all(std::vector<task<T>> tasks, std::source_location where = std::source_location::current()) {
+  return detail::deferred_task<std::vector<T>>(detail::await_each(std::move(tasks), where));
 }
-task<> all(std::vector<task<>> tasks);
+detail::deferred_task<void> all(std::vector<task<>> tasks,
+                                std::source_location where = std::source_location::current());
 
 }  // namespace ringo

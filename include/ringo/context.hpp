@@ -12,7 +12,9 @@
 #include <utility>
 
 #include <ringo/clock.hpp>
+#include <ringo/detail/awaited.hpp>
 #include <ringo/detail/context_core.hpp>
+#include <ringo/detail/ended_case.hpp>
 #include <ringo/go.hpp>
 #include <ringo/task.hpp>
 
@@ -161,28 +163,47 @@ handle<T> start_under(const under& u, record<T>* r) {
   return h;
 }
 
-// What an argument is kept as for later: values are moved in, the rest is referred to.
-template <class A>
-using stored = std::conditional_t<std::is_lvalue_reference_v<A> || !std::move_constructible<std::remove_reference_t<A>>,
-                                  std::remove_reference_t<A>&, std::remove_reference_t<A>>;
-
-template <class A>
-stored<A>&& as_stored(std::remove_reference_t<A>& awaited) noexcept {
-  return static_cast<stored<A>&&>(awaited);
-}
-
-template <class A>
-concept has_result = requires {
-  typename std::remove_cvref_t<A>::result_type;
-};
-template <class A>
-using result_of = std::decay_t<typename std::remove_cvref_t<A>::result_type>;
-
 template <class A>
 task<result_of<A>> await_in(context c, stored<A> awaited, std::source_location where) {
   const entered_context in(context_access::core(c));
   co_return co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
 }
+
+class end_by_context {
+ public:
+  explicit end_by_context(const context& c) noexcept : of_(c), done_(of_.done()) {}
+  done_operation& operation() noexcept { return done_; }
+  const done_operation& operation() const noexcept { return done_; }
+  [[noreturn]] static void raise() { throw_cancelled(); }
+
+ private:
+  context of_;
+  done_operation done_;
+};
+
+template <class A>
+class RINGO_AWAITABLE in_context : public deferred<in_context<A>, result_of<A>> {
+ public:
+  in_context(const context& c, A&& awaited, std::source_location where)
+      : context_(c), awaited_(as_stored<A>(awaited)), where_(where) {}
+
+  auto as_case() && requires case_like<stored<A>> {
+    return ended_case<kept_case<stored<A>>, end_by_context>(keep(static_cast<stored<A>&&>(awaited_)),
+                                                            end_by_context(context_));
+  }
+  auto as_case() & requires case_like < stored<A>
+  & > { return ended_case<kept_case<stored<A>&>, end_by_context>(keep(awaited_), end_by_context(context_)); }
+
+ private:
+  friend class deferred<in_context, result_of<A>>;
+  task<result_of<A>> make(std::source_location) {
+    return await_in<A>(context_, static_cast<stored<A>&&>(awaited_), where_);
+  }
+
+  context context_;
+  stored<A> awaited_;
+  std::source_location where_;
+};
 
 }  // namespace detail
 
@@ -198,11 +219,12 @@ handle<T> go(const std::type_identity_t<detail::under>& c, task<T> t) {
   return detail::start_under(c, detail::make_routine_of(std::move(t)));
 }
 
-// Awaits in the caller's place, under that context. Throws: cancelled, and what the awaited does.
-template <class A>
-task<detail::result_of<A>> with_context(const context& c, A&& awaited,
-                                        std::source_location where = std::source_location::current()) {
-  return detail::await_in<A>(c, detail::as_stored<A>(awaited), where);
+// Awaits in the caller's place, under that context. Throws: cancelled, and what the awaited does. As a case of a select
+// an operation stays one, and the case has also won, and throws, when the context is cancelled; a task is a plain task
+// there.
+template <detail::has_result A>
+auto with_context(const context& c, A&& awaited, std::source_location where = std::source_location::current()) {
+  return detail::in_context<A>(c, std::forward<A>(awaited), where);
 }
 
 }  // namespace ringo

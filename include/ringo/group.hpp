@@ -59,16 +59,12 @@ class group {
   template <class F, class... A>
   requires detail::startable<F, A...>
   bool try_go(F&& f, A&&... args) {
-    if (!core_->reserve()) return false;
-    try {
-      auto* r = detail::make_routine<detail::member_record>(std::forward<F>(f), std::forward<A>(args)...);
-      join(*r, {});
-      core_->start_reserved(*r);
-    } catch (...) {
-      core_->give_back_reserved();
-      throw;
-    }
-    return true;
+    return start_reserved(
+        {}, [&] { return detail::make_routine<detail::member_record>(std::forward<F>(f), std::forward<A>(args)...); });
+  }
+  template <class T>
+  bool try_go(task<T>&& t, std::source_location where = std::source_location::current()) {
+    return start_reserved(where, [&] { return detail::make_routine_of<detail::member_record>(std::move(t)); });
   }
 
   // Until one more member would start at once: for who makes work faster than the group does it. Throws: cancelled.
@@ -82,7 +78,7 @@ class group {
 
  private:
   template <class F>
-  friend task<> detail::run_scope(F f);
+  friend task<> detail::run_scope(F f, std::source_location where);
 
   template <class F, class... A>
   void start(std::source_location where, F&& f, A&&... args) {
@@ -92,6 +88,19 @@ class group {
   void add(std::source_location where, detail::member_record<T>& r) {
     join(r, where);
     core_->add(r);
+  }
+  template <class Make>
+  bool start_reserved(std::source_location where, Make make) {
+    if (!core_->reserve()) return false;
+    try {
+      auto* r = make();
+      join(*r, where);
+      core_->start_reserved(*r);
+    } catch (...) {
+      core_->give_back_reserved();
+      throw;
+    }
+    return true;
   }
   template <class T>
   void join(detail::member_record<T>& r, std::source_location where) noexcept {
@@ -105,8 +114,10 @@ class group {
 namespace detail {
 
 template <class F>
-task<> run_scope(F f) {
+task<> run_scope(F f, std::source_location where) {
   group members;
+  task<> ended =
+      wait_for_group(*members.core_, where);  // made before there are members, so that nothing keeps from joining them
   std::exception_ptr error;
   {
     const entered_context in(context_access::core(members.ctx()));
@@ -117,7 +128,7 @@ task<> run_scope(F f) {
     }
   }
   if (error) members.core_->fail(error);
-  co_await members.wait();
+  co_await std::move(ended);
 }
 
 }  // namespace detail
@@ -126,11 +137,11 @@ task<> run_scope(F f) {
 // outlives it. f runs under the group's context, as a member does: the first error, f's own or a member's, cancels the
 // rest, and is rethrown when all have ended. Throws: cancelled.
 template <class F>
-task<> scope(F&& f) {
+task<> scope(F&& f, std::source_location where = std::source_location::current()) {
   static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
                 "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
                 "first, and pass it by name, or capture by reference");
-  return detail::run_scope<std::decay_t<F>>(std::forward<F>(f));
+  return detail::run_scope<std::decay_t<F>>(std::forward<F>(f), where);
 }
 
 }  // namespace ringo

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/awaited.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/started.hpp>
 #include <ringo/errors.hpp>
@@ -26,7 +27,7 @@ class once {
   // the first caller only (119); one that ends with `cancelled`, or whose caller is destroyed, has not, and the next
   // caller runs its own. Throws what the function throws; cancelled. Fairness: first come, first served.
   template <class F>
-  task<> call(F&& f) {
+  detail::deferred_task<void> call(F&& f) {
     static_assert(
         !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
         "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <ringo/context.hpp>
+#include <ringo/detail/select_operation.hpp>
 #include <ringo/shield.hpp>
 
 namespace ringo {
@@ -93,21 +94,80 @@ task<result_of<A>> await_finally(stored<A> awaited, stored<B> cleanup, std::sour
   co_return std::move(*result).value();
 }
 
+template <class Kept>
+class outcome_case : public forwarding_case<Kept> {
+  using yielded = result_of<std::remove_reference_t<Kept>>;
+
+ public:
+  using forwarding_case<Kept>::forwarding_case;
+  using result_type = outcome_of<yielded>;
+
+  result_type take() {
+    try {
+      if constexpr (std::is_void_v<yielded>) {
+        this->operation_.take();
+        return result_type();
+      } else {
+        return result_type(std::in_place, this->operation_.take());
+      }
+    } catch (...) {
+      return result_type(std::current_exception());
+    }
+  }
+};
+
+template <class A>
+class RINGO_AWAITABLE outcome_wait : public deferred<outcome_wait<A>, outcome_of<result_of<A>>> {
+ public:
+  outcome_wait(A&& awaited, std::source_location where) : awaited_(as_stored<A>(awaited)), where_(where) {}
+
+  auto as_case() && requires case_like<stored<A>> {
+    return outcome_case<kept_case<stored<A>>>(std::in_place, static_cast<stored<A>&&>(awaited_));
+  }
+  auto as_case() & requires case_like < stored<A>
+  & > { return outcome_case<kept_case<stored<A>&>>(std::in_place, awaited_); }
+
+ private:
+  friend class deferred<outcome_wait, outcome_of<result_of<A>>>;
+  task<outcome_of<result_of<A>>> make(std::source_location) {
+    return await_outcome<A>(static_cast<stored<A>&&>(awaited_), where_);
+  }
+
+  stored<A> awaited_;
+  std::source_location where_;
+};
+
+template <class A, class B>
+class RINGO_AWAITABLE finally_wait : public deferred<finally_wait<A, B>, result_of<A>> {
+ public:
+  finally_wait(A&& awaited, B&& cleanup, std::source_location where)
+      : awaited_(as_stored<A>(awaited)), cleanup_(as_stored<B>(cleanup)), where_(where) {}
+
+ private:
+  friend class deferred<finally_wait, result_of<A>>;
+  task<result_of<A>> make(std::source_location) {
+    return await_finally<A, B>(static_cast<stored<A>&&>(awaited_), static_cast<stored<B>&&>(cleanup_), where_);
+  }
+
+  stored<A> awaited_;
+  stored<B> cleanup_;
+  std::source_location where_;
+};
+
 }  // namespace detail
 
-// Does not throw, but for want of memory: what the awaited throws is in the outcome, `cancelled` too.
-template <class A>
-task<outcome_of<detail::result_of<A>>> outcome(A&& awaited,
-                                               std::source_location where = std::source_location::current()) {
-  return detail::await_outcome<A>(detail::as_stored<A>(awaited), where);
+// Does not throw, but for want of memory: what the awaited throws is in the outcome, `cancelled` too. As a case of a
+// select an operation stays one, and a task is a plain task there.
+template <detail::has_result A>
+auto outcome(A&& awaited, std::source_location where = std::source_location::current()) {
+  return detail::outcome_wait<A>(std::forward<A>(awaited), where);
 }
 
 // Awaits the first, and then, however that ended, the clean-up, which cancellation does not end. Yields what the first
-// came to; where that is a value, an error of the clean-up is thrown instead.
-template <class A, class B>
-task<detail::result_of<A>> finally(A&& awaited, B&& cleanup,
-                                   std::source_location where = std::source_location::current()) {
-  return detail::await_finally<A, B>(detail::as_stored<A>(awaited), detail::as_stored<B>(cleanup), where);
+// came to; where that is a value, an error of the clean-up is thrown instead. As a case of a select it is a plain task.
+template <detail::has_result A, class B>
+auto finally(A&& awaited, B&& cleanup, std::source_location where = std::source_location::current()) {
+  return detail::finally_wait<A, B>(std::forward<A>(awaited), std::forward<B>(cleanup), where);
 }
 
 }  // namespace ringo

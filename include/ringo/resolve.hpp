@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <ringo/detail/awaited.hpp>
 #include <ringo/endpoint.hpp>
 #include <ringo/task.hpp>
 
@@ -14,6 +15,6 @@ namespace ringo {
 // system is asked (getaddrinfo(3)), on a thread of blocking()'s pool. Throws std::system_error that names the host and
 // says what is wrong: no such name (std::errc::address_not_available), or no answer
 // (std::errc::resource_unavailable_try_again).
-task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port);
+detail::deferred_task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port);
 
 }  // namespace ringo

@@ -96,11 +96,12 @@ auto make_select([[maybe_unused]] Cases&&... cases) {
   if constexpr (sizeof...(Cases) == 0) {
     return std::conditional_t<Otherwise, only_otherwise_operation, never_operation>();
   } else if constexpr ((is_task_case<std::remove_reference_t<kept_case<Cases>>> || ...)) {
-    return select_held<PreferFirst, Otherwise>(held_case<kept_case<Cases>>(keep(std::forward<Cases>(cases)))...);
+    return select_with_tasks<PreferFirst, Otherwise, held_case<kept_case<Cases>>...>(std::in_place,
+                                                                                     std::forward<Cases>(cases)...);
   } else {
     using operation_type = select_operation<PreferFirst, Otherwise, kept_case<Cases>...>;
     if constexpr (awaited_alternatives<typename operation_type::result_type>::some_task) {
-      return select_and_handle(operation_type(std::in_place, std::forward<Cases>(cases)...));
+      return handled_select<operation_type>(operation_type(std::in_place, std::forward<Cases>(cases)...));
     } else {
       return operation_type(std::in_place, std::forward<Cases>(cases)...);
     }

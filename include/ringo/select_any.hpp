@@ -30,6 +30,7 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   using operation_type = std::ranges::range_value_t<std::remove_reference_t<Cases>>;
 
  public:
+  using case_tag = void;
   using result_type = selected<or_monostate<typename operation_type::result_type>>;
 
   explicit select_any_operation(Cases&& cases) : cases_(std::forward<Cases>(cases)) {}
@@ -38,6 +39,10 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
 
   result_type await_resume() {
     this->come_back();
+    return take_chosen();
+  }
+  result_type take() {
+    if (!has_chosen()) note_winner();
     return take_chosen();
   }
   result_type take_chosen() {
@@ -54,7 +59,11 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   void each(F&& f) {
     for (operation_type& c : cases_) f(c);
   }
-  std::size_t count() { return static_cast<std::size_t>(std::ranges::distance(cases_)); }
+  std::size_t places() {
+    std::size_t places = 0;
+    each([&places](operation_type& c) { places += places_of(c); });
+    return places;
+  }
   bool commit_one(worker& w, bool shared, routine*& woken) {
     for (;;) {
       // Each ready case replaces the choice with the probability that makes all equally likely.
@@ -103,19 +112,29 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   std::size_t index_ = 0;
 };
 
+template <class C>
+concept kept_apart = !case_operation<C> && case_like<C&>;
+
+template <class Cases>
+auto keep_each(Cases& cases) {
+  std::vector<forwarding_case<kept_case<std::ranges::range_reference_t<Cases>>>> kept;
+  for (auto&& c : cases) kept.emplace_back(std::in_place, std::forward<decltype(c)>(c));
+  return kept;
+}
+
 }  // namespace detail
 
 // The first of a range of alike operations, however many; of none: waits for ever. Uniform among the ready.
 template <std::ranges::range Cases>
 requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
 auto select_any(Cases&& cases) { return detail::select_any_operation<Cases>(std::forward<Cases>(cases)); }
-// Of handles: the first routine that ends. Allocates room for the joins.
-template <std::ranges::range Handles>
-requires detail::is_handle<std::ranges::range_value_t<std::remove_reference_t<Handles>>>
-auto select_any(Handles&& handles) {
-  std::vector<decltype(std::ranges::begin(handles)->join())> joins;
-  for (auto& h : handles) joins.push_back(h.join());
-  return detail::select_any_operation<decltype(joins)>(std::move(joins));
+// Of handles, the first routine that ends, and of what awaits operations in a way of its own. Allocates room for the
+// cases.
+template <std::ranges::range Cases>
+requires detail::kept_apart<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
+auto select_any(Cases&& cases) {
+  auto kept = detail::keep_each(cases);
+  return detail::select_any_operation<decltype(kept)>(std::move(kept));
 }
 // The same without waiting. Thread: workers.
 template <std::ranges::range Cases>
@@ -124,9 +143,12 @@ auto try_select_any(Cases&& cases) {
   detail::select_any_operation<Cases&> operation(cases);
   using result = std::optional<typename detail::select_any_operation<Cases&>::result_type>;
   detail::worker& w = detail::require_worker("try_select_any");
-  operation.each([&w](auto& c) { c.enter(&w); });
+  operation.enter(&w);
   if (!operation.try_once(w)) return result();
   return result(operation.take_chosen());
 }
+template <std::ranges::range Cases>
+requires detail::kept_apart<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
+auto try_select_any(Cases&& cases) { return try_select_any(detail::keep_each(cases)); }
 
 }  // namespace ringo

@@ -37,25 +37,27 @@ task<result_of<A>> await_shielded(stored<A> awaited, std::source_location where)
 }
 
 template <class A>
-class RINGO_AWAITABLE shielded {
+class RINGO_AWAITABLE shielded : public deferred<shielded<A>, result_of<A>> {
  public:
-  using result_type = result_of<A>;
   shielded(A&& awaited, std::source_location where) : awaited_(as_stored<A>(awaited)), where_(where) {}
 
-  auto operator co_await() && {
-    return await_shielded<A>(static_cast<stored<A>&&>(awaited_), where_).operator co_await();
-  }
-  stored<A> as_case() && { return static_cast<stored<A>&&>(awaited_); }
+  kept_case<stored<A>> as_case() && { return keep(static_cast<stored<A>&&>(awaited_)); }
+  kept_case<stored_by_name<A>> as_case() & { return keep(static_cast<stored_by_name<A>&&>(awaited_)); }
 
  private:
+  friend class deferred<shielded, result_of<A>>;
+  task<result_of<A>> make(std::source_location) {
+    return await_shielded<A>(static_cast<stored<A>&&>(awaited_), where_);
+  }
+
   stored<A> awaited_;
   std::source_location where_;
 };
 
 }  // namespace detail
 
-template <class A>
-detail::shielded<A> shield(A&& awaited, std::source_location where = std::source_location::current()) {
+template <detail::has_result A>
+auto shield(A&& awaited, std::source_location where = std::source_location::current()) {
   return detail::shielded<A>(std::forward<A>(awaited), where);
 }
 

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/awaited.hpp>
 #include <ringo/detail/byte_stream.hpp>
 #include <ringo/detail/listener_operation.hpp>
 #include <ringo/endpoint.hpp>
@@ -60,8 +61,8 @@ class tcp_stream : public detail::byte_source, public detail::byte_sink {
   // a quarter of a second after the one before or when that has failed, and the first that answers wins (RFC 8305).
   // Throws std::invalid_argument for what is no host and port, std::system_error that names what was tried, or that the
   // name is not known. Cancel safety: what has been connected is closed. As a case of a select it is a plain task.
-  static task<tcp_stream> connect(std::string_view host_and_port, socket_options options = {});
-  static task<tcp_stream> connect(const endpoint& to, socket_options options = {});
+  static detail::deferred_task<tcp_stream> connect(std::string_view host_and_port, socket_options options = {});
+  static detail::deferred_task<tcp_stream> connect(const endpoint& to, socket_options options = {});
 
   // Takes a connected socket, of TCP or any other that is a stream. Throws std::system_error if it is none, and leaves
   // it then.

@@ -46,8 +46,9 @@ class tls_stream : public detail::byte_source, public detail::byte_sink {
   tls_stream() noexcept = default;
 
   // Connects, and agrees with the server, whose certificate has to be for that host.
-  static task<tls_stream> connect(std::string_view host_and_port, tls_context with = tls_context::client(),
-                                  socket_options options = {});
+  static detail::deferred_task<tls_stream> connect(std::string_view host_and_port,
+                                                   tls_context with = tls_context::client(),
+                                                   socket_options options = {});
 
   // On a connection that is there, also when something has been said on it before (STARTTLS). What comes of it when
   // this fails or is cancelled: it is closed. `name` is what the server's certificate has to be for: a host or a

@@ -2,13 +2,16 @@
 //
 // It is awaited in the caller's place, under a context with that deadline: at the deadline its awaits, and those of the
 // routines that it has started, end with `cancelled`. Throws timed_out if the deadline has ended it; if it returns a
-// value all the same, the value wins; whatever else it throws passes. As a case of a select it is a plain task.
+// value all the same, the value wins; whatever else it throws passes. As a case of a select an operation stays one, and
+// the case has also won when the deadline comes; a task is a plain task there.
 #pragma once
 #include <source_location>
 #include <utility>
 
 #include <ringo/context.hpp>
+#include <ringo/detail/ended_case.hpp>
 #include <ringo/errors.hpp>
+#include <ringo/time.hpp>
 
 namespace ringo {
 
@@ -30,18 +33,51 @@ task<result_of<A>> await_within(Limit limit, stored<A> awaited, std::source_loca
   throw timed_out();
 }
 
+class end_by_time {
+ public:
+  explicit end_by_time(delay length) noexcept : until_(length.value()) {}
+  explicit end_by_time(time_point deadline) noexcept : until_(deadline) {}
+  sleep_operation& operation() noexcept { return until_; }
+  const sleep_operation& operation() const noexcept { return until_; }
+  [[noreturn]] static void raise() { throw timed_out(); }
+
+ private:
+  sleep_operation until_;
+};
+
+template <class A, class Limit>
+class RINGO_AWAITABLE within : public deferred<within<A, Limit>, result_of<A>> {
+ public:
+  within(Limit limit, A&& awaited, std::source_location where)
+      : limit_(limit), awaited_(as_stored<A>(awaited)), where_(where) {}
+
+  auto as_case() && requires case_like<stored<A>> {
+    return ended_case<kept_case<stored<A>>, end_by_time>(keep(static_cast<stored<A>&&>(awaited_)), end_by_time(limit_));
+  }
+  auto as_case() & requires case_like < stored<A>
+  & > { return ended_case<kept_case<stored<A>&>, end_by_time>(keep(awaited_), end_by_time(limit_)); }
+
+ private:
+  friend class deferred<within, result_of<A>>;
+  task<result_of<A>> make(std::source_location) {
+    return await_within<A>(limit_, static_cast<stored<A>&&>(awaited_), where_);
+  }
+
+  Limit limit_;
+  stored<A> awaited_;
+  std::source_location where_;
+};
+
 }  // namespace detail
 
-template <class A>
-task<detail::result_of<A>> with_timeout(delay length, A&& awaited,
-                                        std::source_location where = std::source_location::current()) {
-  return detail::await_within<A>(length, detail::as_stored<A>(awaited), where);
+template <detail::has_result A>
+auto with_timeout(delay length, A&& awaited, std::source_location where = std::source_location::current()) {
+  return detail::within<A, delay>(length, std::forward<A>(awaited), where);
 }
 
-template <class A>
-task<detail::result_of<A>> with_deadline(time_point deadline, A&& awaited,
-                                         std::source_location where = std::source_location::current()) {
-  return detail::await_within<A>(deadline, detail::as_stored<A>(awaited), where);
+template <detail::has_result A>
+auto with_deadline(time_point deadline, A&& awaited, std::source_location where = std::source_location::current()) {
+  return detail::within<A, time_point>(deadline, std::forward<A>(awaited), where);
 }
 
 }  // namespace ringo

@@ -153,12 +153,14 @@ template stream_handle answer_of<stream_handle>(kernel_call&);
 
 }  // namespace detail
 
-task<tcp_stream> tcp_stream::connect(std::string_view text, socket_options o) {
+detail::deferred_task<tcp_stream> tcp_stream::connect(std::string_view text, socket_options o) {
   const auto [host, port] = detail::split_host_and_port(text, "tcp_stream::connect");
   if (const endpoint numeric = detail::numeric_endpoint(host, port)) return detail::connect_to(numeric, o);
   return detail::connect_by_name(std::string(text), std::string(host), port, o);
 }
 
-task<tcp_stream> tcp_stream::connect(const endpoint& to, socket_options o) { return detail::connect_to(to, o); }
+detail::deferred_task<tcp_stream> tcp_stream::connect(const endpoint& to, socket_options o) {
+  return detail::connect_to(to, o);
+}
 
 }  // namespace ringo

@@ -46,7 +46,7 @@ task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t po
 
 }  // namespace
 
-task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port) {
+detail::deferred_task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port) {
   return resolve_by_system(std::string(host), port);
 }
 

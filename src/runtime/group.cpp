@@ -223,18 +223,19 @@ void group_core::finish() {
   if (parent_.is_cancelled()) throw_cancelled();
 }
 
-task<> wait_for_group(group_core& of) {
+task<> wait_for_group(group_core& of, std::source_location where) {
   const group_hold kept(of);
   bool interrupted = false;
+  group_ended_operation ended(of);
   try {
-    co_await group_ended_operation(of);
+    co_await awaited_at<group_ended_operation&>{ended, where};
   } catch (const cancelled&) {
     interrupted = true;
   }
   if (interrupted) {
     of.cancel(nullptr);
     const cancellation_held_back until_joined;
-    co_await group_ended_operation(of);
+    co_await awaited_at<group_ended_operation&>{ended, where};
     throw cancelled();
   }
   of.finish();

@@ -277,7 +277,8 @@ task<tls_stream> connect_by_name(std::string to, std::string name, tls_context w
 
 }  // namespace
 
-task<tls_stream> tls_stream::connect(std::string_view host_and_port, tls_context with, socket_options o) {
+detail::deferred_task<tls_stream> tls_stream::connect(std::string_view host_and_port, tls_context with,
+                                                      socket_options o) {
   const auto [host, port] = detail::split_host_and_port(host_and_port, "tls_stream::connect");
   return connect_by_name(std::string(host_and_port), std::string(host), std::move(with), o);
 }

@@ -148,6 +148,16 @@ task<> counts_leaves(int& sum) {
   sum = co_await tree;
 }
 
+struct notes_the_end {
+  bool& ended;
+  ~notes_the_end() { ended = true; }
+};
+task<> takes_a_while(bool& began, bool& ended) {
+  began = true;
+  const notes_the_end at_the_end{ended};
+  co_await sleep(1ms);
+}
+
 }  // namespace
 
 TEST_CASE("every failure comes out of the call that needed the frame, and the second attempt succeeds") {
@@ -187,5 +197,42 @@ TEST_CASE("a program that does not expect a failure ends with it, and leaves not
       break;
     }
     CHECK(failed >= 31);
+  }
+}
+
+TEST_CASE("whatever cannot be allocated, nothing outlives its scope, nor the all() that awaits it (D16)") {
+  for (unsigned workers : {1u, 4u}) {
+    std::uint64_t failures = 0;
+    for (bool failed = true; failed; ++failures) {
+      failed = false;
+      const auto before = testing::live();
+      const auto program = [&failed]() -> task<> {
+        bool began = false, ended = false;
+        auto members = [&](group& g) -> task<> {
+          g.go(takes_a_while(began, ended));
+          co_return;
+        };
+        try {
+          co_await scope(members);
+        } catch (const std::bad_alloc&) {
+          failed = true;
+        }
+        CHECK(began == ended);
+        began = ended = false;
+        try {
+          (void)co_await all(takes_a_while(began, ended), yield());
+        } catch (const std::bad_alloc&) {
+          failed = true;
+        }
+        CHECK(began == ended);
+      };
+      try {
+        testing::simulate({.seed = failures, .workers = workers, .fail_allocation = failures + 1}, program);
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+      CHECK(testing::live() == before);
+    }
+    CHECK(failures > 12);
   }
 }

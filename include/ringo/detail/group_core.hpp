@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <exception>
 #include <limits>
+#include <source_location>
 #include <string>
 #include <utility>
 
 #include <ringo/context.hpp>
+#include <ringo/detail/awaited.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/started.hpp>
 
@@ -144,17 +146,18 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
 };
 
 // When the waiting routine is cancelled, the members are; they are joined all the same, and then it throws.
-task<> wait_for_group(group_core& of);
+task<> wait_for_group(group_core& of, std::source_location where);
 
-class RINGO_AWAITABLE group_wait {
+class RINGO_AWAITABLE group_wait : public deferred<group_wait, void> {
  public:
-  using result_type = void;
   explicit group_wait(group_core& of) noexcept : of_(&of) {}
-  auto operator co_await() && { return wait_for_group(*of_).operator co_await(); }
   // As a case it is not the members' end: they are only cancelled where it is awaited alone.
-  group_joined_case as_case() && noexcept { return group_joined_case(*of_); }
+  group_joined_case as_case() const noexcept { return group_joined_case(*of_); }
 
  private:
+  friend class deferred<group_wait, void>;
+  task<> make(std::source_location where) { return wait_for_group(*of_, where); }
+
   group_core* of_;
 };
 
@@ -170,7 +173,7 @@ struct member_record : record<T> {
 };
 
 template <class F>
-task<> run_scope(F f);
+task<> run_scope(F f, std::source_location where);
 
 }  // namespace detail
 }  // namespace ringo

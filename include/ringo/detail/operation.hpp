@@ -38,11 +38,14 @@ struct awaited_at {
 
 // Base of the promises of ringo's own coroutine types: they run inside a routine and wait in its place.
 struct routine_promise {
-  // Notes where an operation is awaited, for the reports. What has a join() is awaited by it.
+  // Notes where an operation is awaited, for the reports. What has a join() is awaited by it, and what is deferred is
+  // made now.
   template <class A>
   static decltype(auto) await_transform(A&& awaited, std::source_location where = std::source_location::current()) {
     if constexpr (requires { std::forward<A>(awaited).join(where); }) {
       return std::forward<A>(awaited).join(where);
+    } else if constexpr (requires { awaited.begin(where); }) {
+      return awaited.begin(where);
     } else if constexpr (requires { awaited.await_ready(); }) {
       if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>) awaited.where = where;
       return by_reference<std::remove_reference_t<A>>(awaited);

@@ -49,17 +49,34 @@ task<Result> finish_handler(Chosen chosen) {
 }
 // Handlers that are coroutines run after the select, in the caller's place.
 template <class Select>
-task<typename awaited_alternatives<typename Select::result_type>::type> select_and_handle(Select operation) {
-  typename Select::result_type chosen = co_await std::move(operation);
+task<typename awaited_alternatives<typename Select::result_type>::type> select_and_handle(Select operation,
+                                                                                          std::source_location where) {
+  typename Select::result_type chosen = co_await awaited_at<Select>{std::move(operation), where};
   co_return co_await finish_handler<typename awaited_alternatives<typename Select::result_type>::type>(
       std::move(chosen));
 }
+template <class Select>
+class RINGO_AWAITABLE handled_select
+    : public deferred<handled_select<Select>, typename awaited_alternatives<typename Select::result_type>::type> {
+  using base = deferred<handled_select, typename awaited_alternatives<typename Select::result_type>::type>;
+
+ public:
+  explicit handled_select(Select&& operation) : operation_(std::move(operation)) {}
+
+ private:
+  friend base;
+  task<typename base::result_type> make(std::source_location where) {
+    return select_and_handle<Select>(std::move(operation_), where);
+  }
+
+  Select operation_;
+};
+
+// What runs in a routine of its own as a case: a task, or what makes one.
 template <class C>
-inline constexpr bool is_task_case = false;
-template <class T>
-inline constexpr bool is_task_case<task<T>> = true;
-template <class Inner, class F>
-inline constexpr bool is_task_case<handled_case<Inner, F>> = is_task_case<Inner>;
+inline constexpr bool is_task_case = is_task<C> || std::derived_from<C, deferred_base>;
+template <class Kept, class F>
+inline constexpr bool is_task_case<handled_case<Kept, F>> = is_task_case<std::remove_reference_t<Kept>>;
 
 // A case of a select that has tasks among its cases: a task runs in a routine of its own, and the case is that
 // routine's join.
@@ -67,7 +84,7 @@ template <class Kept>
 class held_case {
  public:
   explicit held_case(Kept&& kept) : kept_(std::forward<Kept>(kept)) {}
-  void start() noexcept {}
+  void start(std::source_location) noexcept {}
   auto& operation() noexcept { return kept_; }
   routine* started() const noexcept { return nullptr; }
 
@@ -75,37 +92,44 @@ class held_case {
   Kept kept_;
 };
 
-template <class T>
-class held_case<task<T>> {
+template <class Kept>
+requires is_task_case<std::remove_reference_t<Kept>>
+class held_case<Kept> {
+  using T = typename std::remove_reference_t<Kept>::result_type;
+
  public:
-  explicit held_case(task<T>&& kept) noexcept : task_(std::move(kept)) {}
-  void start() {
-    routine_ = make_routine_of(std::move(task_));
+  explicit held_case(Kept&& kept) : kept_(std::forward<Kept>(kept)) {}
+  void start(std::source_location where) {
+    if constexpr (is_task<Kept>) {
+      routine_ = make_routine_of(std::move(kept_));
+    } else {
+      routine_ = make_routine_of(kept_.begin(where));
+    }
     handle_ = handle_access::make(routine_);
-    detail::start(require_worker("select"), *routine_, std::source_location::current());
+    detail::start(require_worker("select"), *routine_, where);
     join_ = handle_.join();
   }
   join_operation<T>& operation() noexcept { return join_; }
   routine* started() const noexcept { return routine_; }
 
  private:
-  task<T> task_;
+  Kept kept_;
   record<T>* routine_ = nullptr;
   handle<T> handle_;
   join_operation<T> join_ = join_operation<T>(nullptr);
 };
 
 // A case with a handler, where the case is a task or has a handler itself.
-template <class Inner, class F>
-requires is_task_case<Inner>
-class held_case<handled_case<Inner, F>> : public held_case<Inner> {
-  using inner_operation = std::remove_reference_t<decltype(std::declval<held_case<Inner>&>().operation())>;
+template <class Kept, class F>
+requires is_task_case<std::remove_reference_t<Kept>>
+class held_case<handled_case<Kept, F>> : public held_case<Kept> {
+  using inner_operation = std::remove_reference_t<decltype(std::declval<held_case<Kept>&>().operation())>;
 
  public:
-  explicit held_case(handled_case<Inner, F>&& kept)
-      : held_case<Inner>(std::move(kept.operation())), handler_(std::move(kept.handler())) {}
+  explicit held_case(handled_case<Kept, F>&& kept)
+      : held_case<Kept>(std::forward<Kept>(kept.operation())), handler_(std::move(kept.handler())) {}
   auto& operation() {
-    if (!handled_) handled_.emplace(std::in_place, held_case<Inner>::operation(), handler_);
+    if (!handled_) handled_.emplace(std::in_place, held_case<Kept>::operation(), handler_);
     return *handled_;
   }
 
@@ -119,18 +143,16 @@ using operation_in = std::remove_reference_t<decltype(std::declval<Held&>().oper
 
 // The tasks that lose are cancelled and joined before a handler that is a coroutine runs, and before this returns,
 // however it does. The handlers live here, and so until theirs has run.
-template <bool PreferFirst, bool Otherwise, class... Held>
-task<typename awaited_alternatives<
-    typename select_operation<PreferFirst, Otherwise, operation_in<Held>&...>::result_type>::type>
-select_held(Held... held) {
-  using operation_type = select_operation<PreferFirst, Otherwise, operation_in<Held>&...>;
-  using alternatives = awaited_alternatives<typename operation_type::result_type>;
-  std::optional<typename operation_type::result_type> chosen;
+template <class Operation, class... Held>
+task<typename awaited_alternatives<typename Operation::result_type>::type> select_held(std::source_location where,
+                                                                                       Held... held) {
+  using alternatives = awaited_alternatives<typename Operation::result_type>;
+  std::optional<typename Operation::result_type> chosen;
   std::exception_ptr error;
   try {
-    (held.start(), ...);
-    operation_type operation(std::in_place, held.operation()...);
-    chosen.emplace(co_await operation);
+    (held.start(where), ...);
+    Operation operation(std::in_place, held.operation()...);
+    chosen.emplace(co_await awaited_at<Operation&>{operation, where});
   } catch (...) {
     error = std::current_exception();
   }
@@ -141,7 +163,9 @@ select_held(Held... held) {
       if (r != nullptr) cancel(*r);
     }
     for (routine* r : started) {
-      if (r != nullptr) co_await finished_operation(r);
+      if (r == nullptr) continue;
+      finished_operation ended(r);
+      co_await awaited_at<finished_operation&>{ended, where};
     }
   }
   if (error) std::rethrow_exception(error);
@@ -151,5 +175,27 @@ select_held(Held... held) {
     co_return std::move(*chosen);
   }
 }
+
+template <bool PreferFirst, bool Otherwise, class... Held>
+class RINGO_AWAITABLE select_with_tasks
+    : public deferred<select_with_tasks<PreferFirst, Otherwise, Held...>,
+                      typename awaited_alternatives<typename select_operation<
+                          PreferFirst, Otherwise, operation_in<Held>&...>::result_type>::type> {
+  using operation_type = select_operation<PreferFirst, Otherwise, operation_in<Held>&...>;
+  using base = deferred<select_with_tasks, typename awaited_alternatives<typename operation_type::result_type>::type>;
+
+ public:
+  template <class... Cases>
+  explicit select_with_tasks(std::in_place_t, Cases&&... cases) : held_(keep(std::forward<Cases>(cases))...) {}
+
+ private:
+  friend base;
+  task<typename base::result_type> make(std::source_location where) {
+    return std::apply(
+        [where](Held&... held) { return select_held<operation_type, Held...>(where, std::move(held)...); }, held_);
+  }
+
+  std::tuple<Held...> held_;
+};
 
 }  // namespace ringo::detail

@@ -3,54 +3,16 @@
 #include <concepts>
 #include <cstdint>
 #include <limits>
-#include <source_location>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
+#include <ringo/detail/awaited.hpp>
 #include <ringo/detail/wait_for_many.hpp>
 
 namespace ringo::detail {
-
-template <class R>
-using or_monostate = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
-
-// What a case's argument is kept as: an operation that can be moved in is, others are referred to; a handle stands for
-// its join, and what awaits an operation in a way of its own for that.
-template <class C>
-decltype(auto) keep(C&& c) {
-  if constexpr (requires { std::forward<C>(c).as_case(); }) {
-    return std::forward<C>(c).as_case();
-  } else if constexpr (requires { std::forward<C>(c).join(std::source_location()); }) {
-    return std::forward<C>(c).join(std::source_location());
-  } else if constexpr (std::is_lvalue_reference_v<C> || !std::move_constructible<std::remove_reference_t<C>>) {
-    return static_cast<std::remove_reference_t<C>&>(c);
-  } else {
-    return std::move(c);
-  }
-}
-template <class C>
-struct kept {
-  using type = std::conditional_t<std::is_lvalue_reference_v<C> || !std::move_constructible<std::remove_reference_t<C>>,
-                                  std::remove_reference_t<C>&, std::remove_reference_t<C>>;
-};
-template <class C>
-requires requires(C&& c) { std::forward<C>(c).join(std::source_location()); }
-struct kept<C> {
-  using type = decltype(std::declval<C>().join(std::source_location()));
-};
-template <class C>
-requires requires(C&& c) { std::forward<C>(c).as_case(); }
-struct kept<C> {
-  using type = decltype(std::declval<C>().as_case());
-};
-template <class C>
-using kept_case = typename kept<C>::type;
-
-template <class C>
-concept case_like = case_operation<std::remove_cvref_t<kept_case<C>>>;
 
 // Uniform among the set bits.
 inline unsigned pick(worker& w, std::uint64_t ready) noexcept {
@@ -81,6 +43,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
       std::type_identity<
           std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>..., std::monostate>>,
       std::type_identity<std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>...>>>::type;
+  using case_tag = std::conditional_t<Otherwise, select_operation, void>;  // one that never waits is no case
 
   template <class... Cases>
   explicit select_operation(std::in_place_t, Cases&&... cases) : cases_(keep(std::forward<Cases>(cases))...) {}
@@ -103,7 +66,9 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   void each(F&& f) {
     std::apply([&f](auto&... c) { (f(c), ...); }, cases_);
   }
-  static constexpr std::size_t count() noexcept { return size; }
+  std::size_t places() noexcept {
+    return std::apply([](auto&... c) { return (places_of(c) + ...); }, cases_);
+  }
 
   // What is ready is ready at one instant, all locks being held (semantics 57). A choice fails only where a waiter that
   // it met has been claimed by a source outside this select; then it is made again.
@@ -136,6 +101,10 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     each([&](auto& c) {
       if (i++ < start) c.link(w, r);
     });
+  }
+  result_type take() {
+    if (!has_chosen()) note_winner();
+    return result_of<0>(std::exchange(chosen_, none));
   }
   bool has_chosen() const noexcept { return chosen_ != none; }
   void note_winner() noexcept {
@@ -242,8 +211,13 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
   }
   [[gnu::noinline]] void try_locked(worker& w) {
     routine* woken = nullptr;
-    {
+    if constexpr (requires { case_.lock(); }) {
       const optional_guard guard(case_.lock());
+      (void)case_.commit(w, true, woken);
+    } else {
+      lock_set locks(places_of(case_));
+      add_locks_of(case_, locks);
+      locks.lock();
       (void)case_.commit(w, true, woken);
     }
     w.wake(woken);
@@ -258,11 +232,44 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
   routine* queued_ = nullptr;
 };
 
+// A case that is an operation's, but for what take() makes of its result.
+template <class Kept>
+class forwarding_case {
+  using operation_type = std::remove_reference_t<Kept>;
+
+ public:
+  using result_type = typename operation_type::result_type;
+  using case_tag =
+      std::conditional_t<case_operation<operation_type>, void, operation_type>;  // a task is no case by itself
+
+  template <class O>
+  explicit forwarding_case(std::in_place_t, O&& o) : operation_(keep(std::forward<O>(o))) {}
+
+  operation_type& operation() noexcept { return operation_; }
+
+  void enter(worker* w) { operation_.enter(w); }
+  auto lock() noexcept requires requires(operation_type& o) { o.lock(); }
+  { return operation_.lock(); }
+  std::size_t places() noexcept { return places_of(operation_); }
+  void add_locks(lock_set& locks) noexcept { add_locks_of(operation_, locks); }
+  bool ready(worker& w) { return operation_.ready(w); }
+  bool commit(worker& w, bool shared, routine*& woken) { return operation_.commit(w, shared, woken); }
+  void link(worker& w, routine& r) { operation_.link(w, r); }
+  bool unlink() noexcept { return operation_.unlink(); }
+  void leave() noexcept { operation_.leave(); }
+  void discard() noexcept { operation_.discard(); }
+  progress standing() noexcept { return operation_.standing(); }
+  decltype(auto) take() { return operation_.take(); }
+  void tell(std::string& text) const { operation_.tell(text); }
+
+ protected:
+  Kept operation_;
+};
+
 // An operation and what is to be done with its result.
 template <class Operation, class F>
-class handled_case {
-  using operation_type = std::remove_reference_t<Operation>;
-  using yielded = typename operation_type::result_type;
+class handled_case : public forwarding_case<Operation> {
+  using yielded = typename forwarding_case<Operation>::result_type;
   template <class R>
   struct returned {
     using type = std::invoke_result_t<std::remove_reference_t<F>&, R>;
@@ -275,37 +282,23 @@ class handled_case {
 
  public:
   using result_type = typename returned<yielded>::type;
-  using case_tag =
-      std::conditional_t<case_operation<operation_type>, void, operation_type>;  // a task is no case by itself
 
   template <class O, class G>
   handled_case(std::in_place_t, O&& o, G&& handler)
-      : operation_(keep(std::forward<O>(o))), handler_(std::forward<G>(handler)) {}
+      : forwarding_case<Operation>(std::in_place, std::forward<O>(o)), handler_(std::forward<G>(handler)) {}
 
-  operation_type& operation() noexcept { return operation_; }
   std::remove_reference_t<F>& handler() noexcept { return handler_; }
 
-  void enter(worker* w) { operation_.enter(w); }
-  spin_lock* lock() noexcept { return operation_.lock(); }
-  bool ready(worker& w) { return operation_.ready(w); }
-  bool commit(worker& w, bool shared, routine*& woken) { return operation_.commit(w, shared, woken); }
-  void link(worker& w, routine& r) { operation_.link(w, r); }
-  bool unlink() noexcept { return operation_.unlink(); }
-  void leave() noexcept { operation_.leave(); }
-  void discard() noexcept { operation_.discard(); }
-  progress standing() const noexcept { return operation_.standing(); }
-  void tell(std::string& text) const { operation_.tell(text); }
   result_type take() {
     if constexpr (std::is_void_v<yielded>) {
-      operation_.take();
+      this->operation_.take();
       return handler_();
     } else {
-      return handler_(operation_.take());
+      return handler_(this->operation_.take());
     }
   }
 
  private:
-  Operation operation_;
   F handler_;
 };
 

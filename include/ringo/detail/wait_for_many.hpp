@@ -36,19 +36,38 @@ class lock_set {
   spin_lock** first_ = few_.data();
 };
 
+// How many locks guard a case: most have a source, with one.
+template <class C>
+constexpr std::size_t places_of(C& c) noexcept {
+  if constexpr (requires { c.places(); }) {
+    return c.places();
+  } else {
+    return 1;
+  }
+}
+template <class C>
+void add_locks_of(C& c, lock_set& locks) noexcept {
+  if constexpr (requires { c.add_locks(locks); }) {
+    c.add_locks(locks);
+  } else {
+    locks.add(c.lock());
+  }
+}
+
 // What a Derived provides:
 //   each(f)                          f(case) for each, in order
-//   count()                          of its cases
+//   places()                         for the locks of all cases
 //   commit_one(worker&, bool shared, routine*&)   under all locks: one of the ready cases, if there is one; notes which
 //   link_all(worker&, routine&)      under all locks
 //   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the
 //   others out
+// With take(), which yields the result of the noted case, or of the one that won, and tell() it is a case of another.
 template <class Derived>
 class wait_for_many : public parked_operation {
  public:
   [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker("select");
-    derived().each([&w](auto& c) { c.enter(&w); });
+    enter(&w);
     if (w.current->is_cancelled()) [[unlikely]]
       throw_cancelled();
     return try_once(w) && --w.budget > 0;
@@ -78,6 +97,38 @@ class wait_for_many : public parked_operation {
     return committed;
   }
 
+  // As a case of another.
+  void enter(worker* w) {
+    derived().each([w](auto& c) { c.enter(w); });
+  }
+  void add_locks(lock_set& locks) noexcept {
+    derived().each([&locks](auto& c) { add_locks_of(c, locks); });
+  }
+  bool ready(worker& w) {
+    bool any = false;
+    derived().each([&](auto& c) { any = any || c.ready(w); });
+    return any;
+  }
+  bool commit(worker& w, bool shared, routine*& woken) { return derived().commit_one(w, shared, woken); }
+  void link(worker& w, routine& r) { derived().link_all(w, r); }
+  bool unlink() noexcept {
+    derived().each([](auto& c) { c.unlink(); });
+    return false;
+  }
+  void leave() noexcept {
+    derived().each([](auto& c) { c.leave(); });
+  }
+  void discard() noexcept {
+    derived().each([](auto& c) { won(c.standing()) ? c.discard() : c.leave(); });
+  }
+  progress standing() noexcept {
+    progress any = progress::idle;
+    derived().each([&any](auto& c) {
+      if (won(c.standing())) any = c.standing();
+    });
+    return any;
+  }
+
  protected:
   wait_for_many() = default;
   wait_for_many(const wait_for_many&) noexcept : parked_operation() {}
@@ -100,22 +151,19 @@ class wait_for_many : public parked_operation {
   [[gnu::cold, gnu::noinline]] void abandon_parked() noexcept {
     worker* w = current_worker();
     const bool claimed_here = parked_->claim(w == nullptr || w->shared);
-    derived().each([](auto& c) { won(c.standing()) ? c.discard() : c.leave(); });
+    discard();
     forget(*parked_, !claimed_here);
   }
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
-  void lock_all(lock_set& locks) noexcept {
-    derived().each([&locks](auto& c) { locks.add(c.lock()); });
-    locks.lock();
-  }
   [[gnu::noinline]] bool try_locked(worker& w) {
     routine* woken = nullptr;
     bool committed;
     {
-      lock_set locks(derived().count());
-      lock_all(locks);
+      lock_set locks(derived().places());
+      add_locks(locks);
+      locks.lock();
       committed = derived().commit_one(w, true, woken);
     }
     w.wake(woken);
@@ -124,8 +172,9 @@ class wait_for_many : public parked_operation {
   [[gnu::noinline]] bool park_locked(worker& w, routine& r) {
     routine* woken = nullptr;
     {
-      lock_set locks(derived().count());
-      lock_all(locks);
+      lock_set locks(derived().places());
+      add_locks(locks);
+      locks.lock();
       // What was not ready a moment ago may be now.
       if (!derived().commit_one(w, true, woken) && park(w, r, true))
         return true;  // from the last unlock on, the frame may be gone
@@ -143,7 +192,7 @@ class wait_for_many : public parked_operation {
     if (r.open_wait(shared)) [[likely]]
       return true;
     parked_ = nullptr;
-    derived().each([](auto& c) { c.unlink(); });
+    unlink();
     return false;
   }
 

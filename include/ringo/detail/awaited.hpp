@@ -1,0 +1,116 @@
+// What is made of awaitables: how a combinator keeps what it is given, what that is as a case of a select, and tasks
+// that are made only when they are awaited.
+#pragma once
+#include <concepts>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/started.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo::detail {
+
+template <class A>
+concept has_result = requires {
+  typename std::remove_cvref_t<A>::result_type;
+};
+template <class A>
+using result_of = std::decay_t<typename std::remove_cvref_t<A>::result_type>;
+template <class R>
+using or_monostate = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
+
+template <class A>
+inline constexpr bool is_named_task = std::is_lvalue_reference_v<A>&& is_task<std::remove_cvref_t<A>>;
+
+// What an argument is kept as for later: values are moved in, the rest is referred to.
+template <class A>
+using stored = std::conditional_t<std::is_lvalue_reference_v<A> || !std::move_constructible<std::remove_reference_t<A>>,
+                                  std::remove_reference_t<A>&, std::remove_reference_t<A>>;
+
+template <class A>
+stored<A>&& as_stored(std::remove_reference_t<A>& awaited) noexcept {
+  static_assert(!is_named_task<A>, "a task is awaited once, and given away for that: write std::move(t)");
+  return static_cast<stored<A>&&>(awaited);
+}
+// What becomes of something stored where the one that stores it is awaited by name: a task is given away.
+template <class A>
+using stored_by_name = std::conditional_t<is_task<stored<A>>, stored<A>, stored<A>&>;
+
+// What a case's argument is kept as: an operation that can be moved in is, others are referred to; a handle stands for
+// its join, and what awaits an operation in a way of its own for what it says itself.
+template <class C>
+decltype(auto) keep(C&& c) {
+  static_assert(!is_named_task<C>, "a task is awaited once, and given away for that: write std::move(t)");
+  if constexpr (requires { std::forward<C>(c).as_case(); }) {
+    return std::forward<C>(c).as_case();
+  } else if constexpr (requires { std::forward<C>(c).join(std::source_location()); }) {
+    return std::forward<C>(c).join(std::source_location());
+  } else if constexpr (std::is_lvalue_reference_v<C> || !std::move_constructible<std::remove_reference_t<C>>) {
+    return static_cast<std::remove_reference_t<C>&>(c);
+  } else {
+    return std::move(c);
+  }
+}
+template <class C>
+struct kept {
+  using type = stored<C>;
+};
+template <class C>
+requires requires(C&& c) { std::forward<C>(c).join(std::source_location()); }
+struct kept<C> {
+  using type = decltype(std::declval<C>().join(std::source_location()));
+};
+template <class C>
+requires requires(C&& c) { std::forward<C>(c).as_case(); }
+struct kept<C> {
+  using type = decltype(std::declval<C>().as_case());
+};
+template <class C>
+using kept_case = typename kept<C>::type;
+
+template <class C>
+concept case_like = case_operation<std::remove_cvref_t<kept_case<C>>>;
+
+// Base of what is awaited as a task that is made then, once: in the caller's name, and by name too. Derived provides
+// task<R> make(std::source_location), which is where it is awaited.
+struct deferred_base {};
+template <class Derived, class R>
+class deferred : public deferred_base {
+ public:
+  using result_type = R;
+
+  task<R> begin(std::source_location where) {
+    if (std::exchange(begun_, true)) throw_empty_task();
+    return static_cast<Derived&>(*this).make(where);
+  }
+  auto operator co_await() { return begin({}).operator co_await(); }  // in a coroutine of a foreign type
+
+ private:
+  bool begun_ = false;
+};
+
+template <class R>
+requires std::derived_from<R, deferred_base>
+struct awaited_result<R> {
+  static constexpr bool awaited = true;
+  using type = typename R::result_type;
+};
+
+// A task that may be awaited by name.
+template <class T>
+class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
+ public:
+  deferred_task(task<T>&& t) noexcept : task_(std::move(t)) {}
+
+ private:
+  friend class deferred<deferred_task, T>;
+  task<T> make(std::source_location) noexcept { return std::move(task_); }
+
+  task<T> task_;
+};
+
+}  // namespace ringo::detail

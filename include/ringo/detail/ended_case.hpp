@@ -1,0 +1,80 @@
+// A case of several operations: what a select takes of a combinator that is bounded.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/awaited.hpp>
+#include <ringo/detail/wait_for_many.hpp>
+
+namespace ringo::detail {
+
+// An operation, or what ends it, whichever comes first; where both are ready, what ends it. Each is linked into its own
+// source, so that the one which does not win has had no effect. End provides operation() and [[noreturn]] raise().
+template <class Kept, class End>
+class ended_case {
+  using operation_type = std::remove_reference_t<Kept>;
+
+ public:
+  using result_type = result_of<operation_type>;
+  using case_tag = void;
+
+  template <class O>
+  ended_case(O&& operation, End&& end) : operation_(std::forward<O>(operation)), end_(std::move(end)) {}
+
+  void enter(worker* w) {
+    operation_.enter(w);
+    end().enter(w);
+  }
+  std::size_t places() { return places_of(operation_) + 1; }
+  void add_locks(lock_set& locks) noexcept {
+    add_locks_of(operation_, locks);
+    add_locks_of(end(), locks);
+  }
+  bool ready(worker& w) { return end().ready(w) || operation_.ready(w); }
+  bool commit(worker& w, bool shared, routine*& woken) {
+    return end().ready(w) ? end().commit(w, shared, woken) : operation_.commit(w, shared, woken);
+  }
+  void link(worker& w, routine& r) {
+    operation_.link(w, r);
+    end().link(w, r);
+  }
+  bool unlink() noexcept {
+    operation_.unlink();
+    end().unlink();
+    return false;
+  }
+  void leave() noexcept {
+    operation_.leave();
+    end().leave();
+  }
+  void discard() noexcept {
+    won(end().standing()) ? end().discard() : end().leave();
+    won(operation_.standing()) ? operation_.discard() : operation_.leave();
+  }
+  progress standing() noexcept { return won(end().standing()) ? end().standing() : operation_.standing(); }
+  // The loser leaves first: it may not be in a queue any more when its routine goes on.
+  result_type take() {
+    if (won(end().standing())) {
+      operation_.leave();
+      end().take();
+      end_.raise();
+    }
+    end().leave();
+    return operation_.take();
+  }
+  void tell(std::string& text) const {
+    operation_.tell(text);
+    text += " or ";
+    end_.operation().tell(text);
+  }
+
+ private:
+  auto& end() noexcept { return end_.operation(); }
+
+  Kept operation_;
+  End end_;
+};
+
+}  // namespace ringo::detail
