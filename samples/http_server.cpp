@@ -31,6 +31,7 @@
 
 #include <http_parser.h>
 
+#include <ringo/file.hpp>
 #include <ringo/ringo.hpp>
 
 using namespace ringo;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <ringo/file.hpp>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <string_view>

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <chrono>
 #include <filesystem>
+#include <ringo/process.hpp>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <string_view>

@@ -1,4 +1,5 @@
-// All of ringo.
+// All of ringo but files (file.hpp) and processes (process.hpp), whose names are words that programs have for things of
+// their own, and TLS (tls.hpp), which is a component of its own.
 #pragma once
 #if __cplusplus < 202002L
 #error "ringo needs C++20: compile with -std=c++20 or newer"
@@ -17,7 +18,6 @@
 #include <ringo/endpoint.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
-#include <ringo/file.hpp>
 #include <ringo/generate.hpp>
 #include <ringo/go.hpp>
 #include <ringo/group.hpp>
@@ -28,7 +28,6 @@
 #include <ringo/once.hpp>
 #include <ringo/outcome.hpp>
 #include <ringo/pipe.hpp>
-#include <ringo/process.hpp>
 #include <ringo/ready.hpp>
 #include <ringo/resolve.hpp>
 #include <ringo/run.hpp>

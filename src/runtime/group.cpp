@@ -11,10 +11,13 @@
 namespace ringo::detail {
 namespace {
 
-bool is_cancellation(const std::exception_ptr& error) noexcept {
+// What ends a routine without a word where nobody joins it (options::on_unhandled) is no news here either.
+bool is_quiet(const std::exception_ptr& error) noexcept {
   try {
     std::rethrow_exception(error);
   } catch (const cancelled&) {
+    return true;
+  } catch (const disconnected&) {
     return true;
   } catch (...) {
     return false;
@@ -114,8 +117,7 @@ bool group_core::note_error(std::exception_ptr error) noexcept {
   const worker* w = current_worker();
   const optional_guard guard(lock_, w == nullptr || w->shared);
   if (first_error_) {
-    // Of a group that has been cancelled, the members' cancellations are no news.
-    if (!is_cancellation(error)) ++further_errors_;
+    if (!is_quiet(error)) ++further_errors_;
     return false;
   }
   first_error_ = std::move(error);
@@ -196,7 +198,7 @@ void group_core::let_go() noexcept {
 group_core::~group_core() {
   worker* w = current_worker();
   const std::size_t untold =
-      further_errors_ + (first_error_ && !first_error_told_ && !is_cancellation(first_error_) ? 1 : 0);
+      further_errors_ + (first_error_ && !first_error_told_ && !is_quiet(first_error_) ? 1 : 0);
   if (untold != 0 && w != nullptr) {
     w->runtime.warn("of the members of a group that was destroyed without wait(), " + std::to_string(untold) +
                     " ended with an error");
