@@ -274,6 +274,20 @@ time_point runtime_core::check_quiet(scheduler& w) {
 void runtime_core::declare_deadlock(worker& w) {
   deadlock_report_ = "ringo: all routines are asleep: deadlock: ";
   dump(deadlock_report_);
+  bool all_wait = true;
+  for (const auto& each : workers) {
+    each->routines.each([&](const routine& r) {
+      all_wait = all_wait && (r.state.load(std::memory_order_relaxed) & routine::waiting) != 0;
+    });
+  }
+  // GCC bug 106188.
+  if (!all_wait) {
+    deadlock_report_ +=
+        "One that is ready here, and never runs, was compiled wrongly: g++ before 12.3 forgets the whole body of a "
+        "coroutine that has no local variable and a co_await in the condition of an if or of a loop. Give the result "
+        "of "
+        "that co_await a name first: bool more = co_await next(); if (more) ...\n";
+  }
   deadlocked_ = true;
   begin_unwinding(w, main);
   if (only_main_is_left()) finish_deadlock(w);
