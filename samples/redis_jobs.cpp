@@ -234,7 +234,6 @@ task<> add(std::string address, std::int64_t first, std::int64_t last) {
 
 int main(int argc, char** argv) try {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  std::signal(SIGPIPE, SIG_IGN);  // hiredis writes where nobody may read any more
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   if (what == "work" && argc == 4) {
     run(work(argv[2], argv[3]), {.workers = 1});
