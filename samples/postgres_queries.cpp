@@ -47,9 +47,15 @@ class connection {
     while (next != PGRES_POLLING_OK) {
       if (next == PGRES_POLLING_FAILED) opened->fail();
       // Another socket each time, where there are several addresses to try.
-      co_await(next == PGRES_POLLING_READING ? readable(PQsocket(c)) : writable(PQsocket(c)));
+      if (next == PGRES_POLLING_READING) {
+        co_await readable(PQsocket(c));
+      } else {
+        co_await writable(PQsocket(c));
+      }
       next = PQconnectPoll(c);
     }
+    PQsetNoticeProcessor(
+        c, [](void*, const char*) {}, nullptr);  // else it prints them
     if (PQsetnonblocking(c, 1) != 0) opened->fail();
     co_return opened;
   }

@@ -3,7 +3,7 @@
 // taken over by the others, so that none is lost. (One may be done twice, then: storing its result twice is no harm.)
 // Ctrl-C or SIGTERM stops it gracefully: what has begun is done.
 //
-//   redis-server                                 in one terminal
+//   redis-server                                 6.2 or later, in one terminal
 //   redis_jobs work 127.0.0.1:6379 anna          in others, on other machines, each with a name of its own
 //   redis_jobs add 127.0.0.1:6379 1 1000
 //   redis-cli hlen squares
@@ -234,7 +234,6 @@ task<> add(std::string address, std::int64_t first, std::int64_t last) {
 
 int main(int argc, char** argv) try {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  std::signal(SIGPIPE, SIG_IGN);  // hiredis writes where nobody may read any more
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   if (what == "work" && argc == 4) {
     run(work(argv[2], argv[3]), {.workers = 1});
