@@ -113,7 +113,7 @@ TEST_CASE("When nobody can receive any more all inputs are let go (180)") {
 }
 
 TEST_CASE("An input that has much does not keep another from being heard") {
-  on_every_scheduler([]() -> task<> {
+  const auto main = []() -> task<> {
     channel<int> rare(1);
     rare.try_send(-1);
     auto out = merge(generate(std::views::iota(0), 100), rare);
@@ -123,5 +123,8 @@ TEST_CASE("An input that has much does not keep another from being heard") {
       ++before;
     }
     CHECK(before < 1000);
-  });
+  };
+  // With several real workers it is the system that says how long one of them sleeps.
+  scheduler_under_test::real(1).run(main);
+  on_simulated_schedulers(main);
 }

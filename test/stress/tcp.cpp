@@ -1,6 +1,8 @@
 // Many connections whose readers are cancelled, time out and lose all the time, on several workers: every byte arrives
 // once and in order, every client is served, and no descriptor is left.
 #include <doctest/doctest.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +13,7 @@
 #include <ringo/ringo.hpp>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -198,4 +201,32 @@ TEST_CASE("connections that end in every way while both sides send and receive l
       co_await outcome(busy.wait());
     }
   });
+}
+
+TEST_CASE("a storm of signals disturbs no connection (c12)") {
+  // Without SA_RESTART, so that every call that they meet is interrupted.
+  struct sigaction quiet {};
+  quiet.sa_handler = [](int) {};
+  struct sigaction before {};
+  REQUIRE(::sigaction(SIGUSR1, &quiet, &before) == 0);
+  on_the_network([]() -> task<> {
+    auto storm = go([]() -> task<> {
+      auto signals_sent = blocking([] {
+        for (int i = 0; i < 2000; ++i) {
+          ::kill(::getpid(), SIGUSR1);
+          std::this_thread::yield();
+        }
+      });
+      co_await signals_sent;
+    });
+    connected c = co_await connect_pair();
+    auto sending = go(send_numbered, std::move(c.here), std::size_t{200'000}, std::uint64_t{5});
+    progress_of_reading p;
+    co_await read_some_time(c.there, p, 9);
+    co_await storm;
+    CHECK(p.is_right);
+    CHECK(p.at == 200'000);
+    co_await sending;
+  });
+  ::sigaction(SIGUSR1, &before, nullptr);
 }
