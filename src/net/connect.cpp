@@ -37,11 +37,10 @@ constexpr std::chrono::milliseconds attempt_delay{250};
 
 class connect_call final : public kernel_call_of<stream_handle> {
  public:
-  connect_call(socket_descriptor s, const endpoint& to)
-      : socket_(std::move(s)), to_(to), address_(to_socket_address(to)) {}
+  connect_call(descriptor s, const endpoint& to) : socket_(std::move(s)), to_(to), address_(to_socket_address(to)) {}
 
   void fill(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_connect(&entry, socket_.number(), address_.get(), address_.length);
+    ::io_uring_prep_connect(&entry, socket_.native_handle(), address_.get(), address_.length);
   }
   std::string name() const override { return "connecting to " + to_.to_string(); }
   stream_handle result() override {
@@ -50,7 +49,7 @@ class connect_call final : public kernel_call_of<stream_handle> {
   }
 
  private:
-  socket_descriptor socket_;
+  descriptor socket_;
   const endpoint to_;
   socket_address address_;
 };
@@ -58,9 +57,9 @@ class connect_call final : public kernel_call_of<stream_handle> {
 task<tcp_stream> connect_to(endpoint to, socket_options o) {
   const std::string doing = "ringo: connecting to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
-  socket_descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
-  if (o.no_delay) set_option(s.number(), IPPROTO_TCP, TCP_NODELAY, 1, doing);
-  set_buffers(s.number(), o, doing);
+  descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
+  if (o.no_delay) set_option(s.native_handle(), IPPROTO_TCP, TCP_NODELAY, 1, doing);
+  set_buffers(s.native_handle(), o, doing);
   kernel_call_operation<stream_handle> connecting(new connect_call(std::move(s), to));
   co_return stream_access::make(co_await connecting);
 }

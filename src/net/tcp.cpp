@@ -18,14 +18,10 @@
 namespace ringo {
 namespace detail {
 
-socket_descriptor::~socket_descriptor() {
-  if (number_ >= 0) ::close(number_);
-}
-
-socket_descriptor make_socket(int family, int type, const std::string& doing) {
+descriptor make_socket(int family, int type, const std::string& doing) {
   const int number = ::socket(family, type | SOCK_CLOEXEC, 0);
   if (number < 0) throw std::system_error(errno, std::generic_category(), doing + ": no socket");
-  return socket_descriptor(number);
+  return descriptor(number);
 }
 
 void set_option(int socket, int level, int option, int value, const std::string& doing) {
@@ -89,26 +85,26 @@ tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {
   if (o.backlog < 0) throw std::invalid_argument(doing + ": socket_options::backlog is less than 0");
   const auto any_of_v4 = [&] { return bind(endpoint("0.0.0.0:" + std::to_string(at.port())), o); };
   const bool of_all = at.is_v6() && at.address() == "::";
-  detail::socket_descriptor s;
+  descriptor s;
   try {
     s = detail::make_socket(at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
   } catch (const std::system_error& e) {
     if (of_all && e.code() == std::errc::address_family_not_supported) return any_of_v4();
     throw;
   }
-  detail::set_option(s.number(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
-  if (o.reuse_port) detail::set_option(s.number(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
-  if (at.is_v6()) detail::set_option(s.number(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
+  detail::set_option(s.native_handle(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
+  if (o.reuse_port) detail::set_option(s.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
+  if (at.is_v6()) detail::set_option(s.native_handle(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
   // Connections have these from their listener.
-  if (o.no_delay) detail::set_option(s.number(), IPPROTO_TCP, TCP_NODELAY, 1, doing);
-  detail::set_buffers(s.number(), o, doing);
+  if (o.no_delay) detail::set_option(s.native_handle(), IPPROTO_TCP, TCP_NODELAY, 1, doing);
+  detail::set_buffers(s.native_handle(), o, doing);
   const detail::socket_address address = detail::to_socket_address(at);
-  if (::bind(s.number(), address.get(), address.length) != 0) {
+  if (::bind(s.native_handle(), address.get(), address.length) != 0) {
     if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
     throw std::system_error(errno, std::generic_category(), doing);
   }
-  if (::listen(s.number(), o.backlog) != 0) throw std::system_error(errno, std::generic_category(), doing);
-  std::string name = detail::local_endpoint(s.number()).to_string();
+  if (::listen(s.native_handle(), o.backlog) != 0) throw std::system_error(errno, std::generic_category(), doing);
+  std::string name = detail::local_endpoint(s.native_handle()).to_string();
   return tcp_listener(detail::make_listener(s.release(), false, std::move(name)));
 }
 

@@ -30,25 +30,25 @@ void check_datagrams(int descriptor, bool of_unix, const char* call) {
 
 namespace {
 
-socket_descriptor make_udp_socket(bool v6, const udp_options& o, const std::string& doing) {
+descriptor make_udp_socket(bool v6, const udp_options& o, const std::string& doing) {
   if (o.largest == 0) throw std::invalid_argument(doing + ": udp_options::largest is 0");
   if (o.multicast_hops < 0 || o.multicast_hops > 255) {
     throw std::invalid_argument(doing + ": udp_options::multicast_hops is not from 0 to 255");
   }
-  socket_descriptor s = make_socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, doing);
-  if (o.reuse_address) set_option(s.number(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
-  if (o.reuse_port) set_option(s.number(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
-  if (o.broadcast) set_option(s.number(), SOL_SOCKET, SO_BROADCAST, 1, doing);
-  set_option(s.number(), IPPROTO_IP, IP_MULTICAST_LOOP, o.multicast_loop ? 1 : 0, doing);
-  set_option(s.number(), IPPROTO_IP, IP_MULTICAST_TTL, o.multicast_hops, doing);
+  descriptor s = make_socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, doing);
+  if (o.reuse_address) set_option(s.native_handle(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
+  if (o.reuse_port) set_option(s.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
+  if (o.broadcast) set_option(s.native_handle(), SOL_SOCKET, SO_BROADCAST, 1, doing);
+  set_option(s.native_handle(), IPPROTO_IP, IP_MULTICAST_LOOP, o.multicast_loop ? 1 : 0, doing);
+  set_option(s.native_handle(), IPPROTO_IP, IP_MULTICAST_TTL, o.multicast_hops, doing);
   if (v6) {
-    set_option(s.number(), IPPROTO_IPV6, IPV6_MULTICAST_LOOP, o.multicast_loop ? 1 : 0, doing);
-    set_option(s.number(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, o.multicast_hops, doing);
+    set_option(s.native_handle(), IPPROTO_IPV6, IPV6_MULTICAST_LOOP, o.multicast_loop ? 1 : 0, doing);
+    set_option(s.native_handle(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, o.multicast_hops, doing);
   }
   socket_options buffers;
   buffers.send_buffer = o.send_buffer;
   buffers.receive_buffer = o.receive_buffer;
-  set_buffers(s.number(), buffers, doing);
+  set_buffers(s.native_handle(), buffers, doing);
   return s;
 }
 
@@ -101,20 +101,20 @@ udp_socket udp_socket::bind(const endpoint& at, udp_options o) {
   if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
   const auto any_of_v4 = [&] { return bind(endpoint("0.0.0.0:" + std::to_string(at.port())), o); };
   const bool of_all = at.is_v6() && at.address() == "::";
-  detail::socket_descriptor s;
+  descriptor s;
   try {
     s = detail::make_udp_socket(at.is_v6(), o, doing);
   } catch (const std::system_error& e) {
     if (of_all && e.code() == std::errc::address_family_not_supported) return any_of_v4();
     throw;
   }
-  if (at.is_v6()) detail::set_option(s.number(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
+  if (at.is_v6()) detail::set_option(s.native_handle(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
   const detail::socket_address address = detail::to_socket_address(at);
-  if (::bind(s.number(), address.get(), address.length) != 0) {
+  if (::bind(s.native_handle(), address.get(), address.length) != 0) {
     if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
     throw std::system_error(errno, std::generic_category(), doing);
   }
-  std::string name = detail::local_endpoint(s.number()).to_string();
+  std::string name = detail::local_endpoint(s.native_handle()).to_string();
   return udp_socket(detail::make_datagrams(s.release(), o.largest, std::move(name)));
 }
 
@@ -123,9 +123,9 @@ udp_socket udp_socket::connect(std::string_view text, udp_options o) { return co
 udp_socket udp_socket::connect(const endpoint& to, udp_options o) {
   const std::string doing = "ringo: udp_socket::connect to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
-  detail::socket_descriptor s = detail::make_udp_socket(to.is_v6(), o, doing);
+  descriptor s = detail::make_udp_socket(to.is_v6(), o, doing);
   const detail::socket_address address = detail::to_socket_address(to);
-  if (::connect(s.number(), address.get(), address.length) != 0) {
+  if (::connect(s.native_handle(), address.get(), address.length) != 0) {
     throw std::system_error(errno, std::generic_category(), doing);
   }
   return udp_socket(detail::make_datagrams(s.release(), o.largest, to.to_string()));

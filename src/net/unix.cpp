@@ -30,11 +30,11 @@ namespace {
 
 class unix_connect_call final : public kernel_call_of<unix_stream> {
  public:
-  unix_connect_call(socket_descriptor s, std::string name, const socket_address& to)
+  unix_connect_call(descriptor s, std::string name, const socket_address& to)
       : socket_(std::move(s)), name_(std::move(name)), address_(to) {}
 
   void fill(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_connect(&entry, socket_.number(), address_.get(), address_.length);
+    ::io_uring_prep_connect(&entry, socket_.native_handle(), address_.get(), address_.length);
   }
   std::string name() const override { return "connecting to " + name_; }
   unix_stream result() override {
@@ -43,7 +43,7 @@ class unix_connect_call final : public kernel_call_of<unix_stream> {
   }
 
  private:
-  socket_descriptor socket_;
+  descriptor socket_;
   const std::string name_;
   socket_address address_;
 };
@@ -91,7 +91,7 @@ unix_writer::~unix_writer() {
 detail::kernel_call_operation<unix_stream> unix_stream::connect(std::string_view name) {
   const std::string doing = "ringo: connecting to " + std::string(name);
   const detail::socket_address to = detail::to_unix_address(name, doing);
-  detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
+  descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
   return detail::kernel_call_operation<unix_stream>(new detail::unix_connect_call(std::move(s), std::string(name), to));
 }
 
@@ -100,7 +100,7 @@ std::pair<unix_stream, unix_stream> unix_stream::pair() {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) != 0) {
     throw std::system_error(errno, std::generic_category(), "ringo: unix_stream::pair");
   }
-  detail::socket_descriptor other(both[1]);
+  descriptor other(both[1]);
   unix_stream first = detail::unix_access::make(both[0], "the other of a pair");
   return {std::move(first), detail::unix_access::make(other.release(), "the other of a pair")};
 }
@@ -123,9 +123,9 @@ peer_credentials unix_stream::peer() const {
 unix_listener unix_listener::bind(std::string_view name, unix_options o) {
   const std::string doing = "ringo: unix_listener::bind to " + std::string(name);
   if (o.backlog < 0) throw std::invalid_argument(doing + ": unix_options::backlog is less than 0");
-  detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
-  detail::socket_file file = detail::bind_to_name(s.number(), name, o.mode, doing);
-  if (::listen(s.number(), o.backlog) != 0) {  // until then nobody can connect
+  descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
+  detail::socket_file file = detail::bind_to_name(s.native_handle(), name, o.mode, doing);
+  if (::listen(s.native_handle(), o.backlog) != 0) {  // until then nobody can connect
     const int error = errno;
     file.remove();
     throw std::system_error(error, std::generic_category(), doing);

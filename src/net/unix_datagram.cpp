@@ -22,8 +22,8 @@ void check(const unix_datagram_options& o, const std::string& doing) {
 unix_datagram unix_datagram::bind(std::string_view name, unix_datagram_options o) {
   const std::string doing = "ringo: unix_datagram::bind to " + std::string(name);
   check(o, doing);
-  detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_DGRAM, doing);
-  detail::socket_file file = detail::bind_to_name(s.number(), name, o.mode, doing);
+  descriptor s = detail::make_socket(AF_UNIX, SOCK_DGRAM, doing);
+  detail::socket_file file = detail::bind_to_name(s.native_handle(), name, o.mode, doing);
   return unix_datagram(detail::make_datagrams(s.release(), o.largest, std::string(name), std::move(file)));
 }
 
@@ -31,11 +31,11 @@ unix_datagram unix_datagram::connect(std::string_view name, unix_datagram_option
   const std::string doing = "ringo: unix_datagram::connect to " + std::string(name);
   check(o, doing);
   const detail::socket_address to = detail::to_unix_address(name, doing);
-  detail::socket_descriptor s = detail::make_socket(AF_UNIX, SOCK_DGRAM, doing);
+  descriptor s = detail::make_socket(AF_UNIX, SOCK_DGRAM, doing);
   detail::socket_address any;
   any.storage.ss_family = AF_UNIX;
   any.length = sizeof any.storage.ss_family;  // unix(7), autobind
-  if (::bind(s.number(), any.get(), any.length) != 0 || ::connect(s.number(), to.get(), to.length) != 0) {
+  if (::bind(s.native_handle(), any.get(), any.length) != 0 || ::connect(s.native_handle(), to.get(), to.length) != 0) {
     throw std::system_error(errno, std::generic_category(), doing);
   }
   return unix_datagram(detail::make_datagrams(s.release(), o.largest, std::string(name)));
@@ -48,7 +48,7 @@ std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_option
   if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, both) != 0) {
     throw std::system_error(errno, std::generic_category(), doing);
   }
-  detail::socket_descriptor other(both[1]);
+  descriptor other(both[1]);
   unix_datagram first(detail::make_datagrams(both[0], o.largest, "one of a pair"));
   return {std::move(first), unix_datagram(detail::make_datagrams(other.release(), o.largest, "one of a pair"))};
 }

@@ -15,10 +15,10 @@
 #include <system_error>
 
 #include <ringo/blocking.hpp>
+#include <ringo/descriptor.hpp>
 
 #include "runtime/outside_error.hpp"
 #include "system/file_core.hpp"
-#include "system/owned_descriptor.hpp"
 
 namespace ringo {
 
@@ -209,10 +209,10 @@ task<std::uint64_t> size_of(file_handle f) {
 }
 
 // The call has a descriptor of its own: it may go on when nobody waits for it any more, and the file is closed.
-void set_size(const owned_descriptor& of, std::uint64_t size, const std::string& doing) {
+void set_size(const descriptor& of, std::uint64_t size, const std::string& doing) {
   int result;
   do {
-    result = ::ftruncate(of.number(), static_cast<off_t>(size));
+    result = ::ftruncate(of.native_handle(), static_cast<off_t>(size));
   } while (result != 0 && errno == EINTR);
   if (result != 0) throw_outside_error(errno, doing);
 }
@@ -222,10 +222,10 @@ task<> truncate_to(file_handle f, std::uint64_t size) {
   std::string doing = "ringo: truncating " + quoted(core.path());
   worker& w = require_worker("truncate");
   if (!core.begin_call(&w)) throw std::logic_error(doing + ": it has been closed");
-  owned_descriptor own(::fcntl(core.descriptor(), F_DUPFD_CLOEXEC, 3));
+  descriptor own(::fcntl(core.descriptor(), F_DUPFD_CLOEXEC, 3));
   const int error = errno;
   core.end_call(w);
-  if (own.number() < 0) throw_outside_error(error, doing);
+  if (own.native_handle() < 0) throw_outside_error(error, doing);
   auto call = blocking(set_size, std::move(own), size, std::move(doing));
   co_await call;
 }

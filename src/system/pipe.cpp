@@ -7,8 +7,9 @@
 #include <string>
 #include <system_error>
 
+#include <ringo/descriptor.hpp>
+
 #include "net/stream_core.hpp"
-#include "system/owned_descriptor.hpp"
 
 namespace ringo {
 namespace {
@@ -57,7 +58,7 @@ pipe_writer pipe_writer::adopt(int descriptor) {
 pipe_pair::pipe_pair() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail(errno, "ringo: a new pipe");
-  detail::owned_descriptor second(ends[1]);
+  descriptor second(ends[1]);
   reader = pipe_reader(make(ends[0], "a pipe"));
   writer = pipe_writer(make(second.release(), "a pipe"));
 }

@@ -19,12 +19,12 @@
 #include <system_error>
 
 #include <ringo/blocking.hpp>
+#include <ringo/descriptor.hpp>
 
 #include "net/stream_core.hpp"
 #include "runtime/kernel_call.hpp"
 #include "runtime/outside_error.hpp"
 #include "runtime/reaper.hpp"
-#include "system/owned_descriptor.hpp"
 
 namespace ringo {
 namespace detail {
@@ -122,7 +122,7 @@ class launch {
   std::string directory, doing;
   process_stream streams[3]{};
   bool errors_to_output = false;
-  owned_descriptor ends[3];  // of the program's pipes
+  descriptor ends[3];  // of the program's pipes
   sigset_t blocked{};
 
  private:
@@ -192,7 +192,7 @@ std::shared_ptr<process_state> spawn(launch what) {
     if (i == STDERR_FILENO && what.errors_to_output) {
       actions.duplicate(STDOUT_FILENO, STDERR_FILENO);
     } else if (what.streams[i] == process_stream::pipe) {
-      actions.duplicate(what.ends[i].number(), i);
+      actions.duplicate(what.ends[i].native_handle(), i);
     } else if (what.streams[i] == process_stream::null) {
       actions.open_null(i, i == STDIN_FILENO ? O_RDONLY : O_WRONLY);
     }
@@ -225,11 +225,11 @@ std::shared_ptr<process_state> spawn(launch what) {
 }
 
 // Above 0, 1 and 2, which are replaced in the program one after the other.
-owned_descriptor above_standard(int descriptor, const std::string& doing) {
-  owned_descriptor it(descriptor);
+descriptor above_standard(int descriptor, const std::string& doing) {
+  ringo::descriptor it(descriptor);
   if (descriptor > STDERR_FILENO) return it;
-  owned_descriptor other(::fcntl(descriptor, F_DUPFD_CLOEXEC, 3));
-  if (other.number() < 0) throw_outside_error(errno, doing + ": a pipe");
+  ringo::descriptor other(::fcntl(descriptor, F_DUPFD_CLOEXEC, 3));
+  if (other.native_handle() < 0) throw_outside_error(errno, doing + ": a pipe");
   return other;
 }
 
@@ -238,7 +238,7 @@ stream_handle make_pipe(launch& what, int i) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw_outside_error(errno, what.doing + ": a pipe");
   const bool is_input = i == STDIN_FILENO;
-  owned_descriptor ours(ends[is_input ? 1 : 0]);
+  descriptor ours(ends[is_input ? 1 : 0]);
   what.ends[i] = above_standard(ends[is_input ? 0 : 1], what.doing);
   const char* const name = is_input ? "the input of " : i == STDOUT_FILENO ? "the output of " : "the errors of ";
   return make_stream(ours.release(), stream_core::kind::other, {}, name + ('"' + what.arguments.front() + '"'));
