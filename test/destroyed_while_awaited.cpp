@@ -69,6 +69,7 @@ struct a_slot_of_a_group {
 // So that what uses it after its end reads nonsense.
 template <class Kind>
 struct overwritten_at_its_end {
+  static void* operator new(std::size_t size) { return ::operator new(size); }
   static void operator delete(void* block) {
     auto* bytes = static_cast<volatile unsigned char*>(block);
     for (std::size_t i = 0; i != sizeof(Kind); ++i) bytes[i] = 0xa5;
@@ -77,6 +78,7 @@ struct overwritten_at_its_end {
 };
 template <class Kind>
 struct mortal : Kind, overwritten_at_its_end<Kind> {
+  using overwritten_at_its_end<Kind>::operator new;
   using overwritten_at_its_end<Kind>::operator delete;
 };
 
