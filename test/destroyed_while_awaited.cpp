@@ -66,21 +66,16 @@ struct a_slot_of_a_group {
 
 #define EVERY_KIND a_wait_group, an_event, a_latch, a_barrier, a_timer, a_ticker, a_group, a_slot_of_a_group
 
-// So that what uses it after its end reads nonsense.
+// So that what uses it after its end reads nonsense. A base that begins where the object does, and ends last.
 template <class Kind>
 struct overwritten_at_its_end {
-  static void* operator new(std::size_t size) { return ::operator new(size); }
-  static void operator delete(void* block) {
-    auto* bytes = static_cast<volatile unsigned char*>(block);
+  ~overwritten_at_its_end() {
+    auto* bytes = reinterpret_cast<volatile unsigned char*>(this);
     for (std::size_t i = 0; i != sizeof(Kind); ++i) bytes[i] = 0xa5;
-    ::operator delete(block);
   }
 };
 template <class Kind>
-struct mortal : Kind, overwritten_at_its_end<Kind> {
-  using overwritten_at_its_end<Kind>::operator new;
-  using overwritten_at_its_end<Kind>::operator delete;
-};
+struct mortal : overwritten_at_its_end<Kind>, Kind {};
 
 template <class Kind>
 task<> wait_on(Kind& object) {
