@@ -1335,17 +1335,3 @@ TEST_CASE("a context's end can be awaited and rethrown as its cause") {
     CHECK(told(ended.error()) == "told");
   });
 }
-
-TEST_CASE("contexts can be keys: equal ones have one hash") {
-  const std::hash<context> hash;
-  const context one = context::with_cancel(), other = context::with_cancel();
-  const context same = one;
-  CHECK(hash(one) == hash(same));
-  CHECK(hash(context()) == hash(context::background()));
-  std::unordered_map<context, int> numbers;
-  numbers[one] = 1;
-  numbers[other] = 2;
-  numbers[same] += 10;
-  CHECK(numbers.size() == 2);
-  CHECK(numbers[one] == 11);
-}

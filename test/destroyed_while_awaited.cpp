@@ -82,7 +82,7 @@ task<> wait_on(Kind& object) {
   co_await object.wait();
 }
 template <class Kind>
-task<> wait_for_either(Kind& object, const channel<>& other) {
+task<> wait_for_either(Kind& object, const channel<void>& other) {
   const auto received = [](bool) {};
   co_await select(object.wait(), on(other.recv(), received), object.wait(), sleep(24h));
 }
@@ -103,7 +103,7 @@ task<> until_waiting(const runtime& in, std::size_t count, const std::string& ca
 TEST_CASE_TEMPLATE("Who waits ends with cancelled when the object is destroyed (D8)", Kind, EVERY_KIND) {
   on_simulated_schedulers([]() -> task<> {
     auto object = std::make_unique<mortal<Kind>>();
-    channel<> silent;
+    channel<void> silent;
     std::vector<handle<void>> waiting;
     for (int i = 0; i != 3; ++i) {
       waiting.push_back(go(wait_on<mortal<Kind>>, std::ref(*object)));
@@ -124,7 +124,7 @@ TEST_CASE_TEMPLATE("So they do on real workers (D8)", Kind, EVERY_KIND) {
     runtime r({.workers = workers});
     r.run([&r]() -> task<> {
       auto object = std::make_unique<mortal<Kind>>();
-      channel<> silent;
+      channel<void> silent;
       std::vector<handle<void>> waiting;
       for (int i = 0; i != 4; ++i) waiting.push_back(go(wait_for_either<mortal<Kind>>, std::ref(*object), silent));
       co_await until_waiting(r, waiting.size(), "waits for select");
@@ -141,7 +141,7 @@ TEST_CASE_TEMPLATE("Whose wait has been ended by something else, and has yet to 
                    Kind, EVERY_KIND) {
   on_simulated_schedulers([]() -> task<> {
     auto object = std::make_unique<mortal<Kind>>();
-    channel<> other, silent;
+    channel<void> other, silent;
     auto has_received = go(wait_for_either<mortal<Kind>>, std::ref(*object), other);
     auto selects = go(wait_for_either<mortal<Kind>>, std::ref(*object), silent);
     auto waits = go(wait_on<mortal<Kind>>, std::ref(*object));
@@ -165,7 +165,7 @@ TEST_CASE_TEMPLATE("So it is where other workers run it at that moment (D8)", Ki
       [rounds]() -> task<> {
         for (std::size_t round = 0; round != rounds; ++round) {
           auto object = std::make_unique<mortal<Kind>>();
-          channel<> other;
+          channel<void> other;
           std::vector<handle<void>> waiting;
           for (int i = 0; i != 4; ++i) waiting.push_back(go(wait_for_either<mortal<Kind>>, std::ref(*object), other));
           // Whoever receives is parked, and goes on now: with its cases in the object.
@@ -191,7 +191,7 @@ TEST_CASE("Whom the object has passed over, because another source had claimed i
           auto counted = std::make_unique<mortal<a_wait_group>>();
           auto gate = std::make_unique<mortal<an_event>>();
           auto down = std::make_unique<mortal<a_latch>>();
-          channel<> other;
+          channel<void> other;
           std::vector<handle<void>> waiting;
           for (int i = 0; i != 4; ++i) {
             waiting.push_back(go([&counted = *counted, &gate = *gate, &down = *down, other]() -> task<> {
@@ -345,7 +345,7 @@ TEST_CASE("A once may be destroyed while its function runs") {
       once object;
     };
     auto object = std::make_unique<a_once>();
-    channel<> may_end;
+    channel<void> may_end;
     const auto runs = [may_end]() -> task<> { co_await may_end.recv(); };
     auto calls = go([&object = *object, &runs]() -> task<> { co_await object.object.call(runs); });
     co_await testing::settle();

@@ -297,29 +297,6 @@ TEST_CASE("all yields every result, or cancels and joins the rest at the first e
   });
 }
 
-TEST_CASE("all awaits tasks without results too, and cancels and joins the rest at the first error") {
-  on_every_scheduler([]() -> task<> {
-    std::atomic<int> ended = 0;
-    auto counts = [&ended]() -> task<> {
-      co_await yield();
-      ++ended;
-    };
-    std::vector<task<>> tasks;
-    for (int i = 0; i != 5; ++i) tasks.push_back(counts());
-    co_await all(std::move(tasks));
-    CHECK(ended == 5);
-    co_await all(std::vector<task<>>());
-    std::vector<task<>> failing;
-    failing.push_back(waits_for_ever());
-    failing.push_back([]() -> task<> {
-      co_await yield();
-      throw std::runtime_error("first");
-    }());
-    auto failed = co_await outcome(all(std::move(failing)));
-    CHECK(message_of(failed.error()) == "first");
-  });
-}
-
 TEST_CASE("A group may not be copied, and go on a thread that is no worker is refused") {
   static_assert(!std::is_copy_constructible_v<group>);
   group g;
