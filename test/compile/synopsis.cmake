@@ -8,7 +8,7 @@ file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/test/*.cpp ${PROJECT_S
      ${PROJECT_SOURCE_DIR}/samples/*.cpp)
 list(FILTER sources EXCLUDE REGEX "/test/(main|additions|destroyed_while_awaited)\\.cpp$")
 foreach(source IN LISTS sources)
-  file(STRINGS ${source} internals REGEX "^#include [<\"](ringo/[^r]|driver/|runtime/|time/)|blocking_threads|tcp_|\"network.hpp\"|buffered_|libpq|hiredis")
+  file(STRINGS ${source} internals REGEX "^#include [<\"](ringo/[^r]|driver/|runtime/|time/)|blocking_threads|tcp_|udp_|unix_|\"network.hpp\"|buffered_|libpq|hiredis")
   if(NOT internals)
     cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
     # A function without a body whose type is local to a file is an error; -fpermissive lets that pass.
