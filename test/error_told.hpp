@@ -18,6 +18,17 @@ inline std::string told(const std::exception_ptr& error) {
   }
 }
 
+// What f throws.
+template <class F>
+std::string error_thrown_by(F f) {
+  try {
+    f();
+  } catch (...) {
+    return told(std::current_exception());
+  }
+  return "nothing";
+}
+
 template <class T>
 std::string told(const ringo::outcome_of<T>& o) {
   return o ? "value" : told(o.error());

@@ -9,22 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "error_told.hpp"
 #include "network.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
-
-namespace {
-
-std::string message_of(std::exception_ptr error) {
-  try {
-    std::rethrow_exception(std::move(error));
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
-
-}  // namespace
 
 TEST_CASE("a refused connection names the address") {
   on_the_network([]() -> task<> {
@@ -33,7 +22,7 @@ TEST_CASE("a refused connection names the address") {
     co_await listener.close();
     auto refused = co_await outcome(tcp_stream::connect(nobody));
     REQUIRE(!refused.has_value());
-    CHECK(message_of(refused.error()).find(nobody.to_string()) != std::string::npos);
+    CHECK(told(refused.error()).find(nobody.to_string()) != std::string::npos);
     try {
       std::rethrow_exception(refused.error());
     } catch (const std::system_error& e) {
@@ -46,7 +35,7 @@ TEST_CASE("a name that is not known, and what is no host and port, are told") {
   on_the_network([]() -> task<> {
     auto unknown = co_await outcome(tcp_stream::connect("no-such-host.invalid:80"));
     REQUIRE(!unknown.has_value());
-    CHECK(message_of(unknown.error()).find("no-such-host.invalid") != std::string::npos);
+    CHECK(told(unknown.error()).find("no-such-host.invalid") != std::string::npos);
     CHECK_THROWS_AS((void)tcp_stream::connect("localhost"), std::invalid_argument);
     CHECK_THROWS_AS((void)tcp_stream::connect("localhost:port"), std::invalid_argument);
   });

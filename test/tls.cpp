@@ -21,6 +21,7 @@
 #include <system_error>
 #include <utility>
 
+#include "error_told.hpp"
 #include "network.hpp"
 
 using namespace ringo;
@@ -106,14 +107,6 @@ task<tls_pair> secure_pair(tls_context client, tls_context server, socket_option
   co_return tls_pair(std::move(here), std::move(there));
 }
 
-std::string message_of(std::exception_ptr error) {
-  try {
-    std::rethrow_exception(std::move(error));
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
-
 }  // namespace
 
 TEST_CASE("both sides talk through TLS, and each ends in its own time") {
@@ -195,7 +188,7 @@ TEST_CASE("a certificate that is not trusted, or is for another name, is refused
       auto refused =
           co_await outcome(tls_stream::client(std::move(c.here), trusts ? "example.org" : "localhost", client));
       REQUIRE(!refused.has_value());
-      const std::string why = message_of(refused.error());
+      const std::string why = told(refused.error());
       CHECK(why.find("certificate") != std::string::npos);
       CHECK(why.find(trusts ? "mismatch" : "self") != std::string::npos);
       auto other = co_await outcome(server.join());
@@ -216,11 +209,11 @@ TEST_CASE("a client without a certificate is refused where the server wants one"
     auto client = co_await outcome(tls_stream::client(std::move(c.here), "localhost", own().client()));
     auto refused = co_await outcome(server.join());
     REQUIRE(!refused.has_value());
-    CHECK(message_of(refused.error()).find("certificate") != std::string::npos);
+    CHECK(told(refused.error()).find("certificate") != std::string::npos);
     if (client.has_value()) {  // with TLS 1.3 it learns of it afterwards
       tls_stream s = std::move(client).value();
-      auto told = co_await outcome(s.recv());
-      CHECK(!told.has_value());
+      auto hears = co_await outcome(s.recv());
+      CHECK(!hears.has_value());
     }
     tls_pair with = co_await secure_pair(own().client({}, true), own().server({}, true));
     CHECK(with.here);
@@ -268,7 +261,7 @@ TEST_CASE("what is no TLS is told so; a peer that says nothing leaves it to the 
     co_await c.here.send("GET / HTTP/1.1\r\n\r\n");
     auto wrong = co_await outcome(tls_stream::server(std::move(c.there), own().server()));
     REQUIRE(!wrong.has_value());
-    CHECK(message_of(wrong.error()).find("http request") != std::string::npos);
+    CHECK(told(wrong.error()).find("http request") != std::string::npos);
     connected silent = co_await connect_pair();
     auto late = co_await outcome(
         with_timeout(5ms, tls_stream::server(std::move(silent.there), own().server())));

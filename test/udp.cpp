@@ -73,16 +73,6 @@ bool has_v6() {
   }
 }
 
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (...) {
-    return told(std::current_exception());
-  }
-  return "nothing";
-}
-
 }  // namespace
 
 TEST_CASE("datagrams keep their bounds and tell where they are from, over IPv4 and IPv6") {
@@ -297,7 +287,7 @@ TEST_CASE("a group's datagrams come to all that have joined, until they leave") 
     second.leave("239.255.77.77", "lo");
     CHECK_THROWS_AS(second.leave("239.255.77.77", "lo"), std::system_error);
     CHECK_THROWS_AS(first.join("example", "lo"), std::invalid_argument);
-    CHECK(error_of([&] { first.join("239.255.77.78", "nonesuch"); }).find("nonesuch") != std::string::npos);
+    CHECK(error_thrown_by([&] { first.join("239.255.77.78", "nonesuch"); }).find("nonesuch") != std::string::npos);
   });
 }
 
@@ -324,7 +314,7 @@ TEST_CASE("addresses and options that are none are refused, and adopted is only 
   CHECK(udp_socket::bind(":0").local().address() == (has_v6() ? "::" : "0.0.0.0"));
   CHECK(udp_socket::bind("localhost:0").local().address() == "127.0.0.1");
   auto holding = udp_socket::bind("127.0.0.1:0");
-  CHECK(error_of([&] { (void)udp_socket::bind(holding.local()); }).find(holding.local().to_string()) !=
+  CHECK(error_thrown_by([&] { (void)udp_socket::bind(holding.local()); }).find(holding.local().to_string()) !=
         std::string::npos);
   const int stream = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   CHECK_THROWS_AS((void)udp_socket::adopt(stream), std::system_error);

@@ -83,16 +83,6 @@ int plain_connection(const std::string& path) {
   return s;
 }
 
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (...) {
-    return told(std::current_exception());
-  }
-  return "nothing";
-}
-
 task<> echo(unix_stream s) {
   while (auto c = co_await s.recv()) co_await s.send(*c);
 }
@@ -166,7 +156,7 @@ TEST_CASE("a file that has taken the place of the socket's stays, and so does th
   address.sun_family = AF_UNIX;
   std::strcpy(address.sun_path, (at / "b").c_str());
   CHECK(::bind(plain, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  CHECK(error_of([&] { (void)unix_listener::adopt(plain); }).find("does not listen") != std::string::npos);
+  CHECK(error_thrown_by([&] { (void)unix_listener::adopt(plain); }).find("does not listen") != std::string::npos);
   CHECK(::listen(plain, 1) == 0);
   {
     auto adopted = unix_listener::adopt(plain);
@@ -178,7 +168,7 @@ TEST_CASE("a file that has taken the place of the socket's stays, and so does th
 TEST_CASE("what is no name, or too long a one, is refused with the reason; what is there already is said") {
   const folder at;
   const std::string too_long(108, 'x'), fits_abstract = abstract_name(std::string(200, 'y')).substr(0, 108);
-  CHECK(error_of([&] { (void)unix_listener::bind(too_long); }).find("108 bytes, and the kernel has room for 107") !=
+  CHECK(error_thrown_by([&] { (void)unix_listener::bind(too_long); }).find("108 bytes, and the kernel has room for 107") !=
         std::string::npos);
   CHECK_THROWS_AS((void)unix_stream::connect(too_long), std::invalid_argument);
   CHECK_THROWS_AS((void)unix_stream::connect(fits_abstract + "y"), std::invalid_argument);
@@ -190,10 +180,10 @@ TEST_CASE("what is no name, or too long a one, is refused with the reason; what 
     CHECK(longest.local() == fits_abstract);
   }
   auto listener = unix_listener::bind(at / "a");
-  const auto again = error_of([&] { (void)unix_listener::bind(at / "a"); });
+  const auto again = error_thrown_by([&] { (void)unix_listener::bind(at / "a"); });
   CHECK(again.find(at / "a") != std::string::npos);
   CHECK(again.find("the file is there already") != std::string::npos);
-  const auto nowhere = error_of([&] { (void)unix_listener::bind(at / "none/a"); });
+  const auto nowhere = error_thrown_by([&] { (void)unix_listener::bind(at / "none/a"); });
   CHECK(nowhere.find(std::strerror(ENOENT)) != std::string::npos);
 }
 
@@ -371,7 +361,7 @@ TEST_CASE("what cannot pass is refused") {
     auto [a, b] = unix_stream::pair();
     const std::array<int, 1> closed{-1};
     const std::vector<int> too_many(254, 0);
-    CHECK(error_of([&] { (void)a.send_message("x", closed); }).find("descriptor -1") != std::string::npos);
+    CHECK(error_thrown_by([&] { (void)a.send_message("x", closed); }).find("descriptor -1") != std::string::npos);
     CHECK_THROWS_AS((void)a.send_message("x", too_many), std::invalid_argument);
     CHECK_THROWS_AS((void)a.send_message("", 0), std::invalid_argument);
     const std::vector<int> as_many_as_can(253, 0);
@@ -436,7 +426,7 @@ TEST_CASE("an adopted stream is one of ours, and what is none is left to its own
     CHECK(!end);
     int datagrams[2];
     CHECK(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, datagrams) == 0);
-    CHECK(error_of([&] { (void)unix_stream::adopt(datagrams[0]); }).find("no stream") != std::string::npos);
+    CHECK(error_thrown_by([&] { (void)unix_stream::adopt(datagrams[0]); }).find("no stream") != std::string::npos);
     const descriptor a(datagrams[0]), b(datagrams[1]);
     CHECK(is_open(datagrams[0]));
   });

@@ -8,42 +8,13 @@
 #include <cstring>
 #include <new>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 
-#include <ringo/errors.hpp>
-
-#include "net/stream_core.hpp"
-#include "runtime/outside_error.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
 
 // ---- what the operations call
-
-namespace {
-
-template <class Request>
-void stop_counting(datagram_core& in, Request& r) noexcept {
-  if (!std::exchange(r.counts, false)) return;
-  bool last;
-  {
-    const worker* w = current_worker();
-    const optional_guard guard(in.lock, w == nullptr || w->shared);
-    in.disuse();
-    last = in.unused();
-  }
-  if (last) in.delete_this();
-}
-
-[[noreturn]] void fail(int error, const std::string& what) {
-  if (error == own_side_closed) {
-    throw disconnected(std::make_error_code(std::errc::connection_aborted), what + ": its own side has closed it");
-  }
-  throw_outside_error(error, what);
-}
-
-}  // namespace
 
 void enter_datagrams(datagram_core* of, const worker* w, const char* call) {
   if (of == nullptr) {
@@ -75,7 +46,7 @@ void take_received(datagram_core& from, datagram_reading& r, bool failed) {
   if (!failed) return stop_counting(from, r);
   const std::string what = "ringo: receiving on " + from.name();
   stop_counting(from, r);
-  fail(r.error, what);
+  throw_descriptor_error(r.error, what);
 }
 void discard_received(datagram_core& from, datagram_reading& r) noexcept {
   worker* w = current_worker();
@@ -112,7 +83,7 @@ void take_sent(datagram_core& to, datagram_sending& s, bool failed) {
                             : peer.empty() ? ""
                                            : " to " + peer);
   stop_counting(to, s);
-  fail(s.error, what);
+  throw_descriptor_error(s.error, what);
 }
 void datagram_send_operation::discard() noexcept {
   stand(progress::idle);
@@ -127,15 +98,7 @@ close_operation datagram_handle::close() const { return close_operation(core_); 
 void datagram_handle::drop(datagram_core& of) noexcept { of.drop_handle(); }
 
 datagram_handle make_datagrams(int descriptor, std::size_t largest, std::string name, socket_file file) {
-  datagram_core* core;
-  try {
-    core = new datagram_core(descriptor, largest, std::move(name), std::move(file));
-  } catch (...) {
-    ::close(descriptor);
-    throw;
-  }
-  core->add_handle();
-  return datagram_handle(core);
+  return datagram_handle(make_core<datagram_core>(descriptor, largest, std::move(name), std::move(file)));
 }
 
 // ---- life
@@ -148,18 +111,9 @@ datagram_core::~datagram_core() {
 
 void datagram_core::stop(worker* w) noexcept {
   file_.remove();
-  const auto end_all = [w](auto& list) {
-    while (auto* each = list.front()) {
-      list.remove(*each);
-      if (w == nullptr || !each->waits->who->claim(w->shared)) continue;
-      each->error = own_side_closed;
-      each->waits->state = progress::failed;
-      w->push(*each->waits->who);
-    }
-  };
   was_left_ = true;
-  end_all(waiting_);
-  end_all(senders_);
+  waiting_.end_all(w, own_side_closed);
+  senders_.end_all(w, own_side_closed);
   if (w == nullptr) return;
   receive_.end_early(scheduler_of(*w));
   send_.end_early(scheduler_of(*w));
@@ -295,10 +249,8 @@ void datagram_core::accept_answer(int result, unsigned flags, scheduler& w) noex
 
 void datagram_core::serve_readers(worker& w, routine_list& woken) noexcept {
   while (!there_.empty() || pending_error_ != 0) {
-    datagram_reading* r = waiting_.front();
+    datagram_reading* r = waiting_.claim_first(w.shared);
     if (r == nullptr) return;
-    waiting_.remove(*r);
-    if (!r->waits->who->claim(w.shared)) continue;
     give(*r);
     woken.push_back(*r->waits->who);
   }

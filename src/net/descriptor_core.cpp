@@ -3,7 +3,10 @@
 #include <liburing.h>
 #include <unistd.h>
 
+#include <system_error>
+
 #include <ringo/detail/bridge.hpp>
+#include <ringo/errors.hpp>
 
 #include "runtime/outside_error.hpp"
 #include "runtime/runtime_core.hpp"
@@ -16,6 +19,24 @@ void descriptor_core::enter(const worker* w, const char* call) {
   if (w->simulated) [[unlikely]]
     refuse_in_simulation(call);
   owner.enter(w, call);
+}
+
+void throw_descriptor_error(int error, const std::string& what) {
+  if (error == own_side_closed) {
+    throw disconnected(std::make_error_code(std::errc::connection_aborted), what + ": its own side has closed it");
+  }
+  throw_outside_error(error, what);
+}
+
+void descriptor_core::end_use() noexcept {
+  bool last;
+  {
+    const worker* w = current_worker();
+    const optional_guard guard(lock, w == nullptr || w->shared);
+    disuse();
+    last = unused();
+  }
+  if (last) delete_this();
 }
 
 void descriptor_core::drop_handle() noexcept {

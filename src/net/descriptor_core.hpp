@@ -12,7 +12,9 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <utility>
 
+#include <ringo/descriptor.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 
@@ -41,6 +43,7 @@ class descriptor_core {
   void disuse() noexcept { --uses_; }
   bool unused() const noexcept { return state_ == state::closed && uses_ == 0 && is_dropped_; }
 
+  void end_use() noexcept;                      // without the lock: as disuse(), and deletes it if it was the last
   void delete_this() noexcept { delete this; }  // by who has found it unused, without the lock
 
   spin_lock lock;
@@ -96,5 +99,26 @@ class descriptor_core {
   std::atomic<std::uint32_t> handles_ = 0;
   operation_of<descriptor_core, &descriptor_core::fill_close, &descriptor_core::has_closed> close_{*this};
 };
+
+// A new core over the descriptor, which it takes, also where this throws std::bad_alloc; with one handle.
+template <class Core, class... A>
+Core* make_core(int number, A&&... args) {
+  ringo::descriptor owned(number);
+  auto* core = new Core(number, std::forward<A>(args)...);
+  (void)owned.release();
+  core->add_handle();
+  return core;
+}
+
+// A request counts in the uses from when it is linked until it has been taken, or taken out. Without the lock.
+template <class Request>
+void stop_counting(descriptor_core& in, Request& r) noexcept {
+  if (std::exchange(r.counts, false)) in.end_use();
+}
+
+inline constexpr int own_side_closed = -1;  // instead of an errno
+
+// What such a request has come to.
+[[noreturn]] void throw_descriptor_error(int error, const std::string& what);
 
 }  // namespace ringo::detail

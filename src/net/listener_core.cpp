@@ -10,34 +10,14 @@
 #include <cstring>
 #include <new>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 
-#include <ringo/errors.hpp>
-
 #include "net/socket_address.hpp"
-#include "runtime/outside_error.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
 
 // ---- what the operations call
-
-namespace {
-
-void stop_counting(listener_core& in, accepting& a) noexcept {
-  if (!std::exchange(a.counts, false)) return;
-  bool last;
-  {
-    const worker* w = current_worker();
-    const optional_guard guard(in.lock, w == nullptr || w->shared);
-    in.disuse();
-    last = in.unused();
-  }
-  if (last) in.delete_this();
-}
-
-}  // namespace
 
 void enter_listener(listener_core* of, const worker* w, const char* call) {
   if (of == nullptr) {
@@ -77,10 +57,7 @@ stream_handle take_accepted(listener_core& of, accepting& a, bool failed) {
   }
   const std::string what = "ringo: accepting on " + of.name();
   stop_counting(of, a);
-  if (error == own_side_closed) {
-    throw disconnected(std::make_error_code(std::errc::connection_aborted), what + ": its own side has closed it");
-  }
-  throw_outside_error(error, what);
+  throw_descriptor_error(error, what);
 }
 
 void discard_accepted(listener_core& of, accepting& a) noexcept {
@@ -105,15 +82,7 @@ close_operation listener_handle::close() const { return close_operation(core_); 
 void listener_handle::drop(listener_core& of) noexcept { of.drop_handle(); }
 
 listener_handle make_listener(int descriptor, bool is_unix, std::string name, socket_file file) {
-  listener_core* core;
-  try {
-    core = new listener_core(descriptor, is_unix, std::move(name), std::move(file));
-  } catch (...) {
-    ::close(descriptor);
-    throw;
-  }
-  core->add_handle();
-  return listener_handle(core);
+  return listener_handle(make_core<listener_core>(descriptor, is_unix, std::move(name), std::move(file)));
 }
 
 // ---- the listener
@@ -124,13 +93,7 @@ listener_core::~listener_core() {
 
 void listener_core::stop(worker* w) noexcept {
   file_.remove();
-  while (accepting* a = waiting_.front()) {
-    waiting_.remove(*a);
-    if (w == nullptr || !a->waits->who->claim(w->shared)) continue;
-    a->error = own_side_closed;
-    a->waits->state = progress::failed;
-    w->push(*a->waits->who);
-  }
+  waiting_.end_all(w, own_side_closed);
   // Whom nobody will serve is to know it at once.
   for (const int connection : std::exchange(there_, {})) ::close(connection);
   if (w == nullptr) return;
@@ -176,10 +139,8 @@ void listener_core::put_back(int connection) noexcept {
 
 void listener_core::serve(worker& w, routine_list& woken) noexcept {
   while (!there_.empty() || error_ != 0) {
-    accepting* a = waiting_.front();
+    accepting* a = waiting_.claim_first(w.shared);
     if (a == nullptr) return;
-    waiting_.remove(*a);
-    if (!a->waits->who->claim(w.shared)) continue;
     give(*a);
     woken.push_back(*a->waits->who);
   }

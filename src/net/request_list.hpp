@@ -1,6 +1,7 @@
 // The cases that wait on one side of a source, oldest first, where each brings more than its waiter. Under the source's
-// lock. Request has next, previous, is_listed and waits.
+// lock. Request has next, previous, is_listed, waits and error.
 #pragma once
+#include <ringo/detail/worker.hpp>
 
 namespace ringo::detail {
 
@@ -20,6 +21,25 @@ class request_list {
     (r.previous != nullptr ? r.previous->next : first_) = r.next;
     (r.next != nullptr ? r.next->previous : last_) = r.previous;
     r.is_listed = false;
+  }
+
+  // The first whose wait can be claimed, claimed and out of the list; null if there is none.
+  Request* claim_first(bool shared) noexcept {
+    while (Request* r = first_) {
+      remove(*r);
+      if (r->waits->who->claim(shared)) return r;  // others find that they are out of it
+    }
+    return nullptr;
+  }
+  // All fail with that error. Where there is no worker nobody can be made ready, and they are only taken out.
+  void end_all(worker* w, int error) noexcept {
+    while (w == nullptr && first_ != nullptr) remove(*first_);
+    if (w == nullptr) return;
+    while (Request* r = claim_first(w->shared)) {
+      r->error = error;
+      r->waits->state = progress::failed;
+      w->push(*r->waits->who);
+    }
   }
 
  private:

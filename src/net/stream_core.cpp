@@ -26,20 +26,6 @@ namespace ringo::detail {
 
 namespace {
 
-// It counts in the stream's uses until it has been taken, or taken out.
-template <class Request>
-void stop_counting(stream_core& in, Request& r) noexcept {
-  if (!std::exchange(r.counts, false)) return;
-  bool last;
-  {
-    const worker* w = current_worker();
-    const optional_guard guard(in.lock, w == nullptr || w->shared);
-    in.disuse();
-    last = in.unused();
-  }
-  if (last) in.delete_this();
-}
-
 template <class Request>
 void take(stream_core& from, Request& r, bool failed, const char* doing) {
   if (!failed) [[likely]]
@@ -57,9 +43,6 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
     throw disconnected(std::make_error_code(std::errc::connection_reset),
                        what + ": the connection has ended, and the TLS within it has not: it may have been cut");
   }
-  if (r.error == own_side_closed) {
-    throw disconnected(std::make_error_code(std::errc::connection_aborted), what + ": its own side has closed it");
-  }
   if (r.error == ended_early) {
     throw disconnected(std::make_error_code(std::errc::connection_reset),
                        what + ": the stream has ended before all of the bytes had come");
@@ -70,7 +53,7 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
   }
   // Of a connection it means that the peer has not answered for too long (tcp(7)).
   if (r.error == ETIMEDOUT) throw disconnected(std::make_error_code(std::errc::timed_out), what);
-  throw_outside_error(r.error, what);
+  throw_descriptor_error(r.error, what);
 }
 
 }  // namespace
@@ -161,15 +144,7 @@ close_operation stream_handle::close() const { return close_operation(core_); }
 void stream_handle::drop(stream_core& of) noexcept { of.drop_handle(); }
 
 stream_handle make_stream(int descriptor, stream_core::kind k, const endpoint& peer, std::string name) {
-  stream_core* core;
-  try {
-    core = new stream_core(descriptor, k, peer, std::move(name));
-  } catch (...) {
-    ::close(descriptor);
-    throw;
-  }
-  core->add_handle();
-  return stream_handle(core);
+  return stream_handle(make_core<stream_core>(descriptor, k, peer, std::move(name)));
 }
 
 void end_sending_soon(const stream_handle& of) noexcept {
@@ -196,23 +171,13 @@ stream_core::~stream_core() {
 }
 
 void stream_core::stop(worker* w) noexcept {
-  const bool shared = w != nullptr && w->shared;
-  const auto end_all = [&](auto& list) {
-    while (auto* each = list.front()) {
-      list.remove(*each);
-      if (w == nullptr || !each->waits->who->claim(shared)) continue;
-      each->error = own_side_closed;
-      each->waits->state = progress::failed;
-      w->push(*each->waits->who);
-    }
-  };
   if (send_.in_flight() && !senders_.empty()) was_left_ = true;
   if (filter_ != nullptr && filter_->is_established() && !std::exchange(has_ended_output_, true)) {
     filter_->end_output();
     say_last_words();
   }
-  end_all(readers_);
-  end_all(senders_);
+  readers_.end_all(w, own_side_closed);
+  senders_.end_all(w, own_side_closed);
   if (w == nullptr) return;
   // Their worker may take a while to hear of it.
   if (kind_ != kind::other && !quiet()) ::shutdown(descriptor(), SHUT_RDWR);
@@ -576,24 +541,27 @@ bool stream_core::send_coded(scheduler& w) noexcept {
   return true;
 }
 
-void stream_core::encode_some(sending& s) noexcept {
-  for (std::size_t wanted = std::min(most_at_once, s.left); wanted != 0;) {
-    const std::span<const std::byte> from = (s.many.empty() ? s.one : s.many[s.index]).subspan(s.offset);
-    const std::size_t part = std::min(wanted, from.size());
-    if (part != 0) filter_->encode(from.first(part));
-    s.offset += part;
-    s.left -= part;
-    wanted -= part;
-    if (part != from.size()) continue;
+// The next of its bytes, that many at the most, which count as given to the kernel. None of a piece that is empty.
+std::span<const std::byte> stream_core::next_part(sending& s, std::size_t most) noexcept {
+  const std::span<const std::byte> rest = (s.many.empty() ? s.one : s.many[s.index]).subspan(s.offset);
+  const std::span<const std::byte> part = rest.first(std::min(most, rest.size()));
+  s.offset += part.size();
+  s.left -= part.size();
+  if (part.size() == rest.size()) {
     ++s.index;
     s.offset = 0;
   }
+  return part;
 }
 
 bool stream_core::gather(sending& s) noexcept {
   if (filter_ != nullptr) {
     coded_.clear();
-    encode_some(s);
+    for (std::size_t wanted = std::min(most_at_once, s.left); wanted != 0;) {
+      const auto part = next_part(s, wanted);
+      if (!part.empty()) filter_->encode(part);
+      wanted -= part.size();
+    }
     if (!filter_->take_coded(coded_)) return false;
     in_flight_ = coded_.data();
     in_flight_size_ = coded_.size();
@@ -615,18 +583,12 @@ bool stream_core::gather(sending& s) noexcept {
   in_flight_ = to;
   in_flight_size_ = std::min(room, s.left);
   for (std::size_t wanted = in_flight_size_; wanted != 0;) {
-    const std::span<const std::byte> from = (s.many.empty() ? s.one : s.many[s.index]).subspan(s.offset);
-    const std::size_t part = std::min(wanted, from.size());
-    if (part != 0) std::memcpy(to, from.data(), part);
-    s.offset += part;
-    to += part;
-    wanted -= part;
-    if (part != from.size()) continue;
-    ++s.index;
-    s.offset = 0;
+    const auto part = next_part(s, wanted);
+    if (!part.empty()) std::memcpy(to, part.data(), part.size());
+    to += part.size();
+    wanted -= part.size();
   }
   is_starved_ = false;
-  s.left -= in_flight_size_;
   return true;
 }
 

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,7 +82,7 @@ class stream_core final : public descriptor_core {
   void give(reading& r) noexcept;
   void append(block& b) noexcept;
   void decode_all(scheduler& w) noexcept;
-  void encode_some(sending& s) noexcept;
+  static std::span<const std::byte> next_part(sending& s, std::size_t most) noexcept;
   void say_last_words() noexcept;
   bool send_coded(scheduler& w) noexcept;  // false: there is nothing to be sent
   block& pop_block() noexcept;
@@ -130,7 +131,7 @@ class stream_core final : public descriptor_core {
 // A handle of a new stream over the descriptor, which it takes, also where it throws std::bad_alloc.
 stream_handle make_stream(int descriptor, stream_core::kind k, const endpoint& peer, std::string name = {});
 
-inline constexpr int own_side_closed = -1;  // instead of an errno
+// Instead of an errno, as own_side_closed is.
 inline constexpr int ended_early = -2;
 inline constexpr int cut_short = -3;
 inline constexpr int not_ended = -4;  // the descriptor's bytes have ended, and the filter's have not
