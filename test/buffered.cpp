@@ -73,6 +73,28 @@ TEST_CASE("lines are the same however the stream is cut into pieces") {
   });
 }
 
+TEST_CASE("lines() is a source of lines: alone, with a limit, and as a case of a select") {
+  on_every_scheduler([]() -> task<> {
+    buffered_reader in(stream_of(cut("one\r\ntwo\nthree\nfar too long\n", 4)));
+    auto lines = in.lines();
+    const auto first = co_await lines.recv();
+    CHECK(first == "one");
+    channel<> never;
+    const auto second = co_await select(lines.recv(), never.recv());
+    REQUIRE(second.index() == 0);
+    CHECK(std::get<0>(second) == "two");
+    auto short_lines = in.lines(5);
+    const auto third = co_await short_lines.recv();
+    CHECK(third == "three");
+    const std::string refused = co_await error_of(short_lines.recv());
+    CHECK(refused.find("more than 5 bytes") != std::string::npos);
+    const auto last = co_await lines.recv();
+    CHECK(last == "far too long");
+    const auto end = co_await lines.recv();
+    CHECK(!end);
+  });
+}
+
 TEST_CASE("an empty stream has no lines, and an end of line alone is one") {
   on_every_scheduler([]() -> task<> {
     buffered_reader none(stream_of({}));

@@ -8,6 +8,7 @@
 #include <ringo/ringo.hpp>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -324,4 +325,30 @@ TEST_CASE("A sleep that is made before it is awaited is never shorter than its l
     CHECK(now() >= start + 2s);
     CHECK(now() <= start + 3s);
   });
+}
+
+TEST_CASE("A timer of a worker whose routine computes is expired by a worker that has nothing to do") {
+  options two;
+  two.workers = 2;
+  run(
+      []() -> task<> {
+        std::atomic<bool> waits = false;
+        std::atomic<bool> rang = false;
+        timer alarm(1h);  // on this worker
+        const auto computing_until = [](const std::atomic<bool>& done) {
+          const auto give_up = std::chrono::steady_clock::now() + 30s;
+          while (!done && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+          return done.load();
+        };
+        auto waiter = go([&]() -> task<> {
+          waits = true;
+          co_await alarm.wait();
+          rang = true;
+        });
+        CHECK(computing_until(waits));  // on the other
+        alarm.reset(1ms);
+        CHECK(computing_until(rang));
+        co_await waiter;
+      },
+      two);
 }

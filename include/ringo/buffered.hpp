@@ -82,6 +82,11 @@ class buffered_reader {
     return {*this, detail::line_request(limit), where};
   }
 
+  // The lines as a source, as a channel is one: its recv() is read_line(limit). It refers to the reader.
+  //   auto lines = in.lines();
+  //   while (auto line = co_await lines.recv()) ...
+  auto lines(std::size_t limit = usual_limit) noexcept { return line_source(*this, limit); }
+
   // All before the next delimiter, which is taken, too. nullopt at the end of the stream; throws disconnected where
   // that comes between, message_size as read_line does, and std::invalid_argument for an empty delimiter.
   read_of<detail::until_request> read_until(std::string_view delimiter, std::size_t limit = usual_limit,
@@ -129,6 +134,16 @@ class buffered_reader {
   std::remove_reference_t<Source>& source() noexcept { return source_; }
 
  private:
+  class line_source {
+   public:
+    line_source(buffered_reader& of, std::size_t limit) noexcept : of_(&of), limit_(limit) {}
+    auto recv(location where = location::current()) const { return of_->read_line(limit_, where); }
+
+   private:
+    buffered_reader* of_;
+    std::size_t limit_;
+  };
+
   template <class Reader, class Request>
   friend class detail::buffered_read;
 

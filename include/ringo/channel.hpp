@@ -60,8 +60,9 @@ class RINGO_AWAITABLE receive_operation
       this->abandon(*this->who);
   }
 
-  bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
-  bool commit(worker&, bool shared, routine*& woken) {
+  [[gnu::always_inline]] bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
+  bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
+  [[gnu::always_inline]] bool commit(worker&, bool shared, routine*& woken) {
     if (!this->core_) return false;
     const progress p = this->core_->receive(shared, woken, [this](T&& value) { value_.put(std::move(value)); });
     if (p == progress::idle) return false;
@@ -151,8 +152,9 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
       this->abandon(*this->who);
   }
 
-  bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
-  bool commit(worker&, bool shared, routine*& woken) noexcept {
+  [[gnu::always_inline]] bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
+  bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_sendable(); }
+  [[gnu::always_inline]] bool commit(worker&, bool shared, routine*& woken) noexcept {
     if (!this->core_) return false;
     const progress p = this->core_->send(shared, woken, *source_);
     if (p == progress::idle) return false;

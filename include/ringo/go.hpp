@@ -69,13 +69,12 @@ class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void> 
   }
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
-    worker& w = *current_worker();
-    routine& r = waiting_routine(w, coroutine);
-    if (r.resumed_as == routine::kind::foreign) [[unlikely]] {
+    return end_turn(*current_worker(), coroutine, [this](routine& r) {
+      if (r.resumed_as != routine::kind::foreign) [[likely]]
+        return;
       who = &r;
       stand(progress::done);
-    }
-    return end_turn_of(w, r);
+    });
   }
   void await_resume() noexcept {
     if (standing() != progress::idle) [[unlikely]]

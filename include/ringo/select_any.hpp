@@ -31,6 +31,7 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
 
  public:
   using case_tag = void;
+  static constexpr bool never_waits = false;
   using result_type = selected<or_monostate<typename operation_type::result_type>>;
 
   explicit select_any_operation(Cases&& cases) : cases_(std::forward<Cases>(cases)) {}
@@ -65,21 +66,19 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
     return places;
   }
   bool commit_one(worker& w, bool shared, routine*& woken) {
-    for (;;) {
-      // Each ready case replaces the choice with the probability that makes all equally likely.
-      std::uint32_t ready = 0;
-      std::size_t i = 0;
-      for (operation_type& c : cases_) {
-        if (c.ready(w) && (++ready == 1 || w.random_below(ready) == 0)) {
-          chosen_ = &c;
-          index_ = i;
-        }
-        ++i;
-      }
-      if (ready == 0) return false;
+    while (choose(w, [&w](operation_type& c) { return c.ready(w); })) {
       if (chosen_->commit(w, shared, woken)) return true;
       chosen_ = nullptr;
     }
+    return false;
+  }
+  // As select_operation's.
+  progress commit_seen(worker& w, routine*& woken) requires tells_without_lock<operation_type> {
+    if (!choose(w, [&w](operation_type& c) { return c.looks_ready(w); })) return progress::waiting;
+    const optional_guard guard(chosen_->lock());
+    if (chosen_->commit(w, true, woken)) return progress::done;
+    chosen_ = nullptr;
+    return progress::idle;
   }
   void link_all(worker& w, routine& r) {
     for (operation_type& c : cases_) c.link(w, r);
@@ -107,6 +106,21 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   }
 
  private:
+  // Each that is ready replaces the choice with the probability that makes all equally likely.
+  template <class Ready>
+  bool choose(worker& w, Ready ready) {
+    std::uint32_t count = 0;
+    std::size_t i = 0;
+    for (operation_type& c : cases_) {
+      if (ready(c) && (++count == 1 || w.random_below(count) == 0)) {
+        chosen_ = &c;
+        index_ = i;
+      }
+      ++i;
+    }
+    return count > 0;
+  }
+
   Cases cases_;  // a reference where the caller's range is an lvalue
   operation_type* chosen_ = nullptr;
   std::size_t index_ = 0;
@@ -144,7 +158,7 @@ auto try_select_any(Cases&& cases) {
   using result = std::optional<typename detail::select_any_operation<Cases&>::result_type>;
   detail::worker& w = detail::require_worker("try_select_any");
   operation.enter(&w);
-  if (!operation.try_once(w)) return result();
+  if (!operation.try_once(w, true)) return result();
   return result(operation.take_chosen());
 }
 template <std::ranges::range Cases>

@@ -40,6 +40,7 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   void enter(worker* w) noexcept { queue_ = &timers_of(*w); }
   spin_lock* lock() noexcept { return queue_ ? &queue_->lock : nullptr; }
   bool ready(worker&) noexcept { return absolute_ ? until_ <= now() : length_ <= duration::zero(); }
+  bool looks_ready(worker& w) noexcept { return ready(w); }
   bool commit(worker& w, bool, routine*&) noexcept {
     if (!ready(w)) return false;
     stand(progress::done);

@@ -1,5 +1,7 @@
 #include <ringo/detail/frame_cache.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -22,6 +24,7 @@ class exchange {
     const std::lock_guard guard(mutex_);
     try {
       batches_[size_class].push_back(batch);
+      count_.fetch_add(1, std::memory_order_relaxed);
       return;
     } catch (const std::bad_alloc&) {  // then to the system, below
     }
@@ -33,14 +36,17 @@ class exchange {
     if (of_class.empty()) return nullptr;
     void* batch = of_class.back();
     of_class.pop_back();
+    count_.fetch_sub(1, std::memory_order_relaxed);
     return batch;
   }
+  bool empty() const noexcept { return count_.load(std::memory_order_relaxed) == 0; }
   void release_all() noexcept {
     const std::lock_guard guard(mutex_);
     for (auto& of_class : batches_) {
       for (void* batch : of_class) give_back(batch);
       of_class.clear();
     }
+    count_.store(0, std::memory_order_relaxed);
   }
   ~exchange() { release_all(); }
 
@@ -55,6 +61,7 @@ class exchange {
 
   std::mutex mutex_;
   std::array<std::vector<void*>, 33> batches_;
+  std::atomic<std::size_t> count_ = 0;  // of batches; changed under the mutex
 };
 
 exchange& shared_frames() {
@@ -93,6 +100,11 @@ void frame_cache::share(std::size_t of_class) noexcept {
   s.top = std::exchange(last->next, nullptr);
   s.count -= batch;
   shared_frames().put(of_class, first);
+}
+
+bool frame_cache::has_plenty() const noexcept {
+  return !shared_frames().empty() ||
+         std::any_of(free_.begin(), free_.end(), [](const stack& s) { return s.count > kept_when_idle; });
 }
 
 void frame_cache::trim() noexcept {

@@ -197,8 +197,7 @@ void group_core::let_go() noexcept {
 // Of what its members came to after the last wait(), nobody else can tell.
 group_core::~group_core() {
   worker* w = current_worker();
-  const std::size_t untold =
-      further_errors_ + (first_error_ && !first_error_told_ && !is_quiet(first_error_) ? 1 : 0);
+  const std::size_t untold = further_errors_ + (first_error_ && !first_error_told_ && !is_quiet(first_error_) ? 1 : 0);
   if (untold != 0 && w != nullptr) {
     w->runtime.warn("of the members of a group that was destroyed without wait(), " + std::to_string(untold) +
                     " ended with an error");

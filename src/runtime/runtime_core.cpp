@@ -198,7 +198,7 @@ void runtime_core::list_idle(scheduler& w) noexcept {
   {
     const std::lock_guard guard(idle_mutex_);
     w.idle_next = std::exchange(idle_, &w);
-    w.idle_listed = true;
+    w.idle_listed.store(true, std::memory_order_relaxed);
     idle_count_.fetch_add(1, std::memory_order_seq_cst);
     idle_changes_.fetch_add(1, std::memory_order_seq_cst);
   }
@@ -207,11 +207,11 @@ void runtime_core::list_idle(scheduler& w) noexcept {
 
 bool runtime_core::unlist_idle(scheduler& w) noexcept {
   const std::lock_guard guard(idle_mutex_);
-  if (!w.idle_listed) return false;
+  if (!w.idle_listed.load(std::memory_order_relaxed)) return false;
   scheduler** link = &idle_;
   while (*link != &w) link = &(*link)->idle_next;
   *link = w.idle_next;
-  w.idle_listed = false;
+  w.idle_listed.store(false, std::memory_order_relaxed);
   idle_count_.fetch_sub(1, std::memory_order_seq_cst);
   idle_changes_.fetch_add(1, std::memory_order_seq_cst);
   return true;
@@ -224,11 +224,18 @@ void runtime_core::wake_one() noexcept {
     w = idle_;
     if (w == nullptr || searching_.exchange(true, std::memory_order_seq_cst)) return;
     idle_ = w->idle_next;
-    w->idle_listed = false;
+    w->idle_listed.store(false, std::memory_order_relaxed);
     idle_count_.fetch_sub(1, std::memory_order_seq_cst);
     idle_changes_.fetch_add(1, std::memory_order_seq_cst);
   }
   w->wake();
+}
+
+bool runtime_core::begin_watching(const scheduler& by) noexcept {
+  const bool needed = std::any_of(workers.begin(), workers.end(), [&by](const auto& w) {
+    return w.get() != &by && !w->idle_listed.load(std::memory_order_relaxed) && !w->timers.empty();
+  });
+  return needed && !watching_.exchange(true, std::memory_order_relaxed);
 }
 
 bool runtime_core::work_anywhere(const scheduler& for_whom) noexcept {

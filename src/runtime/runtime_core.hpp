@@ -78,6 +78,9 @@ class runtime_core {
   void list_idle(scheduler& w) noexcept;
   bool unlist_idle(scheduler& w) noexcept;  // false: it was woken to search
   void stop_searching() noexcept { searching_.store(false, std::memory_order_seq_cst); }
+  // Of those who sleep, one looks after the timers of those who are busy, where there are any.
+  bool begin_watching(const scheduler& by) noexcept;
+  void stop_watching() noexcept { watching_.store(false, std::memory_order_relaxed); }
   bool work_anywhere(const scheduler& for_whom) noexcept;
   time_point check_quiet(scheduler& w);  // when everybody is idle; until when to sleep at the most
 
@@ -132,6 +135,7 @@ class runtime_core {
   std::atomic<unsigned> idle_count_ = 0;
   std::atomic<std::uint64_t> idle_changes_ = 0;  // of the list
   std::atomic<bool> searching_ = false;
+  std::atomic<bool> watching_ = false;
 
   std::atomic<bool> done_ = false;
   std::atomic<bool> unwinding_ = false;

@@ -279,7 +279,8 @@ void scheduler::finish(routine& r) noexcept {
   leave_context(r, shared);
   r.listed_in->remove(r);
   counts.routines.add(-1);
-  if (shared || !r.joiners.empty()) {
+  // Who joins has a handle, which counts; acquire, to see who has joined before letting go of one.
+  if ((shared && r.count.load(std::memory_order_acquire) != 1) || !r.joiners.empty()) {
     end_joined(r);
   } else {
     r.ended.store(true, std::memory_order_release);  // as below
@@ -336,7 +337,7 @@ void scheduler::finish_operations() noexcept {
 void scheduler::end_turn() {
   if (!timers.empty()) {
     const time_point now = driver_->now();
-    expire_timers(now);
+    expire_timers(timers, now);
     // A turn that takes long makes timers late: the next one is shorter.
     const duration took = now - std::exchange(turn_end_, now);
     turn_length_ = took > long_turn ? std::max(turn_length_ / 2, 1) : std::min(turn_length_ * 2, turn_length);
@@ -351,19 +352,57 @@ void scheduler::end_turn() {
   runtime.serve_dump_request(*this);
 }
 
-void scheduler::expire_timers(time_point now) {
+void scheduler::expire_timers(timer_queue& of, time_point now) {
   routine_list woken;
+  timer_entry* put_off;
   {
-    optional_guard guard(timers.lock, shared);
-    timers.advance(now, timers_a_turn, woken);
+    optional_guard guard(of.lock, shared);
+    of.advance(now, timers_a_turn, woken);
+    put_off = of.take_put_off();
   }
   while (routine* r = woken.pop_front()) push(*r);
-  while (timer_entry* e = timers.take_put_off()) e->after_expiry(*this);
+  while (put_off != nullptr) {
+    timer_entry& e = *put_off;
+    put_off = timer_queue::next_put_off(e);
+    e.after_expiry(*this);
+  }
 }
 
-bool scheduler::find_work() noexcept {
+void scheduler::expire_timers_of_others() {
+  const time_point now = driver_->now();
+  for (const auto& other : runtime.workers) {
+    if (other.get() == this || other->idle_listed.load(std::memory_order_relaxed) || other->timers.empty()) continue;
+    bool late;
+    {
+      const std::lock_guard guard(other->timers.lock);
+      late = other->timers.is_late(now - watch_period);
+    }
+    if (late) expire_timers(other->timers, now);
+  }
+}
+
+bool scheduler::find_work() {
   if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
   if (!shared) return false;
+  judge_loot();
+  if (patience_ > duration::zero() && runtime.settings.spin <= duration::zero() && runtime.work_anywhere(*this)) {
+    driver_->poll(std::min(driver_->now() + patience_, next_timer()));
+    if (has_work() || runtime.done()) return true;
+    if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
+  }
+  if (!steal()) return false;
+  stolen_at_ = driver_->now();
+  return true;
+}
+
+// It has nothing left: was what it has stolen worth it?
+void scheduler::judge_loot() noexcept {
+  if (!stolen_at_) return;
+  const duration busy = driver_->now() - *std::exchange(stolen_at_, std::nullopt);
+  patience_ = busy >= worthwhile ? duration::zero() : std::clamp(patience_ * 2, least_patience, most_patience);
+}
+
+bool scheduler::steal() noexcept {
   const auto peers = static_cast<std::uint32_t>(runtime.workers.size());
   const std::uint32_t first = random_below(peers);
   for (std::uint32_t i = 0; i < peers; ++i) {
@@ -375,6 +414,11 @@ bool scheduler::find_work() noexcept {
     }
   }
   return false;
+}
+
+time_point scheduler::next_timer() noexcept {
+  optional_guard guard(timers.lock, shared);
+  return timers.next();
 }
 
 void scheduler::idle() {
@@ -390,12 +434,7 @@ void scheduler::idle() {
   if (runtime.work_anywhere(*this) || runtime.done()) {
     woken_to_search = !runtime.unlist_idle(*this);
   } else {
-    time_point until = runtime.check_quiet(*this);
-    {
-      optional_guard guard(timers.lock, shared);
-      const time_point next = timers.next();
-      if (next < until) until = next;
-    }
+    time_point until = std::min(runtime.check_quiet(*this), next_timer());
     // A wake costs more than all else that a timer does: of many timers, those that are due at nearly the same time
     // share one.
     if (timers.armed() > few_timers) {
@@ -403,9 +442,17 @@ void scheduler::idle() {
     }
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
-    if (until == time_point::max()) frames.trim();
+    const time_point trim_at =
+        until == time_point::max() && frames.has_plenty() ? driver_->now() + frames_kept : time_point::max();
+    const bool watches = runtime.begin_watching(*this);
+    until = std::min({until, trim_at, watches ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) driver_->poll(until);
     woken_to_search = !runtime.unlist_idle(*this);
+    if (watches) {
+      runtime.stop_watching();
+      expire_timers_of_others();
+    }
+    if (trim_at != time_point::max() && driver_->now() >= trim_at) frames.trim();
     counts.wakes.add();
   }
   if (woken_to_search) {

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 
 #include <ringo/detail/timer_queue.hpp>
 #include <ringo/detail/worker.hpp>
@@ -21,6 +22,14 @@ namespace ringo::detail {
 // in a row, so that a pair handing to each other does not starve the queue. Then the queue, first in first out. Woken
 // routines go into run_next, and new ones where there is one worker; new ones otherwise, expired timers and routines
 // whose budget is spent go to the end of the queue.
+//
+// Stealing: half of a queue. To move routines that run for a moment, and then wait for those they were taken from,
+// costs more than they do: so a thief whose last loot did not keep it busy for `worthwhile` lets the victim go on for a
+// while before it takes again, each time longer, up to `most_patience`. That is how long a routine may wait, at the
+// most, for a worker that does not come back to its queue, while others have nothing to do.
+//
+// Timers: each worker has its own. Where a routine computes for long, one of those that have nothing to do looks every
+// `watch_period`, and expires what should have been.
 class scheduler final : public worker {
  public:
   static constexpr int turn_length = 64;
@@ -30,6 +39,11 @@ class scheduler final : public worker {
   static constexpr duration timer_slack = std::chrono::microseconds(100);  // with more than a few timers
   static constexpr std::int64_t many_timers = 10'000;
   static constexpr duration long_timer_slack = std::chrono::microseconds(500);  // with that many
+  static constexpr duration worthwhile = std::chrono::microseconds(100);        // of stolen work
+  static constexpr duration least_patience = std::chrono::microseconds(25);
+  static constexpr duration most_patience = std::chrono::microseconds(200);
+  static constexpr duration watch_period = std::chrono::milliseconds(1);
+  static constexpr duration frames_kept = std::chrono::milliseconds(100);  // while there is nothing to do
 
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, bool shared, bool simulated, std::uint64_t seed,
             std::unique_ptr<driver> d);
@@ -39,7 +53,7 @@ class scheduler final : public worker {
   routine* take() noexcept;         // the next to run, or null
   routine* take_random() noexcept;  // in a simulation
   void end_turn();
-  bool find_work() noexcept;  // from the global queue or another worker
+  bool find_work();  // from the global queue or another worker
 
   std::uint32_t queued() const noexcept {  // in the owner's thread
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
@@ -51,7 +65,7 @@ class scheduler final : public worker {
   std::uint32_t steal_into(scheduler& thief) noexcept;  // half of the queue; how many
   void discard_queue() noexcept;
   void wake() noexcept { driver_->wake(); }
-  void expire_timers(time_point now);
+  void expire_timers(timer_queue& of, time_point now);
   void become_current() noexcept;
   void end_early_soon(kernel_operation& one) noexcept;  // from other workers
   // Ends early what other workers have asked for; without its driver when its thread has ended, and nothing is left to
@@ -64,12 +78,16 @@ class scheduler final : public worker {
   roster routines;
   std::unique_ptr<driver> driver_;
   pid_t thread = 0;
-  scheduler* idle_next = nullptr;  // in the runtime's list of idle workers
-  bool idle_listed = false;
+  scheduler* idle_next = nullptr;         // in the runtime's list of idle workers
+  std::atomic<bool> idle_listed = false;  // changed under that list's mutex
 
  private:
   friend class worker;
   routine* pop() noexcept;
+  bool steal() noexcept;
+  void judge_loot() noexcept;
+  time_point next_timer() noexcept;
+  void expire_timers_of_others();
   void idle();
   void resume_specially(routine& r) noexcept;
   void finish(routine& r) noexcept;
@@ -77,6 +95,8 @@ class scheduler final : public worker {
 
   int turn_length_ = turn_length;
   time_point turn_end_{};
+  std::optional<time_point> stolen_at_;  // what it works on, since it had nothing
+  duration patience_{};
   std::atomic<kernel_operation*> to_end_ = nullptr;
 };
 

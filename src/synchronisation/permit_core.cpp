@@ -25,7 +25,7 @@ std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
   };
   r.resumed_as = routine::kind::tries_again;
   w.push(r);
-  return w.switch_away(false);
+  return w.switch_away();
 }
 
 // A request for more than there is waits for its routine's cancellation only, and holds up nobody (semantics 128).

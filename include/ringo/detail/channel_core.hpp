@@ -50,7 +50,7 @@ class channel_core {
   channel_core& operator=(const channel_core&) = delete;
   virtual ~channel_core() = default;
 
-  void enter(worker* w, const char* call) { owner.enter(w, call); }
+  [[gnu::always_inline]] void enter(worker* w, const char* call) { owner.enter(w, call); }
 
   void close(std::exception_ptr with);  // throws channel_closed
   bool try_close(std::exception_ptr with);
@@ -58,6 +58,16 @@ class channel_core {
   bool drained() const noexcept { return closed() && size() == 0; }
   std::size_t size() const noexcept { return static_cast<std::size_t>(count.value()); }
   std::size_t capacity() const noexcept { return capacity_; }
+
+  // Without the lock, what can be done at this instant, but for waiters whose wait has been claimed. Closed comes last:
+  // it is for ever, so who sees an empty channel that was always ready sees it closed.
+  bool looks_receivable() const noexcept {
+    return count.value(std::memory_order_acquire) > 0 || !senders.looks_empty() || closed();
+  }
+  bool looks_sendable() const noexcept {
+    return static_cast<std::size_t>(count.value(std::memory_order_acquire)) < capacity_ || !receivers.looks_empty() ||
+           closed();
+  }
 
   void retain() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
@@ -173,12 +183,12 @@ class channel_state final : public channel_core {
     if (buffer_) std::allocator<T>().deallocate(buffer_, capacity());
   }
 
-  bool can_receive() noexcept { return count.value() > 0 || anyone_open(senders) || closed(); }
-  bool can_send() noexcept { return size() < capacity() || anyone_open(receivers) || closed(); }
+  [[gnu::always_inline]] bool can_receive() noexcept { return count.value() > 0 || anyone_open(senders) || closed(); }
+  [[gnu::always_inline]] bool can_send() noexcept { return size() < capacity() || anyone_open(receivers) || closed(); }
 
   // Takes the next value, if there is one, by put(T&&). idle: there is none yet.
   template <class Put>
-  progress receive(bool shared, routine*& woken, Put&& put) {
+  [[gnu::always_inline]] progress receive(bool shared, routine*& woken, Put&& put) {
     if (count.value() > 0) {
       T& oldest = buffer_[first];
       put(std::move(oldest));
@@ -204,7 +214,7 @@ class channel_state final : public channel_core {
   }
 
   // Moves from the value only if it returns done. idle: there is no room yet.
-  progress send(bool shared, routine*& woken, T& value) noexcept {
+  [[gnu::always_inline]] progress send(bool shared, routine*& woken, T& value) noexcept {
     if (closed()) [[unlikely]]
       return progress::closed;
     if (auto* receiver = take_open<receive_operation<T>>(receivers, shared)) {
@@ -234,7 +244,8 @@ class channel_state final : public channel_core {
   }
 
   // The first waiter whose wait is still open. Those claimed by another source are its past: they are taken out.
-  bool anyone_open(wait_queue& queue) noexcept {
+  [[gnu::always_inline]] bool anyone_open(wait_queue& queue) noexcept { return !queue.empty() && first_open(queue); }
+  [[gnu::noinline]] bool first_open(wait_queue& queue) noexcept {
     while (waiter* w = queue.front()) {
       if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
       detach(queue, *w);
@@ -243,7 +254,7 @@ class channel_state final : public channel_core {
   }
   // The same, claimed and out of the queue; null if there is none.
   template <class Operation>
-  Operation* take_open(wait_queue& queue, bool shared) noexcept {
+  [[gnu::always_inline]] Operation* take_open(wait_queue& queue, bool shared) noexcept {
     while (waiter* w = queue.front()) {
       if (w->who->claim(shared)) {
         queue.remove(*w);
@@ -253,7 +264,7 @@ class channel_state final : public channel_core {
     }
     return nullptr;
   }
-  void detach(wait_queue& queue, waiter& w) noexcept {
+  [[gnu::noinline]] void detach(wait_queue& queue, waiter& w) noexcept {
     queue.remove(w);
     w.where_queued = waiter::place::detached;
     note_detached();
@@ -267,7 +278,7 @@ class channel_state final : public channel_core {
 template <class Derived, class T, class Result>
 class channel_operation : public operation<Derived, Result> {
  public:
-  void enter(worker* w) {
+  [[gnu::always_inline]] void enter(worker* w) {
     if (core_) core_->enter(w, Derived::call_name);
   }
   spin_lock* lock() noexcept { return core_ ? &core_->lock : nullptr; }

@@ -65,7 +65,9 @@ class frame_cache {
     return true;
   }
 
-  // Gives back to the system what has piled up: when the worker has nothing else to do.
+  // Whether trim() would give something back.
+  bool has_plenty() const noexcept;
+  // Gives back to the system what has piled up: when the worker has had nothing else to do for a while.
   void trim() noexcept;
   void release_all() noexcept;
 

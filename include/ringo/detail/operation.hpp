@@ -59,20 +59,51 @@ struct routine_promise {
   }
 };
 
+// How a coroutine waits: in the current routine, or where that, or the coroutine itself, is of a foreign type, in a
+// record that stands for it. There a routine is on the stack below it, to which the worker goes back.
+//   wait(routine&)    true: the routine waits, or is in a run queue, and from then on it may run and be gone
+template <class P, class Wait>
+[[gnu::noinline]] std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<P> coroutine, Wait wait) {
+  routine& r = adopt(w, std::derived_from<P, routine_promise>);
+  r.resume_at = coroutine;
+  return wait(r) ? static_cast<std::coroutine_handle<>>(std::noop_coroutine()) : coroutine;
+}
 template <class P>
-routine& waiting_routine(worker& w, std::coroutine_handle<P> coroutine) {
-  routine* r = w.current;
-  if (!std::derived_from<P, routine_promise> || r->resumed_as == routine::kind::foreign) [[unlikely]] {
-    r = &adopt(w, std::derived_from<P, routine_promise>);
+bool waits_as_itself(const worker& w) noexcept {
+  return std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign;
+}
+template <class P, class Wait>
+[[gnu::always_inline]] inline std::coroutine_handle<> suspend(worker& w, std::coroutine_handle<P> coroutine,
+                                                              Wait wait) {
+  if (!waits_as_itself<P>(w)) [[unlikely]]
+    return suspend_in_record(w, coroutine, wait);
+  w.current->resume_at = coroutine;
+  return wait(*w.current) ? w.switch_away() : coroutine;
+}
+// The same for one whose turn is over, though it has what it awaited: it goes on from the end of the queue. `note` is
+// told the routine before.
+template <class P, class Note>
+[[gnu::always_inline]] inline std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<P> coroutine,
+                                                               Note note) {
+  if (!waits_as_itself<P>(w)) [[unlikely]] {
+    return suspend_in_record(w, coroutine, [&](routine& r) {
+      note(r);
+      w.push(r);
+      return true;
+    });
   }
-  r->resume_at = coroutine;
-  return *r;
+  routine& r = *w.current;
+  r.resume_at = coroutine;
+  note(r);
+  return w.push_and_switch_away(r);
 }
 
 // What an operation provides:
 //   void enter(worker*)              before all else, without locks: may throw (use by two runtimes)
 //   spin_lock* lock()                its source's; null if it has none
 //   bool ready(worker&)              under the lock: would commit() succeed now?
+//   bool looks_ready(worker&)        the same without the lock, at one instant of this source; where it is wrong, it is
+//                                    by saying true. May be missing: then it cannot be told
 //   bool commit(worker&, bool shared, routine*&)   under the lock: does it if it can; names the routine to be made
 //                                    ready after unlocking (more than one: worker::wake_besides)
 //   void link(worker&, routine&)     under the lock; leaves it waiting
@@ -89,6 +120,10 @@ template <class Operation>
 concept case_operation = requires {
   typename Operation::result_type;
   requires std::is_void_v<typename Operation::case_tag>;
+};
+template <class Operation>
+concept tells_without_lock = requires(Operation& o, worker& w) {
+  {o.looks_ready(w)};
 };
 
 // CRTP base of every operation that can be a case.
@@ -109,15 +144,10 @@ class operation : public parked_operation, public waiter {
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    routine& r = waiting_routine(w, coroutine);
-    const bool foreign =
-        r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
-    if (won(derived().standing())) [[unlikely]] {
-      this->who = &r;
-      return end_turn_of(w, r);
-    }
-    if (w.shared ? !park_locked(w, r) : !park_alone(w, r)) return coroutine;
-    return w.switch_away(foreign);  // another worker may run the coroutine by now, and the frame may be gone
+    if (won(derived().standing())) [[unlikely]]
+      return end_turn(w, coroutine, [this](routine& r) { this->who = &r; });
+    // When it waits, another worker may run the coroutine by now, and the frame may be gone.
+    return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park_alone(w, r); });
   }
 
   [[gnu::always_inline]] Result await_resume() {

@@ -14,14 +14,14 @@ class ownership {
 
   // Makes the object the runtime's; throws std::logic_error if it is another's that runs. w is null where no runtime
   // runs.
-  void enter(const worker* w, const char* call) {
+  [[gnu::always_inline]] void enter(const worker* w, const char* call) {
     if (w != nullptr && owner_.load(std::memory_order_relaxed) != w->runtime_id) [[unlikely]]
       change(*w, call);
   }
   std::uint64_t runtime_id() const noexcept { return owner_.load(std::memory_order_acquire); }  // 0: none yet
 
  private:
-  void change(const worker& w, const char* call);
+  [[gnu::cold]] void change(const worker& w, const char* call);
 
   std::atomic<std::uint64_t> owner_;
 };

@@ -63,8 +63,10 @@ struct waiter {
 // The cases that wait on one source, oldest first (semantics 5). Guarded by the source's lock.
 class wait_queue {
  public:
-  bool empty() const noexcept { return head_ == nullptr; }
-  waiter* front() const noexcept { return head_; }
+  bool empty() const noexcept { return front() == nullptr; }
+  waiter* front() const noexcept { return head_.load(std::memory_order_relaxed); }
+  // Without the lock: whether somebody waits at this instant.
+  bool looks_empty() const noexcept { return head_.load(std::memory_order_acquire) == nullptr; }
   waiter* back() const noexcept { return tail_; }
   // Under the source's lock: whether the wait of one at least is unclaimed.
   bool anyone_open() const noexcept;
@@ -72,7 +74,7 @@ class wait_queue {
   void push_back(waiter& w) noexcept {
     w.next = nullptr;
     w.previous = tail_;
-    (tail_ ? tail_->next : head_) = &w;
+    set_next(tail_, &w);
     tail_ = &w;
     w.where_queued = waiter::place::queued;
   }
@@ -82,20 +84,28 @@ class wait_queue {
   waiter* claim_first(bool shared) noexcept;
 
   void remove(waiter& w) noexcept {
-    (w.previous ? w.previous->next : head_) = w.next;
+    set_next(w.previous, w.next);
     (w.next ? w.next->previous : tail_) = w.previous;
     w.where_queued = waiter::place::out;
   }
 
  protected:
   void restore(waiter& w) noexcept {  // undoes the remove() just before
-    (w.previous ? w.previous->next : head_) = &w;
+    set_next(w.previous, &w);
     (w.next ? w.next->previous : tail_) = &w;
     w.where_queued = waiter::place::queued;
   }
 
  private:
-  waiter* head_ = nullptr;
+  void set_next(waiter* of, waiter* to) noexcept {  // of none: the first
+    if (of != nullptr) {
+      of->next = to;
+    } else {
+      head_.store(to, std::memory_order_release);
+    }
+  }
+
+  std::atomic<waiter*> head_ = nullptr;  // written under the lock
   waiter* tail_ = nullptr;
 };
 
@@ -125,8 +135,10 @@ struct routine {
   routine& operator=(const routine&) = delete;
   virtual ~routine() = default;
 
-  bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
-  static bool ends_awaits(std::uint32_t s) noexcept {
+  [[gnu::always_inline]] bool is_cancelled() const noexcept {
+    return ends_awaits(state.load(std::memory_order_relaxed));
+  }
+  [[gnu::always_inline]] static bool ends_awaits(std::uint32_t s) noexcept {
     return (s & (cancelled | context_cancelled)) != 0 && (s & shielded) == 0 &&
            (s & (immune | context_cancelled)) != immune;
   }
@@ -237,14 +249,14 @@ class routine_list {
 };
 
 inline bool wait_queue::anyone_open() const noexcept {
-  for (const waiter* w = head_; w != nullptr; w = w->next) {
+  for (const waiter* w = front(); w != nullptr; w = w->next) {
     if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
   }
   return false;
 }
 
 inline waiter* wait_queue::claim_first(bool shared) noexcept {
-  while (waiter* w = head_) {
+  while (waiter* w = front()) {
     remove(*w);
     if (!w->who->claim(shared)) continue;
     w->state = progress::done;

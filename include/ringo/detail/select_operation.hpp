@@ -15,15 +15,27 @@
 namespace ringo::detail {
 
 // Uniform among the set bits.
-inline unsigned pick(worker& w, std::uint64_t ready) noexcept {
-  const auto count = static_cast<unsigned>(__builtin_popcountll(ready));
-  for (unsigned skip = count > 1 ? w.random_below(count) : 0; skip > 0; --skip) ready &= ready - 1;
+[[gnu::always_inline]] inline unsigned pick(worker& w, std::uint64_t ready) noexcept {
+  if (const std::uint64_t others = ready & (ready - 1); others != 0) {  // a call is saved where there are none
+    const auto count = 1 + static_cast<unsigned>(__builtin_popcountll(others));
+    for (unsigned skip = w.random_below(count); skip > 0; --skip) ready &= ready - 1;
+  }
   return static_cast<unsigned>(__builtin_ctzll(ready));
+}
+
+// Out of line: a select may have many cases of one type.
+template <class Case>
+[[gnu::noinline]] bool commit_alone(Case& c, worker& w, routine*& woken) {
+  return c.commit(w, false, woken);
+}
+template <class Case>
+[[gnu::noinline]] bool commit_shared(Case& c, worker& w, routine*& woken) {
+  return c.commit(w, true, woken);
 }
 
 // Calls f with the N-th element.
 template <std::size_t N = 0, class Tuple, class F>
-decltype(auto) with_element(Tuple& cases, std::size_t n, F&& f) {
+[[gnu::always_inline]] inline decltype(auto) with_element(Tuple& cases, std::size_t n, F&& f) {
   if constexpr (N + 1 < std::tuple_size_v<Tuple>) {
     if (n != N) return with_element<N + 1>(cases, n, std::forward<F>(f));
   }
@@ -44,6 +56,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
           std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>..., std::monostate>>,
       std::type_identity<std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>...>>>::type;
   using case_tag = std::conditional_t<Otherwise, select_operation, void>;  // one that never waits is no case
+  static constexpr bool never_waits = Otherwise;
 
   template <class... Cases>
   explicit select_operation(std::in_place_t, Cases&&... cases) : cases_(keep(std::forward<Cases>(cases))...) {}
@@ -63,8 +76,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   }
 
   template <class F>
-  void each(F&& f) {
-    std::apply([&f](auto&... c) { (f(c), ...); }, cases_);
+  [[gnu::always_inline]] void each(F&& f) {
+    each_of(f, std::index_sequence_for<Kept...>());
   }
   std::size_t places() noexcept {
     return std::apply([](auto&... c) { return (places_of(c) + ...); }, cases_);
@@ -72,10 +85,10 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
 
   // What is ready is ready at one instant, all locks being held (semantics 57). A choice fails only where a waiter that
   // it met has been claimed by a source outside this select; then it is made again.
-  bool commit_one(worker& w, bool shared, routine*& woken) {
+  [[gnu::always_inline]] bool commit_one(worker& w, bool shared, routine*& woken) {
     for (;;) {
       std::uint64_t ready = 0, bit = 1;
-      each([&](auto& c) {
+      each([&](auto& c) __attribute__((always_inline)) {
         if (c.ready(w)) ready |= bit;
         bit <<= 1;
       });
@@ -84,11 +97,34 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
         return Otherwise;
       }
       const std::size_t choice = PreferFirst ? static_cast<unsigned>(__builtin_ctzll(ready)) : pick(w, ready);
-      if (with_element(cases_, choice, [&](auto, auto& c) { return c.commit(w, shared, woken); })) {
+      if (with_element(
+              cases_, choice, [&](auto, auto& c) __attribute__((always_inline)) {
+                return shared ? commit_shared(c, w, woken) : commit_alone(c, w, woken);
+              })) {
         chosen_ = choice;
         return true;
       }
     }
+  }
+  // waiting: none looks ready. idle: one did, and was not. Not where one comes before the others: what is ready is to
+  // be seen at one instant there.
+  progress commit_seen(worker& w,
+                       routine*& woken) requires(!PreferFirst &&
+                                                 (tells_without_lock<std::remove_reference_t<Kept>> && ...)) {
+    std::uint64_t ready = 0, bit = 1;
+    each([&](auto& c) {
+      if (c.looks_ready(w)) ready |= bit;
+      bit <<= 1;
+    });
+    if (ready == 0) return progress::waiting;
+    const std::size_t choice = pick(w, ready);
+    const bool committed = with_element(cases_, choice, [&](auto, auto& c) {
+      const optional_guard guard(c.lock());
+      return commit_shared(c, w, woken);
+    });
+    if (!committed) return progress::idle;
+    chosen_ = choice;
+    return progress::done;
   }
   // Cases of one channel stand in its queues in random order, so that being named first is no advantage (semantics 54).
   void link_all(worker& w, routine& r) noexcept {
@@ -125,6 +161,10 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   }
 
  private:
+  template <class F, std::size_t... N>
+  [[gnu::always_inline]] void each_of(F& f, std::index_sequence<N...>) {
+    (f(std::get<N>(cases_)), ...);
+  }
   [[gnu::noinline]] result_type result_or_otherwise(std::size_t chosen) {
     if constexpr (std::is_trivially_copyable_v<result_type>) {
       static constexpr result_type constant(std::in_place_index<size>);
@@ -177,16 +217,17 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
     case_.enter(&w);
     if (w.current->is_cancelled()) [[unlikely]]
       throw_cancelled();
-    w.shared ? try_locked(w) : try_alone(w);
+    if (!w.shared) {
+      try_alone(w);
+    } else if (looks_ready(w)) {
+      try_locked(w);
+    }
     return --w.budget > 0;
   }
   // The turn is over: what has been decided is told when it is the routine's turn again.
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
-    worker& w = *current_worker();
-    routine& r = waiting_routine(w, coroutine);
-    queued_ = &r;
-    return end_turn_of(w, r);
+    return end_turn(*current_worker(), coroutine, [this](routine& r) { queued_ = &r; });
   }
   [[gnu::always_inline]] result_type await_resume() {
     if (queued_ != nullptr) [[unlikely]]
@@ -203,6 +244,14 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
   }
 
  private:
+  // Of one case, an instant is seen without its lock (semantics 57).
+  [[gnu::always_inline]] bool looks_ready(worker& w) {
+    if constexpr (tells_without_lock<std::remove_reference_t<Kept>>) {
+      return case_.looks_ready(w);
+    } else {
+      return true;
+    }
+  }
   [[gnu::always_inline]] void try_alone(worker& w) {
     if (!case_.ready(w)) return;
     routine* woken = nullptr;
@@ -253,6 +302,7 @@ class forwarding_case {
   std::size_t places() noexcept { return places_of(operation_); }
   void add_locks(lock_set& locks) noexcept { add_locks_of(operation_, locks); }
   bool ready(worker& w) { return operation_.ready(w); }
+  bool looks_ready(worker& w) requires tells_without_lock<operation_type> { return operation_.looks_ready(w); }
   bool commit(worker& w, bool shared, routine*& woken) { return operation_.commit(w, shared, woken); }
   void link(worker& w, routine& r) { operation_.link(w, r); }
   bool unlink() noexcept { return operation_.unlink(); }

@@ -8,6 +8,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <utility>
 
 #include <ringo/clock.hpp>
 #include <ringo/detail/worker.hpp>
@@ -27,7 +28,7 @@ class timer_entry {
   // Under the queue's lock, when the time has come; the entry is out of the queue, and may be added again. Adds the
   // routines that are to run to `woken`.
   virtual void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept = 0;
-  virtual void after_expiry(worker&) noexcept {}  // on the queue's worker, without locks, where expire() put it off
+  virtual void after_expiry(worker&) noexcept {}  // without locks, where expire() put it off
   virtual void queue_gone() noexcept = 0;         // the runtime has ended with the entry still in it
 
  protected:
@@ -79,17 +80,15 @@ class timer_queue {
     e.next_ = put_off_;
     put_off_ = &e;
   }
-  // On the queue's worker.
-  timer_entry* take_put_off() noexcept {
-    timer_entry* e = put_off_;
-    if (e != nullptr) put_off_ = e->next_;
-    return e;
-  }
+  timer_entry* take_put_off() noexcept { return std::exchange(put_off_, nullptr); }  // all, linked: see next_put_off
+  static timer_entry* next_put_off(const timer_entry& e) noexcept { return e.next_; }
 
   // Gives the new entries their deadlines, and expires at most `most` that are due. True if more are due.
   bool advance(time_point now, int most, routine_list& woken) noexcept;
   // No later than the earliest deadline, at most that; time_point::max() if there is none. After advance().
   time_point next() noexcept;
+  // Whether advance() has been due since then.
+  bool is_late(time_point since) noexcept { return fresh_.first != nullptr || next() <= since; }
 
  private:
   static constexpr int bits = 7, digits = 1 << bits, levels = 9;

@@ -58,9 +58,11 @@ void add_locks_of(C& c, lock_set& locks) noexcept {
 //   each(f)                          f(case) for each, in order
 //   places()                         for the locks of all cases
 //   commit_one(worker&, bool shared, routine*&)   under all locks: one of the ready cases, if there is one; notes which
+//   commit_seen(worker&, routine*&)  without those: one of the cases that look ready, with its own lock. May be missing
 //   link_all(worker&, routine&)      under all locks
 //   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the
 //   others out
+//   never_waits      as with `otherwise`: that nothing is ready is to be known for sure
 // With take(), which yields the result of the noted case, or of the one that won, and tell() it is a case of another.
 template <class Derived>
 class wait_for_many : public parked_operation {
@@ -70,27 +72,22 @@ class wait_for_many : public parked_operation {
     enter(&w);
     if (w.current->is_cancelled()) [[unlikely]]
       throw_cancelled();
-    return try_once(w) && --w.budget > 0;
+    return try_once(w, Derived::never_waits) && --w.budget > 0;
   }
 
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    routine& r = waiting_routine(w, coroutine);
-    const bool foreign =
-        r.resumed_as == routine::kind::foreign;  // asked now: once the wait is open, the routine may be gone
-    if (derived().has_chosen()) [[unlikely]] {
-      parked_ = &r;
-      return end_turn_of(w, r);
-    }
-    if (w.shared ? !park_locked(w, r) : !park(w, r, false)) return coroutine;
-    return w.switch_away(foreign);  // another worker may run the coroutine by now, and the frame may be gone
+    if (derived().has_chosen()) [[unlikely]]
+      return end_turn(w, coroutine, [this](routine& r) { parked_ = &r; });
+    // When it waits, another worker may run the coroutine by now, and the frame may be gone.
+    return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park(w, r, false); });
   }
 
-  // Commits a case that is ready at this instant, if there is one.
-  bool try_once(worker& w) {
+  // Commits a case that is ready at this instant, if there is one; `for_sure`: false means that there was none.
+  [[gnu::always_inline]] bool try_once(worker& w, bool for_sure) {
     if (w.shared) [[unlikely]]
-      return try_locked(w);
+      return try_shared(w, for_sure);
     routine* woken = nullptr;
     const bool committed = derived().commit_one(w, false, woken);
     if (woken) w.make_ready(*woken);
@@ -98,8 +95,8 @@ class wait_for_many : public parked_operation {
   }
 
   // As a case of another.
-  void enter(worker* w) {
-    derived().each([w](auto& c) { c.enter(w); });
+  [[gnu::always_inline]] void enter(worker* w) {
+    derived().each([w](auto& c) __attribute__((always_inline)) { c.enter(w); });
   }
   void add_locks(lock_set& locks) noexcept {
     derived().each([&locks](auto& c) { add_locks_of(c, locks); });
@@ -136,7 +133,7 @@ class wait_for_many : public parked_operation {
   ~wait_for_many() = default;
 
   // First thing in await_resume.
-  void come_back() {
+  [[gnu::always_inline]] void come_back() {
     if (std::exchange(parked_, nullptr) != nullptr && !derived().has_chosen()) derived().note_winner();
     if (!derived().has_chosen()) throw_cancelled();
   }
@@ -157,6 +154,18 @@ class wait_for_many : public parked_operation {
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
+  // Most often it is decided without the locks of all: by what looks ready, or where nothing does by parking, which
+  // looks again.
+  [[gnu::noinline]] bool try_shared(worker& w, bool for_sure) {
+    if constexpr (requires(routine * woken) { derived().commit_seen(w, woken); }) {
+      routine* woken = nullptr;
+      const progress seen = derived().commit_seen(w, woken);
+      w.wake(woken);
+      if (seen == progress::done) return true;
+      if (seen == progress::waiting && !for_sure) return false;
+    }
+    return try_locked(w);
+  }
   [[gnu::noinline]] bool try_locked(worker& w) {
     routine* woken = nullptr;
     bool committed;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <coroutine>
 #include <cstdint>
+#include <limits>
 #include <source_location>
 
 #include <ringo/detail/compilers.hpp>
@@ -14,13 +15,18 @@ namespace ringo::detail {
 
 class runtime_core;
 
-// Written by their worker alone, read by any thread: plain additions, never a read-modify-write.
+// Written by their worker alone, read by any thread: plain additions, never a locked read-modify-write.
 class counter {
  public:
-  void add(std::int64_t n = 1) noexcept {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  [[gnu::always_inline]] void add(std::int64_t n = 1) noexcept {
+#if defined(__x86_64__)
+    // One instruction, where compilers make three of an atomic's load and store. Aligned, it is never seen by half.
+    __asm__("addq %1, %0" : "+m"(value_) : "er"(n));
+#else
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_release);
+#endif
   }
-  std::int64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
+  std::int64_t value(std::memory_order order = std::memory_order_relaxed) const noexcept { return value_.load(order); }
 
  private:
   std::atomic<std::int64_t> value_ = 0;
@@ -63,26 +69,32 @@ class worker {
   }
 
   // Where a worker goes on when a routine waits: straight to the one that was made ready last, or where there is none
-  // to the queue's first, which counts in the turn as if the loop had taken it; else back to the loop, or to whoever
-  // resumed a coroutine of a foreign type: there a routine is still on the stack.
-  template <bool Jumps = transfers_are_jumps>
-  std::coroutine_handle<> switch_away(bool from_foreign) noexcept {
-    if (from_foreign || simulated) [[unlikely]]
-      return std::noop_coroutine();
+  // to the queue's first, which counts in the turn as if the loop had taken it; else back to the loop. Not where a
+  // coroutine of a foreign type waits: there a routine is still on the stack.
+  [[gnu::always_inline]] std::coroutine_handle<> switch_away() noexcept {
     routine* r = run_next;
     if (r != nullptr) {
-      if (--handovers < 0 || r->resumed_as != routine::kind::plain) return std::noop_coroutine();
+      if (handovers <= 0 || r->resumed_as != routine::kind::plain) [[unlikely]]
+        return std::noop_coroutine();
+      --handovers;
       run_next = nullptr;
-    } else {
-      r = Jumps && !shared && turn > 1 ? pop_plain() : nullptr;
-      if (r == nullptr) return std::noop_coroutine();
-      --turn;
-      handovers = most_handovers;
+      return go_to(*r);
     }
-    current = r;
-    budget = ready_budget;
-    counts.resumes.add();
-    return r->resume_at;
+    if (!may_take_from_queue()) return std::noop_coroutine();
+    const std::uint32_t head = head_.load(std::memory_order_relaxed);
+    if (head == tail_.load(std::memory_order_relaxed)) return std::noop_coroutine();
+    return go_to_first(head);
+  }
+  // The same for one that goes to the end of the queue.
+  [[gnu::always_inline]] std::coroutine_handle<> push_and_switch_away(routine& r) noexcept {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+    const std::uint32_t head = head_.load(std::memory_order_relaxed);
+    if (run_next != nullptr || !may_take_from_queue() || tail - head >= queue_size) [[unlikely]] {
+      push(r);
+      return switch_away();
+    }
+    append(r, tail);
+    return go_to_first(head);
   }
 
   // At the end of the queue; wakes a sleeping worker if there is one.
@@ -91,8 +103,7 @@ class worker {
     // acquire: a thief's reads of the slots before its head is advanced come before this overwrites them.
     if (tail - head_.load(std::memory_order_acquire) >= queue_size) [[unlikely]]
       return overflow(r);
-    queue_[tail % queue_size].store(&r, std::memory_order_relaxed);
-    tail_.store(tail + 1, std::memory_order_release);  // a thief that sees the tail sees the routine
+    append(r, tail);
     if (shared) [[unlikely]]
       tell_others();
   }
@@ -111,9 +122,12 @@ class worker {
   routine* run_next = nullptr;
   routine* finished = nullptr;  // the routine that has reached its end in this resume
   std::int32_t budget = 0;      // of the current routine: ready completions and awaited tasks left in this resume
-  std::int32_t handovers = 0;   // how many times in a row run_next may still come before the queue
+  std::int32_t handovers = 0;   // how many times in a row run_next may still come before the queue; 0 in a simulation
   std::int32_t turn = 0;        // resumes from the queue left in this turn of the loop, the present one included
-  const bool shared;            // there are other workers
+  // With so many left, and fewer, only the loop takes from the queue: the last is always its own, and all are in a
+  // simulation, with other workers, and where a transfer is a call (compilers.hpp).
+  const std::int32_t turns_of_the_loop;
+  const bool shared;  // there are other workers
   const bool simulated;
   runtime_core& runtime;
   const std::uint64_t runtime_id;
@@ -123,22 +137,41 @@ class worker {
 
  protected:
   worker(runtime_core& rt, std::uint64_t id, bool has_peers, bool is_simulated, std::uint64_t seed) noexcept
-      : shared(has_peers), simulated(is_simulated), runtime(rt), runtime_id(id), frames(has_peers), random_(seed | 1) {}
+      : turns_of_the_loop(has_peers || is_simulated || !transfers_are_jumps ? std::numeric_limits<std::int32_t>::max()
+                                                                            : 1),
+        shared(has_peers),
+        simulated(is_simulated),
+        runtime(rt),
+        runtime_id(id),
+        frames(has_peers),
+        random_(seed | 1) {}
   ~worker() = default;
 
   void overflow(routine& r) noexcept;
   void tell_others() noexcept;
   std::uint32_t choose(std::uint32_t n) noexcept;
 
-  // With one worker: the queue's first, if it is resumed as it is.
-  routine* pop_plain() noexcept {
-    const std::uint32_t head = head_.load(std::memory_order_relaxed);
-    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+  bool may_take_from_queue() const noexcept { return turn > turns_of_the_loop; }
+  void append(routine& r, std::uint32_t tail) noexcept {
+    queue_[tail % queue_size].store(&r, std::memory_order_relaxed);
+    tail_.store(tail + 1, std::memory_order_release);  // a thief that sees the tail sees the routine
+  }
+  // The queue's first, which is there; with one worker. The loop takes what is not resumed as it is.
+  [[gnu::always_inline]] std::coroutine_handle<> go_to_first(std::uint32_t head) noexcept {
     routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
-    if (r->resumed_as != routine::kind::plain) return nullptr;
+    if (r->resumed_as != routine::kind::plain) [[unlikely]]
+      return std::noop_coroutine();
     __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));  // as in scheduler::pop
     head_.store(head + 1, std::memory_order_relaxed);
-    return r;
+    --turn;
+    handovers = most_handovers;
+    return go_to(*r);
+  }
+  [[gnu::always_inline]] std::coroutine_handle<> go_to(routine& r) noexcept {
+    current = &r;
+    budget = ready_budget;
+    counts.resumes.add();
+    return r.resume_at;
   }
 
   // The queue: a ring that the owner fills at the tail and everybody, the owner included, takes from at the head.
@@ -164,7 +197,7 @@ worker* current_worker() noexcept;
 void set_current_worker(worker* w) noexcept;
 
 // The calling thread's worker; throws std::logic_error that names the call and what to use instead.
-[[noreturn]] void refuse_foreign_thread(const char* call);
+[[noreturn, gnu::cold]] void refuse_foreign_thread(const char* call);
 inline worker& require_worker(const char* call) {
   if (worker* w = current_worker()) [[likely]]
     return *w;
@@ -217,14 +250,7 @@ inline void make_ready_or_drop(worker* w, routine& r) noexcept { w != nullptr ? 
 // Throws std::logic_error in a process that was forked while a runtime ran.
 void refuse_in_forked_child(const char* call);
 
-[[noreturn]] void throw_cancelled();
-
-// The routine's turn is over, though it has what it awaited: it goes on from the end of the queue.
-inline std::coroutine_handle<> end_turn_of(worker& w, routine& r) noexcept {
-  const bool foreign = r.resumed_as == routine::kind::foreign;  // asked now: once it is queued, it may be gone
-  w.push(r);
-  return w.switch_away(foreign);
-}
+[[noreturn, gnu::cold]] void throw_cancelled();
 
 // A record for a coroutine of a foreign type that is about to wait, or for a task under one, so that it can be
 // scheduled as a routine.
