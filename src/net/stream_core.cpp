@@ -49,7 +49,7 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
   }
   if (r.error == cut_short) {
     throw disconnected(std::make_error_code(std::errc::broken_pipe),
-                       what + ": an earlier send was cancelled when some of its bytes had been sent");
+                       what + ": an earlier send was cancelled, or lost a select, when bytes of it had been sent");
   }
   // Of a connection it means that the peer has not answered for too long (tcp(7)).
   if (r.error == ETIMEDOUT) throw disconnected(std::make_error_code(std::errc::timed_out), what);
@@ -470,7 +470,7 @@ void stream_core::begin(sending& s, worker& w) noexcept {
   use();
   senders_.push_back(s);
   routine_list woken;
-  serve_senders(w, woken);  // wakes nobody: it is the only one and begins, or waits for its turn
+  serve_senders(w, woken, &s);  // wakes nobody: it is the only one and begins, or waits for its turn
 }
 
 void stream_core::end(sending& s) noexcept {
@@ -479,41 +479,45 @@ void stream_core::end(sending& s) noexcept {
     senders_.remove(s);
     if (its_turn) {
       was_left_ = true;
-      left_incomplete_ = s.left != 0;
       if (worker* w = current_worker()) send_.end_early(scheduler_of(*w));
     }
   }
   if (std::exchange(s.counts, false)) disuse();
 }
 
-void stream_core::serve_senders(worker& w, routine_list& woken) noexcept {
+void stream_core::serve_senders(worker& w, routine_list& woken, const sending* linked_now) noexcept {
   while (sending* s = senders_.front()) {
     s->error = send_error_ != 0 ? send_error_ : is_cut_ ? cut_short : 0;
     if (s->error == 0) {
       if (send_.in_flight()) return;
       if (filter_ != nullptr && send_coded(scheduler_of(w))) return;  // what it has to say itself comes first
-      if (s->left != 0) {
+      // One whose wait another source has claimed leaves when its routine runs: no more of it is to go out.
+      const bool is_lost = s != linked_now && !s->waits->who->is_waiting();
+      if (s->left != 0 && !is_lost) {
         if (w.runtime.done()) return;
         const bool has_memory = gather(*s);
         if (has_memory || !std::exchange(is_starved_, true)) {
           if (has_memory && !std::exchange(s->has_begun, true)) progress_ = 0;
-          was_left_ = left_incomplete_ = false;
+          was_left_ = false;
           send_.start(scheduler_of(w));
           return;
         }
         is_starved_ = false;
         s->error = ENOMEM;
         if (s->has_begun) is_cut_ = true;
-      } else if (s->what == sending::kind::shutdown) {
+      } else if (s->what == sending::kind::shutdown && !is_lost) {
         if (filter_ != nullptr && !std::exchange(has_ended_output_, true)) {
           filter_->end_output();
           continue;
         }
-        shut_down();
       }
     }
     senders_.remove(*s);
-    if (!s->waits->who->claim(w.shared)) continue;
+    if (!s->waits->who->claim(w.shared)) {
+      if (s->has_begun && progress_ != 0) is_cut_ = true;  // as in note_sent()
+      continue;
+    }
+    if (s->error == 0 && s->what == sending::kind::shutdown) shut_down();
     s->waits->state = s->error != 0 ? progress::failed : progress::done;
     woken.push_back(*s->waits->who);
   }
@@ -636,7 +640,7 @@ void stream_core::note_sent(int result) noexcept {
     send_error_ = -result;
   }
   if (!std::exchange(was_left_, false)) return;
-  if (progress_ != 0 && (in_flight_size_ != 0 || left_incomplete_)) is_cut_ = true;
+  if (progress_ != 0) is_cut_ = true;  // all of it, too: whoever sent it believes that nothing has gone out
   in_flight_size_ = 0;
 }
 
