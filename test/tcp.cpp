@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "error_told.hpp"
 #include "network.hpp"
 
 using namespace ringo;
@@ -437,6 +438,22 @@ TEST_CASE("the halves of a stream serve two routines, and the writer's end is th
   });
 }
 
+TEST_CASE("a send after shutdown_send is told so, and a second shutdown_send does nothing") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    co_await c.here.shutdown_send();
+    for (int i = 0; i < 2; ++i) {
+      const auto refused = co_await outcome(c.here.send("too late"));
+      CHECK(told(refused).find("shutdown_send") != std::string::npos);
+      co_await c.here.shutdown_send();
+    }
+    co_await c.there.send("still heard");
+    co_await c.there.close();
+    const std::string heard = co_await read_all(c.here);
+    CHECK(heard == "still heard");
+  });
+}
+
 TEST_CASE("what waits when the runtime ends is ended, and its descriptors are closed (H28)") {
   for (const unsigned workers : {1u, 2u, 4u}) {
     for (int again = 0; again < 20; ++again) {
@@ -520,6 +537,10 @@ TEST_CASE("a socket of the caller's is adopted, also one that does not wait; wha
     CHECK_THROWS_AS(tcp_listener::adopt(one.native_handle()), std::system_error);
     CHECK(::close(pipe[0]) == 0);
     CHECK(::close(pipe[1]) == 0);
+    const int datagrams = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    REQUIRE(datagrams >= 0);
+    CHECK_THROWS_AS(tcp_stream::adopt(datagrams), std::system_error);
+    CHECK(::close(datagrams) == 0);
   });
 }
 

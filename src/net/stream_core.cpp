@@ -51,6 +51,10 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
     throw disconnected(std::make_error_code(std::errc::broken_pipe),
                        what + ": an earlier send was cancelled, or lost a select, when bytes of it had been sent");
   }
+  if (r.error == own_side_ended) {
+    throw disconnected(std::make_error_code(std::errc::broken_pipe),
+                       what + ": its own side has ended what it sends (shutdown_send)");
+  }
   // Of a connection it means that the peer has not answered for too long (tcp(7)).
   if (r.error == ETIMEDOUT) throw disconnected(std::make_error_code(std::errc::timed_out), what);
   throw_descriptor_error(r.error, what);
@@ -446,8 +450,15 @@ void stream_core::copy_out(std::byte* to, std::size_t n) noexcept {
 
 // ---- sending
 
+int stream_core::error_of(const sending& s) const noexcept {
+  if (!is_open()) return own_side_closed;
+  if (send_error_ != 0) return send_error_;
+  if (is_cut_) return cut_short;
+  return is_shut_ && s.what == sending::kind::bytes ? own_side_ended : 0;
+}
+
 bool stream_core::can_send(const sending& s) const noexcept {
-  if (!is_open() || send_error_ != 0 || is_cut_) return true;
+  if (error_of(s) != 0) return true;
   // What has to be given to the kernel is never done at once; a filter's last words have to.
   if (s.what == sending::kind::shutdown && filter_ != nullptr && !has_ended_output_) return false;
   return senders_.empty() && !send_.in_flight() && s.left == 0;
@@ -455,7 +466,7 @@ bool stream_core::can_send(const sending& s) const noexcept {
 
 bool stream_core::try_send(sending& s, waiter& as) noexcept {
   if (!can_send(s)) return false;
-  s.error = !is_open() ? own_side_closed : is_cut_ ? cut_short : send_error_;
+  s.error = error_of(s);
   if (s.error == 0 && s.what == sending::kind::shutdown) shut_down();
   as.state = s.error != 0 ? progress::failed : progress::done;
   return true;
@@ -487,7 +498,7 @@ void stream_core::end(sending& s) noexcept {
 
 void stream_core::serve_senders(worker& w, routine_list& woken, const sending* linked_now) noexcept {
   while (sending* s = senders_.front()) {
-    s->error = send_error_ != 0 ? send_error_ : is_cut_ ? cut_short : 0;
+    s->error = error_of(*s);
     if (s->error == 0) {
       if (send_.in_flight()) return;
       if (filter_ != nullptr && send_coded(scheduler_of(w))) return;  // what it has to say itself comes first

@@ -91,6 +91,7 @@ class stream_core final : public descriptor_core {
 
   void fill_send(io_uring_sqe& entry) noexcept;
   void sent(int result, unsigned flags) noexcept;
+  int error_of(const sending& s) const noexcept;  // with which it fails at once; 0: none
   void note_sent(int result) noexcept;
   void serve_senders(worker& w, routine_list& woken, const sending* linked_now = nullptr) noexcept;
   bool gather(sending& s) noexcept;  // the next piece of it into `piece_`; false: no memory
@@ -136,5 +137,6 @@ inline constexpr int ended_early = -2;
 inline constexpr int cut_short = -3;
 inline constexpr int not_ended = -4;  // the descriptor's bytes have ended, and the filter's have not
 inline constexpr int filter_failed = -5;
+inline constexpr int own_side_ended = -6;  // shutdown_send
 
 }  // namespace ringo::detail
