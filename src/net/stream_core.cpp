@@ -506,14 +506,21 @@ void stream_core::serve_senders(worker& w, routine_list& woken, const sending* l
       const bool is_lost = s != linked_now && !s->waits->who->is_waiting();
       if (s->left != 0 && !is_lost) {
         if (w.runtime.done()) return;
+        if (s == linked_now && filter_ != nullptr) {
+          // What a filter has encoded has to be sent, or the peer can decode nothing that follows: so it is encoded
+          // when the kernel is next given what it is asked for, and nothing of it if the sender has lost by then.
+          is_put_off_ = true;
+          send_.start(scheduler_of(w));
+          return send_.end_early(scheduler_of(w));
+        }
         const bool has_memory = gather(*s);
-        if (has_memory || !std::exchange(is_starved_, true)) {
+        if (has_memory || !std::exchange(is_put_off_, true)) {
           if (has_memory && !std::exchange(s->has_begun, true)) progress_ = 0;
           was_left_ = false;
           send_.start(scheduler_of(w));
           return;
         }
-        is_starved_ = false;
+        is_put_off_ = false;
         s->error = ENOMEM;
         if (s->has_begun) is_cut_ = true;
       } else if (s->what == sending::kind::shutdown && !is_lost) {
@@ -525,7 +532,7 @@ void stream_core::serve_senders(worker& w, routine_list& woken, const sending* l
     }
     senders_.remove(*s);
     if (!s->waits->who->claim(w.shared)) {
-      if (s->has_begun && progress_ != 0) is_cut_ = true;  // as in note_sent()
+      if (s->has_begun) note_loss();
       continue;
     }
     if (s->error == 0 && s->what == sending::kind::shutdown) shut_down();
@@ -534,7 +541,7 @@ void stream_core::serve_senders(worker& w, routine_list& woken, const sending* l
   }
   if (!send_.in_flight() && filter_ != nullptr) send_coded(scheduler_of(w));
   if (!send_.in_flight()) {
-    is_starved_ = false;
+    is_put_off_ = false;
     if (outgoing_ != nullptr) outgoing_->going.reset();
     many_.reset();
     if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
@@ -550,6 +557,7 @@ bool stream_core::send_coded(scheduler& w) noexcept {
     return false;
   }
   if (coded_.empty() || w.runtime.done()) return false;
+  is_put_off_ = false;
   in_flight_ = coded_.data();
   in_flight_size_ = coded_.size();
   send_.start(w);
@@ -580,6 +588,7 @@ bool stream_core::gather(sending& s) noexcept {
     if (!filter_->take_coded(coded_)) return false;
     in_flight_ = coded_.data();
     in_flight_size_ = coded_.size();
+    is_put_off_ = false;
     return true;
   }
   std::byte* to;
@@ -603,12 +612,12 @@ bool stream_core::gather(sending& s) noexcept {
     to += part.size();
     wanted -= part.size();
   }
-  is_starved_ = false;
+  is_put_off_ = false;
   return true;
 }
 
 void stream_core::fill_send(io_uring_sqe& entry) noexcept {
-  if (is_starved_) {  // tries again when the kernel has answered
+  if (is_put_off_) {
     ::io_uring_prep_nop(&entry);
   } else if (outgoing_ != nullptr && outgoing_->going != nullptr) {
     ::io_uring_prep_sendmsg(&entry, descriptor(), outgoing_->send(in_flight_, in_flight_size_),
@@ -628,8 +637,8 @@ void stream_core::sent(int result, unsigned) noexcept {
   {
     const optional_guard guard(lock, w.shared);
     send_.over();
-    if (!is_starved_) note_sent(result);
-    if (is_open() && send_error_ == 0 && !is_cut_ && !is_starved_ && in_flight_size_ != 0 && !w.runtime.done()) {
+    if (!is_put_off_) note_sent(result);
+    if (is_open() && send_error_ == 0 && !is_cut_ && !is_put_off_ && in_flight_size_ != 0 && !w.runtime.done()) {
       send_.start(w);  // the rest
     } else {
       serve_senders(w, woken);
@@ -651,8 +660,13 @@ void stream_core::note_sent(int result) noexcept {
     send_error_ = -result;
   }
   if (!std::exchange(was_left_, false)) return;
-  if (progress_ != 0) is_cut_ = true;  // all of it, too: whoever sent it believes that nothing has gone out
+  note_loss();
   in_flight_size_ = 0;
+}
+
+// If all of it has gone out, too: whoever sent it believes that nothing has.
+void stream_core::note_loss() noexcept {
+  if (progress_ != 0 || filter_ != nullptr) is_cut_ = true;
 }
 
 void stream_core::shut_down() noexcept {
