@@ -257,6 +257,41 @@ TEST_CASE("a cancelled operation that has completed keeps its result") {
   CHECK(operation.answers == 1);
 }
 
+TEST_CASE("what is ended before the kernel has been given it is never begun, and is answered as ended") {
+  struct write_a_byte final : ringo::detail::kernel_request {
+    explicit write_a_byte(int to) : descriptor(to) {}
+    void fill(io_uring_sqe& entry) noexcept override { ::io_uring_prep_write(&entry, descriptor, "x", 1, 0); }
+    void complete(int r, unsigned) noexcept override {
+      result = r;
+      ++answers;
+    }
+    int descriptor, result = INT_MIN, answers = 0;
+  };
+  for (const task_work kind : kinds) {
+    const auto driver = attached(4, kind);
+    const pipe_ends pipe;
+    write_a_byte first(pipe.write_end), ended(pipe.write_end), last(pipe.write_end);
+    driver->submit(first);
+    driver->submit(ended);
+    driver->submit(last);
+    driver->end_early(ended);
+    while (driver->in_flight() != 0) driver->poll(time_point::max());
+    CHECK(first.result == 1);
+    CHECK(ended.result == -ECANCELED);
+    CHECK(ended.answers == 1);
+    CHECK(last.result == 1);
+    int bytes = 0;
+    CHECK(::ioctl(pipe.read_end, FIONREAD, &bytes) == 0);
+    CHECK(bytes == 2);
+    driver->submit(ended);  // once more
+    while (driver->in_flight() != 0) driver->poll(time_point::max());
+    CHECK(ended.result == 1);
+    driver->end_early(ended);  // which is over
+    driver->poll(time_point::min());
+    CHECK(ended.answers == 2);
+  }
+}
+
 TEST_CASE("a sleep lasts until its time, and is not cut short") {
   // Nothing but the time can end these sleeps: a second turn would mean that the first was early.
   for (const task_work kind : kinds) {
@@ -537,6 +572,22 @@ TEST_CASE("a driver that never was attached, or whose thread has ended, is destr
     worker.join();
   }
   CHECK(descriptors().size() == before);
+}
+
+TEST_CASE("a process without standard streams has no ring in their place") {
+  const sandbox::ending child = sandbox::in_child([]() -> std::string {
+    for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(standard);
+    {
+      const auto driver = attached(4);
+      for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(standard, F_GETFD) != -1) return "taken: " + std::to_string(standard);
+      }
+      driver->wake();
+      driver->poll(time_point::max());
+    }
+    return ::fcntl(STDIN_FILENO, F_GETFD) == -1 ? "free" : "taken by what is left";
+  });
+  CHECK(child.text == "free");
 }
 
 TEST_CASE("a forked child may destroy its copy, and the parent's ring does not notice") {

@@ -35,8 +35,10 @@ TEST_CASE("what is no endpoint is refused, and said to be wrong in what") {
   CHECK(refusal("127.0.0.1:80 ").find("0 to 65535") != std::string::npos);
   CHECK(refusal("::1:80").find("brackets") != std::string::npos);
   CHECK(refusal("[::1:80").find("]") != std::string::npos);
+  CHECK(refusal("[::1]80").find("]:") != std::string::npos);
   CHECK(refusal("localhost:80").find("resolve") != std::string::npos);
   CHECK(refusal("256.0.0.1:80").find("no IPv4") != std::string::npos);
+  CHECK_THROWS_AS(endpoint(std::string_view("127.0.0.1\0:80", 13)), std::invalid_argument);
   CHECK(refusal("[fe80::1%no-such-interface]:80").find("no IPv4") != std::string::npos);
 }
 

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "driver_sandbox.hpp"
 #include "every_scheduler.hpp"
 #include "task_ending.hpp"
 
@@ -502,6 +503,24 @@ TEST_CASE("The number of workers follows the affinity of the process (168)") {
   }
   REQUIRE(::sched_setaffinity(0, sizeof before, &before) == 0);
   CHECK(workers == 1);
+}
+
+TEST_CASE("Without a thread for a worker, run throws, says which and what limits them, and leaves nothing") {
+  const sandbox::ending child = sandbox::in_child([]() -> std::string {
+    const auto before = open_descriptors();
+    sandbox::filter_calls({SYS_clone, SYS_clone3}, SECCOMP_RET_ERRNO | EAGAIN);
+    std::string told = "nothing";
+    try {
+      run([]() -> task<> { co_await sleep(1h); }, {.workers = 3, .on_unhandled = [](auto, auto&) {}});
+    } catch (const std::system_error& e) {
+      told = e.what();
+    }
+    return told + (open_descriptors() == before ? "; none open" : "; some still open");
+  });
+  CHECK(child.exit_status == 0);
+  CHECK(child.text.find("worker 2 of 3") != std::string::npos);
+  CHECK(child.text.find("RLIMIT_NPROC") != std::string::npos);
+  CHECK(child.text.find("; none open") != std::string::npos);
 }
 
 TEST_CASE("run uses the calling thread as its first worker, and with one worker no other") {

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "error_told.hpp"
 #include "network.hpp"
 
 using namespace ringo;
@@ -197,6 +198,57 @@ TEST_CASE("numbered bytes through receives that time out at random arrive each, 
     CHECK(at == size);
     co_await sending;
   });
+}
+
+TEST_CASE("a send that loses has sent nothing, or is the last of which anything arrives") {
+  on_the_network([]() -> task<> {
+    for (int round = 0; round < 20; ++round) {
+      connected c = co_await connect_pair();
+      auto arriving = go([](tcp_stream from) -> task<std::vector<int>> {
+        std::vector<int> numbers;
+        buffered_reader in(from);
+        while (auto line = co_await in.read_line()) numbers.push_back(std::stoi(*line));
+        co_return numbers;
+      }, std::move(c.there));
+      std::vector<int> won;
+      for (int i = 0; i < 30; ++i) {
+        const channel<int> other;
+        auto rival = go([](channel<int> to, int turns) -> task<> {
+          while (turns-- > 0) co_await yield();
+          co_await to.send(0);
+        }, other, i % 3);
+        const std::string message = std::to_string(i) + "\n";
+        auto first = co_await outcome(select(c.here.send(message), other.recv()));
+        const bool lost_for_good = !first.has_value();
+        if (!lost_for_good && std::move(first).value().index() == 0) won.push_back(i);
+        rival.cancel();
+        if (!lost_for_good) continue;
+        CHECK_THROWS_AS(std::rethrow_exception(first.error()), disconnected);
+        break;
+      }
+      co_await c.here.close();
+      std::vector<int> arrived = co_await arriving;
+      if (arrived.size() == won.size() + 1) arrived.pop_back();
+      CHECK(arrived == won);
+    }
+  });
+}
+
+TEST_CASE("with one worker a send that loses before the kernel has it sends nothing, and the next one is whole") {
+  run([]() -> task<> {
+    connected c = co_await connect_pair();
+    for (int i = 0; i < 10; ++i) {
+      const channel<int> other(1);
+      auto rival = go([](channel<int> to) -> task<> { co_await to.send(0); }, other);
+      const auto first = co_await select(c.here.send("lost"), other.recv());
+      CHECK(first.index() == 1);
+      co_await rival;
+    }
+    co_await c.here.send("sent");
+    co_await c.here.shutdown_send();
+    const std::string all = co_await read_all(c.there);
+    CHECK(all == "sent");
+  }, {.workers = 1});
 }
 
 TEST_CASE("two that send on one stream never interleave") {
@@ -386,6 +438,22 @@ TEST_CASE("the halves of a stream serve two routines, and the writer's end is th
   });
 }
 
+TEST_CASE("a send after shutdown_send is told so, and a second shutdown_send does nothing") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    co_await c.here.shutdown_send();
+    for (int i = 0; i < 2; ++i) {
+      const auto refused = co_await outcome(c.here.send("too late"));
+      CHECK(told(refused).find("shutdown_send") != std::string::npos);
+      co_await c.here.shutdown_send();
+    }
+    co_await c.there.send("still heard");
+    co_await c.there.close();
+    const std::string heard = co_await read_all(c.here);
+    CHECK(heard == "still heard");
+  });
+}
+
 TEST_CASE("what waits when the runtime ends is ended, and its descriptors are closed (H28)") {
   for (const unsigned workers : {1u, 2u, 4u}) {
     for (int again = 0; again < 20; ++again) {
@@ -469,6 +537,10 @@ TEST_CASE("a socket of the caller's is adopted, also one that does not wait; wha
     CHECK_THROWS_AS(tcp_listener::adopt(one.native_handle()), std::system_error);
     CHECK(::close(pipe[0]) == 0);
     CHECK(::close(pipe[1]) == 0);
+    const int datagrams = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    REQUIRE(datagrams >= 0);
+    CHECK_THROWS_AS(tcp_stream::adopt(datagrams), std::system_error);
+    CHECK(::close(datagrams) == 0);
   });
 }
 

@@ -38,6 +38,9 @@ TEST_CASE("a name that is not known, and what is no host and port, are told") {
     CHECK(told(unknown.error()).find("no-such-host.invalid") != std::string::npos);
     CHECK_THROWS_AS((void)tcp_stream::connect("localhost"), std::invalid_argument);
     CHECK_THROWS_AS((void)tcp_stream::connect("localhost:port"), std::invalid_argument);
+    // What stands before a zero byte is not all of the name.
+    CHECK_THROWS_AS((void)tcp_stream::connect(std::string_view("localhost\0.org:80", 17)), std::invalid_argument);
+    CHECK_THROWS_AS((void)resolve(std::string_view("localhost\0.org", 14), 80), std::invalid_argument);
   });
 }
 

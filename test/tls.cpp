@@ -179,6 +179,23 @@ TEST_CASE("a receive through TLS that loses a select has taken nothing (H3)") {
   });
 }
 
+TEST_CASE("a send through TLS that loses before it has begun leaves nothing, and what follows can be read") {
+  run([]() -> task<> {
+    tls_pair p = co_await secure_pair(own().client(), own().server());
+    for (int i = 0; i < 10; ++i) {
+      const channel<int> other(1);
+      auto rival = go([](channel<int> to) -> task<> { co_await to.send(0); }, other);
+      const auto first = co_await select(p.here.send("lost"), other.recv());
+      CHECK(first.index() == 1);
+      co_await rival;
+    }
+    co_await p.here.send("sent");
+    co_await p.here.shutdown_send();
+    const std::string all = co_await read_all(p.there);
+    CHECK(all == "sent");
+  }, {.workers = 1});
+}
+
 TEST_CASE("a certificate that is not trusted, or is for another name, is refused with the reason") {
   on_the_network([]() -> task<> {
     for (const bool trusts : {false, true}) {

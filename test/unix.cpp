@@ -175,6 +175,8 @@ TEST_CASE("what is no name, or too long a one, is refused with the reason; what 
   CHECK_THROWS_AS((void)unix_listener::bind(""), std::invalid_argument);
   CHECK_THROWS_AS((void)unix_listener::bind("@"), std::invalid_argument);
   CHECK_THROWS_AS((void)unix_listener::bind(std::string("a\0b", 3)), std::invalid_argument);
+  CHECK(error_thrown_by([] { (void)unix_listener::bind(std::string("a\0b", 3)); }).find("zero byte") !=
+        std::string::npos);
   {
     auto longest = unix_listener::bind(fits_abstract);
     CHECK(longest.local() == fits_abstract);

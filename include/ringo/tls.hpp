@@ -40,7 +40,8 @@ class tls_context {
 
 // A connection with TLS on it, with a tcp_stream's verbs, which promise the same. Every error of TLS itself is a
 // std::system_error whose text is OpenSSL's. A connection that ends without TLS having ended first throws disconnected:
-// somebody may have cut it. Destroying and closing it end TLS before.
+// somebody may have cut it. Destroying and closing it end TLS before. A send that is cancelled or loses when it has
+// been encrypted counts as one of which bytes have gone out.
 class tls_stream : public detail::byte_source, public detail::byte_sink {
  public:
   tls_stream() noexcept = default;

@@ -32,6 +32,8 @@ class kernel_request : public completion {
   // Fills an entry of the submission queue, all zero but for its user_data.
   virtual void fill(io_uring_sqe& entry) noexcept = 0;
 
+  unsigned position = 0;  // the driver's: which it was in the submission queue
+
  protected:
   kernel_request() = default;
   kernel_request(const kernel_request&) = delete;
@@ -70,8 +72,8 @@ class driver {
 
   // Hands it to the kernel with the next poll(), or a later one while the kernel takes no more.
   virtual void submit(kernel_request& r) noexcept = 0;
-  // Asks the kernel to end it early. Its last answer comes as ever, and tells what became of it; where it is not in
-  // flight any more, nothing happens.
+  // Asks the kernel to end it early; what it has not been given yet, it is not given. The last answer comes as ever,
+  // and tells what became of it; where it is not in flight any more, nothing happens.
   virtual void end_early(kernel_request& r) noexcept = 0;
   // Asks that of all that is in flight, and returns when the last answer has come.
   virtual void drain() noexcept = 0;

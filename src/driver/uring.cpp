@@ -1,5 +1,6 @@
 #include "driver/uring.hpp"
 
+#include <fcntl.h>
 #include <liburing.h>
 #include <sys/eventfd.h>
 #include <sys/types.h>
@@ -59,6 +60,17 @@ class request_backlog {
     first_ = first_->next_;
     if (first_ == nullptr) last_ = nullptr;
   }
+  // False if it is not in it.
+  bool remove(kernel_request& r) noexcept {
+    kernel_request* before = nullptr;
+    for (kernel_request* each = first_; each != nullptr; before = std::exchange(each, each->next_)) {
+      if (each != &r) continue;
+      (before != nullptr ? before->next_ : first_) = r.next_;
+      if (last_ == &r) last_ = before;
+      return true;
+    }
+    return false;
+  }
 
  private:
   kernel_request* first_ = nullptr;
@@ -98,6 +110,12 @@ class descriptor {
   int number_;
 };
 
+// Where the process began without a standard stream, a new descriptor gets its number, and what the program prints
+// would come here. A copy that has another number; -1 and errno if there can be none; the same if there is no need.
+int away_from_standard_streams(int number) {
+  return number > STDERR_FILENO ? number : ::fcntl(number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
 // A new ring may get the addresses of one that is gone. The kernel orders that, which ThreadSanitizer cannot see: this
 // tells it.
 std::atomic<unsigned> rings_unmapped = 0;
@@ -133,6 +151,9 @@ class mapped_ring {
     }
     (void)rings_unmapped.load(std::memory_order_acquire);
     try {
+      const int number = away_from_standard_streams(ring_.ring_fd);
+      if (number < 0) throw refusal("fcntl", errno);
+      if (number != ring_.ring_fd) ::close(std::exchange(ring_.ring_fd, number));
       if (!has(IORING_FEAT_NODROP)) throw missing_feature("completions that cannot be lost", "5.5");
       if (!has(IORING_FEAT_EXT_ARG)) throw missing_feature("waiting with a timeout", "5.11");
       // A child forked while a runtime runs would otherwise write into the parent's queues.
@@ -184,8 +205,11 @@ class mapped_ring {
 
 int new_eventfd() {
   // Not EFD_NONBLOCK: io_uring would answer the read with EAGAIN instead of waiting.
-  const int number = ::eventfd(0, EFD_CLOEXEC);
-  if (number < 0) throw refusal("eventfd", errno);
+  descriptor made(::eventfd(0, EFD_CLOEXEC));
+  if (made.number() < 0) throw refusal("eventfd", errno);
+  const int number = away_from_standard_streams(made.number());
+  if (number < 0) throw refusal("fcntl", errno);
+  if (number == made.number()) made.forget();
   return number;
 }
 
@@ -280,6 +304,7 @@ class uring_driver final : public uring {
   }
 
   void end_early(kernel_request& r) noexcept override {
+    if (withdraw(r)) return;
     try {
       if (backlog_.empty()) return cancel(r);
     } catch (const std::system_error&) {
@@ -327,11 +352,35 @@ class uring_driver final : public uring {
     return entry;
   }
 
+  // What the kernel has not been given yet is not given to it. It would do it first and then look for what to end.
+  bool withdraw(kernel_request& r) noexcept {
+    if (!backlog_.remove(r)) {
+      io_uring_sqe& entry = ring_.submission(r.position);
+      const bool is_queued = tail_ - r.position <= unsubmitted() && r.position != tail_;
+      if (!is_queued || entry.user_data != reinterpret_cast<std::uintptr_t>(static_cast<completion*>(&r))) return false;
+      std::memset(&entry, 0, sizeof entry);
+      ::io_uring_prep_nop(&entry);
+      entry.user_data = nobody;
+    }
+    withdrawn_.push_back(r);
+    return true;
+  }
+
+  void answer_withdrawn() {
+    for (request_backlog ended = std::exchange(withdrawn_, {}); !ended.empty();) {
+      kernel_request& each = *ended.front();
+      ended.pop_front();  // before the call, which may submit it again
+      each.complete(-ECANCELED, 0);
+      in_flight_.store(in_flight() - 1, std::memory_order_release);  // as in reap()
+    }
+  }
+
   // False when the kernel takes no more now.
   bool try_submit(kernel_request& r) noexcept {
     try {
       io_uring_sqe& entry = next_entry();
       entry.user_data = reinterpret_cast<std::uintptr_t>(static_cast<completion*>(&r));
+      r.position = tail_ - 1;
       r.fill(entry);
       return true;
     } catch (const std::system_error&) {
@@ -407,8 +456,11 @@ class uring_driver final : public uring {
   // Calls what completed before this call, in order, and says whether there was any. What completes meanwhile is the
   // next call's.
   bool reap() {
+    const bool has_withdrawn = !withdrawn_.empty();
+    if (has_withdrawn) [[unlikely]]
+      answer_withdrawn();
     const unsigned tail = ring_.answer_tail();
-    if (head_ == tail) return false;
+    if (head_ == tail) return has_withdrawn;
     while (head_ != tail) {
       const io_uring_cqe& shared = ring_.answer(head_);
       const std::uint64_t user_data = shared.user_data;
@@ -465,6 +517,7 @@ class uring_driver final : public uring {
   std::uint64_t event_count_ = 0;           // the kernel writes here; nobody reads it
   bool wake_is_armed_ = false;
   request_backlog backlog_;
+  request_backlog withdrawn_;        // and not yet answered
   std::vector<completion*> to_end_;  // when the backlog has been submitted
   lent_blocks lent_{blocks};
   bool is_lost_ = false;                                 // nothing more can be asked of the ring

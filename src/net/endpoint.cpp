@@ -88,12 +88,17 @@ namespace {
 }  // namespace
 
 host_and_port split_host_and_port(std::string_view text, std::string_view what_for) {
+  if (const std::size_t zero = text.find('\0'); zero != text.npos) {
+    refuse(text.substr(0, zero), what_for, "there is a zero byte behind this");
+  }
   const std::size_t colon = text.rfind(':');
   if (colon == text.npos) refuse(text, what_for, "there is no port: it is written host:port, as in 127.0.0.1:80");
   std::string_view host = text.substr(0, colon);
   const std::string_view digits = text.substr(colon + 1);
   if (host.starts_with('[')) {
-    if (!host.ends_with(']')) refuse(text, what_for, "the ] of an IPv6 address is missing: it is written [::1]:80");
+    if (!host.ends_with(']')) {
+      refuse(text, what_for, "an IPv6 address and its port are written with ]: between them, as in [::1]:80");
+    }
     host = host.substr(1, host.size() - 2);
   } else if (host.find(':') != host.npos) {
     refuse(text, what_for, "an IPv6 address is written in brackets, as in [::1]:80");

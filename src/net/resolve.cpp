@@ -47,6 +47,10 @@ task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t po
 }  // namespace
 
 detail::deferred_task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port) {
+  if (const std::size_t zero = host.find('\0'); zero != host.npos) {
+    throw std::invalid_argument("ringo: resolve: \"" + std::string(host.substr(0, zero)) +
+                                "\": there is a zero byte behind this");
+  }
   return resolve_by_system(std::string(host), port);
 }
 

@@ -49,7 +49,11 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
   }
   if (r.error == cut_short) {
     throw disconnected(std::make_error_code(std::errc::broken_pipe),
-                       what + ": an earlier send was cancelled when some of its bytes had been sent");
+                       what + ": an earlier send was cancelled, or lost a select, when bytes of it had been sent");
+  }
+  if (r.error == own_side_ended) {
+    throw disconnected(std::make_error_code(std::errc::broken_pipe),
+                       what + ": its own side has ended what it sends (shutdown_send)");
   }
   // Of a connection it means that the peer has not answered for too long (tcp(7)).
   if (r.error == ETIMEDOUT) throw disconnected(std::make_error_code(std::errc::timed_out), what);
@@ -446,8 +450,15 @@ void stream_core::copy_out(std::byte* to, std::size_t n) noexcept {
 
 // ---- sending
 
+int stream_core::error_of(const sending& s) const noexcept {
+  if (!is_open()) return own_side_closed;
+  if (send_error_ != 0) return send_error_;
+  if (is_cut_) return cut_short;
+  return is_shut_ && s.what == sending::kind::bytes ? own_side_ended : 0;
+}
+
 bool stream_core::can_send(const sending& s) const noexcept {
-  if (!is_open() || send_error_ != 0 || is_cut_) return true;
+  if (error_of(s) != 0) return true;
   // What has to be given to the kernel is never done at once; a filter's last words have to.
   if (s.what == sending::kind::shutdown && filter_ != nullptr && !has_ended_output_) return false;
   return senders_.empty() && !send_.in_flight() && s.left == 0;
@@ -455,7 +466,7 @@ bool stream_core::can_send(const sending& s) const noexcept {
 
 bool stream_core::try_send(sending& s, waiter& as) noexcept {
   if (!can_send(s)) return false;
-  s.error = !is_open() ? own_side_closed : is_cut_ ? cut_short : send_error_;
+  s.error = error_of(s);
   if (s.error == 0 && s.what == sending::kind::shutdown) shut_down();
   as.state = s.error != 0 ? progress::failed : progress::done;
   return true;
@@ -470,7 +481,7 @@ void stream_core::begin(sending& s, worker& w) noexcept {
   use();
   senders_.push_back(s);
   routine_list woken;
-  serve_senders(w, woken);  // wakes nobody: it is the only one and begins, or waits for its turn
+  serve_senders(w, woken, &s);  // wakes nobody: it is the only one and begins, or waits for its turn
 }
 
 void stream_core::end(sending& s) noexcept {
@@ -479,47 +490,58 @@ void stream_core::end(sending& s) noexcept {
     senders_.remove(s);
     if (its_turn) {
       was_left_ = true;
-      left_incomplete_ = s.left != 0;
       if (worker* w = current_worker()) send_.end_early(scheduler_of(*w));
     }
   }
   if (std::exchange(s.counts, false)) disuse();
 }
 
-void stream_core::serve_senders(worker& w, routine_list& woken) noexcept {
+void stream_core::serve_senders(worker& w, routine_list& woken, const sending* linked_now) noexcept {
   while (sending* s = senders_.front()) {
-    s->error = send_error_ != 0 ? send_error_ : is_cut_ ? cut_short : 0;
+    s->error = error_of(*s);
     if (s->error == 0) {
       if (send_.in_flight()) return;
       if (filter_ != nullptr && send_coded(scheduler_of(w))) return;  // what it has to say itself comes first
-      if (s->left != 0) {
+      // One whose wait another source has claimed leaves when its routine runs: no more of it is to go out.
+      const bool is_lost = s != linked_now && !s->waits->who->is_waiting();
+      if (s->left != 0 && !is_lost) {
         if (w.runtime.done()) return;
+        if (s == linked_now && filter_ != nullptr) {
+          // What a filter has encoded has to be sent, or the peer can decode nothing that follows: so it is encoded
+          // when the kernel is next given what it is asked for, and nothing of it if the sender has lost by then.
+          is_put_off_ = true;
+          send_.start(scheduler_of(w));
+          return send_.end_early(scheduler_of(w));
+        }
         const bool has_memory = gather(*s);
-        if (has_memory || !std::exchange(is_starved_, true)) {
+        if (has_memory || !std::exchange(is_put_off_, true)) {
           if (has_memory && !std::exchange(s->has_begun, true)) progress_ = 0;
-          was_left_ = left_incomplete_ = false;
+          was_left_ = false;
           send_.start(scheduler_of(w));
           return;
         }
-        is_starved_ = false;
+        is_put_off_ = false;
         s->error = ENOMEM;
         if (s->has_begun) is_cut_ = true;
-      } else if (s->what == sending::kind::shutdown) {
+      } else if (s->what == sending::kind::shutdown && !is_lost) {
         if (filter_ != nullptr && !std::exchange(has_ended_output_, true)) {
           filter_->end_output();
           continue;
         }
-        shut_down();
       }
     }
     senders_.remove(*s);
-    if (!s->waits->who->claim(w.shared)) continue;
+    if (!s->waits->who->claim(w.shared)) {
+      if (s->has_begun) note_loss();
+      continue;
+    }
+    if (s->error == 0 && s->what == sending::kind::shutdown) shut_down();
     s->waits->state = s->error != 0 ? progress::failed : progress::done;
     woken.push_back(*s->waits->who);
   }
   if (!send_.in_flight() && filter_ != nullptr) send_coded(scheduler_of(w));
   if (!send_.in_flight()) {
-    is_starved_ = false;
+    is_put_off_ = false;
     if (outgoing_ != nullptr) outgoing_->going.reset();
     many_.reset();
     if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
@@ -535,6 +557,7 @@ bool stream_core::send_coded(scheduler& w) noexcept {
     return false;
   }
   if (coded_.empty() || w.runtime.done()) return false;
+  is_put_off_ = false;
   in_flight_ = coded_.data();
   in_flight_size_ = coded_.size();
   send_.start(w);
@@ -565,6 +588,7 @@ bool stream_core::gather(sending& s) noexcept {
     if (!filter_->take_coded(coded_)) return false;
     in_flight_ = coded_.data();
     in_flight_size_ = coded_.size();
+    is_put_off_ = false;
     return true;
   }
   std::byte* to;
@@ -588,12 +612,12 @@ bool stream_core::gather(sending& s) noexcept {
     to += part.size();
     wanted -= part.size();
   }
-  is_starved_ = false;
+  is_put_off_ = false;
   return true;
 }
 
 void stream_core::fill_send(io_uring_sqe& entry) noexcept {
-  if (is_starved_) {  // tries again when the kernel has answered
+  if (is_put_off_) {
     ::io_uring_prep_nop(&entry);
   } else if (outgoing_ != nullptr && outgoing_->going != nullptr) {
     ::io_uring_prep_sendmsg(&entry, descriptor(), outgoing_->send(in_flight_, in_flight_size_),
@@ -613,8 +637,8 @@ void stream_core::sent(int result, unsigned) noexcept {
   {
     const optional_guard guard(lock, w.shared);
     send_.over();
-    if (!is_starved_) note_sent(result);
-    if (is_open() && send_error_ == 0 && !is_cut_ && !is_starved_ && in_flight_size_ != 0 && !w.runtime.done()) {
+    if (!is_put_off_) note_sent(result);
+    if (is_open() && send_error_ == 0 && !is_cut_ && !is_put_off_ && in_flight_size_ != 0 && !w.runtime.done()) {
       send_.start(w);  // the rest
     } else {
       serve_senders(w, woken);
@@ -636,8 +660,13 @@ void stream_core::note_sent(int result) noexcept {
     send_error_ = -result;
   }
   if (!std::exchange(was_left_, false)) return;
-  if (progress_ != 0 && (in_flight_size_ != 0 || left_incomplete_)) is_cut_ = true;
+  note_loss();
   in_flight_size_ = 0;
+}
+
+// If all of it has gone out, too: whoever sent it believes that nothing has.
+void stream_core::note_loss() noexcept {
+  if (progress_ != 0 || filter_ != nullptr) is_cut_ = true;
 }
 
 void stream_core::shut_down() noexcept {

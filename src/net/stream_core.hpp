@@ -7,7 +7,7 @@
 //
 // Sending. At most one send is in flight: of the first in the list of those who send. Its bytes are copied into memory
 // of the stream's own, a piece at a time: so whoever sends may be cancelled or destroyed at any moment, though the
-// kernel reads on. What has been given to the kernel only in part when its sender leaves has cut the stream short.
+// kernel reads on. What the kernel has taken a part of, or all, when its sender leaves has cut the stream short.
 //
 // Whose turn it is: both lists are served from the front only. Invariant, whenever the lock is free: if the list of
 // readers is not empty, nothing that is there satisfies its first, and a receive is in flight; if that of senders is
@@ -90,8 +90,10 @@ class stream_core final : public descriptor_core {
 
   void fill_send(io_uring_sqe& entry) noexcept;
   void sent(int result, unsigned flags) noexcept;
+  int error_of(const sending& s) const noexcept;  // with which it fails at once; 0: none
   void note_sent(int result) noexcept;
-  void serve_senders(worker& w, routine_list& woken) noexcept;
+  void note_loss() noexcept;  // of a send that has begun
+  void serve_senders(worker& w, routine_list& woken, const sending* linked_now = nullptr) noexcept;
   bool gather(sending& s) noexcept;  // the next piece of it into `piece_`; false: no memory
   void shut_down() noexcept;
 
@@ -102,10 +104,9 @@ class stream_core final : public descriptor_core {
   bool is_cut_ = false;         // what is sent
   bool is_shut_ = false;        // the direction
   bool shut_when_sent_ = false;
-  bool was_left_ = false;         // the sender of what is in flight has gone
-  bool left_incomplete_ = false;  // with bytes that the kernel has not been given
-  bool is_starved_ = false;       // there was no memory for a piece: it is tried again once
-  int receive_error_ = 0;         // sticky, as the next
+  bool was_left_ = false;    // the sender of what is in flight has gone
+  bool is_put_off_ = false;  // what is in flight asks for nothing: the first piece is made when it has been answered
+  int receive_error_ = 0;    // sticky, as the next
   int send_error_ = 0;
   request_list<reading> readers_;
   block* first_ = nullptr;  // received, and not read
@@ -136,5 +137,6 @@ inline constexpr int ended_early = -2;
 inline constexpr int cut_short = -3;
 inline constexpr int not_ended = -4;  // the descriptor's bytes have ended, and the filter's have not
 inline constexpr int filter_failed = -5;
+inline constexpr int own_side_ended = -6;  // shutdown_send
 
 }  // namespace ringo::detail

@@ -62,6 +62,13 @@ tcp_writer::~tcp_writer() {
 }
 
 tcp_stream tcp_stream::adopt(int descriptor) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_STREAM) {
+    throw std::system_error(
+        EPROTOTYPE, std::generic_category(),
+        "ringo: tcp_stream::adopt: descriptor " + std::to_string(descriptor) + " is a socket, but no stream");
+  }
   detail::check_adopted(descriptor, false, "tcp_stream::adopt");
   const endpoint peer = detail::peer_endpoint(descriptor);
   return tcp_stream(detail::make_stream(descriptor, detail::stream_core::kind::socket, peer, "an adopted socket"));

@@ -31,7 +31,7 @@ socket_address to_unix_address(std::string_view name, const std::string& doing) 
   const bool is_abstract = name.starts_with('@');
   if (name.empty() || name == "@") throw std::invalid_argument(doing + ": the name is empty");
   if (!is_abstract && name.find('\0') != std::string_view::npos) {
-    throw std::invalid_argument(doing + ": a path has no zero byte in it");
+    throw std::invalid_argument(doing.substr(0, doing.find('\0')) + ": there is a zero byte behind this");
   }
   const std::size_t most = is_abstract ? room : room - 1;
   if (name.size() > most) {

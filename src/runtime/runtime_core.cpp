@@ -9,6 +9,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -79,7 +80,14 @@ void runtime_core::run(routine& r) {
         ::pthread_setname_np(threads.back().native_handle(), "ringo worker");
       }
       first.run();
-    } catch (...) {  // no thread could be started
+    } catch (const std::system_error& e) {  // no thread could be started
+      fail(std::make_exception_ptr(std::system_error(
+          e.code(), "ringo: no thread could be started for worker " + std::to_string(threads.size() + 2) + " of " +
+                        std::to_string(workers.size()) +
+                        " (the limits are RLIMIT_NPROC, the cgroup's pids.max and memory; options::workers may be "
+                        "fewer)")));
+      first.run();
+    } catch (...) {
       fail(std::current_exception());
       first.run();
     }

@@ -62,9 +62,9 @@ class byte_source {
 
 // Where bytes go. Several may send: each one's bytes are sent whole, in their order.
 //
-// All of these throw as byte_source's do. A send that is cancelled or loses a select after some of its bytes have gone
-// out, and before the last, makes every later send throw disconnected: the peer could not tell where it was cut.
-// Otherwise nothing of it is sent.
+// All of these throw as byte_source's do. A send that is cancelled or loses a select when bytes of it have gone out,
+// though it be all of them, makes every later send throw disconnected: what came next would be wrong for the peer, or
+// be there twice. Otherwise nothing of it is sent.
 class byte_sink {
  public:
   // All of the bytes, which the kernel has taken when it returns. They stay the caller's, unchanged until then.

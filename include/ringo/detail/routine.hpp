@@ -158,6 +158,9 @@ struct routine {
     return true;
   }
 
+  // False if its wait has been claimed; a true one may be claimed the next moment.
+  bool is_waiting() const noexcept { return (state.load(std::memory_order_relaxed) & waiting) != 0; }
+
   // True for the one who may deliver.
   bool claim(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
