@@ -26,9 +26,24 @@
 using namespace ringo;
 using namespace std::chrono_literals;
 
+// ThreadSanitizer has its own.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RINGO_TEST_COUNTS_ALLOCATIONS false
+#endif
+#endif
+#ifndef RINGO_TEST_COUNTS_ALLOCATIONS
+#define RINGO_TEST_COUNTS_ALLOCATIONS true
+#endif
+
 namespace {
 
 std::atomic<std::ptrdiff_t> allocations = 0;  // that live
+
+}  // namespace
+
+#if RINGO_TEST_COUNTS_ALLOCATIONS
+namespace {
 
 void* counted(void* memory) {
   if (memory != nullptr) allocations.fetch_add(1, std::memory_order_relaxed);
@@ -57,6 +72,7 @@ void operator delete(void* memory) noexcept { discount(memory); }
 void operator delete(void* memory, std::size_t) noexcept { discount(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { discount(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { discount(memory); }
+#endif
 
 namespace {
 
@@ -183,8 +199,8 @@ TEST_CASE("TCP: numbered bytes both ways through readers that are cancelled arri
     constexpr std::size_t size = 60'000;
     connected c = co_await connect_pair();
     wait_group all;
-    const auto both = [size](tcp_stream& s, std::uint64_t n) -> task<> {
-      auto sending = go([size](tcp_stream& to, std::uint64_t m) -> task<> {
+    const auto both = [](tcp_stream& s, std::uint64_t n) -> task<> {
+      auto sending = go([](tcp_stream& to, std::uint64_t m) -> task<> {
         co_await send_numbered(to, size, m);
         co_await to.shutdown_send();
       }, std::ref(s), n);
@@ -202,7 +218,7 @@ TEST_CASE("Pipes: numbered bytes through readers that are cancelled arrive each,
   on_hostile_kernels([](std::uint64_t seed) -> task<> {
     constexpr std::size_t size = 60'000;
     pipe_pair p;
-    auto sending = go([size](pipe_writer to, std::uint64_t n) -> task<> {
+    auto sending = go([](pipe_writer to, std::uint64_t n) -> task<> {
       co_await send_numbered(to, size, n);
       co_await to.close();
     }, std::move(p.writer), seed + 1);
@@ -216,7 +232,7 @@ TEST_CASE("Unix sockets: bytes and the descriptors beside them arrive each, once
     constexpr int messages = 40;
     auto [one, other] = unix_stream::pair();
     unix_stream to = std::move(one), from = std::move(other);
-    auto sending = go([messages](unix_stream& s) -> task<> {
+    auto sending = go([](unix_stream& s) -> task<> {
       const int ours = ::dup(0);
       for (int i = 0; i < messages; ++i) {
         const std::string text(1, numbered(static_cast<std::size_t>(i)));
@@ -351,7 +367,7 @@ TEST_CASE("Datagrams arrive each, once and in order, through receives that lose 
     constexpr int count = 200;
     auto [one, other] = unix_datagram::pair();
     unix_datagram to = std::move(one), from = std::move(other);
-    auto sending = go([count](unix_datagram& s) -> task<> {
+    auto sending = go([](unix_datagram& s) -> task<> {
       for (int i = 0; i < count; ++i) {
         const std::string text = std::to_string(i);
         co_await s.send(text);
@@ -375,7 +391,7 @@ TEST_CASE("Datagrams whose sends are cancelled have been sent once, or not at al
     constexpr int count = 60;
     auto [one, other] = unix_datagram::pair();
     unix_datagram to = std::move(one), from = std::move(other);
-    auto sending = go([count](unix_datagram& s, std::uint64_t n) -> task<> {
+    auto sending = go([](unix_datagram& s, std::uint64_t n) -> task<> {
       dice d(n);
       for (int i = 0; i < count; ++i) {
         const std::string text = std::to_string(i);

@@ -61,7 +61,7 @@ class listener_core final : public descriptor_core {
   __kernel_timespec pause_length_{};
   std::vector<int> there_;  // accepted, and taken by nobody; the next one last
   request_list<accepting> waiting_;
-  operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted> accept_{*this};
+  operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted, POLLIN> accept_{*this};
   operation_of<listener_core, &listener_core::fill_pause, &listener_core::paused> pause_{*this};
   const std::string name_;
   socket_file file_;

@@ -360,8 +360,10 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
       if (can_borrow_ && !w.driver_->lends_blocks(true)) can_borrow_ = false;
       more_is_there_ = true;
       break;
-    case ECANCELED:  // by a close, or by one that was meant for an earlier receive
     case EINTR:
+      more_is_there_ = true;  // it has been waited for, where that was the reason (operation_of)
+      break;
+    case ECANCELED:  // by a close, or by one that was meant for an earlier receive
     case EAGAIN:
       break;
     default:

@@ -121,8 +121,8 @@ class stream_core final : public descriptor_core {
   std::vector<std::byte> coded_;   // what is in flight, with a filter
   bool has_ended_output_ = false;  // of the filter
   std::size_t progress_ = 0;       // bytes of the first sender that the kernel has taken
-  operation_of<stream_core, &stream_core::fill_receive, &stream_core::received> receive_{*this};
-  operation_of<stream_core, &stream_core::fill_send, &stream_core::sent> send_{*this};
+  operation_of<stream_core, &stream_core::fill_receive, &stream_core::received, POLLIN> receive_{*this};
+  operation_of<stream_core, &stream_core::fill_send, &stream_core::sent, POLLOUT> send_{*this};
   std::unique_ptr<message_in_flight> incoming_, outgoing_;  // of a Unix socket
   const endpoint peer_;
   const std::string name_;
