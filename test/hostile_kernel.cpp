@@ -39,6 +39,7 @@ using namespace std::chrono_literals;
 namespace {
 
 std::atomic<std::ptrdiff_t> allocations = 0;  // that live
+std::atomic<bool> memory_is_short = false;    // for a part of what may fail without an exception: blocks, and the like
 
 }  // namespace
 
@@ -54,6 +55,10 @@ void* aligned(std::size_t size, std::align_val_t alignment) {
   const auto a = static_cast<std::size_t>(alignment);
   return std::aligned_alloc(a, (size + a - 1) / a * a);
 }
+bool fails() {
+  static std::atomic<unsigned> asked = 0;
+  return memory_is_short.load(std::memory_order_relaxed) && asked.fetch_add(1, std::memory_order_relaxed) % 5 < 3;
+}
 void discount(void* memory) {
   if (memory == nullptr) return;
   allocations.fetch_sub(1, std::memory_order_relaxed);
@@ -64,9 +69,11 @@ void discount(void* memory) {
 
 void* operator new(std::size_t size) { return counted_or_throw(std::malloc(size)); }
 void* operator new(std::size_t size, std::align_val_t alignment) { return counted_or_throw(aligned(size, alignment)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return counted(std::malloc(size)); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return fails() ? nullptr : counted(std::malloc(size));
+}
 void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return counted(aligned(size, alignment));
+  return fails() ? nullptr : counted(aligned(size, alignment));
 }
 void operator delete(void* memory) noexcept { discount(memory); }
 void operator delete(void* memory, std::size_t) noexcept { discount(memory); }
@@ -318,6 +325,93 @@ TEST_CASE("A send that is cancelled has sent all, or nothing, or nobody sends be
         CHECK(rest == "...");
       }
     }
+  });
+}
+
+namespace {
+
+// Until there is memory for it: without, it has done nothing.
+template <class Make>
+task<bool> again_while_short(Make make) {
+  for (;;) {
+    const auto o = co_await outcome(make());
+    if (o.has_value()) co_return true;
+    try {
+      std::rethrow_exception(o.error());
+    } catch (const std::system_error& e) {
+      if (e.code() != std::errc::not_enough_memory) throw;
+    }
+    co_await yield();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Where memory is short for a while, who waits for a stream is told, and no byte is lost (c18)") {
+  on_hostile_kernels([](std::uint64_t seed) -> task<> {
+    constexpr std::size_t size = 30'000;
+    connected c = co_await connect_pair();
+    memory_is_short = true;
+    auto sending = go([](tcp_stream& s, std::uint64_t n) -> task<> {
+      dice d(n);
+      for (std::size_t sent = 0; sent < size;) {
+        std::string piece(std::min<std::size_t>(1 + d.below(3000), size - sent), ' ');
+        for (char& b : piece) b = numbered(sent++);
+        const auto send = [&] { return s.send(piece); };
+        co_await again_while_short(send);
+      }
+      co_await s.shutdown_send();
+    }, std::ref(c.here), seed);
+    progress_of_reading p;
+    std::array<char, 2000> into{};
+    std::size_t n = 0;
+    const auto read = [&]() -> task<> { n = co_await c.there.read(into); };
+    while (!p.has_ended) {
+      co_await again_while_short(read);
+      p.has_ended = n == 0;
+      p.take(std::span(into).first(n));
+    }
+    memory_is_short = false;
+    CHECK(p.is_right);
+    CHECK(p.at == size);
+    co_await sending;
+  });
+}
+
+TEST_CASE("Where memory is short for a while, each datagram comes, or who waits is told of the one that is lost (c18)") {
+  on_hostile_kernels([](std::uint64_t) -> task<> {
+    constexpr int count = 50;
+    auto [one, other] = unix_datagram::pair();
+    unix_datagram to = std::move(one), from = std::move(other);
+    memory_is_short = true;
+    auto sending = go([](unix_datagram& s) -> task<> {
+      for (int i = 0; i < count; ++i) {
+        const std::string text = std::to_string(i) + std::string(static_cast<std::size_t>(i) * 100, ' ');
+        const auto send = [&] { return s.send(text); };
+        co_await again_while_short(send);
+      }
+      memory_is_short = false;
+      co_await s.send("end");
+    }, std::ref(to));
+    int told = 0, came = 0, last = -1;
+    bool in_order = true;
+    for (bool has_ended = false; !has_ended;) {
+      auto o = co_await outcome(from.recv());
+      if (!o.has_value()) {
+        ++told;
+        continue;
+      }
+      const chunk c = std::move(o).value();
+      has_ended = c.text() == "end";
+      if (has_ended) break;
+      ++came;
+      const int number = std::stoi(std::string(c.text()));
+      in_order = in_order && number > last;
+      last = number;
+    }
+    CHECK(in_order);
+    CHECK(came + told >= count);
+    co_await sending;
   });
 }
 

@@ -105,7 +105,7 @@ class stream_core final : public descriptor_core {
   bool was_left_ = false;         // the sender of what is in flight has gone
   bool left_incomplete_ = false;  // with bytes that the kernel has not been given
   bool is_starved_ = false;       // there was no memory for a piece: it is tried again once
-  int receive_error_ = 0;         // sticky, as the next
+  int receive_error_ = 0;         // sticky, as the next, but for want of memory
   int send_error_ = 0;
   request_list<reading> readers_;
   block* first_ = nullptr;  // received, and not read
