@@ -1,6 +1,7 @@
 // Streams, listeners, datagrams and files on a kernel that answers in hostile orders (hazards H1 to H5, H9, H12, H14,
 // row 30): every byte comes once and in order, every descriptor is closed once, every record and block is freed.
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <new>
 #include <ringo/file.hpp>
+#include <ringo/process.hpp>
 #include <ringo/ringo.hpp>
 #include <span>
 #include <string>
@@ -533,6 +535,31 @@ TEST_CASE("Files are written and read whole, and calls that lose leave nothing (
     CHECK(whole == text);
     co_await remove_file(path);
   });
+}
+
+TEST_CASE("Each signal is heard, and each program's end, however often the waits for them lose (H4, c30)") {
+  on_hostile_kernels([](std::uint64_t seed) -> task<> {
+    dice d(seed);
+    signals heard({SIGUSR1});
+    process_options o;
+    o.output = process_stream::pipe;
+    for (int i = 0; i < 3; ++i) {
+      ::kill(::getpid(), SIGUSR1);
+      for (bool has_come = false; !has_come;) {
+        auto came = co_await select(heard.recv(), sleep(std::chrono::microseconds(d.below(50))));
+        has_come = came.index() == 0;
+      }
+      std::vector<std::string> arguments{"echo", "hello"};
+      process p = co_await process::start(std::move(arguments), o);
+      for (bool has_ended = false; !has_ended;) {
+        auto end = co_await select(p.wait(), sleep(std::chrono::microseconds(d.below(200))));
+        has_ended = end.index() == 0;
+        if (has_ended) CHECK(std::get<0>(end).success());
+      }
+      const std::string said = co_await read_all(p.output());
+      CHECK(said == "hello\n");
+    }
+  }, 6);
 }
 
 TEST_CASE("A wait for a descriptor that loses and is awaited again hears of it, once it is ready (H4, c30)") {

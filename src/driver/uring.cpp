@@ -203,6 +203,7 @@ class uring_driver final : public uring {
     } else {
       assert((in_flight() == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
     }
+    if (in_flight() != 0) lent_.leave_to_kernel();  // which ends them when it likes
     if (is_closed_behind_) {
       // The numbers are not ours to close any more: they are free, or name something else by now.
       ring_.forget_descriptor();
