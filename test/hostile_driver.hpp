@@ -30,6 +30,9 @@ struct hostile_deeds {
   std::atomic<int> closed = 0;        // descriptors
   std::atomic<int> closed_wrong = 0;  // numbers that were none
   std::atomic<int> shortened = 0, refused = 0, ended_unasked = 0, ended_late = 0;
+  std::atomic<int> warnings = 0;
+  std::atomic<int> accept_error = 0;  // of every accept, while there is one
+  std::atomic<int> accepts_failed = 0;
 };
 
 class hostile_driver final : public ringo::detail::driver {
@@ -58,7 +61,11 @@ class hostile_driver final : public ringo::detail::driver {
     io_uring_sqe entry{};
     r.fill(entry);
     one->opcode = entry.opcode;
-    const int refusal = below(6) == 0 ? reason_to_refuse(entry) : 0;
+    int refusal = below(6) == 0 ? reason_to_refuse(entry) : 0;
+    if (const int error = deeds_.accept_error; error != 0 && entry.opcode == IORING_OP_ACCEPT) {
+      refusal = -error;
+      ++deeds_.accepts_failed;
+    }
     request& each = *requests_.emplace_back(std::move(one));
     if (refusal != 0) {
       ++deeds_.refused;
@@ -212,7 +219,7 @@ void run_on_a_hostile_kernel(unsigned workers, std::uint64_t seed, hostile_deeds
   std::vector<std::unique_ptr<driver>> drivers;
   for (unsigned i = 0; i < workers; ++i) drivers.push_back(std::make_unique<hostile_driver>(seed * 64 + i + 1, deeds));
   ringo::options how;
-  how.on_warning = [](std::string_view) {};
+  how.on_warning = [&deeds](std::string_view) { ++deeds.warnings; };
   auto* main = make_routine([&make_main]() -> ringo::task<> { return make_main(); });
   ringo::handle<void> ended = handle_access::make(main);
   {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -456,6 +457,49 @@ TEST_CASE("Clients come while acceptors lose and are cancelled: each is served (
     accepting.cancel();
     co_await accepting.finished();
   });
+}
+
+TEST_CASE("What keeps connections from being accepted is told once, and tried again with pauses until it passes (H38)") {
+  for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EACCES, EIO}) {
+    CAPTURE(error);
+    hostile_deeds deeds;
+    deeds.accept_error = error;
+    run_on_a_hostile_kernel(1, 1, deeds, [&deeds]() -> task<> {
+      auto listener = listen_locally();
+      auto accepting = go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); },
+                          std::ref(listener));
+      tcp_stream client = co_await tcp_stream::connect(listener.local());
+      while (deeds.accepts_failed < 3) co_await sleep(1ms);
+      // Pauses that grow: in as long a time as three attempts have taken there are no many more.
+      for (int i = 0; i < 10; ++i) co_await sleep(1ms);
+      CHECK(deeds.accepts_failed < 30);
+      CHECK(deeds.warnings == 1);
+      deeds.accept_error = 0;
+      tcp_stream served = co_await accepting;
+      co_await served.send("x");
+      const auto came = co_await client.recv();
+      CHECK(came);
+    });
+  }
+}
+
+TEST_CASE("What is wrong with one connection does not keep the next from being accepted, nor is it told (H38)") {
+  for (const int error : {ECONNABORTED, EPROTO, ENETDOWN, ENETUNREACH, EHOSTUNREACH, EHOSTDOWN, ENONET, ENOPROTOOPT}) {
+    CAPTURE(error);
+    hostile_deeds deeds;
+    deeds.accept_error = error;
+    run_on_a_hostile_kernel(1, 1, deeds, [&deeds]() -> task<> {
+      auto listener = listen_locally();
+      auto accepting = go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); },
+                          std::ref(listener));
+      tcp_stream client = co_await tcp_stream::connect(listener.local());
+      while (deeds.accepts_failed < 3) co_await yield();
+      deeds.accept_error = 0;
+      tcp_stream served = co_await accepting;
+      CHECK(static_cast<bool>(served));
+    });
+    CHECK(deeds.warnings == 0);
+  }
 }
 
 TEST_CASE("Datagrams arrive each, once and in order, through receives that lose and sends that are interrupted (H3, c30)") {
