@@ -105,7 +105,7 @@ char numbered(std::size_t n) { return static_cast<char>((n * 2654435761u) >> 11)
 // With one worker and with three, from some seeds, each after a run that may leave what is made once; make_main is
 // given the seed. Afterwards this process has the descriptors and the memory that it had before.
 template <class F>
-void on_hostile_kernels(F make_main, std::uint64_t seeds = 12) {
+void on_hostile_kernels(F make_main, std::uint64_t seeds = 8) {
   const char* first_seed = std::getenv("RINGO_FIRST_SEED");
   const std::uint64_t first = first_seed ? std::strtoull(first_seed, nullptr, 10) : 0;
   for (const unsigned workers : {1u, 3u}) {
