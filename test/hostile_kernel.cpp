@@ -563,7 +563,8 @@ TEST_CASE("Datagrams whose sends are cancelled have been sent once, or not at al
 }
 
 TEST_CASE("Files are written and read whole, and calls that lose leave nothing (c30)") {
-  const std::string path = "/tmp/ringo-hostile-" + std::to_string(::getpid());
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("ringo-hostile-" + std::to_string(::getpid()))).string();
   on_hostile_kernels([&path](std::uint64_t seed) -> task<> {
     std::string text(50'000, ' ');
     for (std::size_t i = 0; i < text.size(); ++i) text[i] = numbered(i);
