@@ -2,7 +2,8 @@
 // requests with one send, takes and sends bodies in chunks, bounds what a client may send and how long it may take, and
 // leaves parsing to http_parser. Ctrl-C or SIGTERM stops it gracefully.
 //
-//   http_server [ADDRESS [FOLDER]]                  127.0.0.1:8080, this folder; port 0: one that is free
+//   http_server [ADDRESS [FOLDER [HASTE]]]          127.0.0.1:8080, this folder; port 0: one that is free;
+//                                                   HASTE divides the time that clients may take, for tests
 //   curl 127.0.0.1:8080/README.md
 //   curl -T README.md 127.0.0.1:8080/echo           what is sent comes back, as it comes
 //   curl -T README.md 127.0.0.1:8080/count          how many bytes that were
@@ -14,6 +15,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <exception>
@@ -42,6 +44,8 @@ constexpr std::uint32_t most_header_bytes = 16 * 1024;
 constexpr std::uint64_t most_body_bytes = 64 << 20;
 constexpr std::size_t piece = 64 * 1024;  // of what is sent
 
+int haste = 1;
+duration in_haste(duration limit) { return limit / haste; }
 constexpr auto idle_limit = 30s;     // between two requests
 constexpr auto header_limit = 5s;    // from a request's first byte to the end of its header
 constexpr auto silence_limit = 10s;  // without a byte of a body, or of what a client takes
@@ -105,7 +109,7 @@ class connection {
     content_type_.clear();
     expects_continue_ = has_host_ = begun_ = header_complete_ = complete_ = body_taken_ = answered_ = false;
     body_size_ = 0;
-    deadline_ = now() + idle_limit;
+    deadline_ = now() + in_haste(idle_limit);
     body_.clear();
     while (!header_complete_) {
       if (unparsed_.empty()) {
@@ -114,11 +118,11 @@ class connection {
       }
       if (!begun_) {
         begun_ = true;
-        deadline_ = now() + header_limit;
+        deadline_ = now() + in_haste(header_limit);
       }
       parse();
     }
-    deadline_ = now() + body_limit;
+    deadline_ = now() + in_haste(body_limit);
     if (parser_.http_major != 1) throw http_error{505};
     if (parser_.http_minor > 0 && !has_host_) throw http_error{400};
     if (has_length() && parser_.content_length > most_body_bytes) throw http_error{413};
@@ -221,7 +225,7 @@ class connection {
 
   task<> flush() {
     if (out_.empty()) co_return;
-    const auto sent = co_await select(prefer_first, stream_.send(out_), sleep(silence_limit));
+    const auto sent = co_await select(prefer_first, stream_.send(out_), sleep(in_haste(silence_limit)));
     if (sent.index() == 1) throw timed_out();
     out_.clear();
   }
@@ -230,7 +234,7 @@ class connection {
   // More bytes to be parsed; false at the end of the stream, and between two requests also if no further one is to come.
   task<bool> receive() {
     co_await flush();
-    const time_point until = begun_ ? std::min(deadline_, now() + silence_limit) : deadline_;
+    const time_point until = begun_ ? std::min(deadline_, now() + in_haste(silence_limit)) : deadline_;
     const context ends = begun_ ? context::background() : stopping_;
     auto came = co_await select(prefer_first, stream_.recv(), ends.done(), sleep_until(until));
     if (came.index() == 2 && begun_) throw http_error{408};
@@ -469,6 +473,7 @@ int main(int argc, char** argv) try {
   const char* const name = argc > 2 ? argv[2] : ".";
   const int folder = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) throw std::system_error(errno, std::generic_category(), name);
+  if (argc > 3) haste = std::max(std::atoi(argv[3]), 1);
   http_parser_set_max_header_size(most_header_bytes);
   run(serve(argc > 1 ? argv[1] : "127.0.0.1:8080", folder));
 } catch (const std::exception& error) {

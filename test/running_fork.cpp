@@ -133,3 +133,59 @@ TEST_CASE("A child that is forked while no runtime runs may start its own") {
   CHECK(status == 40);
   CHECK(run(twice(2)) == 4);
 }
+
+TEST_CASE("A fork in the middle of an echo: the child may exit, its calls are refused, and no byte is lost here (H19)") {
+  for (unsigned workers : {1u, 2u}) {
+    run(
+        []() -> task<> {
+          auto listener = tcp_listener::bind("127.0.0.1:0");
+          tcp_stream client = co_await tcp_stream::connect(listener.local());
+          tcp_stream server = co_await listener.accept();
+          auto echoing = go([](tcp_stream& s) -> task<> {
+            while (auto some = co_await s.recv()) co_await s.send(*some);
+          }, std::ref(server));
+          for (int i = 0; i < 20; ++i) {
+            const std::string text = "message " + std::to_string(i);
+            co_await client.send(text);
+            std::string came(text.size(), ' ');
+            // The echo may be anywhere on its way.
+            const pid_t child = ::fork();
+            REQUIRE(child >= 0);
+            if (child == 0) {
+              if (i % 4 == 0) ::_exit(7);
+              if (i % 4 == 1) {
+                int refused = is_refused([] { run(twice(1)); });
+                try {
+                  co_await client.send("from the child");
+                } catch (const std::logic_error&) {
+                  ++refused;
+                }
+                try {
+                  (void)co_await client.recv();
+                } catch (const std::logic_error&) {
+                  ++refused;
+                }
+                ::_exit(refused == 3 ? 7 : 1);
+              }
+              if (i % 4 == 2) {
+                { const tcp_stream gone = std::move(client); }
+                { const tcp_stream gone = std::move(server); }
+                { const tcp_listener gone = std::move(listener); }
+                ::_exit(7);
+              }
+              ::execl("/bin/sh", "sh", "-c", "exit 7", static_cast<char*>(nullptr));
+              ::_exit(1);
+            }
+            co_await client.read_exactly(came);
+            CHECK(came == text);
+            int how = 0;
+            REQUIRE(::waitpid(child, &how, 0) == child);
+            REQUIRE(WIFEXITED(how));
+            CHECK(WEXITSTATUS(how) == 7);
+          }
+          co_await client.close();
+          co_await echoing;
+        },
+        {.workers = workers});
+  }
+}

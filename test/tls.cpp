@@ -6,9 +6,11 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -22,6 +24,7 @@
 #include <utility>
 
 #include "error_told.hpp"
+#include "hostile_driver.hpp"
 #include "network.hpp"
 
 using namespace ringo;
@@ -194,6 +197,51 @@ TEST_CASE("a send through TLS that loses before it has begun leaves nothing, and
     const std::string all = co_await read_all(p.there);
     CHECK(all == "sent");
   }, {.workers = 1});
+}
+
+TEST_CASE("TLS is whole both ways on a kernel that answers in hostile orders (c30)") {
+  for (const unsigned workers : {1u, 3u}) {
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+      CAPTURE(seed);
+      const auto before = open_descriptors();
+      hostile_deeds deeds;
+      run_on_a_hostile_kernel(workers, seed, deeds, []() -> task<> {
+        tls_pair p = co_await secure_pair(own().client(), own().server());
+        const auto talk = [](tls_stream& s) -> task<> {
+          constexpr std::size_t size = 100'000;
+          const auto numbered = [](std::size_t n) { return static_cast<char>((n * 2654435761u) >> 11); };
+          auto sending = go([numbered](tls_stream& to) -> task<> {
+            for (std::size_t sent = 0; sent < size;) {
+              std::string piece(std::min<std::size_t>(7000, size - sent), ' ');
+              for (char& b : piece) b = numbered(sent++);
+              co_await to.send(piece);
+            }
+            co_await to.shutdown_send();
+          }, std::ref(s));
+          std::size_t at = 0;
+          bool is_right = true;
+          for (bool has_ended = false; !has_ended;) {
+            auto came = co_await select(s.recv(), sleep(20us));
+            if (came.index() == 1) continue;
+            const auto& some = std::get<0>(came);
+            has_ended = !some;
+            if (some) {
+              for (const char b : some->text()) is_right = is_right && b == numbered(at++);
+            }
+          }
+          CHECK(is_right);
+          CHECK(at == size);
+          co_await sending;
+        };
+        wait_group both;
+        both.go(talk, std::ref(p.here));
+        both.go(talk, std::ref(p.there));
+        co_await both.wait();
+      });
+      CHECK(open_descriptors() == before);
+      CHECK(deeds.closed_wrong == 0);
+    }
+  }
 }
 
 TEST_CASE("a certificate that is not trusted, or is for another name, is refused with the reason") {

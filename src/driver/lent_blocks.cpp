@@ -21,6 +21,11 @@ lent_blocks::~lent_blocks() {
   if (ring_ != nullptr) ::munmap(ring_, bytes_of(entries));
 }
 
+void lent_blocks::leave_to_kernel() noexcept {
+  by_id_.clear();
+  ring_ = nullptr;
+}
+
 bool lent_blocks::open(int ring) noexcept {
   if (ring_ != nullptr) return true;
   if (refused_) return false;

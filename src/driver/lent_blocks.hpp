@@ -22,6 +22,7 @@ class lent_blocks {
   bool open(int ring) noexcept;  // registers it, the first time; false: the kernel does not have it
   bool grow() noexcept;          // false: it has as many as there may be
   block* take(unsigned flags) noexcept;
+  void leave_to_kernel() noexcept;  // for ever: it may write there yet
 
  private:
   static constexpr unsigned entries = 2048;

@@ -227,6 +227,7 @@ class uring_driver final : public uring {
     } else {
       assert((in_flight() == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
     }
+    if (in_flight() != 0) lent_.leave_to_kernel();  // which ends them when it likes
     if (is_closed_behind_) {
       // The numbers are not ours to close any more: they are free, or name something else by now.
       ring_.forget_descriptor();
@@ -246,11 +247,9 @@ class uring_driver final : public uring {
 
   void poll(time_point until) override {
     check_thread();
-    if (!backlog_.empty() || !to_end_.empty()) [[unlikely]]
-      submit_backlog();
+    const bool all_submitted = (backlog_.empty() && to_end_.empty()) || submit_backlog();
     const bool has_reaped = reap();
-    if (!has_reaped && wants_to_sleep(until)) {
-      if (!wake_is_armed_) arm_wake();
+    if (!has_reaped && all_submitted && wants_to_sleep(until) && (wake_is_armed_ || arm_wake())) {
       auto expected = state::awake;
       if (state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_acq_rel,
                                          std::memory_order_relaxed)) {
@@ -285,17 +284,16 @@ class uring_driver final : public uring {
 
   io_uring_sqe& prepare(completion& answer) override {
     check_thread();
-    io_uring_sqe& entry = next_entry();
-    entry.user_data = reinterpret_cast<std::uintptr_t>(&answer);
+    io_uring_sqe* const entry = next_entry();
+    if (entry == nullptr) refuse();
+    entry->user_data = reinterpret_cast<std::uintptr_t>(&answer);
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
-    return entry;
+    return *entry;
   }
 
   void cancel(completion& answer) override {
     check_thread();
-    io_uring_sqe& entry = next_entry();
-    ::io_uring_prep_cancel64(&entry, reinterpret_cast<std::uintptr_t>(&answer), 0);
-    entry.user_data = nobody;
+    if (!try_cancel(answer)) refuse();
   }
 
   void submit(kernel_request& r) noexcept override {
@@ -306,7 +304,7 @@ class uring_driver final : public uring {
   void end_early(kernel_request& r) noexcept override {
     if (withdraw(r)) return;
     try {
-      if (backlog_.empty()) return cancel(r);
+      if (backlog_.empty() && try_cancel(r)) return;
     } catch (const std::system_error&) {
     }
     to_end_.push_back(&r);
@@ -338,18 +336,17 @@ class uring_driver final : public uring {
   // Entries that the kernel has not taken.
   unsigned unsubmitted() const { return tail_ - ring_.submission_head(); }
 
-  io_uring_sqe& next_entry() {
+  // Null where the kernel takes no more now: it is out of memory, or (before Linux 6) has too many answers not yet
+  // reaped, which cannot be done here: the caller may be one of those that the answers would call.
+  io_uring_sqe* next_entry() {
     while (unsubmitted() == ring_.submission_entries()) {
       const int result = enter(0, 0);
       check(result);
-      // Out of memory, or (before Linux 6) too many answers not yet reaped, which cannot be done here: the caller may
-      // be one of those that the answers would call.
-      if (result <= 0)
-        throw std::system_error(-result, std::generic_category(), "ringo: the kernel takes no more operations");
+      if (result <= 0) return nullptr;
     }
     io_uring_sqe& entry = ring_.submission(tail_++);
     std::memset(&entry, 0, sizeof entry);
-    return entry;
+    return &entry;
   }
 
   // What the kernel has not been given yet is not given to it. It would do it first and then look for what to end.
@@ -375,32 +372,49 @@ class uring_driver final : public uring {
     }
   }
 
-  // False when the kernel takes no more now.
+  [[noreturn]] static void refuse() {
+    throw std::system_error(EAGAIN, std::generic_category(), "ringo: the kernel takes no more operations");
+  }
+
+  // These are false when the kernel takes no more now.
   bool try_submit(kernel_request& r) noexcept {
     try {
-      io_uring_sqe& entry = next_entry();
-      entry.user_data = reinterpret_cast<std::uintptr_t>(static_cast<completion*>(&r));
+      io_uring_sqe* const entry = next_entry();
+      if (entry == nullptr) return false;
+      entry->user_data = reinterpret_cast<std::uintptr_t>(static_cast<completion*>(&r));
       r.position = tail_ - 1;
-      r.fill(entry);
+      r.fill(*entry);
       return true;
     } catch (const std::system_error&) {
-      return false;  // if the ring is lost, the next poll() says so
+      return false;  // the ring is lost, as the next poll() says
     }
   }
 
-  void submit_backlog() {
+  bool try_cancel(std::uint64_t user_data, int flags) {
+    io_uring_sqe* const entry = next_entry();
+    if (entry == nullptr) return false;
+    ::io_uring_prep_cancel64(entry, user_data, flags);
+    entry->user_data = nobody;
+    return true;
+  }
+  bool try_cancel(completion& answer) { return try_cancel(reinterpret_cast<std::uintptr_t>(&answer), 0); }
+
+  bool submit_backlog() {
     while (!backlog_.empty() && try_submit(*backlog_.front())) backlog_.pop_front();
-    if (!backlog_.empty()) return;
+    if (!backlog_.empty()) return false;
     // What is not in flight any more the kernel does not find, or finds another of the same source, which is begun anew
     // if anybody waits for it.
-    for (completion* each : std::exchange(to_end_, {})) cancel(*each);
+    while (!to_end_.empty() && try_cancel(*to_end_.back())) to_end_.pop_back();
+    return to_end_.empty();
   }
 
-  void arm_wake() {
-    io_uring_sqe& entry = next_entry();
-    ::io_uring_prep_read(&entry, event_.number(), &event_count_, sizeof event_count_, 0);
-    entry.user_data = wake_up;
+  bool arm_wake() {
+    io_uring_sqe* const entry = next_entry();
+    if (entry == nullptr) return false;
+    ::io_uring_prep_read(entry, event_.number(), &event_count_, sizeof event_count_, 0);
+    entry->user_data = wake_up;
     wake_is_armed_ = true;
+    return true;
   }
 
   // What io_uring_enter answers: the number of entries taken, or a negative errno.
@@ -491,17 +505,10 @@ class uring_driver final : public uring {
   void end_everything() {
     while (in_flight() != 0 || wake_is_armed_) {
       submit_backlog();
-      if (wake_is_armed_) {
-        io_uring_sqe& entry = next_entry();
-        ::io_uring_prep_cancel64(&entry, wake_up, 0);
-        entry.user_data = nobody;
-      }
-      if (in_flight() != 0) {
-        io_uring_sqe& entry = next_entry();
-        ::io_uring_prep_cancel64(&entry, 0, static_cast<int>(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
-        entry.user_data = nobody;
-      }
-      // An operation between two of its stages can escape a cancellation: ask again after a while.
+      if (wake_is_armed_) try_cancel(wake_up, 0);
+      if (in_flight() != 0) try_cancel(0, static_cast<int>(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
+      // An operation between two of its stages can escape a cancellation, or the kernel may have taken nothing: ask
+      // again after a while.
       check(enter_until(now() + std::chrono::milliseconds(10)));
       reap();
     }

@@ -209,7 +209,8 @@ void datagram_core::received(int result, unsigned flags) noexcept {
 }
 
 void datagram_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
-  more_is_there_ = result >= 0 && (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+  // EINTR: it has been waited for, where that was the reason (operation_of).
+  more_is_there_ = result == -EINTR || (result >= 0 && (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
   if (incoming_ == nullptr) {
     pending_error_ = ENOMEM;
     return;

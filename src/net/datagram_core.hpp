@@ -87,8 +87,8 @@ class datagram_core final : public descriptor_core {
   msghdr outgoing_header_{};
   iovec outgoing_bytes_{};
   socket_address outgoing_to_;
-  operation_of<datagram_core, &datagram_core::fill_receive, &datagram_core::received> receive_{*this};
-  operation_of<datagram_core, &datagram_core::fill_send, &datagram_core::sent> send_{*this};
+  operation_of<datagram_core, &datagram_core::fill_receive, &datagram_core::received, POLLIN> receive_{*this};
+  operation_of<datagram_core, &datagram_core::fill_send, &datagram_core::sent, POLLOUT> send_{*this};
   const std::string name_;
   socket_file file_;
 };

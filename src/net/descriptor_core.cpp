@@ -77,6 +77,10 @@ bool descriptor_core::settle(worker& w) noexcept {
   return unused();
 }
 
+void descriptor_core::fill_poll(io_uring_sqe& entry, int descriptor, short events) noexcept {
+  ::io_uring_prep_poll_add(&entry, descriptor, static_cast<unsigned>(events));
+}
+
 void descriptor_core::fill_close(io_uring_sqe& entry) noexcept { ::io_uring_prep_close(&entry, descriptor_); }
 
 // The number is free whatever the answer is (close(2)).

@@ -9,7 +9,10 @@
 // closed. Everything else that refers to it (a case that waits, an operation in flight, a worker that was asked to end
 // one) counts in `uses_`, under the lock. Whoever finds it unused, which it remains, deletes it.
 #pragma once
+#include <poll.h>
+
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -61,13 +64,27 @@ class descriptor_core {
   // Under the lock, at the end of every complete(): what there is to do when the last answer has come. True: delete it.
   bool settle(worker& w) noexcept;
 
-  // An operation of this descriptor.
-  template <class Core, void (Core::*Fill)(io_uring_sqe&) noexcept, void (Core::*Complete)(int, unsigned) noexcept>
+  // An operation of this descriptor. Where the kernel does not wait in it, but answers EAGAIN (of a device that was
+  // made not to wait, or of what another file has been put in the place of), `Events` are waited for before it is tried
+  // again: the core sees EAGAIN, and when they have come EINTR.
+  template <class Core, void (Core::*Fill)(io_uring_sqe&) noexcept, void (Core::*Complete)(int, unsigned) noexcept,
+            short Events = 0>
   class operation_of final : public kernel_operation {
    public:
     explicit operation_of(Core& of) noexcept : of_(of) {}
-    void fill(io_uring_sqe& entry) noexcept override { (of_.*Fill)(entry); }
-    void complete(int result, unsigned flags) noexcept override { (of_.*Complete)(result, flags); }
+    void fill(io_uring_sqe& entry) noexcept override {
+      has_to_wait_ ? fill_poll(entry, of_.descriptor(), Events) : (of_.*Fill)(entry);
+    }
+    void complete(int result, unsigned flags) noexcept override {
+      if constexpr (Events != 0) {
+        if (std::exchange(has_to_wait_, false)) {
+          result = -EINTR;
+        } else if (result == -EAGAIN) [[unlikely]] {
+          has_to_wait_ = true;
+        }
+      }
+      (of_.*Complete)(result, flags);
+    }
 
    private:
     void keep() noexcept override { of_.use(); }
@@ -83,11 +100,13 @@ class descriptor_core {
     }
 
     Core& of_;
+    bool has_to_wait_ = false;
   };
 
  private:
   enum class state : std::uint8_t { open, closing, being_closed, closed };
 
+  static void fill_poll(io_uring_sqe& entry, int descriptor, short events) noexcept;
   void drop_here(worker* w) noexcept;
   void fill_close(io_uring_sqe& entry) noexcept;
   void has_closed(int result, unsigned flags) noexcept;

@@ -148,8 +148,8 @@ void listener_core::serve(worker& w, routine_list& woken) noexcept {
 
 void listener_core::go_on(scheduler& w) noexcept {
   if (!quiet() || !is_open() || w.runtime.done()) return;
-  if (!is_short_) return accept_.start(w);
-  is_short_ = false;
+  if (!has_to_pause_) return accept_.start(w);
+  has_to_pause_ = false;
   pause_.start(w);
 }
 
@@ -170,14 +170,6 @@ void listener_core::accepted(int result, unsigned) noexcept {
       length_ = first_pause;
     } else {
       switch (-result) {
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM:
-          // The connection stays in the kernel's queue.
-          is_short_ = true;
-          warns = !std::exchange(has_warned_, true);
-          break;
         case EBADF:
         case EINVAL:
         case ENOTSOCK:
@@ -185,7 +177,22 @@ void listener_core::accepted(int result, unsigned) noexcept {
         case EFAULT:
           error_ = -result;
           break;
-        default:  // of that one connection, or of this call (accept(2))
+        case ECANCELED:  // of this call
+        case EINTR:
+        case EAGAIN:
+        case ECONNABORTED:  // of that one connection, as the next (accept(2))
+        case EPROTO:
+        case ENOPROTOOPT:
+        case ENETDOWN:
+        case ENETUNREACH:
+        case ENONET:
+        case EHOSTDOWN:
+        case EHOSTUNREACH:
+        case ETIMEDOUT:
+          break;
+        default:  // for want of descriptors or memory, or of a permission: the connection stays in the kernel's queue
+          has_to_pause_ = true;
+          warns = !std::exchange(has_warned_, true);
           break;
       }
     }

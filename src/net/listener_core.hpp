@@ -5,7 +5,7 @@
 // in their order.
 //
 // Invariant, whenever the lock is free: if somebody waits, no connection is there, and an accept is in flight, or the
-// pause after one that found the process without a descriptor.
+// pause after one that the kernel refused for a reason that may pass.
 #pragma once
 #include <linux/time_types.h>
 
@@ -56,12 +56,12 @@ class listener_core final : public descriptor_core {
   const bool is_unix_;
   int error_ = 0;            // that will not pass
   bool has_warned_ = false;  // since the last connection
-  bool is_short_ = false;    // of descriptors or memory: a pause is due
+  bool has_to_pause_ = false;
   std::chrono::milliseconds length_ = first_pause;
   __kernel_timespec pause_length_{};
   std::vector<int> there_;  // accepted, and taken by nobody; the next one last
   request_list<accepting> waiting_;
-  operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted> accept_{*this};
+  operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted, POLLIN> accept_{*this};
   operation_of<listener_core, &listener_core::fill_pause, &listener_core::paused> pause_{*this};
   const std::string name_;
   socket_file file_;

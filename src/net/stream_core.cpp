@@ -217,6 +217,11 @@ void stream_core::give(reading& r) noexcept {
     r.error = error;
     r.waits->state = progress::failed;
   };
+  const auto fail_to_receive = [&] {
+    fail(receive_error_);
+    // That passes: the bytes are still in the kernel, if no filter has begun with them.
+    if (receive_error_ == ENOMEM && filter_ == nullptr) receive_error_ = 0;
+  };
   r.waits->state = progress::done;
   if (!is_open()) return fail(own_side_closed);
   switch (r.what) {
@@ -224,7 +229,7 @@ void stream_core::give(reading& r) noexcept {
       if (there_ != 0) {
         r.got = &pop_block();
       } else if (!at_end_) {
-        fail(receive_error_);
+        fail_to_receive();
       }
       break;
     case reading::kind::some:
@@ -233,14 +238,14 @@ void stream_core::give(reading& r) noexcept {
         r.count = std::min(there_, r.into.size());
         copy_out(r.into.data(), r.count);
       } else if (!at_end_) {
-        fail(receive_error_);
+        fail_to_receive();
       }
       break;
     case reading::kind::established:
       if (!filter_->is_established()) fail(at_end_ ? ended_early : receive_error_);
       break;
     case reading::kind::exactly:
-      if (there_ < r.into.size()) return fail(at_end_ ? ended_early : receive_error_);
+      if (there_ < r.into.size()) return at_end_ ? fail(ended_early) : fail_to_receive();
       r.count = r.into.size();
       copy_out(r.into.data(), r.count);
       break;
@@ -364,8 +369,10 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
       if (can_borrow_ && !w.driver_->lends_blocks(true)) can_borrow_ = false;
       more_is_there_ = true;
       break;
-    case ECANCELED:  // by a close, or by one that was meant for an earlier receive
     case EINTR:
+      more_is_there_ = true;  // it has been waited for, where that was the reason (operation_of)
+      break;
+    case ECANCELED:  // by a close, or by one that was meant for an earlier receive
     case EAGAIN:
       break;
     default:

@@ -106,7 +106,7 @@ class stream_core final : public descriptor_core {
   bool shut_when_sent_ = false;
   bool was_left_ = false;    // the sender of what is in flight has gone
   bool is_put_off_ = false;  // what is in flight asks for nothing: the first piece is made when it has been answered
-  int receive_error_ = 0;    // sticky, as the next
+  int receive_error_ = 0;    // sticky, as the next, but for want of memory
   int send_error_ = 0;
   request_list<reading> readers_;
   block* first_ = nullptr;  // received, and not read
@@ -122,8 +122,8 @@ class stream_core final : public descriptor_core {
   std::vector<std::byte> coded_;   // what is in flight, with a filter
   bool has_ended_output_ = false;  // of the filter
   std::size_t progress_ = 0;       // bytes of the first sender that the kernel has taken
-  operation_of<stream_core, &stream_core::fill_receive, &stream_core::received> receive_{*this};
-  operation_of<stream_core, &stream_core::fill_send, &stream_core::sent> send_{*this};
+  operation_of<stream_core, &stream_core::fill_receive, &stream_core::received, POLLIN> receive_{*this};
+  operation_of<stream_core, &stream_core::fill_send, &stream_core::sent, POLLOUT> send_{*this};
   std::unique_ptr<message_in_flight> incoming_, outgoing_;  // of a Unix socket
   const endpoint peer_;
   const std::string name_;

@@ -60,7 +60,9 @@ void kernel_call::complete(int result, unsigned) noexcept {
     const optional_guard guard(lock, w.shared);
     over();
     const bool was_ended = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
-    if (was_ended || !accept(result)) {
+    if (has_answer_) {  // which was had at once meanwhile, and stays: who has it reads it without the lock
+      waiting_.claim_all(w.shared, woken);
+    } else if (was_ended || !accept(result)) {
       if (!waiting_.empty() && !w.runtime.done()) return start(w);
     } else {
       answer_ = result;

@@ -1,0 +1,249 @@
+// The driver where the kernel takes nothing, takes a part, is interrupted, or has more answers than its queue holds.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "driver/uring.hpp"
+#include "driver_sandbox.hpp"
+
+using ringo::time_point;
+using ringo::detail::kernel_request;
+using ringo::detail::make_uring;
+using ringo::detail::task_work;
+using ringo::detail::uring;
+
+namespace {
+
+constexpr task_work kinds[] = {task_work::deferred, task_work::cooperative, task_work::eager};
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// Asks for one operation of the kernel, and notes what comes of it.
+class noted final : public kernel_request {
+ public:
+  int answers = 0;
+  int result = 0;
+  bool is_over = false;
+  std::uint8_t opcode = IORING_OP_NOP;
+  int descriptor = -1;
+
+  void fill(io_uring_sqe& entry) noexcept override {
+    entry.opcode = opcode;
+    entry.fd = descriptor;
+    if (opcode != IORING_OP_POLL_ADD) return;
+    entry.poll32_events = POLLIN;
+    entry.len = IORING_POLL_ADD_MULTI;
+  }
+  void complete(int r, unsigned flags) noexcept override {
+    ++answers;
+    result = r;
+    is_over = (flags & IORING_CQE_F_MORE) == 0;
+  }
+};
+
+class pipe_ends {
+ public:
+  pipe_ends() {
+    if (::pipe2(ends_, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
+  }
+  pipe_ends(const pipe_ends&) = delete;
+  pipe_ends& operator=(const pipe_ends&) = delete;
+  ~pipe_ends() {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+  int read_end() const { return ends_[0]; }
+  void put() const {
+    if (::write(ends_[1], "x", 1) != 1) throw std::runtime_error("no byte written");
+  }
+
+ private:
+  int ends_[2];
+};
+
+// Calls it in a thread of its own, whose io_uring_enter fails with these errors, one after the other; 0 lets a call
+// pass, as all are that come later. In a sandbox's child.
+template <class Call>
+void with_failing_enter(const std::vector<int>& errors, Call call) {
+  std::atomic<int> listener = -1;
+  std::thread asking([&] {
+    listener = sandbox::filter_calls({SYS_io_uring_enter}, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    listener.notify_one();
+    call();
+  });
+  listener.wait(-1);
+  auto next = errors.begin();
+  for (;;) {
+    pollfd questions{listener, POLLIN, 0};
+    if (::poll(&questions, 1, -1) < 0 || (questions.revents & POLLIN) == 0) break;  // the thread has ended
+    seccomp_notif question{};
+    if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &question) != 0) continue;
+    seccomp_notif_resp reply{};
+    reply.id = question.id;
+    reply.error = next != errors.end() ? -*next++ : 0;
+    if (reply.error == 0) reply.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &reply);
+  }
+  asking.join();
+  ::close(listener);
+}
+
+constexpr std::size_t many = 100;
+
+// "<n> answered" of many requests through a small queue, and what was thrown meanwhile.
+std::string answered_while(task_work kind, const std::vector<int>& errors) {
+  std::string text;
+  with_failing_enter(errors, [&] {
+    const auto driver = make_uring(4, kind);
+    driver->attach();
+    std::vector<noted> requests(many);
+    try {
+      for (noted& each : requests) driver->submit(each);
+      while (driver->in_flight() != 0) driver->poll(time_point::max());
+    } catch (const std::exception& problem) {
+      text = problem.what();
+    }
+    std::size_t once = 0;
+    for (const noted& each : requests) once += each.answers == 1 && each.result == 0;
+    text += std::to_string(once) + " answered";
+  });
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("A submission that the kernel puts off is asked for again (H8, c30)") {
+  for (const task_work kind : kinds) {
+    for (const int error : {EAGAIN, EBUSY, EINTR}) {
+      CAPTURE(error);
+      for (const std::vector<int>& errors : {
+               std::vector<int>{error},
+               std::vector<int>{0, error, error},
+               std::vector<int>{error, error, error, error, error, error},
+               std::vector<int>{0, 0, error, 0, error, error, 0, error, error, error, 0, error, error, error, error},
+               std::vector<int>(30, error),
+           }) {
+        const auto end = sandbox::in_child([&] { return answered_while(kind, errors); });
+        CHECK(end.text == "100 answered");
+      }
+    }
+  }
+}
+
+TEST_CASE("What is asked to end early, or drained, while the kernel takes nothing ends when it takes something again") {
+  for (const task_work kind : kinds) {
+    for (const bool drains : {false, true}) {
+      const auto end = sandbox::in_child([&] {
+        std::string text;
+        with_failing_enter({0, 0, EAGAIN, EAGAIN, EAGAIN, EAGAIN, EBUSY, EBUSY, EINTR, EINTR, EAGAIN, EAGAIN}, [&] {
+          const pipe_ends pipe;
+          std::vector<noted> waits(20);
+          {
+            const auto driver = make_uring(4, kind);
+            driver->attach();
+            for (noted& each : waits) {
+              each.opcode = IORING_OP_POLL_ADD;
+              each.descriptor = pipe.read_end();
+              driver->submit(each);
+            }
+            try {
+              driver->poll(time_point::min());
+              if (!drains) {
+                for (noted& each : waits) driver->end_early(each);
+                while (driver->in_flight() != 0) driver->poll(driver->now() + std::chrono::hours(1));
+              } else {
+                driver->drain();
+              }
+            } catch (const std::exception& problem) {
+              text = problem.what();
+            }
+          }
+          int ended = 0;
+          for (const noted& each : waits) ended += each.is_over && each.answers == 1 && each.result == -ECANCELED;
+          text += std::to_string(ended);
+        });
+        return text;
+      });
+      CHECK(end.text == "20");
+    }
+  }
+}
+
+TEST_CASE("A kernel that stops at an entry that it does not know is asked again for the rest (H8)") {
+  for (const task_work kind : kinds) {
+    const auto driver = make_uring(8, kind);
+    driver->attach();
+    std::vector<noted> requests(100);
+    for (std::size_t i = 0; i < requests.size(); i += 3) requests[i].opcode = 250;
+    for (noted& each : requests) driver->submit(each);
+    while (driver->in_flight() != 0) driver->poll(time_point::max());
+    bool is_right = true;
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      is_right = is_right && requests[i].answers == 1 && requests[i].result == (i % 3 == 0 ? -EINVAL : 0);
+    CHECK(is_right);
+  }
+}
+
+TEST_CASE("Many more answers than the queue holds: none is lost, and one that answers for ever is ended as ever (H7)") {
+  for (const task_work kind : kinds) {
+    const auto driver = make_uring(4, kind);
+    driver->attach();
+    const pipe_ends pipe;
+    noted multishot;
+    multishot.opcode = IORING_OP_POLL_ADD;
+    multishot.descriptor = pipe.read_end();
+    driver->submit(multishot);
+    std::vector<noted> requests(10'000);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      if (i % 100 == 0) pipe.put();
+      driver->submit(requests[i]);
+    }
+    const auto all_over = [&] {
+      bool over = true;
+      for (const noted& each : requests) over = over && each.is_over;
+      return over;
+    };
+    while (!all_over()) driver->poll(time_point::max());
+    bool once = true;
+    for (const noted& each : requests) once = once && each.answers == 1 && each.result == 0;
+    CHECK(once);
+    // The kernel may have ended it, where it had no place for an answer.
+    CHECK(driver->in_flight() == (multishot.is_over ? 0 : 1));
+    driver->end_early(multishot);
+    while (driver->in_flight() != 0) driver->poll(time_point::max());
+    CHECK(multishot.is_over);
+  }
+}
+
+TEST_CASE("An answer that the kernel has lost is the end of the ring, and said so (H7)") {
+  const auto end = sandbox::in_child([] {
+    const auto driver = make_uring(4);
+    driver->attach();
+    sandbox::filter_calls({SYS_io_uring_enter}, SECCOMP_RET_ERRNO | EBADR);
+    std::string text;
+    try {
+      driver->poll(driver->now() + std::chrono::hours(1));
+    } catch (const std::system_error& problem) {
+      text = std::to_string(problem.code().value()) + ' ' + problem.what();
+    }
+    return text;
+  });
+  CHECK(end.exit_status == 0);
+  CHECK(end.text.starts_with(std::to_string(EBADR) + ' '));
+  CHECK(has(end.text, "had no memory for a completion and lost it"));
+}

@@ -1,0 +1,230 @@
+// A kernel that does what is asked of it as awkwardly as it may: between the workers and their real rings.
+//
+// From a seed it holds answers back and gives them in another order; transfers less than was asked for; ends what
+// nobody has asked it to end, or finds a reason not to have begun (ECANCELED, EINTR, EAGAIN, ENOBUFS, ECONNABORTED); and
+// when asked to end something early it is at once, or later, when that has succeeded, or when its successor has begun.
+// It has no blocks to lend, or a few, or runs out of them. Nothing that it answers is untrue: what it says to have been
+// transferred has been.
+#pragma once
+
+#include <liburing.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <iterator>
+#include <memory>
+#include <ringo/ringo.hpp>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "driver/uring.hpp"
+#include "runtime/runtime_core.hpp"
+
+// What all the drivers of one program have seen.
+struct hostile_deeds {
+  std::atomic<int> closed = 0;        // descriptors
+  std::atomic<int> closed_wrong = 0;  // numbers that were none
+  std::atomic<int> shortened = 0, refused = 0, ended_unasked = 0, ended_late = 0;
+  std::atomic<int> warnings = 0;
+  std::atomic<int> accept_error = 0;  // of every accept, while there is one
+  std::atomic<int> accepts_failed = 0;
+};
+
+class hostile_driver final : public ringo::detail::driver {
+ public:
+  hostile_driver(std::uint64_t seed, hostile_deeds& deeds)
+      : deeds_(deeds), random_(seed * 0x9e3779b97f4a7c15 + 1), real_(ringo::detail::make_uring(64)) {
+    lends_ = below(4) != 0;
+    longest_hold_ = 1 + below(6);
+  }
+
+  void attach() override { real_->attach(); }
+  ringo::time_point now() const noexcept override { return real_->now(); }
+  void wake() noexcept override { real_->wake(); }
+  std::size_t in_flight() const noexcept override { return in_flight_.load(std::memory_order_acquire); }
+
+  void poll(ringo::time_point until) override {
+    end_what_was_asked_for();
+    const bool is_idle = held_.empty() && to_end_.empty();
+    real_->poll(is_idle ? until : ringo::time_point::min());
+    answer(false);
+  }
+
+  void submit(ringo::detail::kernel_request& r) noexcept override {
+    in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
+    auto one = std::make_unique<request>(*this, r);
+    io_uring_sqe entry{};
+    r.fill(entry);
+    one->opcode = entry.opcode;
+    int refusal = below(6) == 0 ? reason_to_refuse(entry) : 0;
+    if (const int error = deeds_.accept_error; error != 0 && entry.opcode == IORING_OP_ACCEPT) {
+      refusal = -error;
+      ++deeds_.accepts_failed;
+    }
+    request& each = *requests_.emplace_back(std::move(one));
+    if (refusal != 0) {
+      ++deeds_.refused;
+      return hold(each, refusal, 0);
+    }
+    real_->submit(each);
+    each.is_given = true;
+    if (below(12) == 0) {
+      ++deeds_.ended_unasked;
+      end_later(r);
+    }
+  }
+
+  void end_early(ringo::detail::kernel_request& r) noexcept override {
+    if (below(2) == 0) return end_now(r, [](const request&) { return true; });
+    ++deeds_.ended_late;
+    end_later(r);
+  }
+
+  void drain() noexcept override {
+    to_end_.clear();
+    while (in_flight() != 0) {
+      real_->drain();
+      answer(true);
+    }
+  }
+
+  bool lends_blocks(bool more) noexcept override {
+    return lends_ && (!more || below(3) != 0) && real_->lends_blocks(more);
+  }
+  ringo::detail::block* filled_block(unsigned flags) noexcept override { return real_->filled_block(flags); }
+
+ private:
+  class request final : public ringo::detail::kernel_request {
+   public:
+    request(hostile_driver& in, ringo::detail::kernel_request& of) noexcept : asked(&of), in_(in) {}
+    void fill(io_uring_sqe& entry) noexcept override {
+      asked->fill(entry);
+      in_.shorten(entry);
+    }
+    void complete(int r, unsigned f) noexcept override { in_.hold(*this, r, f); }
+
+    ringo::detail::kernel_request* const asked;
+    std::uint8_t opcode = 0;
+    bool is_given = false;  // to the real kernel
+    int result = 0;
+    unsigned flags = 0;
+    std::uint64_t turns = 0;  // until it is told
+
+   private:
+    hostile_driver& in_;
+  };
+  struct ending {
+    ringo::detail::kernel_request* of;
+    std::uint64_t turns;
+  };
+
+  std::uint64_t below(std::uint64_t n) noexcept {
+    random_ ^= random_ << 13;
+    random_ ^= random_ >> 7;
+    random_ ^= random_ << 17;
+    return (random_ >> 32) % n;
+  }
+
+  int reason_to_refuse(const io_uring_sqe& entry) noexcept {
+    if (entry.opcode == IORING_OP_CLOSE) return 0;
+    if ((entry.flags & IOSQE_BUFFER_SELECT) != 0 && below(2) == 0) return -ENOBUFS;
+    if (entry.opcode == IORING_OP_ACCEPT && below(2) == 0) return below(10) == 0 ? -EMFILE : -ECONNABORTED;
+    constexpr int any[] = {-ECANCELED, -EINTR, -EAGAIN};
+    return any[below(std::size(any))];
+  }
+  void shorten(io_uring_sqe& entry) noexcept {
+    switch (entry.opcode) {
+      case IORING_OP_SEND:
+      case IORING_OP_RECV:
+      case IORING_OP_READ:
+      case IORING_OP_WRITE:
+        // An eventfd's number is read whole, or not at all.
+        if (entry.len <= sizeof(std::uint64_t) || below(2) == 0) return;
+        ++deeds_.shortened;
+        entry.len = 1 + static_cast<unsigned>(below(below(2) == 0 ? std::min(entry.len, 7u) : entry.len));
+        break;
+      default:
+        break;
+    }
+  }
+
+  void hold(request& r, int result, unsigned flags) noexcept {
+    if ((flags & IORING_CQE_F_MORE) != 0) std::terminate();  // nobody asks for more than one answer
+    if (r.opcode == IORING_OP_CLOSE) ++(result == 0 ? deeds_.closed : deeds_.closed_wrong);
+    r.is_given = false;
+    r.result = result;
+    r.flags = flags;
+    r.turns = below(longest_hold_);
+    held_.push_back(&r);
+  }
+
+  // The answers whose time has come, or all, in any order. What they lead to may be answered at once, too.
+  void answer(bool all) noexcept {
+    std::vector<request*> due;
+    std::vector<request*> later;
+    for (request* each : std::exchange(held_, {})) (all || each->turns-- == 0 ? due : later).push_back(each);
+    held_ = std::move(later);
+    while (!due.empty()) {
+      std::swap(due[below(due.size())], due.back());
+      request* const r = due.back();
+      due.pop_back();
+      r->asked->complete(r->result, r->flags);
+      std::erase_if(requests_, [r](const auto& each) { return each.get() == r; });
+      in_flight_.store(in_flight() - 1, std::memory_order_release);
+    }
+  }
+
+  // What has been answered is not found; a successor of the same name is.
+  template <class Predicate>
+  void end_now(const ringo::detail::kernel_request& r, Predicate may_be_ended) noexcept {
+    for (const auto& each : requests_) {
+      if (each->asked == &r && each->is_given && may_be_ended(*each)) real_->end_early(*each);
+    }
+  }
+  // Not by mistake: a close is not interrupted, and a connection that is being made goes on being made.
+  static bool may_be_mistaken(const request& r) noexcept {
+    return r.opcode != IORING_OP_CLOSE && r.opcode != IORING_OP_CONNECT;
+  }
+  void end_later(ringo::detail::kernel_request& r) noexcept { to_end_.push_back({&r, below(4)}); }
+  void end_what_was_asked_for() noexcept {
+    for (const ending& each : std::exchange(to_end_, {})) {
+      if (each.turns != 0) {
+        to_end_.push_back({each.of, each.turns - 1});
+      } else {
+        end_now(*each.of, may_be_mistaken);
+      }
+    }
+  }
+
+  hostile_deeds& deeds_;
+  std::uint64_t random_;
+  bool lends_;
+  std::uint64_t longest_hold_;
+  std::vector<std::unique_ptr<request>> requests_;
+  std::vector<request*> held_;
+  std::vector<ending> to_end_;
+  std::atomic<std::size_t> in_flight_ = 0;  // written by the owner alone
+  std::unique_ptr<ringo::detail::uring> real_;  // goes before the requests do
+};
+
+// Runs it as ringo::run does, on such a kernel.
+template <class F>
+void run_on_a_hostile_kernel(unsigned workers, std::uint64_t seed, hostile_deeds& deeds, F make_main) {
+  using namespace ringo::detail;
+  std::vector<std::unique_ptr<driver>> drivers;
+  for (unsigned i = 0; i < workers; ++i) drivers.push_back(std::make_unique<hostile_driver>(seed * 64 + i + 1, deeds));
+  ringo::options how;
+  how.on_warning = [&deeds](std::string_view) { ++deeds.warnings; };
+  auto* main = make_routine([&make_main]() -> ringo::task<> { return make_main(); });
+  ringo::handle<void> ended = handle_access::make(main);
+  {
+    runtime_core runtime(std::move(how), std::move(drivers), nullptr);
+    runtime.run(*main);
+  }
+  ended.join().take();
+}
