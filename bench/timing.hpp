@@ -64,6 +64,9 @@ class timing {
     operations_ = operations;
   }
 
+  double per_operation() const { return per_operation_; }
+  double cpu_per_operation() const { return cpu_per_operation_; }
+
   // A benchmark that computes nonsense has no result.
   void expect(bool right) const {
     if (right) return;
