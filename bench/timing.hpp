@@ -6,7 +6,7 @@
 //   program --list                           prints the workloads that it has, one a line
 //   program --build                          prints what compiled it
 //
-// memory prints bytes per task in place of ns_per_op.
+// What is named memory prints bytes in place of ns_per_op.
 #pragma once
 
 #include <sys/resource.h>
