@@ -64,6 +64,7 @@ class timing {
     operations_ = operations;
   }
 
+  std::uint64_t operations() const { return operations_; }
   double per_operation() const { return per_operation_; }
   double cpu_per_operation() const { return cpu_per_operation_; }
 
