@@ -1,5 +1,5 @@
-// What is held by those who wait: bytes a blocked routine, a channel, a timer, a connection; and what is still held when
-// they have gone.
+// What is held by those who wait: bytes a blocked routine, a channel, a timer, a connection; and what is still held
+// when they have gone.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/resource.h>

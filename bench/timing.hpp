@@ -25,7 +25,6 @@ namespace bench {
 // warm up. Work is fixed and time is not, so that every library does the same batches.
 class timing {
  public:
-  explicit timing(double seconds) : seconds_(seconds) {}
   explicit timing(const char* seconds_or_batches) : seconds_(std::atof(seconds_or_batches)) {
     const std::string_view text = seconds_or_batches;
     if (text.ends_with('x')) batches_ = std::atoi(seconds_or_batches);
