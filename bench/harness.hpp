@@ -1,4 +1,7 @@
 // main() of a program that measures ringo.
+//
+//   program WORKLOAD WORKERS Nx events     prints: workload workers ops, and of the scheduler's own counts: resumes,
+//                                          routines stolen, sleeps
 #pragma once
 
 #include <initializer_list>
@@ -12,10 +15,18 @@ namespace bench {
 using workload = ringo::task<> (*)(timing&);
 
 inline int measure(int argc, char** argv, std::initializer_list<named<workload>> workloads) {
-  return program(argc, argv, workloads, [](workload run, timing& timing, unsigned workers) {
+  const bool wants_events = argc > 4 && std::string_view(argv[4]) == "events";
+  return program(argc, argv, workloads, [=](workload run, timing& timing, unsigned workers) {
     ringo::options options;
     options.workers = workers;
-    ringo::run(run(timing), options);
+    ringo::runtime runtime(options);
+    runtime.run(run(timing));
+    if (!wants_events) return;
+    const auto counted = runtime.metrics();
+    std::printf("%s %u %llu %llu %llu %llu\n", argv[1], workers, static_cast<unsigned long long>(timing.operations()),
+                static_cast<unsigned long long>(counted.resumes), static_cast<unsigned long long>(counted.steals),
+                static_cast<unsigned long long>(counted.parks));
+    std::exit(0);
   });
 }
 

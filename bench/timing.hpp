@@ -2,9 +2,11 @@
 // printed.
 //
 //   program WORKLOAD [WORKERS [SECONDS]]     prints: workload workers ns_per_op ops cpu_ns_per_op
+//   program WORKLOAD WORKERS Nx              does N batches and no warm-up: for what counts instructions
 //   program --list                           prints the workloads that it has, one a line
+//   program --build                          prints what compiled it
 //
-// memory prints bytes per task in place of ns_per_op.
+// What is named memory prints bytes in place of ns_per_op.
 #pragma once
 
 #include <sys/resource.h>
@@ -23,9 +25,17 @@ namespace bench {
 // warm up. Work is fixed and time is not, so that every library does the same batches.
 class timing {
  public:
-  explicit timing(double seconds) : seconds_(seconds) {}
+  explicit timing(const char* seconds_or_batches) : seconds_(std::atof(seconds_or_batches)) {
+    const std::string_view text = seconds_or_batches;
+    if (text.ends_with('x')) batches_ = std::atoi(seconds_or_batches);
+  }
 
   bool next(std::uint64_t operations) {
+    if (batches_ >= 0) {
+      if (batches_-- == 0) return false;
+      operations_ += operations;
+      return true;
+    }
     const auto now = clock::now();
     if (phase_ == phase::before) {
       phase_ = phase::warm_up;
@@ -53,6 +63,10 @@ class timing {
     operations_ = operations;
   }
 
+  std::uint64_t operations() const { return operations_; }
+  double per_operation() const { return per_operation_; }
+  double cpu_per_operation() const { return cpu_per_operation_; }
+
   // A benchmark that computes nonsense has no result.
   void expect(bool right) const {
     if (right) return;
@@ -79,6 +93,7 @@ class timing {
   }
 
   std::chrono::duration<double> seconds_;
+  int batches_ = -1;
   phase phase_ = phase::before;
   clock::time_point begin_;
   double cpu_begin_ = 0;
@@ -111,12 +126,15 @@ int program(int argc, char** argv, std::initializer_list<named<Workload>> worklo
     if (wanted == "--list") std::printf("%.*s\n", static_cast<int>(each.name.size()), each.name.data());
     if (wanted != each.name) continue;
     const unsigned workers = argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 1;
-    timing measure(argc > 3 ? std::atof(argv[3]) : 0.5);
+    timing measure(argc > 3 ? argv[3] : "0.5");
     start(each.workload, measure, workers);
     measure.print(each.name, workers);
     return 0;
   }
   if (wanted == "--list") return 0;
+#ifdef BENCH_BUILD
+  if (wanted == "--build") return std::puts(BENCH_BUILD) < 0;
+#endif
   std::fprintf(stderr, "usage: %s WORKLOAD|--list [WORKERS [SECONDS]]\n", argv[0]);
   return 2;
 }

@@ -18,22 +18,31 @@ struct connection {
 
 io_uring ring;
 
-void receive(connection& c) {
+io_uring_sqe* next_entry() {
   io_uring_sqe* entry = io_uring_get_sqe(&ring);
+  while (entry == nullptr) {  // of thousands of connections more may answer than there is room to go on with
+    io_uring_submit(&ring);
+    entry = io_uring_get_sqe(&ring);
+  }
+  return entry;
+}
+
+void receive(connection& c) {
+  io_uring_sqe* entry = next_entry();
   io_uring_prep_recv(entry, c.descriptor, c.bytes, sizeof c.bytes, 0);
   io_uring_sqe_set_data(entry, &c);
   c.sends = false;
 }
 
 void send(connection& c, int size) {
-  io_uring_sqe* entry = io_uring_get_sqe(&ring);
+  io_uring_sqe* entry = next_entry();
   io_uring_prep_send(entry, c.descriptor, c.bytes, static_cast<std::size_t>(size), MSG_WAITALL | MSG_NOSIGNAL);
   io_uring_sqe_set_data(entry, &c);
   c.sends = true;
 }
 
 void accept_one(int listener) {
-  io_uring_sqe* entry = io_uring_get_sqe(&ring);
+  io_uring_sqe* entry = next_entry();
   io_uring_prep_accept(entry, listener, nullptr, nullptr, 0);
   io_uring_sqe_set_data(entry, nullptr);
 }
