@@ -60,7 +60,7 @@ class exchange {
   }
 
   std::mutex mutex_;
-  std::array<std::vector<void*>, 33> batches_;
+  std::array<std::vector<void*>, frame_cache::classes> batches_;
   std::atomic<std::size_t> count_ = 0;  // of batches; changed under the mutex
 };
 

@@ -22,6 +22,8 @@ namespace ringo::detail {
 class frame_cache {
  public:
   static constexpr bool recycles = RINGO_RECYCLES_FRAMES;
+  // Sizes that malloc's chunks have: a multiple of 16, of which the first 8 bytes are its own.
+  static constexpr std::size_t step = 16, fits = 8, largest = 1024, classes = largest / step;
 
   // Without other workers there is nobody to hand blocks to: they stay until the worker is idle.
   explicit frame_cache(bool has_peers) noexcept : most_free_(has_peers ? 2 * batch : ~std::uint32_t{0}) {}
@@ -31,7 +33,7 @@ class frame_cache {
 
   // The size that a block of this many bytes has, wherever it is allocated: any worker may come to recycle it.
   static constexpr std::size_t block_size(std::size_t size) noexcept {
-    return size_class(size) < classes ? size_class(size) * step : size;
+    return size_class(size) < classes ? size_class(size) * step + fits : size;
   }
 
   void* allocate(std::size_t size);  // throws std::bad_alloc
@@ -72,11 +74,10 @@ class frame_cache {
   void release_all() noexcept;
 
  private:
-  static constexpr std::size_t step = 32, largest = 1024, classes = largest / step;
   static constexpr std::uint32_t batch = 256;  // handed to other workers when twice as many are free here
   static constexpr std::uint32_t kept_when_idle = 64;
 
-  static constexpr std::size_t size_class(std::size_t size) noexcept { return (size + step - 1) / step; }
+  static constexpr std::size_t size_class(std::size_t size) noexcept { return (size + step - fits - 1) / step; }
 
   static constexpr std::uint32_t lead = 4;
   struct block {

@@ -202,7 +202,9 @@ struct routine {
   // coroutine of a foreign type. tries_again: its turn was over before it began what it awaits.
   enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
-  bool failed = false;  // untaken_error() may have something to tell; written before it has ended
+  bool failed = false;    // untaken_error() may have something to tell; written before it has ended
+  bool taken = false;     // what it came to, by a join
+  bool has_call = false;  // its function and arguments are there (started.hpp)
   std::atomic<bool> ended = false;
   spin_lock joining;  // guards joiners and the change of `ended`
   std::coroutine_handle<> resume_at;

@@ -48,7 +48,6 @@ struct record : routine {
   std::exception_ptr untaken_error() const noexcept override { return taken ? nullptr : outcome.error(); }
 
   result<T> outcome;
-  bool taken = false;
 };
 
 // A function's parameters, where they can be known.
@@ -128,19 +127,22 @@ class routine_of_call final : public routine_of_task<T, Base> {
  public:
   template <class G, class... B>
   explicit routine_of_call(std::in_place_t, G&& f, B&&... args)
-      : call_(std::in_place, std::in_place, std::forward<G>(f), std::forward<B>(args)...) {}
+      : call_(std::in_place, std::forward<G>(f), std::forward<B>(args)...) {
+    this->has_call = true;
+  }
+  ~routine_of_call() override { end_call(); }
 
   void begin() noexcept override {
     try {
       this->task_ = std::apply(
           [this](A&... args) {
             if constexpr (can_call_directly<F, A...>()) {
-              return std::move(call_->f)(std::move(args)...);
+              return std::move(call_.f)(std::move(args)...);
             } else {
-              return call_and_await(std::move(call_->f), std::move(args)...);
+              return call_and_await(std::move(call_.f), std::move(args)...);
             }
           },
-          call_->args);
+          call_.args);
       if (!task_access::coroutine(this->task_)) throw_empty_task();
     } catch (...) {  // what the function itself throws, where it is no coroutine, and what its arguments' copies throw
       this->outcome.set_error(std::current_exception());
@@ -150,7 +152,7 @@ class routine_of_call final : public routine_of_task<T, Base> {
   }
   void close() noexcept override {
     routine_of_task<T, Base>::close();
-    call_.reset();
+    end_call();
   }
 
  private:
@@ -171,7 +173,13 @@ class routine_of_call final : public routine_of_task<T, Base> {
     }
   }
 
-  std::optional<call> call_;
+  void end_call() noexcept {
+    if (std::exchange(this->has_call, false)) call_.~call();
+  }
+
+  union {
+    call call_;  // while has_call: a std::optional's own flag would take eight bytes
+  };
 };
 
 // The callable and the arguments are copied or moved into the routine: what that throws reaches the caller.
