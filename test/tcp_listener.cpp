@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "error_told.hpp"
 #include "network.hpp"
 
 using namespace ringo;
@@ -157,6 +158,38 @@ TEST_CASE("with reuse_port several listeners share a port") {
 #ifndef RINGO_TEST_SANITIZER_NEEDS_DESCRIPTORS
 #define RINGO_TEST_SANITIZER_NEEDS_DESCRIPTORS false
 #endif
+
+TEST_CASE("a listener that is closed loses none of the connections in its queue, if another shares its port (H26)") {
+  on_the_network([]() -> task<> {
+    socket_options o;
+    o.reuse_port = true;
+    o.backlog = 256;
+    auto stays = tcp_listener::bind("127.0.0.1:0", o);
+    std::vector<tcp_listener> leaving;
+    for (int i = 0; i < 3; ++i) leaving.push_back(tcp_listener::bind(stays.local(), o));
+    constexpr int clients = 80;
+    std::vector<tcp_stream> connected;
+    for (int i = 0; i < clients; ++i) connected.push_back(co_await tcp_stream::connect(stays.local()));
+    auto serving = go([](tcp_listener& l) -> task<> {
+      for (int i = 0; i < clients; ++i) {
+        tcp_stream s = co_await l.accept();
+        co_await s.send("served");
+      }
+    }, std::ref(stays));
+    co_await leaving[0].close();
+    {
+      const tcp_listener dropped = std::move(leaving[1]);
+    }
+    co_await leaving[2].close();
+    for (tcp_stream& s : connected) {
+      const auto answer = co_await s.recv();
+      CHECK(answer.has_value());
+    }
+    co_await serving;
+    const auto gone = co_await outcome(leaving[0].accept());
+    CHECK(told(gone).find("its own side has closed it") != std::string::npos);
+  });
+}
 
 TEST_CASE("without a free descriptor the listener pauses, says so once, and goes on (c1, H15)" *
           doctest::skip(RINGO_TEST_SANITIZER_NEEDS_DESCRIPTORS)) {

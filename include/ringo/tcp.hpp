@@ -112,8 +112,8 @@ class tcp_listener {
     return detail::accept_operation<tcp_stream>(core_.get());
   }
 
-  // Ends who accepts, which throws disconnected there. What still waits in the kernel's queue is reset by it, with
-  // reuse_port as well.
+  // Ends who accepts, which throws disconnected there. With reuse_port, what still waits in its queue goes to another
+  // listener of this process at its address, if there is one; else the kernel resets it.
   detail::close_operation close() const { return core_.close(); }
 
   endpoint local() const;

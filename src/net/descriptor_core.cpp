@@ -39,6 +39,13 @@ void descriptor_core::end_use() noexcept {
   if (last) delete_this();
 }
 
+bool descriptor_core::try_add_handle() noexcept {
+  std::uint32_t now = handles_.load(std::memory_order_relaxed);
+  while (now != 0 && !handles_.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) {
+  }
+  return now != 0;
+}
+
 void descriptor_core::drop_handle() noexcept {
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   worker* w = current_worker();

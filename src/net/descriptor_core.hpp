@@ -38,7 +38,8 @@ class descriptor_core {
   bool is_closed() const noexcept { return state_ == state::closed; }  // under the lock
 
   void add_handle() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
-  void drop_handle() noexcept;  // any thread; from one that is no worker it is closed soon after
+  bool try_add_handle() noexcept;  // false if there is none any more
+  void drop_handle() noexcept;     // any thread; from one that is no worker it is closed soon after
 
   // Under the lock.
   void begin_closing(worker* w) noexcept;

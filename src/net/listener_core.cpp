@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "net/shared_port.hpp"
 #include "net/socket_address.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -94,8 +95,20 @@ listener_core::~listener_core() {
 void listener_core::stop(worker* w) noexcept {
   file_.remove();
   waiting_.end_all(w, own_side_closed);
+  std::vector<int> unserved = std::exchange(there_, {});
+  if (shares_port_) {
+    stop_sharing_port(*this);
+    if (has_another_at_port_of(*this)) {
+      try {
+        drain_queue(descriptor(), unserved);
+      } catch (const std::bad_alloc&) {  // the rest is reset
+      }
+    }
+  }
   // Whom nobody will serve is to know it at once.
-  for (const int connection : std::exchange(there_, {})) ::close(connection);
+  if (unserved.empty() || !shares_port_ || !hand_over(*this, unserved)) {
+    for (const int connection : unserved) ::close(connection);
+  }
   if (w == nullptr) return;
   accept_.end_early(scheduler_of(*w));
   pause_.end_early(scheduler_of(*w));
@@ -132,9 +145,25 @@ void listener_core::end(accepting& a) noexcept {
 void listener_core::put_back(int connection) noexcept {
   try {
     if (is_open()) return there_.push_back(connection);
+    if (shares_port_ && hand_over(*this, {connection})) return;
   } catch (const std::bad_alloc&) {
   }
   ::close(connection);
+}
+
+void listener_core::share_port() {
+  detail::share_port(*this);
+  shares_port_ = true;
+}
+
+void listener_core::take_over(const std::vector<int>& connections, worker* w) noexcept {
+  routine_list woken;
+  {
+    const optional_guard guard(lock, w != nullptr && w->shared);
+    for (const int each : connections) put_back(each);
+    if (w != nullptr) serve(*w, woken);
+  }
+  while (routine* r = woken.pop_front()) w->push(*r);
 }
 
 void listener_core::serve(worker& w, routine_list& woken) noexcept {

@@ -29,6 +29,9 @@ class listener_core final : public descriptor_core {
   listener_core(int descriptor, bool is_unix, std::string name, socket_file file) noexcept
       : descriptor_core(descriptor), is_unix_(is_unix), name_(std::move(name)), file_(std::move(file)) {}
 
+  // Before anybody else has it: others may listen at its address (shared_port.hpp).
+  void share_port();
+
   // Under the lock.
   bool can_accept() const noexcept { return !is_open() || error_ != 0 || (waiting_.empty() && !there_.empty()); }
   bool try_accept(accepting& a, waiter& as) noexcept;
@@ -40,6 +43,7 @@ class listener_core final : public descriptor_core {
 
   stream_handle make_connection(int connection) const;
   const std::string& name() const noexcept { return name_; }
+  void take_over(const std::vector<int>& connections, worker* w) noexcept;  // from another at its address
 
  private:
   static constexpr std::chrono::milliseconds first_pause{5}, longest_pause{500};
@@ -54,6 +58,7 @@ class listener_core final : public descriptor_core {
   void paused(int result, unsigned flags) noexcept;
 
   const bool is_unix_;
+  bool shares_port_ = false;
   int error_ = 0;            // that will not pass
   bool has_warned_ = false;  // since the last connection
   bool has_to_pause_ = false;

@@ -112,7 +112,9 @@ tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {
   }
   if (::listen(s.native_handle(), o.backlog) != 0) throw std::system_error(errno, std::generic_category(), doing);
   std::string name = detail::local_endpoint(s.native_handle()).to_string();
-  return tcp_listener(detail::make_listener(s.release(), false, std::move(name)));
+  tcp_listener made(detail::make_listener(s.release(), false, std::move(name)));
+  if (o.reuse_port) made.core_.get()->share_port();
+  return made;
 }
 
 tcp_listener tcp_listener::adopt(int descriptor) {
