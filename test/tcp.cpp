@@ -217,7 +217,8 @@ TEST_CASE("a send that loses has sent nothing, or is the last of which anything 
           while (turns-- > 0) co_await yield();
           co_await to.send(0);
         }, other, i % 3);
-        const std::string message = std::to_string(i) + "\n";
+        // So much is given to the ring; what is less is decided at once.
+        const std::string message = std::string(20'000, '0') + std::to_string(i) + "\n";
         auto first = co_await outcome(select(c.here.send(message), other.recv()));
         const bool lost_for_good = !first.has_value();
         if (!lost_for_good && std::move(first).value().index() == 0) won.push_back(i);
@@ -234,13 +235,51 @@ TEST_CASE("a send that loses has sent nothing, or is the last of which anything 
   });
 }
 
+TEST_CASE("a short send is decided at once: what has lost never arrives, and what follows is whole") {
+  on_the_network([]() -> task<> {
+    socket_options small;
+    small.send_buffer = small.receive_buffer = 4096;
+    connected c = co_await connect_pair(small);
+    std::vector<int> arrived;
+    auto arriving = go([](tcp_stream from, std::vector<int>& numbers) -> task<> {
+      buffered_reader in(from);
+      while (auto line = co_await in.read_line()) {
+        numbers.push_back(std::stoi(*line));
+        if (numbers.size() % 50 == 0) co_await sleep(200us);  // the sender finds no room now and then
+      }
+    }, std::move(c.there), std::ref(arrived));
+    std::vector<int> won;
+    int no_room = 0;
+    for (int i = 0; i < 2000; ++i) {
+      const std::string number = std::to_string(i);
+      const std::string_view zeros = "00000000000000000000000000000000";
+      const std::vector<std::span<const std::byte>> pieces{std::as_bytes(std::span(zeros)),
+                                                           std::as_bytes(std::span(number)),
+                                                           std::as_bytes(std::span("\n", 1))};
+      const auto first = co_await select(c.here.send(pieces), otherwise);
+      if (first.index() == 0) {
+        won.push_back(i);
+      } else if (++no_room % 8 == 0) {
+        co_await sleep(50us);
+      } else {
+        co_await yield();
+      }
+    }
+    co_await c.here.shutdown_send();
+    co_await arriving;
+    CHECK(!won.empty());
+    CHECK(arrived == won);
+  });
+}
+
 TEST_CASE("with one worker a send that loses before the kernel has it sends nothing, and the next one is whole") {
   run([]() -> task<> {
     connected c = co_await connect_pair();
     for (int i = 0; i < 10; ++i) {
       const channel<int> other(1);
       auto rival = go([](channel<int> to) -> task<> { co_await to.send(0); }, other);
-      const auto first = co_await select(c.here.send("lost"), other.recv());
+      const std::string much(20'000, 'l');
+      const auto first = co_await select(c.here.send(much), other.recv());
       CHECK(first.index() == 1);
       co_await rival;
     }

@@ -3,9 +3,11 @@
 #include <liburing.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -102,8 +104,10 @@ void discard_reading(stream_core& from, reading& r) noexcept {
   stop_counting(from, r);
 }
 
-bool can_send(stream_core& to, const sending& s) noexcept { return to.can_send(s); }
-bool try_send(stream_core& to, sending& s, waiter& as) noexcept { return to.try_send(s, as); }
+bool can_send(stream_core& to, sending& s) noexcept { return to.can_send(s); }
+bool try_send(stream_core& to, sending& s, waiter& as, worker& w) noexcept {
+  return to.try_send(s, as, scheduler_of(w));
+}
 void begin_sending(stream_core& to, sending& s, waiter& as, worker& w) noexcept {
   s.waits = &as;
   to.begin(s, w);
@@ -466,25 +470,57 @@ int stream_core::error_of(const sending& s) const noexcept {
 
 bool stream_core::can_send(const sending& s) const noexcept {
   if (error_of(s) != 0) return true;
-  // What has to be given to the kernel is never done at once; a filter's last words have to.
+  // A filter's last words have to be given to the kernel.
   if (s.what == sending::kind::shutdown && filter_ != nullptr && !has_ended_output_) return false;
-  return senders_.empty() && !send_.in_flight() && s.left == 0;
+  return senders_.empty() && !send_.in_flight() && (s.left == 0 || can_send_at_once(s));
 }
 
-bool stream_core::try_send(sending& s, waiter& as) noexcept {
+bool stream_core::try_send(sending& s, waiter& as, scheduler& w) noexcept {
   if (!can_send(s)) return false;
   s.error = error_of(s);
+  if (s.error == 0 && s.left != 0 && !send_at_once(s, w)) return false;
   if (s.error == 0 && s.what == sending::kind::shutdown) shut_down();
   as.state = s.error != 0 ? progress::failed : progress::done;
   return true;
 }
 
+bool stream_core::can_send_at_once(const sending& s) const noexcept {
+  return s.among_others && !s.was_refused && kind_ == kind::socket && filter_ == nullptr && s.left <= block::size &&
+         s.many.size() <= most_pieces_at_once;
+}
+
+bool stream_core::send_at_once(sending& s, scheduler& w) noexcept {
+  std::array<iovec, most_pieces_at_once> pieces;
+  std::size_t count = 0;
+  const auto add = [&](std::span<const std::byte> bytes) {
+    pieces[count++] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+  };
+  if (s.many.empty()) add(s.one);
+  for (const auto& each : s.many) add(each);
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  const ssize_t sent = ::sendmsg(descriptor(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0) {
+    s.was_refused = errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM;
+    if (!s.was_refused) s.error = send_error_ = errno;
+    return !s.was_refused;
+  }
+  // Where the kernel's memory ran out in the middle, the rest is on its way when it has some again.
+  for (auto taken = static_cast<std::size_t>(sent); taken != 0;) taken -= next_part(s, taken).size();
+  if (s.left == 0) return true;
+  if (!gather(s)) {
+    is_cut_ = true;
+    s.error = ENOMEM;
+    return true;
+  }
+  was_left_ = false;
+  send_.start(w);
+  return true;
+}
+
 void stream_core::begin(sending& s, worker& w) noexcept {
   s.counts = true;
-  s.has_begun = false;
-  s.index = s.offset = 0;
-  s.left = s.one.size();
-  for (const auto& each : s.many) s.left += each.size();
   use();
   senders_.push_back(s);
   routine_list woken;

@@ -7,7 +7,9 @@
 //
 // Sending. At most one send is in flight: of the first in the list of those who send. Its bytes are copied into memory
 // of the stream's own, a piece at a time: so whoever sends may be cancelled or destroyed at any moment, though the
-// kernel reads on. What the kernel has taken a part of, or all, when its sender leaves has cut the stream short.
+// kernel reads on. What has been given to the kernel only in part when its sender leaves has cut the stream short. A
+// case of a select is sent at once, by a system call of its own, where it is little and the kernel has room for it:
+// given to the ring, it could go out when another case has won.
 //
 // Whose turn it is: both lists are served from the front only. Invariant, whenever the lock is free: if the list of
 // readers is not empty, nothing that is there satisfies its first, and a receive is in flight; if that of senders is
@@ -56,7 +58,7 @@ class stream_core final : public descriptor_core {
   void receive(scheduler& w) noexcept;                          // unless that is in flight
   bool serve_readers(worker& w, routine_list& woken) noexcept;  // true: more is to be received
   bool can_send(const sending& s) const noexcept;
-  bool try_send(sending& s, waiter& as) noexcept;
+  bool try_send(sending& s, waiter& as, scheduler& w) noexcept;
   void begin(sending& s, worker& w) noexcept;
   void end(sending& s) noexcept;
   void shut_down_when_sent(worker* w) noexcept;  // nobody will send any more
@@ -71,6 +73,7 @@ class stream_core final : public descriptor_core {
 
  private:
   static constexpr std::size_t most_at_once = 128 * 1024;  // of what is sent
+  static constexpr std::size_t most_pieces_at_once = 16;
 
   ~stream_core() override;
   void stop(worker* w) noexcept override;
@@ -88,6 +91,8 @@ class stream_core final : public descriptor_core {
   block& pop_block() noexcept;
   void copy_out(std::byte* to, std::size_t n) noexcept;
 
+  bool can_send_at_once(const sending& s) const noexcept;
+  bool send_at_once(sending& s, scheduler& w) noexcept;  // false: there is no room, and nothing has happened
   void fill_send(io_uring_sqe& entry) noexcept;
   void sent(int result, unsigned flags) noexcept;
   int error_of(const sending& s) const noexcept;  // with which it fails at once; 0: none

@@ -262,12 +262,12 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
     routine* woken = nullptr;
     if constexpr (requires { case_.lock(); }) {
       const optional_guard guard(case_.lock());
-      (void)case_.commit(w, true, woken);
+      if (case_.ready(w)) (void)case_.commit(w, true, woken);
     } else {
       lock_set locks(places_of(case_));
       add_locks_of(case_, locks);
       locks.lock();
-      (void)case_.commit(w, true, woken);
+      if (case_.ready(w)) (void)case_.commit(w, true, woken);
     }
     w.wake(woken);
   }

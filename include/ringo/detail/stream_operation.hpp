@@ -64,13 +64,22 @@ struct sending {
   kind what = kind::bytes;
   bool is_listed = false;
   bool counts = false;
-  bool has_begun = false;  // some of it has been given to the kernel
+  bool has_begun = false;     // some of it has been given to the kernel
+  bool among_others = false;  // a case of a select
+  bool was_refused = false;   // the kernel had no room for it
   int error = 0;
   std::span<const std::byte> one;                // to be sent, if `many` is empty
   std::vector<std::span<const std::byte>> many;  // to be sent
   std::size_t index = 0, offset = 0;             // in those: what comes next
   std::size_t left = 0;                          // bytes that have not been given to the kernel
   std::shared_ptr<passed_descriptors> passed;    // with the first of them
+
+  void start_over() noexcept {
+    has_begun = among_others = was_refused = false;
+    index = offset = 0;
+    left = one.size();
+    for (const auto& each : many) left += each.size();
+  }
 };
 
 // What the operations do; the first throws, the others are called as operation.hpp says.
@@ -85,8 +94,8 @@ bool end_reading(stream_core& from, reading& r) noexcept;
 void take_reading(stream_core& from, reading& r, bool failed);  // throws what has failed
 void discard_reading(stream_core& from, reading& r) noexcept;
 
-bool can_send(stream_core& to, const sending& s) noexcept;
-bool try_send(stream_core& to, sending& s, waiter& as) noexcept;
+bool can_send(stream_core& to, sending& s) noexcept;
+bool try_send(stream_core& to, sending& s, waiter& as, worker& w) noexcept;
 void begin_sending(stream_core& to, sending& s, waiter& as, worker& w) noexcept;
 bool end_sending(stream_core& to, sending& s) noexcept;
 void take_sending(stream_core& to, sending& s, bool failed);  // throws what has failed
@@ -188,13 +197,9 @@ class RINGO_AWAITABLE stream_established_operation final
 class RINGO_AWAITABLE stream_send_operation final : public operation<stream_send_operation, void> {
  public:
   static constexpr const char* call_name = "send to a stream";
-  stream_send_operation(stream_core* to, std::span<const std::byte> bytes) noexcept : to_(to) {
-    request_.one = bytes;
-    request_.left = bytes.size();
-  }
+  stream_send_operation(stream_core* to, std::span<const std::byte> bytes) noexcept : to_(to) { request_.one = bytes; }
   stream_send_operation(stream_core* to, std::vector<std::span<const std::byte>> many) noexcept : to_(to) {
     request_.many = std::move(many);
-    for (const auto& each : request_.many) request_.left += each.size();
   }
   stream_send_operation(stream_core* to, std::span<const std::byte> bytes, std::shared_ptr<passed_descriptors> with)
       : stream_send_operation(to, bytes) {
@@ -208,10 +213,16 @@ class RINGO_AWAITABLE stream_send_operation final : public operation<stream_send
       abandon(*who);
   }
 
-  void enter(const worker* w) { enter_stream(to_, w, call_name); }
+  void enter(const worker* w) {
+    enter_stream(to_, w, call_name);
+    request_.start_over();
+  }
   spin_lock* lock() noexcept { return lock_of(*to_); }
-  bool ready(worker&) noexcept { return can_send(*to_, request_); }
-  bool commit(worker&, bool, routine*&) noexcept { return try_send(*to_, request_, *this); }
+  bool ready(worker&) noexcept {
+    request_.among_others = true;  // who waits for nothing else does not ask
+    return can_send(*to_, request_);
+  }
+  bool commit(worker& w, bool, routine*&) noexcept { return try_send(*to_, request_, *this, w); }
   void link(worker& w, routine& r) noexcept {
     who = &r;
     stand(progress::waiting);
