@@ -1,7 +1,7 @@
 // main() of a program that measures ringo.
 //
 //   program WORKLOAD WORKERS Nx events     prints: workload workers ops, and of the scheduler's own counts: resumes,
-//                                          routines stolen, sleeps
+//                                          routines stolen, times that nothing was there to steal, sleeps, wake-ups
 #pragma once
 
 #include <initializer_list>
@@ -23,9 +23,12 @@ inline int measure(int argc, char** argv, std::initializer_list<named<workload>>
     runtime.run(run(timing));
     if (!wants_events) return;
     const auto counted = runtime.metrics();
-    std::printf("%s %u %llu %llu %llu %llu\n", argv[1], workers, static_cast<unsigned long long>(timing.operations()),
-                static_cast<unsigned long long>(counted.resumes), static_cast<unsigned long long>(counted.steals),
-                static_cast<unsigned long long>(counted.parks));
+    std::printf("%s %u %llu", argv[1], workers, static_cast<unsigned long long>(timing.operations()));
+    for (const std::uint64_t each :
+         {counted.resumes, counted.steals, counted.steals_failed, counted.parks, counted.wakes_sent}) {
+      std::printf(" %llu", static_cast<unsigned long long>(each));
+    }
+    std::puts("");
     std::exit(0);
   });
 }

@@ -6,18 +6,21 @@
 //   program --list                           prints the workloads that it has, one a line
 //   program --build                          prints what compiled it
 //
-// What is named memory prints bytes in place of ns_per_op.
+// What is named memory prints bytes in place of ns_per_op; what is named late_ prints percentiles of delays in ns, the
+// 50th in place of ns_per_op, the 99th in place of cpu_ns_per_op, and the longest behind them.
 #pragma once
 
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <initializer_list>
 #include <string_view>
+#include <vector>
 
 namespace bench {
 
@@ -63,6 +66,16 @@ class timing {
     operations_ = operations;
   }
 
+  // In place of next(), for delays that are seen for that long: ns each.
+  std::chrono::duration<double> seconds() const { return seconds_; }
+  void measured(std::vector<std::int64_t> delays) {
+    expect(!delays.empty());
+    std::sort(delays.begin(), delays.end());
+    measured(static_cast<double>(delays[delays.size() / 2]), delays.size());
+    cpu_per_operation_ = static_cast<double>(delays[delays.size() * 99 / 100]);
+    longest_ = delays.back();
+  }
+
   std::uint64_t operations() const { return operations_; }
   double per_operation() const { return per_operation_; }
   double cpu_per_operation() const { return cpu_per_operation_; }
@@ -75,8 +88,10 @@ class timing {
   }
 
   void print(std::string_view workload, unsigned workers) const {
-    std::printf("%.*s %u %.3f %llu %.3f\n", static_cast<int>(workload.size()), workload.data(), workers, per_operation_,
+    std::printf("%.*s %u %.3f %llu %.3f", static_cast<int>(workload.size()), workload.data(), workers, per_operation_,
                 static_cast<unsigned long long>(operations_), cpu_per_operation_);
+    if (longest_ >= 0) std::printf(" %lld", static_cast<long long>(longest_));
+    std::puts("");
   }
 
  private:
@@ -100,6 +115,7 @@ class timing {
   std::uint64_t operations_ = 0;
   double per_operation_ = 0;
   double cpu_per_operation_ = 0;
+  std::int64_t longest_ = -1;
 };
 
 inline double resident_bytes() {

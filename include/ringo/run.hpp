@@ -33,9 +33,11 @@ struct options {
   std::chrono::nanoseconds blocking_idle = std::chrono::seconds(10);  // after which such a thread ends
 };
 
-// Counted since the runtime was made, but routines_live.
+// Counted since the runtime was made, but routines_live. `steals_failed` counts how often a worker found nothing in any
+// other's queue, `wakes_sent` how often one that slept was woken to look for work.
 struct metrics {
   std::uint64_t routines_started, routines_live, resumes, steals, parks, wakes, operations, timers;
+  std::uint64_t steals_failed, wakes_sent;
 };
 
 class runtime {

@@ -235,6 +235,7 @@ void runtime_core::wake_one() noexcept {
     w->idle_listed.store(false, std::memory_order_relaxed);
     idle_count_.fetch_sub(1, std::memory_order_seq_cst);
     idle_changes_.fetch_add(1, std::memory_order_seq_cst);
+    wakes_sent_.add();
   }
   w->wake();
 }
@@ -468,7 +469,9 @@ ringo::metrics runtime_core::metrics() const {
     sum.wakes += as_count(w->counts.wakes);
     sum.operations += as_count(w->counts.waits);
     sum.timers += static_cast<std::uint64_t>(w->timers.armed());
+    sum.steals_failed += as_count(w->counts.steals_failed);
   }
+  sum.wakes_sent = as_count(wakes_sent_);
   sum.routines_live = static_cast<std::uint64_t>(std::max<std::int64_t>(live, 0));
   return sum;
 }

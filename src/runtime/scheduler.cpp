@@ -413,6 +413,7 @@ bool scheduler::steal() noexcept {
       return true;
     }
   }
+  counts.steals_failed.add();
   return false;
 }
 

@@ -19,6 +19,7 @@ type timing struct {
 	operations      int
 	perOperation    float64
 	cpuPerOperation float64
+	delays          []time.Duration
 }
 
 func (t *timing) next(operations int) bool {
@@ -95,5 +96,11 @@ func main() {
 	runtime.GOMAXPROCS(workers)
 	t := &timing{seconds: time.Duration(seconds * float64(time.Second))}
 	workloads[os.Args[1]](t)
+	if d := t.delays; d != nil {
+		sort.Slice(d, func(i, j int) bool { return d[i] < d[j] })
+		fmt.Println(os.Args[1], workers, d[len(d)/2].Nanoseconds(), len(d), d[len(d)*99/100].Nanoseconds(),
+			d[len(d)-1].Nanoseconds())
+		return
+	}
 	fmt.Printf("%s %d %.3f %d %.3f\n", os.Args[1], workers, t.perOperation, t.operations, t.cpuPerOperation)
 }

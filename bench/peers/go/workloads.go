@@ -23,6 +23,8 @@ var workloads = map[string]func(*timing){
 	"memory":              memory,
 	"mutex":               mutex,
 	"worker_pool":         workerPool,
+	"late_timers":         lateTimers,
+	"late_echo":           lateEcho,
 }
 
 func sumBelow(n int) int { return n * (n - 1) / 2 }

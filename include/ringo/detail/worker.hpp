@@ -33,8 +33,8 @@ class counter {
 };
 
 struct counters {
-  counter frames, routines, timers, operations;                   // made less destroyed, by this worker
-  counter started, resumes, steals, parks, wakes, waits, sleeps;  // events
+  counter frames, routines, timers, operations;                                  // made less destroyed, by this worker
+  counter started, resumes, steals, parks, wakes, waits, sleeps, steals_failed;  // events
 };
 
 class worker {

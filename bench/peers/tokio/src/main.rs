@@ -1,3 +1,4 @@
+mod lateness;
 mod timing;
 mod workloads;
 
@@ -43,16 +44,20 @@ fn main() {
     } else {
         Builder::new_multi_thread()
     };
-    let runtime = builder
-        .worker_threads(workers)
-        .enable_time()
-        .build()
-        .unwrap();
+    builder.worker_threads(workers).enable_time();
+    if *name == "late_echo" {
+        builder.enable_io();
+    }
+    let runtime = builder.build().unwrap();
     let timing =
         runtime.block_on(async { tokio::spawn(workload(Timing::new(seconds))).await.unwrap() });
-    println!(
+    print!(
         "{} {} {:.3} {} {:.3}",
         name, workers, timing.per_operation, timing.operations, timing.cpu_per_operation
     );
+    match timing.longest {
+        Some(longest) => println!(" {longest}"),
+        None => println!(),
+    }
     runtime.shutdown_timeout(Duration::ZERO);
 }

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 pub struct Timing {
-    seconds: Duration,
+    pub seconds: Duration,
     warming: bool,
     begin: Option<Instant>,
     cpu_begin: f64,
     pub operations: u64,
     pub per_operation: f64,
     pub cpu_per_operation: f64,
+    pub longest: Option<u128>,
 }
 
 impl Timing {
@@ -22,7 +23,16 @@ impl Timing {
             operations: 0,
             per_operation: 0.0,
             cpu_per_operation: 0.0,
+            longest: None,
         }
+    }
+
+    pub fn measured(&mut self, mut delays: Vec<Duration>) {
+        delays.sort();
+        self.per_operation = delays[delays.len() / 2].as_nanos() as f64;
+        self.operations = delays.len() as u64;
+        self.cpu_per_operation = delays[delays.len() * 99 / 100].as_nanos() as f64;
+        self.longest = delays.last().map(Duration::as_nanos);
     }
 
     pub fn next(&mut self, operations: u64) -> bool {

@@ -1,6 +1,7 @@
 //! Tokio has no rendezvous channel: where the others use one, this uses a capacity of 1; of 10 in skynet, which is
 //! faster. Where several receive from one channel, it is async-channel's, for Tokio's own have a single receiver.
 
+use crate::lateness::{late_echo, late_timers};
 use crate::timing::{expect, resident_bytes, Timing};
 use std::future::Future;
 use std::pin::Pin;
@@ -28,6 +29,8 @@ pub const ALL: &[(&str, Run)] = &[
     ("memory", |t| Box::pin(memory(t))),
     ("mutex", |t| Box::pin(mutex(t))),
     ("worker_pool", |t| Box::pin(worker_pool(t))),
+    ("late_timers", |t| Box::pin(late_timers(t))),
+    ("late_echo", |t| Box::pin(late_echo(t))),
 ];
 
 fn sum_below(n: i64) -> i64 {
