@@ -672,6 +672,66 @@ TEST_CASE("metrics counts what has happened") {
   });
 }
 
+TEST_CASE("metrics counts wake-ups sent, and how often there was nothing to steal") {
+  runtime rt({.workers = 2});
+  rt.run([&rt]() -> task<> {
+    // The other worker has nothing to do: it is there to be woken.
+    while (rt.metrics().parks == 0) std::this_thread::yield();
+    const auto before = rt.metrics();
+    CHECK(before.steals_failed >= 1);
+    auto h = go([]() -> task<> { co_return; });
+    while (!h.done()) std::this_thread::yield();
+    const auto after = rt.metrics();
+    CHECK(after.wakes_sent >= before.wakes_sent + 1);
+    CHECK(after.steals >= before.steals + 1);
+    co_await h;
+  });
+}
+
+TEST_CASE("a routine that yields alone lets timers, completions and posts go before it goes on (167)") {
+  runtime rt({.workers = 1});
+  rt.run([&rt]() -> task<> {
+    bool done = false;
+    const auto compute_for = [](std::chrono::nanoseconds length) {
+      const auto until = std::chrono::steady_clock::now() + length;
+      while (std::chrono::steady_clock::now() < until) {
+      }
+    };
+
+    auto sleeper = go([&done]() -> task<> {
+      co_await sleep(1ms);
+      done = true;
+    });
+    co_await yield();  // it sleeps
+    co_await yield();  // its time runs
+    compute_for(2ms);
+    co_await yield();
+    CHECK(done);
+
+    done = false;
+    rt.go([&done]() -> task<> {
+      done = true;
+      co_return;
+    });
+    co_await yield();
+    CHECK(done);
+
+    done = false;
+    auto ends = unix_stream::pair();
+    auto reader = go([&done, &from = ends.first]() -> task<> {
+      co_await from.recv();
+      done = true;
+    });
+    auto writer = go([&to = ends.second]() -> task<> { co_await to.send("x"); });
+    // A few turns for the driver to begin both and to hear of their ends: fewer than the resumes of one turn.
+    for (int i = 0; i != 8; ++i) co_await yield();
+    CHECK(done);
+    co_await sleeper;
+    co_await reader;
+    co_await writer;
+  });
+}
+
 TEST_CASE("live counts routines, frames and timers while they exist, and none of them afterwards") {
   const auto start = testing::live();
   on_every_scheduler([]() -> task<> {

@@ -134,7 +134,7 @@ class runtime_core {
   scheduler* idle_ = nullptr;
   std::atomic<unsigned> idle_count_ = 0;
   std::atomic<std::uint64_t> idle_changes_ = 0;  // of the list
-  counter wakes_sent_;  // added to under idle_mutex_
+  counter wakes_sent_;                           // added to under idle_mutex_
   std::atomic<bool> searching_ = false;
   std::atomic<bool> watching_ = false;
 

@@ -50,6 +50,23 @@ void worker::overflow(routine& r) noexcept {
   if (shared) tell_others();
 }
 
+// A routine lets others go where nobody is ready. If they wait for timers, completions or posts, the turn ends, for in
+// the rest of it the routine might compute for long, again and again. Else it goes on at once; and as for all that is
+// in run_next no other worker is woken, which would take it away from where nothing waits for it, to where others'
+// timers are.
+void worker::go_on_alone(routine& r) noexcept {
+  const auto& self = scheduler_of(*this);
+  const bool somebody_may_wait =
+      !self.timers.empty() || self.driver_->in_flight() != 0 || runtime.has_posts() || runtime.has_global();
+  if (alone == nullptr && somebody_may_wait) {
+    alone = &r;
+    turn = 1;
+  } else {
+    handovers = most_handovers;  // nobody in the queue has been passed over
+    make_ready(r);
+  }
+}
+
 void worker::tell_others() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);  // runtime_core.hpp: the adder's fence
   if (runtime.someone_idle()) [[unlikely]]
@@ -230,6 +247,7 @@ void drop_from_queue(routine& r) noexcept {
 
 void scheduler::discard_queue() noexcept {
   if (run_next != nullptr) drop_from_queue(*std::exchange(run_next, nullptr));
+  if (alone != nullptr) drop_from_queue(*std::exchange(alone, nullptr));
   while (routine* r = pop()) drop_from_queue(*r);
 }
 
@@ -335,21 +353,52 @@ void scheduler::finish_operations() noexcept {
 }
 
 void scheduler::end_turn() {
-  if (!timers.empty()) {
+  if (!timers.empty() || alone != nullptr) {
     const time_point now = driver_->now();
     expire_timers(timers, now);
-    // A turn that takes long makes timers late: the next one is shorter.
-    const duration took = now - std::exchange(turn_end_, now);
-    turn_length_ = took > long_turn ? std::max(turn_length_ / 2, 1) : std::min(turn_length_ * 2, turn_length);
+    judge_turn(now);
+  } else {
+    turn_end_ = {};
   }
   if (to_end_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
     end_those_asked_for(true);
   driver_->poll(time_point::min());
   if (runtime.has_posts()) runtime.run_posts(*this);
-  if (runtime.has_global()) runtime.take_global(*this);
+  const bool was_given_work = runtime.has_global() && runtime.take_global(*this) > 0;
   if (runtime.unwinding()) [[unlikely]]
     runtime.check_grace(driver_->now());
   runtime.serve_dump_request(*this);
+  if (alone != nullptr) go_on_after_turn(*std::exchange(alone, nullptr), was_given_work);
+}
+
+// Who has let others go goes behind those who have become ready meanwhile. But where somebody computes, everything is
+// late, and what a routine waits for is looked after where it began to wait. So if it has computed, they go to
+// whichever worker comes first to the global queue; not those that have come from there, for then all workers compute.
+void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
+  if (has_work() && shared && !was_given_work && turn_end_ < careful_until_) {
+    if (run_next != nullptr) push(*std::exchange(run_next, nullptr));
+    while (routine* each = pop()) runtime.add_global({&each, 1});
+    tell_others();
+  }
+  handovers = most_handovers;
+  has_work() ? push(r) : make_ready(r);
+}
+
+// A turn that takes long makes timers late: the next one is shorter. Somebody who computes is likely to go on: for as
+// long as the turn took, each routine then has a turn of its own, so that no other's timer is new, and has not begun to
+// run, when it computes again.
+void scheduler::judge_turn(time_point now) noexcept {
+  const time_point began = std::exchange(turn_end_, now);
+  if (began == time_point()) return;
+  const duration took = now - began;
+  if (took > watch_period) {
+    turn_length_ = 1;
+    careful_until_ = now + took;
+  } else if (took > long_turn) {
+    turn_length_ = std::max(turn_length_ / 2, 1);
+  } else if (now >= careful_until_) {
+    turn_length_ = std::min(turn_length_ * 2, turn_length);
+  }
 }
 
 void scheduler::expire_timers(timer_queue& of, time_point now) {
@@ -448,6 +497,7 @@ void scheduler::idle() {
     const bool watches = runtime.begin_watching(*this);
     until = std::min({until, trim_at, watches ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) driver_->poll(until);
+    turn_end_ = {};
     woken_to_search = !runtime.unlist_idle(*this);
     if (watches) {
       runtime.stop_watching();

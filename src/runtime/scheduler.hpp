@@ -85,6 +85,8 @@ class scheduler final : public worker {
   friend class worker;
   routine* pop() noexcept;
   bool steal() noexcept;
+  void go_on_after_turn(routine& r, bool was_given_work) noexcept;
+  void judge_turn(time_point now) noexcept;
   void judge_loot() noexcept;
   time_point next_timer() noexcept;
   void expire_timers_of_others();
@@ -94,7 +96,8 @@ class scheduler final : public worker {
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;
-  time_point turn_end_{};
+  time_point turn_end_{};                // of the last turn, where it was looked at and no sleep came after it
+  time_point careful_until_{};           // for somebody has computed
   std::optional<time_point> stolen_at_;  // what it works on, since it had nothing
   duration patience_{};
   std::atomic<kernel_operation*> to_end_ = nullptr;

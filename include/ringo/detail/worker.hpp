@@ -89,8 +89,9 @@ class worker {
   [[gnu::always_inline]] std::coroutine_handle<> push_and_switch_away(routine& r) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     const std::uint32_t head = head_.load(std::memory_order_relaxed);
-    if (run_next != nullptr || !may_take_from_queue() || tail - head >= queue_size) [[unlikely]] {
-      push(r);
+    // One comparison for an empty queue and a full one.
+    if (run_next != nullptr || !may_take_from_queue() || tail - head - 1 >= queue_size - 1) [[unlikely]] {
+      tail != head || run_next != nullptr || simulated ? push(r) : go_on_alone(r);
       return switch_away();
     }
     append(r, tail);
@@ -132,6 +133,7 @@ class worker {
   runtime_core& runtime;
   const std::uint64_t runtime_id;
   counters counts;
+  routine* alone = nullptr;       // has let others go where nobody was ready: goes on after this turn's end
   routine_list woken_under_lock;  // behind what every resume touches, which is to stay on one cache line
   frame_cache frames;
 
@@ -148,6 +150,7 @@ class worker {
   ~worker() = default;
 
   void overflow(routine& r) noexcept;
+  void go_on_alone(routine& r) noexcept;
   void tell_others() noexcept;
   std::uint32_t choose(std::uint32_t n) noexcept;
 
