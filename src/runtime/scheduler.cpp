@@ -375,7 +375,7 @@ void scheduler::end_turn() {
 // late, and what a routine waits for is looked after where it began to wait. So if it has computed, they go to
 // whichever worker comes first to the global queue; not those that have come from there, for then all workers compute.
 void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
-  if (has_work() && shared && !was_given_work && turn_end_ < careful_until_) {
+  if (has_work() && shared && !was_given_work && turn_end_ < computing_until_) {
     if (run_next != nullptr) push(*std::exchange(run_next, nullptr));
     while (routine* each = pop()) runtime.add_global({&each, 1});
     tell_others();
@@ -384,21 +384,14 @@ void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
   has_work() ? push(r) : make_ready(r);
 }
 
-// A turn that takes long makes timers late: the next one is shorter. Somebody who computes is likely to go on: for as
-// long as the turn took, each routine then has a turn of its own, so that no other's timer is new, and has not begun to
-// run, when it computes again.
+// A turn that takes long makes timers late: the next one is shorter. After a very long one, somebody is expected to go
+// on computing for as long again.
 void scheduler::judge_turn(time_point now) noexcept {
   const time_point began = std::exchange(turn_end_, now);
   if (began == time_point()) return;
   const duration took = now - began;
-  if (took > watch_period) {
-    turn_length_ = 1;
-    careful_until_ = now + took;
-  } else if (took > long_turn) {
-    turn_length_ = std::max(turn_length_ / 2, 1);
-  } else if (now >= careful_until_) {
-    turn_length_ = std::min(turn_length_ * 2, turn_length);
-  }
+  turn_length_ = took > long_turn ? std::max(turn_length_ / 2, 1) : std::min(turn_length_ * 2, turn_length);
+  if (took > watch_period) computing_until_ = now + took;
 }
 
 void scheduler::expire_timers(timer_queue& of, time_point now) {
@@ -507,8 +500,9 @@ void scheduler::idle() {
     counts.wakes.add();
   }
   if (woken_to_search) {
-    // Its queue is empty, but for what its own timers and posts bring: it looks at the others' before it goes on.
-    const bool found = find_work();
+    // It looks at the others' queues before it goes on. Not where completions or timers have filled its own: what it
+    // steals needs room there (steal_into), and with work found, another that sleeps is told to look instead.
+    const bool found = has_work() || find_work();
     runtime.stop_searching();
     if (found) tell_others();  // there may be more than one can do
   }

@@ -97,7 +97,7 @@ class scheduler final : public worker {
 
   int turn_length_ = turn_length;
   time_point turn_end_{};                // of the last turn, where it was looked at and no sleep came after it
-  time_point careful_until_{};           // for somebody has computed
+  time_point computing_until_{};         // as is expected
   std::optional<time_point> stolen_at_;  // what it works on, since it had nothing
   duration patience_{};
   std::atomic<kernel_operation*> to_end_ = nullptr;
