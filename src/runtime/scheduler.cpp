@@ -63,7 +63,7 @@ void worker::go_on_alone(routine& r) noexcept {
     turn = 1;
   } else {
     handovers = most_handovers;  // nobody in the queue has been passed over
-    make_ready(r);
+    run_next = &r;
   }
 }
 

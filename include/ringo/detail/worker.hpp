@@ -91,7 +91,11 @@ class worker {
     const std::uint32_t head = head_.load(std::memory_order_relaxed);
     // One comparison for an empty queue and a full one.
     if (run_next != nullptr || !may_take_from_queue() || tail - head - 1 >= queue_size - 1) [[unlikely]] {
-      tail != head || run_next != nullptr || simulated ? push(r) : go_on_alone(r);
+      if (tail == head && run_next == nullptr && !simulated) {
+        go_on_alone(r);
+        return std::noop_coroutine();
+      }
+      push(r);
       return switch_away();
     }
     append(r, tail);
