@@ -1,0 +1,26 @@
+# The medians of all runs, of the percentiles of how late a timer or how long a round trip was, in us.
+function median(list, n, values, i, j, v) {
+  n = split(list, values, " ")
+  for (i = 2; i <= n; i++) {
+    v = values[i] + 0
+    for (j = i - 1; j > 0 && values[j] + 0 > v; j--) values[j + 1] = values[j]
+    values[j + 1] = v
+  }
+  return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
+}
+FNR > 1 { for (f = 5; f <= 8; f++) runs[$2, $3, $4, f] = runs[$2, $3, $4, f] " " $f }
+END {
+  printf "%-14s%9s  %-10s%12s%12s%12s%12s\n", "us", "workers", "", "p50", "p99", "longest", "how many"
+  rows = split(workloads, row, "\n")
+  counts = split(workers, count, " ")
+  many = split(sides, side, " ")
+  for (r = 1; r <= rows; r++) {
+    split(row[r], field, " ")
+    for (c = 1; c <= counts; c++)
+      for (s = 1; s <= many; s++)
+        if ((field[1], count[c], side[s], 5) in runs)
+          printf "%-14s%9s  %-10s%12.0f%12.0f%12.0f%12.0f\n", field[1], count[c], side[s],
+            median(runs[field[1], count[c], side[s], 5]) / 1000, median(runs[field[1], count[c], side[s], 7]) / 1000,
+            median(runs[field[1], count[c], side[s], 8]) / 1000, median(runs[field[1], count[c], side[s], 6])
+  }
+}
