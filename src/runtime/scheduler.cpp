@@ -427,12 +427,14 @@ bool scheduler::find_work() {
   if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
   if (!shared) return false;
   judge_loot();
-  if (patience_ > duration::zero() && runtime.settings.spin <= duration::zero() && runtime.work_anywhere(*this)) {
+  const bool lets_others_go_on =
+      patience_ > duration::zero() && runtime.settings.spin <= duration::zero() && runtime.work_anywhere(*this);
+  if (lets_others_go_on) {
     driver_->poll(std::min(driver_->now() + patience_, next_timer()));
     if (has_work() || runtime.done()) return true;
     if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
   }
-  if (!steal()) return false;
+  if (!steal()) return lets_others_go_on;  // a wake() may have come meanwhile: what it was for is seen to in end_turn()
   stolen_at_ = driver_->now();
   return true;
 }
@@ -502,9 +504,9 @@ void scheduler::idle() {
   if (woken_to_search) {
     // It looks at the others' queues before it goes on. Not where completions or timers have filled its own: what it
     // steals needs room there (steal_into), and with work found, another that sleeps is told to look instead.
-    const bool found = has_work() || find_work();
+    if (!has_work()) find_work();
     runtime.stop_searching();
-    if (found) tell_others();  // there may be more than one can do
+    if (has_work()) tell_others();  // there may be more than one can do
   }
 }
 

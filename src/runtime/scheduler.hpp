@@ -53,7 +53,8 @@ class scheduler final : public worker {
   routine* take() noexcept;         // the next to run, or null
   routine* take_random() noexcept;  // in a simulation
   void end_turn();
-  bool find_work();  // from the global queue or another worker
+  // From the global queue or another worker. False: there is nothing to do, and it has not slept since end_turn().
+  bool find_work();
 
   std::uint32_t queued() const noexcept {  // in the owner's thread
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
