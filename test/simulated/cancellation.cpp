@@ -523,7 +523,7 @@ TEST_CASE("one await of each way and one cancel, in every order that the schedul
             [&] {
               return perform_alone(w, {how, 1, {1, a_moment_later}, 1});
             },
-            stressed(2000));
+            stressed(600));
         CHECK(seen.runs > 0);
         CHECK(testing::live() == before);
       }
