@@ -355,7 +355,7 @@ void scheduler::finish_operations() noexcept {
 void scheduler::end_turn() {
   if (!timers.empty() || alone != nullptr) {
     const time_point now = driver_->now();
-    expire_timers(timers, now);
+    expire_timers(now);
     judge_turn(now);
   } else {
     turn_end_ = {};
@@ -394,32 +394,39 @@ void scheduler::judge_turn(time_point now) noexcept {
   if (took > watch_period) computing_until_ = now + took;
 }
 
-void scheduler::expire_timers(timer_queue& of, time_point now) {
-  routine_list woken;
-  timer_entry* put_off;
+void scheduler::expire_timers(time_point now) {
+  expired_timers expired;
   {
-    optional_guard guard(of.lock, shared);
-    of.advance(now, timers_a_turn, woken);
-    put_off = of.take_put_off();
+    optional_guard guard(timers.lock, shared);
+    timers.advance(now, timers_a_turn, expired.woken);
+    expired.put_off = timers.take_put_off();
   }
-  while (routine* r = woken.pop_front()) push(*r);
-  while (put_off != nullptr) {
-    timer_entry& e = *put_off;
-    put_off = timer_queue::next_put_off(e);
-    e.after_expiry(*this);
-  }
+  go_on_with(expired);
 }
 
 void scheduler::expire_timers_of_others() {
-  const time_point now = driver_->now();
   for (const auto& other : runtime.workers) {
     if (other.get() == this || other->idle_listed.load(std::memory_order_relaxed) || other->timers.empty()) continue;
-    bool late;
+    expired_timers expired;
     {
       const std::lock_guard guard(other->timers.lock);
-      late = other->timers.is_late(now - watch_period);
+      // Read under the lock: the length of a new timer counts from this reading, which must not be older than the
+      // timer.
+      const time_point now = driver_->now();
+      if (!other->timers.is_late(now - watch_period)) continue;
+      other->timers.advance(now, timers_a_turn, expired.woken);
+      expired.put_off = other->timers.take_put_off();
     }
-    if (late) expire_timers(other->timers, now);
+    go_on_with(expired);
+  }
+}
+
+void scheduler::go_on_with(expired_timers& expired) {
+  while (routine* r = expired.woken.pop_front()) push(*r);
+  while (expired.put_off != nullptr) {
+    timer_entry& e = *expired.put_off;
+    expired.put_off = timer_queue::next_put_off(e);
+    e.after_expiry(*this);
   }
 }
 

@@ -66,7 +66,7 @@ class scheduler final : public worker {
   std::uint32_t steal_into(scheduler& thief) noexcept;  // half of the queue; how many
   void discard_queue() noexcept;
   void wake() noexcept { driver_->wake(); }
-  void expire_timers(timer_queue& of, time_point now);
+  void expire_timers(time_point now);
   void become_current() noexcept;
   void end_early_soon(kernel_operation& one) noexcept;  // from other workers
   // Ends early what other workers have asked for; without its driver when its thread has ended, and nothing is left to
@@ -90,6 +90,11 @@ class scheduler final : public worker {
   void judge_turn(time_point now) noexcept;
   void judge_loot() noexcept;
   time_point next_timer() noexcept;
+  struct expired_timers {
+    routine_list woken;
+    timer_entry* put_off = nullptr;
+  };
+  void go_on_with(expired_timers& expired);
   void expire_timers_of_others();
   void idle();
   void resume_specially(routine& r) noexcept;

@@ -96,7 +96,7 @@ void simulation::run(runtime_core& rt) {
       note(static_cast<std::uint64_t>((now_ - start_).count()));
       for (const auto& w : rt.workers) {
         w->become_current();
-        w->expire_timers(w->timers, now_);
+        w->expire_timers(now_);
       }
       continue;
     }
@@ -123,7 +123,7 @@ bool simulation::step(runtime_core& rt) {
     bool fresh_timers = false;
     for (const auto& w : rt.workers) {
       w->become_current();
-      if (!w->timers.empty()) w->expire_timers(w->timers, now_);
+      if (!w->timers.empty()) w->expire_timers(now_);
       fresh_timers = fresh_timers || w->has_work();
     }
     return fresh_timers;
