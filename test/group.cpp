@@ -119,13 +119,15 @@ TEST_CASE("try_go takes a task as well, and leaves it whole at the limit (153)")
     group g;
     g.limit(1);
     int ran = 0;
-    auto counts = [&ran]() -> task<> {
+    const channel<> go_on;
+    auto counts = [&ran, &go_on]() -> task<> {
+      co_await go_on.recv();
       ++ran;
-      co_return;
     };
     auto one = counts();
     CHECK(g.try_go(counts()));
     CHECK_FALSE(g.try_go(std::move(one)));
+    go_on.close();
     co_await g.wait();
     CHECK(g.try_go(std::move(one)));
     co_await g.wait();
