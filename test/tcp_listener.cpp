@@ -212,6 +212,8 @@ TEST_CASE("without a free descriptor the listener pauses, says so once, and goes
           rlimit tight = limit;
           tight.rlim_cur = static_cast<rlim_t>(client.native_handle()) + 1;
           ::setrlimit(RLIMIT_NOFILE, &tight);
+          std::vector<descriptor> taken;  // what is free below
+          for (int number = 0; (number = ::dup(client.native_handle())) >= 0;) taken.emplace_back(number);
           auto accepted = go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); },
                              std::ref(listener));
           const auto warned = [&] {
