@@ -1,13 +1,4 @@
 # The medians of all runs, of the percentiles of how late a timer or how long a round trip was, in us.
-function median(list, n, values, i, j, v) {
-  n = split(list, values, " ")
-  for (i = 2; i <= n; i++) {
-    v = values[i] + 0
-    for (j = i - 1; j > 0 && values[j] + 0 > v; j--) values[j + 1] = values[j]
-    values[j + 1] = v
-  }
-  return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
-}
 FNR > 1 { for (f = 5; f <= 8; f++) runs[$2, $3, $4, f] = runs[$2, $3, $4, f] " " $f }
 END {
   printf "%-14s%9s  %-10s%12s%12s%12s%12s\n", "us", "workers", "", "p50", "p99", "longest", "how many"

@@ -1,14 +1,5 @@
 # The table that run prints, from its CSV. cpu, markdown: yes or no; sides, workers: lists; workloads: as run has them, a line each;
 # only: an expression.
-function median(list, n, values, i, j, v) {
-  n = split(list, values, " ")
-  for (i = 2; i <= n; i++) {
-    v = values[i] + 0
-    for (j = i - 1; j > 0 && values[j] + 0 > v; j--) values[j + 1] = values[j]
-    values[j + 1] = v
-  }
-  return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
-}
 function shown(value) {
   return sprintf(value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : "%.2f", value)
 }

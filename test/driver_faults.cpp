@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "driver/uring.hpp"
+#include "driver_rings.hpp"
 #include "driver_sandbox.hpp"
 
 using ringo::time_point;
@@ -28,10 +29,6 @@ using ringo::detail::task_work;
 using ringo::detail::uring;
 
 namespace {
-
-constexpr task_work kinds[] = {task_work::deferred, task_work::cooperative, task_work::eager};
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // Asks for one operation of the kernel, and notes what comes of it.
 class noted final : public kernel_request {
@@ -54,26 +51,6 @@ class noted final : public kernel_request {
     result = r;
     is_over = (flags & IORING_CQE_F_MORE) == 0;
   }
-};
-
-class pipe_ends {
- public:
-  pipe_ends() {
-    if (::pipe2(ends_, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
-  }
-  pipe_ends(const pipe_ends&) = delete;
-  pipe_ends& operator=(const pipe_ends&) = delete;
-  ~pipe_ends() {
-    ::close(ends_[0]);
-    ::close(ends_[1]);
-  }
-  int read_end() const { return ends_[0]; }
-  void put() const {
-    if (::write(ends_[1], "x", 1) != 1) throw std::runtime_error("no byte written");
-  }
-
- private:
-  int ends_[2];
 };
 
 // Calls it in a thread of its own, whose io_uring_enter fails with these errors, one after the other; 0 lets a call
@@ -158,7 +135,7 @@ TEST_CASE("What is asked to end early, or drained, while the kernel takes nothin
             driver->attach();
             for (noted& each : waits) {
               each.opcode = IORING_OP_POLL_ADD;
-              each.descriptor = pipe.read_end();
+              each.descriptor = pipe.read_end;
               driver->submit(each);
             }
             try {
@@ -206,11 +183,11 @@ TEST_CASE("Many more answers than the queue holds: none is lost, and one that an
     const pipe_ends pipe;
     noted multishot;
     multishot.opcode = IORING_OP_POLL_ADD;
-    multishot.descriptor = pipe.read_end();
+    multishot.descriptor = pipe.read_end;
     driver->submit(multishot);
     std::vector<noted> requests(10'000);
     for (std::size_t i = 0; i < requests.size(); ++i) {
-      if (i % 100 == 0) pipe.put();
+      if (i % 100 == 0) pipe.put('x');
       driver->submit(requests[i]);
     }
     const auto all_over = [&] {

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "driver/uring.hpp"
+#include "driver_rings.hpp"
 #include "driver_sandbox.hpp"
 
 using ringo::time_point;
@@ -37,10 +38,6 @@ using ringo::detail::task_work;
 using ringo::detail::uring;
 
 namespace {
-
-constexpr task_work kinds[] = {task_work::deferred, task_work::cooperative, task_work::eager};
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::unique_ptr<uring> attached(unsigned entries, task_work best = task_work::deferred) {
   auto driver = make_uring(entries, best);
@@ -64,25 +61,6 @@ struct recorded final : completion {
 void poll_until_over(uring& driver, const recorded& operation) {
   while (!operation.is_over) driver.poll(time_point::max());
 }
-
-struct pipe_ends {
-  int read_end, write_end;
-  pipe_ends() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
-    read_end = ends[0];
-    write_end = ends[1];
-  }
-  pipe_ends(const pipe_ends&) = delete;
-  pipe_ends& operator=(const pipe_ends&) = delete;
-  ~pipe_ends() {
-    ::close(read_end);
-    ::close(write_end);
-  }
-  void put(char byte) const {
-    if (::write(write_end, &byte, 1) != 1) throw std::runtime_error("no byte written");
-  }
-};
 
 // Descriptors of this process whose target is `kind` ("anon_inode:[io_uring]", "anon_inode:[eventfd]"; empty: all).
 std::vector<int> descriptors(const std::string& kind = {}) {

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "dice.hpp"
 #include "driver/uring.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -38,7 +39,7 @@ struct hostile_deeds {
 class hostile_driver final : public ringo::detail::driver {
  public:
   hostile_driver(std::uint64_t seed, hostile_deeds& deeds)
-      : deeds_(deeds), random_(seed * 0x9e3779b97f4a7c15 + 1), real_(ringo::detail::make_uring(64)) {
+      : deeds_(deeds), random_(seed), real_(ringo::detail::make_uring(64)) {
     lends_ = below(4) != 0;
     longest_hold_ = 1 + below(6);
   }
@@ -123,12 +124,7 @@ class hostile_driver final : public ringo::detail::driver {
     std::uint64_t turns;
   };
 
-  std::uint64_t below(std::uint64_t n) noexcept {
-    random_ ^= random_ << 13;
-    random_ ^= random_ >> 7;
-    random_ ^= random_ << 17;
-    return (random_ >> 32) % n;
-  }
+  std::uint64_t below(std::uint64_t n) noexcept { return random_.below(n); }
 
   int reason_to_refuse(const io_uring_sqe& entry) noexcept {
     if (entry.opcode == IORING_OP_CLOSE) return 0;
@@ -202,7 +198,7 @@ class hostile_driver final : public ringo::detail::driver {
   }
 
   hostile_deeds& deeds_;
-  std::uint64_t random_;
+  dice random_;
   bool lends_;
   std::uint64_t longest_hold_;
   std::vector<std::unique_ptr<request>> requests_;

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "dice.hpp"
 #include "hostile_driver.hpp"
 #include "network.hpp"
 
@@ -86,22 +87,6 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { dis
 
 namespace {
 
-class dice {
- public:
-  explicit dice(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 1) {}
-  std::uint64_t below(std::uint64_t n) {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return (state_ >> 32) % n;
-  }
-
- private:
-  std::uint64_t state_;
-};
-
-char numbered(std::size_t n) { return static_cast<char>((n * 2654435761u) >> 11); }
-
 // With one worker and with three, from some seeds, each after a run that may leave what is made once; make_main is
 // given the seed. Afterwards this process has the descriptors and the memory that it had before.
 template <class F>
@@ -125,16 +110,6 @@ void on_hostile_kernels(F make_main, std::uint64_t seeds = 8) {
     }
   }
 }
-
-// What of a stream has been read, whoever has read it.
-struct progress_of_reading {
-  std::size_t at = 0;
-  bool is_right = true, has_ended = false;
-
-  void take(std::span<const char> bytes) {
-    for (const char b : bytes) is_right = is_right && b == numbered(at++);
-  }
-};
 
 template <class Sink>
 task<> send_numbered(Sink& to, std::size_t size, std::uint64_t seed) {

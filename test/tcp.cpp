@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "dice.hpp"
 #include "error_told.hpp"
 #include "network.hpp"
 
@@ -25,9 +26,6 @@ using namespace ringo;
 using namespace std::chrono_literals;
 
 namespace {
-
-// The n-th byte of a stream that shows where in it one is.
-char numbered(std::size_t n) { return static_cast<char>((n * 2654435761u) >> 13); }
 
 std::string numbered_bytes(std::size_t from, std::size_t count) {
   std::string text(count, '\0');

@@ -14,26 +14,13 @@
 #include <string_view>
 #include <utility>
 
+#include "dice.hpp"
 #include "network.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
 
 namespace {
-
-class dice {
- public:
-  explicit dice(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 1) {}
-  std::uint64_t below(std::uint64_t n) {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return (state_ >> 32) % n;
-  }
-
- private:
-  std::uint64_t state_;
-};
 
 class numbers_seen {
  public:

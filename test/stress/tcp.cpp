@@ -17,38 +17,13 @@
 #include <utility>
 #include <vector>
 
+#include "dice.hpp"
 #include "network.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
 
 namespace {
-
-char numbered(std::size_t n) { return static_cast<char>((n * 2654435761u) >> 11); }
-
-class dice {
- public:
-  explicit dice(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 1) {}
-  std::uint64_t below(std::uint64_t n) {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return (state_ >> 32) % n;
-  }
-
- private:
-  std::uint64_t state_;
-};
-
-// What of a stream has been read, whoever has read it.
-struct progress_of_reading {
-  std::size_t at = 0;
-  bool is_right = true, has_ended = false;
-
-  void take(std::span<const char> bytes) {
-    for (const char b : bytes) is_right = is_right && b == numbered(at++);
-  }
-};
 
 task<> send_numbered(tcp_stream s, std::size_t size, std::uint64_t seed) {
   dice d(seed);

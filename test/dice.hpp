@@ -1,0 +1,32 @@
+// Chance that a seed repeats, and bytes of a stream that each tell their place in it.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+class dice {
+ public:
+  explicit dice(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 1) {}
+  std::uint64_t below(std::uint64_t n) noexcept {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return (state_ >> 32) % n;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+// The n-th byte of a stream that shows where in it one is.
+inline char numbered(std::size_t n) { return static_cast<char>((n * 2654435761u) >> 11); }
+
+// What of a stream of those has been read, whoever has read it.
+struct progress_of_reading {
+  std::size_t at = 0;
+  bool is_right = true, has_ended = false;
+
+  void take(std::span<const char> bytes) {
+    for (const char b : bytes) is_right = is_right && b == numbered(at++);
+  }
+};
