@@ -119,7 +119,7 @@ TEST_CASE("try_go takes a task as well, and leaves it whole at the limit (153)")
     group g;
     g.limit(1);
     int ran = 0;
-    const channel<> go_on;
+    const channel<void> go_on;
     auto counts = [&ran, &go_on]() -> task<> {
       co_await go_on.recv();
       ++ran;
