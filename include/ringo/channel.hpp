@@ -62,26 +62,28 @@ class RINGO_AWAITABLE receive_operation
 
   [[gnu::always_inline]] bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
   bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
-  [[gnu::always_inline]] bool commit(worker&, bool shared, routine*& woken) {
-    if (!this->core_) return false;
-    const progress p = this->core_->receive(shared, woken, [this](T&& value) { value_.put(std::move(value)); });
-    if (p == progress::idle) return false;
-    if (p == progress::failed) failure_.put(this->core_->error);
-    this->stand(p);
-    return true;
+  template <class Wake>
+  [[gnu::always_inline]] progress attempt(channel_state<T>& core, bool shared, Wake&& wake) {
+    const progress p = core.receive(
+        shared, [this](T&& value) { value_.put(std::move(value)); }, std::forward<Wake>(wake));
+    if (p == progress::failed) [[unlikely]]
+      failure_.put(core.error);
+    return p;
+  }
+  [[gnu::always_inline]] result_type result_of_done() {
+    if constexpr (std::is_same_v<T, signal>) {
+      return true;
+    } else {
+      const value_cleared at_the_end(value_);
+      return result_type(std::in_place, std::move(value_.value()));
+    }
   }
   [[gnu::always_inline]] result_type take() {
     const progress p = this->standing();
     this->stand(progress::idle);
     if (p == progress::failed) [[unlikely]]
       rethrow();
-    if constexpr (std::is_same_v<T, signal>) {
-      return p == progress::done;
-    } else {
-      if (p == progress::closed) return std::nullopt;
-      const value_cleared at_the_end(value_);
-      return result_type(std::in_place, std::move(value_.value()));
-    }
+    return p == progress::closed ? result_type() : result_of_done();
   }
   // The same as the N-th alternative of a select's result, without a copy in between.
   template <class Variant, std::size_t N>
@@ -154,13 +156,11 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
 
   [[gnu::always_inline]] bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
   bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_sendable(); }
-  [[gnu::always_inline]] bool commit(worker&, bool shared, routine*& woken) noexcept {
-    if (!this->core_) return false;
-    const progress p = this->core_->send(shared, woken, *source_);
-    if (p == progress::idle) return false;
-    this->stand(p);
-    return true;
+  template <class Wake>
+  [[gnu::always_inline]] progress attempt(channel_state<T>& core, bool shared, Wake&& wake) noexcept {
+    return core.send(shared, *source_, std::forward<Wake>(wake));
   }
+  void result_of_done() noexcept {}
   void take() {
     const progress p = this->standing();
     this->stand(progress::idle);
@@ -268,7 +268,9 @@ class channel_handle {
     progress p;
     {
       optional_guard guard(core_->lock, w && w->shared);
-      p = core_->receive(w && w->shared, woken, [&result](T&& value) { fill(result, std::move(value)); });
+      p = core_->receive(
+          w && w->shared, [&result](T&& value) { fill(result, std::move(value)); },
+          [&woken](routine& r) { woken = &r; });
     }
     if (woken) detail::make_ready_or_drop(w, *woken);
     if (p == progress::failed) std::rethrow_exception(core_->error);
@@ -296,14 +298,18 @@ class channel_handle {
   void send_blocking(T value) const requires(!of_signals) {
     block_until(
         core_, "send_blocking",
-        [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, woken, value); },
+        [core = core_, &value](bool shared, routine*& woken) {
+          return core->send(shared, value, [&woken](routine& r) { woken = &r; });
+        },
         [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
   }
   void send_blocking() const requires of_signals {
     signal value;
     block_until(
         core_, "send_blocking",
-        [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, woken, value); },
+        [core = core_, &value](bool shared, routine*& woken) {
+          return core->send(shared, value, [&woken](routine& r) { woken = &r; });
+        },
         [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
   }
   typename receive_operation<T>::result_type recv_blocking() const {
@@ -311,7 +317,8 @@ class channel_handle {
     block_until(
         core_, "recv_blocking",
         [core = core_, &result](bool shared, routine*& woken) {
-          return core->receive(shared, woken, [&result](T&& value) { fill(result, std::move(value)); });
+          return core->receive(
+              shared, [&result](T&& value) { fill(result, std::move(value)); }, [&woken](routine& r) { woken = &r; });
         },
         [core = core_, &result]() -> task<> { result = co_await receive_operation<T>(core); });
     return result;
@@ -335,7 +342,7 @@ class channel_handle {
     progress p;
     {
       optional_guard guard(core_->lock, w && w->shared);
-      p = core_->send(w && w->shared, woken, value);
+      p = core_->send(w && w->shared, value, [&woken](routine& r) { woken = &r; });
     }
     if (woken) detail::make_ready_or_drop(w, *woken);
     if (p == progress::closed) throw_send_on_closed();

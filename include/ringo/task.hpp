@@ -126,7 +126,7 @@ class result<void> {
 // of the run queue.
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
   worker* w = current_worker();
-  if (w == nullptr || --w->budget > 0) [[likely]]
+  if (w == nullptr || w->spend() || w->turn_lasts()) [[likely]]
     return next;
   go_on_later(*w, next);
   return std::noop_coroutine();

@@ -23,7 +23,7 @@ std::size_t checked_capacity(std::size_t capacity, std::size_t value_size) {
 void throw_send_on_closed() { throw channel_closed("ringo: send on a closed channel"); }
 void throw_close_of_nil() { throw channel_closed("ringo: close of a nil channel"); }
 
-channel_core::channel_core(std::size_t capacity_of) noexcept : capacity_(capacity_of) {}
+channel_core::channel_core(std::size_t capacity_of) noexcept : limit(capacity_of), capacity_(capacity_of) {}
 
 void channel_core::close(std::exception_ptr with) {
   worker* w = current_worker();
@@ -57,10 +57,15 @@ void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
   {
     optional_guard guard(lock, shared);
     error = std::move(with);
-    closed_.store(true, std::memory_order_release);  // closed() without the lock sees what came before
-    wake_all(shared, woken);
+    end(shared, woken);
   }
   while (routine* r = woken.pop_front()) w != nullptr ? w->push(*r) : drop_from_queue(*r);
+}
+
+void channel_core::end(bool shared, routine_list& woken) noexcept {
+  closed_.store(true, std::memory_order_release);  // closed() without the lock sees what came before
+  limit = 0;
+  wake_all(shared, woken);
 }
 
 void channel_core::last_handle_gone() noexcept {
@@ -87,8 +92,7 @@ void channel_core::orphan(worker* w) noexcept {
   bool free_now;
   {
     optional_guard guard(lock, shared);
-    closed_.store(true, std::memory_order_release);
-    wake_all(shared, woken);
+    end(shared, woken);
     orphaned_ = true;
     free_now = receivers.empty() && senders.empty() && detached_ == 0;
   }

@@ -435,17 +435,19 @@ entered_context::entered_context(context_core* c) {
   if (c) {
     c->retain();
     c->add_member(*in_, w.shared);
+    w.look_for_cancellation(*in_);
   }
 }
 
 entered_context::~entered_context() {
   // A coroutine stays in its routine, whichever worker that is on; its frame may be destroyed by its runtime's end.
-  const worker* w = current_worker();
+  worker* w = current_worker();
   const bool shared = w == nullptr || w->shared;
   context_core* left = in_->context;
   if (left) left->remove_member(*in_, shared);
   in_->context = before_;
   if (before_) before_->add_member(*in_, shared);
+  if (w != nullptr) w->look_for_cancellation(*in_);
   if (left) left->release();
 }
 

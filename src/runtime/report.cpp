@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include <ringo/detail/worker.hpp>
 #include <ringo/errors.hpp>
 
 namespace ringo::detail {
@@ -110,6 +111,7 @@ bool cancel_under_lock(routine& r, bool shared, std::uint32_t why) noexcept {
     if (claims) wanted &= ~routine::waiting;
     if (!shared) {
       r.state.store(wanted, std::memory_order_relaxed);
+      if (worker* w = current_worker()) w->look_for_cancellation(r);
       return claims;
     }
     seen &= ~routine::inspected;

@@ -128,7 +128,8 @@ void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine) 
   worker& w = require_worker("awaiting a task");
   // Whatever waits in there waits for the foreign coroutine, not for the routine that happens to have resumed that.
   station.count.fetch_add(1, std::memory_order_relaxed);
-  routine* const before = std::exchange(w.current, &station);
+  routine* const before = w.current;
+  w.set_current(station);
   coroutine.resume();
   w.current = before;
   station.release();
@@ -252,8 +253,7 @@ void scheduler::discard_queue() noexcept {
 }
 
 void scheduler::resume(routine& r) noexcept {
-  current = &r;
-  budget = ready_budget;
+  set_current(r);
   counts.resumes.add();
   if (r.resumed_as == routine::kind::plain) [[likely]] {
     r.resume_at.resume();
@@ -271,7 +271,7 @@ void scheduler::resume_specially(routine& r) noexcept {
     foreign_record* station = wait.forgotten ? nullptr : wait.station;
     if (station != nullptr) {
       station->count.fetch_add(1, std::memory_order_relaxed);  // it may end the task that it stands for
-      current = station;
+      set_current(*station);
     }
     r.resume_at.resume();
     r.release();  // the run queue's

@@ -103,8 +103,9 @@ class channel_core {
   }
   void note_detached() noexcept { ++detached_; }
 
-  counter count;  // of values in the buffer: changed under the lock, and read without it by size(), which a value's
-                  // move may call
+  counter count;      // of values in the buffer: changed under the lock, and read without it by size(), which a value's
+                      // move may call
+  std::size_t limit;  // of `count`, for a send: the capacity, and 0 once it is closed; under the lock
   std::size_t first = 0;  // where the oldest is
   wait_queue receivers;
   wait_queue senders;
@@ -115,6 +116,7 @@ class channel_core {
   virtual void wake_all(bool shared, routine_list& woken) noexcept = 0;
 
  private:
+  void end(bool shared, routine_list& woken) noexcept;  // under the lock
   void close_from_outside(const std::exception_ptr& with);
   void close_here(worker* w, std::exception_ptr with) noexcept;
   void last_handle_gone() noexcept;
@@ -186,9 +188,10 @@ class channel_state final : public channel_core {
   [[gnu::always_inline]] bool can_receive() noexcept { return count.value() > 0 || anyone_open(senders) || closed(); }
   [[gnu::always_inline]] bool can_send() noexcept { return size() < capacity() || anyone_open(receivers) || closed(); }
 
-  // Takes the next value, if there is one, by put(T&&). idle: there is none yet.
-  template <class Put>
-  [[gnu::always_inline]] progress receive(bool shared, routine*& woken, Put&& put) {
+  // Takes the next value, if there is one, by put(T&&). idle: there is none yet. Calls wake(routine&) for who is to be
+  // made ready.
+  template <class Put, class Wake>
+  [[gnu::always_inline]] progress receive(bool shared, Put&& put, Wake&& wake) {
     if (count.value() > 0) {
       T& oldest = buffer_[first];
       put(std::move(oldest));
@@ -198,7 +201,7 @@ class channel_state final : public channel_core {
       if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
         ::new (static_cast<void*>(buffer_ + place)) T(std::move(sender->value()));
         sender->stand(progress::done);
-        woken = sender->who;
+        wake(*sender->who);
       } else {
         count.add(-1);
       }
@@ -207,25 +210,24 @@ class channel_state final : public channel_core {
     if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
       put(std::move(sender->value()));
       sender->stand(progress::done);
-      woken = sender->who;
+      wake(*sender->who);
       return progress::done;
     }
     return !closed() ? progress::idle : error ? progress::failed : progress::closed;
   }
 
-  // Moves from the value only if it returns done. idle: there is no room yet.
-  [[gnu::always_inline]] progress send(bool shared, routine*& woken, T& value) noexcept {
-    if (closed()) [[unlikely]]
-      return progress::closed;
+  // Moves from the value only if it returns done. idle: there is no room yet. A closed channel has no receivers.
+  template <class Wake>
+  [[gnu::always_inline]] progress send(bool shared, T& value, Wake&& wake) noexcept {
     if (auto* receiver = take_open<receive_operation<T>>(receivers, shared)) {
       receiver->accept(std::move(value));
-      woken = receiver->who;
+      wake(*receiver->who);
       return progress::done;
     }
     const std::size_t queued = size();
-    if (queued == capacity()) return progress::idle;
+    if (queued >= limit) return closed() ? progress::closed : progress::idle;
     std::size_t place = first + queued;
-    if (place >= capacity()) place -= capacity();
+    if (place >= limit) place -= limit;
     ::new (static_cast<void*>(buffer_ + place)) T(std::move(value));
     count.add();
     return progress::done;
@@ -257,7 +259,7 @@ class channel_state final : public channel_core {
   [[gnu::always_inline]] Operation* take_open(wait_queue& queue, bool shared) noexcept {
     while (waiter* w = queue.front()) {
       if (w->who->claim(shared)) {
-        queue.remove(*w);
+        queue.pop_front(*w);
         return static_cast<Operation*>(w);
       }
       detach(queue, *w);
@@ -274,10 +276,45 @@ class channel_state final : public channel_core {
   T* const buffer_;
 };
 
-// What both directions' operations have in common.
+// What both directions' operations have in common. A Derived provides
+//   attempt(core, bool shared, wake)   under the lock: what it comes to now, with its result; idle: it has to wait
+//   result_of_done()                   the result of what has come to `done`
 template <class Derived, class T, class Result>
 class channel_operation : public operation<Derived, Result> {
+  using base = operation<Derived, Result>;
+
  public:
+  // Most often there is one worker, and it need not wait: then it never stands as anything but idle.
+  [[gnu::always_inline]] bool await_ready() {
+    worker& w = require_worker(Derived::call_name);
+    channel_state<T>* const core = core_;  // read once: g++ stores it by a vector instruction, and waits for that
+    if (!w.spend() || core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
+      return await_ready_otherwise();
+    const progress p = derived().attempt(*core, false, [&w](routine& r) { w.make_ready(r); });
+    if (p == progress::idle) return false;
+    if (p != progress::done) [[unlikely]]
+      this->stand(p);
+    return true;
+  }
+  [[gnu::always_inline]] Result await_resume() {
+    const progress p = this->standing();
+    if (p == progress::idle) [[likely]]
+      return derived().result_of_done();
+    if (p != progress::done) [[unlikely]] {
+      if (!won(p)) this->come_back_cancelled();
+      return derived().take();
+    }
+    this->stand(progress::idle);
+    return derived().result_of_done();
+  }
+  [[gnu::always_inline]] bool commit(worker&, bool shared, routine*& woken) {
+    if (!core_) return false;
+    const progress p = derived().attempt(*core_, shared, [&woken](routine& r) { woken = &r; });
+    if (p == progress::idle) return false;
+    this->stand(p);
+    return true;
+  }
+
   [[gnu::always_inline]] void enter(worker* w) {
     if (core_) core_->enter(w, Derived::call_name);
   }
@@ -302,6 +339,15 @@ class channel_operation : public operation<Derived, Result> {
   explicit channel_operation(channel_state<T>* core) noexcept : core_(core) {}
 
   channel_state<T>* core_;
+
+ private:
+  [[gnu::noinline]] bool await_ready_otherwise() {
+    worker& w = *current_worker();
+    enter(&w);
+    return this->commit_otherwise(w);
+  }
+
+  Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
 }  // namespace ringo::detail

@@ -1,5 +1,7 @@
 // What has to be said differently to different compilers.
 #pragma once
+#include <bit>
+#include <source_location>
 #include <type_traits>
 
 // g++ 12 destroys two kinds of temporaries of a co_await expression twice: closures that are not trivially
@@ -37,6 +39,11 @@ inline constexpr bool transfers_are_jumps = true;
 #else
 inline constexpr bool transfers_are_jumps = false;
 #endif
+
+// What a std::source_location is made of, for default arguments in co_await expressions: g++ keeps those that are of
+// class types in the frame.
+using code_position = decltype(__builtin_source_location());
+inline std::source_location location_of(code_position at) noexcept { return std::bit_cast<std::source_location>(at); }
 
 // A closure in an rvalue argument: a class that is not an aggregate of data but can be called, with something in it to
 // destroy.

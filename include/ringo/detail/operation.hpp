@@ -38,10 +38,20 @@ struct awaited_at {
 
 // Base of the promises of ringo's own coroutine types: they run inside a routine and wait in its place.
 struct routine_promise {
-  // Notes where an operation is awaited, for the reports. What has a join() is awaited by it, and what is deferred is
-  // made now.
+  // Notes where an operation is awaited, for the reports.
   template <class A>
-  static decltype(auto) await_transform(A&& awaited, std::source_location where = std::source_location::current()) {
+  static decltype(auto) await_transform(A&& awaited, code_position at = __builtin_source_location()) {
+    return noted(std::forward<A>(awaited), location_of(at));
+  }
+  template <class A>
+  static decltype(auto) await_transform(awaited_at<A>&& in_a_callers_name) {
+    return noted(static_cast<A&&>(in_a_callers_name.awaited), in_a_callers_name.where);
+  }
+
+ private:
+  // What has a join() is awaited by it, and what is deferred is made now.
+  template <class A>
+  [[gnu::always_inline]] static decltype(auto) noted(A&& awaited, std::source_location where) {
     if constexpr (requires { std::forward<A>(awaited).join(where); }) {
       return std::forward<A>(awaited).join(where);
     } else if constexpr (requires { awaited.begin(where); }) {
@@ -53,20 +63,19 @@ struct routine_promise {
       return std::forward<A>(awaited);
     }
   }
-  template <class A>
-  static decltype(auto) await_transform(awaited_at<A>&& in_a_callers_name) {
-    return await_transform(static_cast<A&&>(in_a_callers_name.awaited), in_a_callers_name.where);
-  }
 };
 
 // How a coroutine waits: in the current routine, or where that, or the coroutine itself, is of a foreign type, in a
 // record that stands for it. There a routine is on the stack below it, to which the worker goes back.
-//   wait(routine&)    true: the routine waits, or is in a run queue, and from then on it may run and be gone
+//   wait(routine&)    true: the routine waits, or is in a run queue, and from then on it may run and be gone; false:
+//                     nothing refers to it
 template <class P, class Wait>
 [[gnu::noinline]] std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<P> coroutine, Wait wait) {
   routine& r = adopt(w, std::derived_from<P, routine_promise>);
   r.resume_at = coroutine;
-  return wait(r) ? static_cast<std::coroutine_handle<>>(std::noop_coroutine()) : coroutine;
+  if (wait(r)) return std::noop_coroutine();
+  r.release();  // nobody else knows it any more
+  return coroutine;
 }
 template <class P>
 bool waits_as_itself(const worker& w) noexcept {
@@ -136,9 +145,7 @@ class operation : public parked_operation, public waiter {
   [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker(Derived::call_name);
     derived().enter(&w);
-    if (w.current->is_cancelled()) [[unlikely]]
-      throw_cancelled();
-    return (w.shared ? commit_locked(w) : commit_alone(w)) && --w.budget > 0;
+    return w.goes_on_alone() ? commit_alone(w) : commit_otherwise(w);
   }
 
   template <class P>
@@ -198,16 +205,24 @@ class operation : public parked_operation, public waiter {
     if (woken) w.make_ready(*woken);
     return committed;
   }
-  bool park_alone(worker& w, routine& r) {
+  [[gnu::always_inline]] bool park_alone(worker& w, routine& r) {
     derived().link(w, r);
     announce(w, r);
     if (r.open_wait(false)) [[likely]]
       return true;
-    derived().unlink();
+    refuse();
     return false;
   }
 
-  [[gnu::noinline]] bool commit_locked(worker& w) {
+  [[gnu::noinline]] bool commit_otherwise(worker& w) {
+    if (w.current->is_cancelled()) throw_cancelled();
+    return (w.shared ? commit_locked(w) : commit_alone(w)) && w.turn_lasts();
+  }
+  bool commit_locked(worker& w) {
+    // What is about to wait looks again under the lock: a look that needs none saves one of two.
+    if constexpr (tells_without_lock<Derived>) {
+      if (!derived().looks_ready(w)) return false;
+    }
     routine* woken = nullptr;
     bool committed;
     {
@@ -226,17 +241,22 @@ class operation : public parked_operation, public waiter {
         derived().link(w, r);
         announce(w, r);
         if (r.open_wait(true)) return true;  // from the unlock on, the frame may be gone
-        derived().unlink();
+        refuse();
       }
     }
     w.wake(woken);
     return false;
   }
 
- private:
   [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
-    derived().leave();
+    derived().standing() == progress::refused ? stand(progress::idle) : derived().leave();
     throw_cancelled();
+  }
+
+ private:
+  [[gnu::cold, gnu::noinline]] void refuse() noexcept {
+    derived().unlink();
+    stand(progress::refused);
   }
   void announce(worker& w, routine& r) noexcept {
     r.parked = this;
@@ -293,7 +313,9 @@ class cancellation_held_back {
   cancellation_held_back(const cancellation_held_back&) = delete;
   cancellation_held_back& operator=(const cancellation_held_back&) = delete;
   ~cancellation_held_back() {
-    if (in_) in_->state.fetch_and(~sets_, std::memory_order_relaxed);
+    if (in_ == nullptr) return;
+    in_->state.fetch_and(~sets_, std::memory_order_relaxed);
+    if (worker* w = current_worker()) w->look_for_cancellation(*in_);
   }
 
  private:

@@ -18,6 +18,10 @@ class ownership {
     if (w != nullptr && owner_.load(std::memory_order_relaxed) != w->runtime_id) [[unlikely]]
       change(*w, call);
   }
+  // Whether it is the worker's runtime's, and that has no other worker.
+  [[gnu::always_inline]] bool is_of_lone(const worker& w) const noexcept {
+    return owner_.load(std::memory_order_relaxed) == w.lone_id;
+  }
   std::uint64_t runtime_id() const noexcept { return owner_.load(std::memory_order_acquire); }  // 0: none yet
 
  private:

@@ -120,11 +120,11 @@ class permit_request : public operation<permit_request, hold> {
   [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker(call_name);
     enter(&w);
-    if (w.current->is_cancelled()) [[unlikely]]
-      throw_cancelled();
-    if (ends_turn_first(w)) [[unlikely]]
+    if (ends_turn_first(w)) [[unlikely]] {
+      if (w.current->is_cancelled()) throw_cancelled();
       return false;
-    return (w.shared ? commit_locked(w) : commit_alone(w)) && --w.budget > 0;
+    }
+    return w.goes_on_alone() ? commit_alone(w) : commit_otherwise(w);
   }
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {

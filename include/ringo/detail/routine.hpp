@@ -39,6 +39,7 @@ enum class progress : std::uint8_t {
   waiting,   // in a wait
   orphaned,  // its source has let go of it, and is not to be touched (mortal_source.hpp)
   leaving,   // its routine is about to take it out of such a source
+  refused,   // its routine was cancelled before it could wait
   done,      // won, with its result
   closed,    // won: the source is closed
   failed,    // won, with an error
@@ -83,6 +84,13 @@ class wait_queue {
   // The same for the first whose wait can be claimed; null if there is none.
   waiter* claim_first(bool shared) noexcept;
 
+  // The first, which is there.
+  void pop_front(waiter& w) noexcept {
+    waiter* const next = w.next;
+    head_.store(next, std::memory_order_release);
+    (next != nullptr ? next->previous : tail_) = nullptr;
+    w.where_queued = waiter::place::out;
+  }
   void remove(waiter& w) noexcept {
     set_next(w.previous, w.next);
     (w.next ? w.next->previous : tail_) = w.previous;
@@ -139,8 +147,7 @@ struct routine {
     return ends_awaits(state.load(std::memory_order_relaxed));
   }
   [[gnu::always_inline]] static bool ends_awaits(std::uint32_t s) noexcept {
-    return (s & (cancelled | context_cancelled)) != 0 && (s & shielded) == 0 &&
-           (s & (immune | context_cancelled)) != immune;
+    return (s & (cancelled | context_cancelled)) != 0 && not_held_back(s);
   }
 
   // Opens the wait, unless the routine has been cancelled. Under the locks of all sources concerned.
@@ -186,6 +193,10 @@ struct routine {
   virtual void at_end(worker&) noexcept {}           // when it has ended, its frame is gone and its joiners are ready
   virtual void fail(std::exception_ptr) noexcept {}  // what it came to, where its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
+
+  [[gnu::cold, gnu::noinline]] static bool not_held_back(std::uint32_t s) noexcept {
+    return (s & shielded) == 0 && (s & (immune | context_cancelled)) != immune;
+  }
 
   // Drops one count; the last one frees the block.
   void release() noexcept {
@@ -262,7 +273,7 @@ inline bool wait_queue::anyone_open() const noexcept {
 
 inline waiter* wait_queue::claim_first(bool shared) noexcept {
   while (waiter* w = front()) {
-    remove(*w);
+    pop_front(*w);
     if (!w->who->claim(shared)) continue;
     w->state = progress::done;
     return w;

@@ -215,14 +215,9 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
   [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker("select");
     case_.enter(&w);
-    if (w.current->is_cancelled()) [[unlikely]]
-      throw_cancelled();
-    if (!w.shared) {
-      try_alone(w);
-    } else if (looks_ready(w)) {
-      try_locked(w);
-    }
-    return --w.budget > 0;
+    if (!w.goes_on_alone()) return try_otherwise(w);
+    try_alone(w);
+    return true;
   }
   // The turn is over: what has been decided is told when it is the routine's turn again.
   template <class P>
@@ -258,7 +253,16 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
     (void)case_.commit(w, false, woken);
     if (woken) w.make_ready(*woken);
   }
-  [[gnu::noinline]] void try_locked(worker& w) {
+  [[gnu::noinline]] bool try_otherwise(worker& w) {
+    if (w.current->is_cancelled()) throw_cancelled();
+    if (!w.shared) {
+      try_alone(w);
+    } else if (looks_ready(w)) {
+      try_locked(w);
+    }
+    return w.turn_lasts();
+  }
+  void try_locked(worker& w) {
     routine* woken = nullptr;
     if constexpr (requires { case_.lock(); }) {
       const optional_guard guard(case_.lock());

@@ -70,9 +70,7 @@ class wait_for_many : public parked_operation {
   [[gnu::always_inline]] bool await_ready() {
     worker& w = require_worker("select");
     enter(&w);
-    if (w.current->is_cancelled()) [[unlikely]]
-      throw_cancelled();
-    return try_once(w, Derived::never_waits) && --w.budget > 0;
+    return w.goes_on_alone() ? try_alone(w) : try_otherwise(w);
   }
 
   template <class P>
@@ -86,12 +84,7 @@ class wait_for_many : public parked_operation {
 
   // Commits a case that is ready at this instant, if there is one; `for_sure`: false means that there was none.
   [[gnu::always_inline]] bool try_once(worker& w, bool for_sure) {
-    if (w.shared) [[unlikely]]
-      return try_shared(w, for_sure);
-    routine* woken = nullptr;
-    const bool committed = derived().commit_one(w, false, woken);
-    if (woken) w.make_ready(*woken);
-    return committed;
+    return w.shared ? try_shared(w, for_sure) : try_alone(w);
   }
 
   // As a case of another.
@@ -154,6 +147,16 @@ class wait_for_many : public parked_operation {
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
+  [[gnu::always_inline]] bool try_alone(worker& w) {
+    routine* woken = nullptr;
+    const bool committed = derived().commit_one(w, false, woken);
+    if (woken) w.make_ready(*woken);
+    return committed;
+  }
+  [[gnu::noinline]] bool try_otherwise(worker& w) {
+    if (w.current->is_cancelled()) throw_cancelled();
+    return try_once(w, Derived::never_waits) && w.turn_lasts();
+  }
   // Most often it is decided without the locks of all: by what looks ready, or where nothing does by parking, which
   // looks again.
   [[gnu::noinline]] bool try_shared(worker& w, bool for_sure) {

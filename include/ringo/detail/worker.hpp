@@ -40,6 +40,7 @@ struct counters {
 class worker {
  public:
   static constexpr int ready_budget = 128;  // ready completions in one resume, before others get their turn
+  static constexpr std::int32_t held_down = 1 << 20;
   static constexpr int most_handovers = 16;
   static constexpr std::uint32_t queue_size = 1024;
 
@@ -113,6 +114,35 @@ class worker {
       tell_others();
   }
 
+  // Puts a routine on this worker: what it awaits is in its name from now on.
+  [[gnu::always_inline]] void set_current(routine& r) noexcept {
+    current = &r;
+    budget = ready_budget;
+    if (r.is_cancelled()) [[unlikely]]
+      budget -= held_down;
+  }
+  // After the routine may have been cancelled, or a shield of it has ended.
+  void look_for_cancellation(const routine& r) noexcept {
+    if (current == &r && r.is_cancelled() && budget > -held_down / 2) budget -= held_down;
+  }
+  // One less of the current routine's budget: false when its turn is over, or it may have been cancelled.
+  [[gnu::always_inline]] bool spend() noexcept {
+#if defined(__x86_64__)
+    // Two instructions with the branch, where g++ makes five.
+    bool left;
+    __asm__("subl $1, %1" : "=@ccg"(left), "+m"(budget));
+    return left;
+#else
+    return --budget > 0;
+#endif
+  }
+
+  // After spend(): whether the turn lasts, cancelled or not.
+  bool turn_lasts() const noexcept { return budget > 0 || (budget < -held_down / 2 && budget + held_down > 0); }
+  // Spends, and tells whether an operation need look at nothing but its source: with one worker, while the turn lasts,
+  // and the routine is not cancelled. With one worker nobody but the routine itself can do that while it runs.
+  [[gnu::always_inline]] bool goes_on_alone() noexcept { return spend() && !shared; }
+
   // Uniform below n.
   std::uint32_t random_below(std::uint32_t n) noexcept {
     if (simulated) [[unlikely]]
@@ -126,9 +156,11 @@ class worker {
   routine* current = nullptr;
   routine* run_next = nullptr;
   routine* finished = nullptr;  // the routine that has reached its end in this resume
-  std::int32_t budget = 0;      // of the current routine: ready completions and awaited tasks left in this resume
-  std::int32_t handovers = 0;   // how many times in a row run_next may still come before the queue; 0 in a simulation
-  std::int32_t turn = 0;        // resumes from the queue left in this turn of the loop, the present one included
+  // Of the current routine: ready completions and awaited tasks left in this resume; less held_down where, with one
+  // worker, its awaits end with `cancelled`: so one look at it serves for both.
+  std::int32_t budget = 0;
+  std::int32_t handovers = 0;  // how many times in a row run_next may still come before the queue; 0 in a simulation
+  std::int32_t turn = 0;       // resumes from the queue left in this turn of the loop, the present one included
   // With so many left, and fewer, only the loop takes from the queue: the last is always its own, and all are in a
   // simulation, with other workers, and where a transfer is a call (compilers.hpp).
   const std::int32_t turns_of_the_loop;
@@ -136,6 +168,7 @@ class worker {
   const bool simulated;
   runtime_core& runtime;
   const std::uint64_t runtime_id;
+  const std::uint64_t lone_id;  // the same, or where there are other workers a number that no runtime has
   counters counts;
   routine* alone = nullptr;       // has let others go where nobody was ready: goes on after this turn's end
   routine_list woken_under_lock;  // behind what every resume touches, which is to stay on one cache line
@@ -149,6 +182,7 @@ class worker {
         simulated(is_simulated),
         runtime(rt),
         runtime_id(id),
+        lone_id(has_peers ? ~std::uint64_t{0} : id),
         frames(has_peers),
         random_(seed | 1) {}
   ~worker() = default;
@@ -175,8 +209,7 @@ class worker {
     return go_to(*r);
   }
   [[gnu::always_inline]] std::coroutine_handle<> go_to(routine& r) noexcept {
-    current = &r;
-    budget = ready_budget;
+    set_current(r);
     counts.resumes.add();
     return r.resume_at;
   }

@@ -1,0 +1,90 @@
+// What may happen between an operation's looks at its source, when other workers are about.
+#include <doctest/doctest.h>
+
+#include <ringo/ringo.hpp>
+#include <string>
+#include <utility>
+
+#include "every_scheduler.hpp"
+#include "simulated/owned_coroutine.hpp"
+
+using namespace ringo;
+
+namespace {
+
+// Has nothing but what it is made of: a source that others change between two looks.
+class scripted_operation : public detail::operation<scripted_operation, int> {
+ public:
+  static constexpr const char* call_name = "scripted";
+  explicit scripted_operation(int looks_in_vain) noexcept : looks_in_vain_(looks_in_vain) {}
+  ~scripted_operation() { CHECK(standing() == detail::progress::idle); }
+
+  void enter(detail::worker*) noexcept {}
+  detail::spin_lock* lock() noexcept { return &lock_; }
+  bool ready(detail::worker&) noexcept { return looks_in_vain_ == 0; }
+  bool commit(detail::worker&, bool, detail::routine*&) noexcept {
+    if (looks_in_vain_ > 0) {
+      --looks_in_vain_;
+      return false;
+    }
+    stand(detail::progress::done);
+    return true;
+  }
+  void link(detail::worker&, detail::routine& r) noexcept {
+    who = &r;
+    stand(detail::progress::waiting);
+    ++linked;
+    r.state.fetch_or(detail::routine::cancelled);  // somebody cancels it before the wait is open
+  }
+  bool unlink() noexcept {
+    --linked;
+    stand(detail::progress::idle);
+    return false;
+  }
+  void dispose() noexcept {}
+  void tell(std::string& text) const { text += call_name; }
+  int take() noexcept {
+    stand(detail::progress::idle);
+    return 7;
+  }
+
+  int linked = 0;
+
+ private:
+  detail::spin_lock lock_;
+  int looks_in_vain_;
+};
+
+owned_coroutine awaits(scripted_operation& operation, int& result) { result = co_await operation; }
+
+task<> awaits_until_cancelled(scripted_operation& operation, bool& ended) {
+  try {
+    co_await operation;
+  } catch (const cancelled&) {
+    ended = true;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a coroutine of a foreign type that was about to wait, and need not, leaves nothing behind") {
+  on_every_scheduler([]() -> task<> {
+    // With one worker nothing changes between the looks, and there is but one.
+    scripted_operation operation(detail::current_worker()->shared ? 1 : 0);
+    int result = 0;
+    const owned_coroutine other = awaits(operation, result);
+    CHECK(other.done());
+    CHECK(result == 7);
+    co_return;
+  });
+}
+
+TEST_CASE("a routine that is cancelled when it is about to wait takes its operation out and ends with cancelled") {
+  on_every_scheduler([]() -> task<> {
+    scripted_operation operation(2);
+    bool ended = false;
+    co_await go(awaits_until_cancelled, std::ref(operation), std::ref(ended));
+    CHECK(ended);
+    CHECK(operation.linked == 0);
+  });
+}
