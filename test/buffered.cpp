@@ -79,7 +79,7 @@ TEST_CASE("lines() is a source of lines: alone, with a limit, and as a case of a
     auto lines = in.lines();
     const auto first = co_await lines.recv();
     CHECK(first == "one");
-    channel<> never;
+    channel<void> never;
     const auto second = co_await select(lines.recv(), never.recv());
     REQUIRE(second.index() == 0);
     CHECK(std::get<0>(second) == "two");

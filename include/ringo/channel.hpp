@@ -55,22 +55,22 @@ class RINGO_AWAITABLE receive_operation
     this->core_ = from.core_;
     return *this;
   }
-  [[gnu::always_inline]] ~receive_operation() {
+  RINGO_ALWAYS_INLINE ~receive_operation() {
     if (this->standing() != progress::idle) [[unlikely]]
       this->abandon(*this->who);
   }
 
-  [[gnu::always_inline]] bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
+  RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
   bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
   template <class Wake>
-  [[gnu::always_inline]] progress attempt(channel_state<T>& core, bool shared, Wake&& wake) {
+  RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) {
     const progress p = core.receive(
         shared, [this](T&& value) { value_.put(std::move(value)); }, std::forward<Wake>(wake));
     if (p == progress::failed) [[unlikely]]
       failure_.put(core.error);
     return p;
   }
-  [[gnu::always_inline]] result_type result_of_done() {
+  RINGO_ALWAYS_INLINE result_type result_of_done() {
     if constexpr (std::is_same_v<T, signal>) {
       return true;
     } else {
@@ -78,7 +78,7 @@ class RINGO_AWAITABLE receive_operation
       return result_type(std::in_place, std::move(value_.value()));
     }
   }
-  [[gnu::always_inline]] result_type take() {
+  RINGO_ALWAYS_INLINE result_type take() {
     const progress p = this->standing();
     this->stand(progress::idle);
     if (p == progress::failed) [[unlikely]]
@@ -87,7 +87,7 @@ class RINGO_AWAITABLE receive_operation
   }
   // The same as the N-th alternative of a select's result, without a copy in between.
   template <class Variant, std::size_t N>
-  requires(!std::is_same_v<T, signal>) [[gnu::always_inline]] Variant take_as() {
+  requires(!std::is_same_v<T, signal>) RINGO_ALWAYS_INLINE Variant take_as() {
     const progress p = this->standing();
     this->stand(progress::idle);
     if (p == progress::failed) [[unlikely]]
@@ -149,15 +149,15 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
   send_operation(channel_state<T>* core, T& value) noexcept : base(core), source_(&value) {}
   send_operation(const send_operation&) = delete;
   send_operation& operator=(const send_operation&) = delete;
-  [[gnu::always_inline]] ~send_operation() {
+  RINGO_ALWAYS_INLINE ~send_operation() {
     if (this->standing() != progress::idle) [[unlikely]]
       this->abandon(*this->who);
   }
 
-  [[gnu::always_inline]] bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
+  RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
   bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_sendable(); }
   template <class Wake>
-  [[gnu::always_inline]] progress attempt(channel_state<T>& core, bool shared, Wake&& wake) noexcept {
+  RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) noexcept {
     return core.send(shared, *source_, std::forward<Wake>(wake));
   }
   void result_of_done() noexcept {}

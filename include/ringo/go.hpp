@@ -62,9 +62,10 @@ class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void> 
   }
   // Alone it is done when it goes to the end of the queue; of that only a coroutine of a foreign type, which may be
   // destroyed there, takes note.
-  [[gnu::always_inline]] bool await_ready() {
+  RINGO_ALWAYS_INLINE bool await_ready() {
     const worker& w = require_worker(call_name);
-    if ((w.shared || w.budget <= 0) && w.current->is_cancelled()) [[unlikely]]
+    if (!w.shared && w.budget > 0) return false;
+    if (w.current->is_cancelled()) [[unlikely]]
       throw_cancelled();
     return false;
   }

@@ -1,5 +1,6 @@
 // mutex: a lock that routines wait for without stopping their worker (Go: sync.Mutex).
 #pragma once
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/permit_core.hpp>
 
 namespace ringo {
@@ -23,7 +24,7 @@ class mutex {
     guard() noexcept = default;
     guard(guard &&) noexcept = default;
     guard& operator=(guard&&) noexcept = default;
-    [[gnu::always_inline]] ~guard() = default;
+    RINGO_ALWAYS_INLINE ~guard() = default;
 
     void unlock() {  // throws std::logic_error if it is empty (semantics 111)
       if (!hold_.give_back()) detail::throw_nothing_held("unlock of an unlocked guard");
@@ -63,7 +64,7 @@ class RINGO_AWAITABLE lock_operation final : public permit_request {
   using result_type = mutex::guard;
   using permit_request::permit_request;
 
-  [[gnu::always_inline]] mutex::guard await_resume() { return mutex::guard(permit_request::await_resume()); }
+  RINGO_ALWAYS_INLINE mutex::guard await_resume() { return mutex::guard(permit_request::await_resume()); }
   mutex::guard take() noexcept { return mutex::guard(permit_request::take()); }
 };
 

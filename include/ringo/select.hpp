@@ -31,7 +31,7 @@ class RINGO_AWAITABLE never_operation final : public operation<never_operation, 
  public:
   static constexpr const char* call_name = "never";
   never_operation() noexcept {}
-  [[gnu::always_inline]] ~never_operation() {
+  RINGO_ALWAYS_INLINE ~never_operation() {
     if (standing() != progress::idle) [[unlikely]]
       abandon(*who);
   }

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/permit_core.hpp>
 
 namespace ringo {
@@ -61,7 +62,7 @@ class RINGO_AWAITABLE acquire_operation final : public permit_request {
   using result_type = semaphore::permit;
   using permit_request::permit_request;
 
-  [[gnu::always_inline]] semaphore::permit await_resume() { return semaphore::permit(permit_request::await_resume()); }
+  RINGO_ALWAYS_INLINE semaphore::permit await_resume() { return semaphore::permit(permit_request::await_resume()); }
   semaphore::permit take() noexcept { return semaphore::permit(permit_request::take()); }
 };
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <ringo/clock.hpp>
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/mortal_source.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/timer_queue.hpp>
@@ -28,7 +29,7 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
     absolute_ = from.absolute_;
     return *this;
   }
-  [[gnu::always_inline]] ~sleep_operation() {
+  RINGO_ALWAYS_INLINE ~sleep_operation() {
     if (standing() != progress::idle) [[unlikely]]
       abandon(*who);
   }

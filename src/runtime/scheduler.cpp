@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/context_core.hpp>
 
 #include "runtime/runtime_core.hpp"
@@ -17,7 +18,7 @@ namespace ringo::detail {
 
 // ---- what the hot paths call
 
-[[gnu::always_inline]] inline routine* scheduler::pop() noexcept {
+RINGO_ALWAYS_INLINE inline routine* scheduler::pop() noexcept {
   std::uint32_t head = head_.load(std::memory_order_acquire);
   for (;;) {
     if (head == tail_.load(std::memory_order_relaxed)) return nullptr;

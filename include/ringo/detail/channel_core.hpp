@@ -23,6 +23,7 @@
 #include <string>
 #include <utility>
 
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/errors.hpp>
@@ -50,7 +51,7 @@ class channel_core {
   channel_core& operator=(const channel_core&) = delete;
   virtual ~channel_core() = default;
 
-  [[gnu::always_inline]] void enter(worker* w, const char* call) { owner.enter(w, call); }
+  RINGO_ALWAYS_INLINE void enter(worker* w, const char* call) { owner.enter(w, call); }
 
   void close(std::exception_ptr with);  // throws channel_closed
   bool try_close(std::exception_ptr with);
@@ -185,13 +186,13 @@ class channel_state final : public channel_core {
     if (buffer_) std::allocator<T>().deallocate(buffer_, capacity());
   }
 
-  [[gnu::always_inline]] bool can_receive() noexcept { return count.value() > 0 || anyone_open(senders) || closed(); }
-  [[gnu::always_inline]] bool can_send() noexcept { return size() < capacity() || anyone_open(receivers) || closed(); }
+  RINGO_ALWAYS_INLINE bool can_receive() noexcept { return count.value() > 0 || anyone_open(senders) || closed(); }
+  RINGO_ALWAYS_INLINE bool can_send() noexcept { return size() < capacity() || anyone_open(receivers) || closed(); }
 
   // Takes the next value, if there is one, by put(T&&). idle: there is none yet. Calls wake(routine&) for who is to be
   // made ready.
   template <class Put, class Wake>
-  [[gnu::always_inline]] progress receive(bool shared, Put&& put, Wake&& wake) {
+  RINGO_ALWAYS_INLINE progress receive(bool shared, Put&& put, Wake&& wake) {
     if (count.value() > 0) {
       T& oldest = buffer_[first];
       put(std::move(oldest));
@@ -218,7 +219,7 @@ class channel_state final : public channel_core {
 
   // Moves from the value only if it returns done. idle: there is no room yet. A closed channel has no receivers.
   template <class Wake>
-  [[gnu::always_inline]] progress send(bool shared, T& value, Wake&& wake) noexcept {
+  RINGO_ALWAYS_INLINE progress send(bool shared, T& value, Wake&& wake) noexcept {
     if (auto* receiver = take_open<receive_operation<T>>(receivers, shared)) {
       receiver->accept(std::move(value));
       wake(*receiver->who);
@@ -246,7 +247,7 @@ class channel_state final : public channel_core {
   }
 
   // The first waiter whose wait is still open. Those claimed by another source are its past: they are taken out.
-  [[gnu::always_inline]] bool anyone_open(wait_queue& queue) noexcept { return !queue.empty() && first_open(queue); }
+  RINGO_ALWAYS_INLINE bool anyone_open(wait_queue& queue) noexcept { return !queue.empty() && first_open(queue); }
   [[gnu::noinline]] bool first_open(wait_queue& queue) noexcept {
     while (waiter* w = queue.front()) {
       if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
@@ -256,7 +257,7 @@ class channel_state final : public channel_core {
   }
   // The same, claimed and out of the queue; null if there is none.
   template <class Operation>
-  [[gnu::always_inline]] Operation* take_open(wait_queue& queue, bool shared) noexcept {
+  RINGO_ALWAYS_INLINE Operation* take_open(wait_queue& queue, bool shared) noexcept {
     while (waiter* w = queue.front()) {
       if (w->who->claim(shared)) {
         queue.pop_front(*w);
@@ -285,18 +286,18 @@ class channel_operation : public operation<Derived, Result> {
 
  public:
   // Most often there is one worker, and it need not wait: then it never stands as anything but idle.
-  [[gnu::always_inline]] bool await_ready() {
+  RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(Derived::call_name);
     channel_state<T>* const core = core_;  // read once: g++ stores it by a vector instruction, and waits for that
     if (!w.spend() || core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
-      return await_ready_otherwise();
+      return await_ready_otherwise(w, core);
     const progress p = derived().attempt(*core, false, [&w](routine& r) { w.make_ready(r); });
     if (p == progress::idle) return false;
     if (p != progress::done) [[unlikely]]
       this->stand(p);
     return true;
   }
-  [[gnu::always_inline]] Result await_resume() {
+  RINGO_ALWAYS_INLINE Result await_resume() {
     const progress p = this->standing();
     if (p == progress::idle) [[likely]]
       return derived().result_of_done();
@@ -307,7 +308,7 @@ class channel_operation : public operation<Derived, Result> {
     this->stand(progress::idle);
     return derived().result_of_done();
   }
-  [[gnu::always_inline]] bool commit(worker&, bool shared, routine*& woken) {
+  RINGO_ALWAYS_INLINE bool commit(worker&, bool shared, routine*& woken) {
     if (!core_) return false;
     const progress p = derived().attempt(*core_, shared, [&woken](routine& r) { woken = &r; });
     if (p == progress::idle) return false;
@@ -315,7 +316,7 @@ class channel_operation : public operation<Derived, Result> {
     return true;
   }
 
-  [[gnu::always_inline]] void enter(worker* w) {
+  RINGO_ALWAYS_INLINE void enter(worker* w) {
     if (core_) core_->enter(w, Derived::call_name);
   }
   spin_lock* lock() noexcept { return core_ ? &core_->lock : nullptr; }
@@ -341,10 +342,24 @@ class channel_operation : public operation<Derived, Result> {
   channel_state<T>* core_;
 
  private:
-  [[gnu::noinline]] bool await_ready_otherwise() {
-    worker& w = *current_worker();
-    enter(&w);
-    return this->commit_otherwise(w);
+  // With other workers; or one, but at the end of its turn, in a cancelled routine, on a nil channel or another's.
+  [[gnu::noinline]] bool await_ready_otherwise(worker& w, channel_state<T>* core) {
+    if (core != nullptr) core->enter(&w, Derived::call_name);
+    if (w.current->is_cancelled()) [[unlikely]]
+      throw_cancelled();
+    if (core == nullptr) return false;
+    routine* woken = nullptr;
+    progress p;
+    {
+      const optional_guard guard(core->lock, w.shared);
+      p = derived().attempt(*core, w.shared, [&woken](routine& r) { woken = &r; });
+    }
+    if (woken) w.make_ready(*woken);
+    if (p == progress::idle) return false;
+    const bool goes_on = w.turn_lasts();
+    if (p != progress::done || !goes_on) [[unlikely]]
+      this->stand(p);
+    return goes_on;
   }
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }

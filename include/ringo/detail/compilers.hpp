@@ -21,6 +21,15 @@
 #define RINGO_AWAIT_SUSPEND
 #endif
 
+// On the hot paths. Not where nothing is optimised: there it only makes the code longer, and its compilation too.
+#if defined(__OPTIMIZE__)
+#define RINGO_ALWAYS_INLINE [[gnu::always_inline]]
+#define RINGO_ALWAYS_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define RINGO_ALWAYS_INLINE
+#define RINGO_ALWAYS_INLINE_LAMBDA
+#endif
+
 #if defined(__clang__)
 #define RINGO_LIFETIMEBOUND [[clang::lifetimebound]]
 #else

@@ -8,6 +8,7 @@
 #pragma once
 #include <atomic>
 
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 
@@ -50,7 +51,7 @@ class mortal_operation : public queued_operation<Derived, Result> {
   mortal_operation() = default;
   mortal_operation(const mortal_operation&) = default;
   mortal_operation& operator=(const mortal_operation&) = default;
-  [[gnu::always_inline]] ~mortal_operation() {
+  RINGO_ALWAYS_INLINE ~mortal_operation() {
     if (standing() != progress::idle) [[unlikely]]
       this->abandon(*this->who);
   }

@@ -18,12 +18,12 @@ template <class Awaiter>
 class by_reference {
  public:
   explicit by_reference(Awaiter& a) noexcept : awaiter_(a) {}
-  [[gnu::always_inline]] decltype(auto) await_ready() { return awaiter_.await_ready(); }
+  RINGO_ALWAYS_INLINE decltype(auto) await_ready() { return awaiter_.await_ready(); }
   template <class P>
-  [[gnu::always_inline]] decltype(auto) await_suspend(std::coroutine_handle<P> coroutine) {
+  RINGO_ALWAYS_INLINE decltype(auto) await_suspend(std::coroutine_handle<P> coroutine) {
     return awaiter_.await_suspend(coroutine);
   }
-  [[gnu::always_inline]] decltype(auto) await_resume() { return awaiter_.await_resume(); }
+  RINGO_ALWAYS_INLINE decltype(auto) await_resume() { return awaiter_.await_resume(); }
 
  private:
   Awaiter& awaiter_;
@@ -51,7 +51,7 @@ struct routine_promise {
  private:
   // What has a join() is awaited by it, and what is deferred is made now.
   template <class A>
-  [[gnu::always_inline]] static decltype(auto) noted(A&& awaited, std::source_location where) {
+  RINGO_ALWAYS_INLINE static decltype(auto) noted(A&& awaited, std::source_location where) {
     if constexpr (requires { std::forward<A>(awaited).join(where); }) {
       return std::forward<A>(awaited).join(where);
     } else if constexpr (requires { awaited.begin(where); }) {
@@ -82,8 +82,7 @@ bool waits_as_itself(const worker& w) noexcept {
   return std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign;
 }
 template <class P, class Wait>
-[[gnu::always_inline]] inline std::coroutine_handle<> suspend(worker& w, std::coroutine_handle<P> coroutine,
-                                                              Wait wait) {
+RINGO_ALWAYS_INLINE inline std::coroutine_handle<> suspend(worker& w, std::coroutine_handle<P> coroutine, Wait wait) {
   if (!waits_as_itself<P>(w)) [[unlikely]]
     return suspend_in_record(w, coroutine, wait);
   w.current->resume_at = coroutine;
@@ -92,8 +91,7 @@ template <class P, class Wait>
 // The same for one whose turn is over, though it has what it awaited: it goes on from the end of the queue. `note` is
 // told the routine before.
 template <class P, class Note>
-[[gnu::always_inline]] inline std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<P> coroutine,
-                                                               Note note) {
+RINGO_ALWAYS_INLINE inline std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<P> coroutine, Note note) {
   if (!waits_as_itself<P>(w)) [[unlikely]] {
     return suspend_in_record(w, coroutine, [&](routine& r) {
       note(r);
@@ -142,7 +140,7 @@ class operation : public parked_operation, public waiter {
   using result_type = Result;
   using case_tag = void;
 
-  [[gnu::always_inline]] bool await_ready() {
+  RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(Derived::call_name);
     derived().enter(&w);
     return w.goes_on_alone() ? commit_alone(w) : commit_otherwise(w);
@@ -157,7 +155,7 @@ class operation : public parked_operation, public waiter {
     return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park_alone(w, r); });
   }
 
-  [[gnu::always_inline]] Result await_resume() {
+  RINGO_ALWAYS_INLINE Result await_resume() {
     if (!won(derived().standing())) [[unlikely]]
       come_back_cancelled();
     return derived().take();
@@ -199,13 +197,13 @@ class operation : public parked_operation, public waiter {
   }
 
   // With one worker there is nobody to lock out, and nothing changes between await_ready and await_suspend.
-  [[gnu::always_inline]] bool commit_alone(worker& w) {
+  RINGO_ALWAYS_INLINE bool commit_alone(worker& w) {
     routine* woken = nullptr;
     const bool committed = derived().commit(w, false, woken);
     if (woken) w.make_ready(*woken);
     return committed;
   }
-  [[gnu::always_inline]] bool park_alone(worker& w, routine& r) {
+  RINGO_ALWAYS_INLINE bool park_alone(worker& w, routine& r) {
     derived().link(w, r);
     announce(w, r);
     if (r.open_wait(false)) [[likely]]
@@ -219,10 +217,6 @@ class operation : public parked_operation, public waiter {
     return (w.shared ? commit_locked(w) : commit_alone(w)) && w.turn_lasts();
   }
   bool commit_locked(worker& w) {
-    // What is about to wait looks again under the lock: a look that needs none saves one of two.
-    if constexpr (tells_without_lock<Derived>) {
-      if (!derived().looks_ready(w)) return false;
-    }
     routine* woken = nullptr;
     bool committed;
     {
@@ -296,7 +290,7 @@ class queued_operation : public operation<Derived, Result> {
   queued_operation() = default;
   queued_operation(const queued_operation&) = default;
   queued_operation& operator=(const queued_operation&) = default;
-  [[gnu::always_inline]] ~queued_operation() {
+  RINGO_ALWAYS_INLINE ~queued_operation() {
     if (this->standing() != progress::idle) [[unlikely]]
       this->abandon(*this->who);
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/worker.hpp>
 
 namespace ringo::detail {
@@ -14,12 +15,12 @@ class ownership {
 
   // Makes the object the runtime's; throws std::logic_error if it is another's that runs. w is null where no runtime
   // runs.
-  [[gnu::always_inline]] void enter(const worker* w, const char* call) {
+  RINGO_ALWAYS_INLINE void enter(const worker* w, const char* call) {
     if (w != nullptr && owner_.load(std::memory_order_relaxed) != w->runtime_id) [[unlikely]]
       change(*w, call);
   }
   // Whether it is the worker's runtime's, and that has no other worker.
-  [[gnu::always_inline]] bool is_of_lone(const worker& w) const noexcept {
+  RINGO_ALWAYS_INLINE bool is_of_lone(const worker& w) const noexcept {
     return owner_.load(std::memory_order_relaxed) == w.lone_id;
   }
   std::uint64_t runtime_id() const noexcept { return owner_.load(std::memory_order_acquire); }  // 0: none yet

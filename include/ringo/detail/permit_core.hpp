@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/source_core.hpp>
 
 namespace ringo::detail {
@@ -47,7 +48,7 @@ class permit_core final : public source_core {
   std::size_t total() const noexcept { return total_; }
 
   // Any thread; from one that is no worker it has happened soon after.
-  [[gnu::always_inline]] void give_back(std::size_t amount) noexcept {
+  RINGO_ALWAYS_INLINE void give_back(std::size_t amount) noexcept {
     worker* w = current_worker();
     if (!used_by(w) || w->shared || !queue_.empty() || orphaned()) [[unlikely]]
       return give_back_slowly(w, amount);
@@ -82,7 +83,7 @@ class hold {
     std::swap(amount_, taken.amount_);
     return *this;
   }
-  [[gnu::always_inline]] ~hold() {
+  RINGO_ALWAYS_INLINE ~hold() {
     if (of_ != nullptr) of_->give_back(amount_);
   }
 
@@ -109,7 +110,7 @@ class permit_request : public operation<permit_request, hold> {
   permit_request(permit_core& of, std::size_t amount) noexcept : of_(&of), amount_(amount) {}
   permit_request(const permit_request&) noexcept = default;
   permit_request& operator=(const permit_request&) noexcept = default;
-  [[gnu::always_inline]] ~permit_request() {
+  RINGO_ALWAYS_INLINE ~permit_request() {
     if (standing() != progress::idle) [[unlikely]]
       abandon(*who);
   }
@@ -117,7 +118,7 @@ class permit_request : public operation<permit_request, hold> {
   // With one worker, unlike other operations, a lock is not taken at the end of a turn, to be held while the others
   // have theirs: all would come to wait for it, and from then on each lock would be a hand-over. It is tried in the
   // next turn.
-  [[gnu::always_inline]] bool await_ready() {
+  RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(call_name);
     enter(&w);
     if (ends_turn_first(w)) [[unlikely]] {
@@ -142,7 +143,7 @@ class permit_request : public operation<permit_request, hold> {
   void enter(const worker* w) { of_->enter(w, call_name); }
   spin_lock* lock() noexcept { return &of_->lock; }
   bool ready(worker&) noexcept { return of_->ready(amount_); }
-  [[gnu::always_inline]] bool commit(worker&, bool, routine*&) noexcept {
+  RINGO_ALWAYS_INLINE bool commit(worker&, bool, routine*&) noexcept {
     if (!of_->take(amount_)) return false;
     stand(progress::done);
     return true;

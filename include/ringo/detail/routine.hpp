@@ -21,6 +21,7 @@
 #include <source_location>
 #include <string>
 
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/frame.hpp>
 #include <ringo/detail/spin_lock.hpp>
 
@@ -143,10 +144,8 @@ struct routine {
   routine& operator=(const routine&) = delete;
   virtual ~routine() = default;
 
-  [[gnu::always_inline]] bool is_cancelled() const noexcept {
-    return ends_awaits(state.load(std::memory_order_relaxed));
-  }
-  [[gnu::always_inline]] static bool ends_awaits(std::uint32_t s) noexcept {
+  RINGO_ALWAYS_INLINE bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
+  RINGO_ALWAYS_INLINE static bool ends_awaits(std::uint32_t s) noexcept {
     return (s & (cancelled | context_cancelled)) != 0 && not_held_back(s);
   }
 

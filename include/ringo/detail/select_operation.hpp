@@ -10,12 +10,13 @@
 #include <variant>
 
 #include <ringo/detail/awaited.hpp>
+#include <ringo/detail/compilers.hpp>
 #include <ringo/detail/wait_for_many.hpp>
 
 namespace ringo::detail {
 
 // Uniform among the set bits.
-[[gnu::always_inline]] inline unsigned pick(worker& w, std::uint64_t ready) noexcept {
+RINGO_ALWAYS_INLINE inline unsigned pick(worker& w, std::uint64_t ready) noexcept {
   if (const std::uint64_t others = ready & (ready - 1); others != 0) {  // a call is saved where there are none
     const auto count = 1 + static_cast<unsigned>(__builtin_popcountll(others));
     for (unsigned skip = w.random_below(count); skip > 0; --skip) ready &= ready - 1;
@@ -35,7 +36,7 @@ template <class Case>
 
 // Calls f with the N-th element.
 template <std::size_t N = 0, class Tuple, class F>
-[[gnu::always_inline]] inline decltype(auto) with_element(Tuple& cases, std::size_t n, F&& f) {
+RINGO_ALWAYS_INLINE inline decltype(auto) with_element(Tuple& cases, std::size_t n, F&& f) {
   if constexpr (N + 1 < std::tuple_size_v<Tuple>) {
     if (n != N) return with_element<N + 1>(cases, n, std::forward<F>(f));
   }
@@ -65,7 +66,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
 
   // g++ stores what it inlines here piece by piece and loads it as a whole, which stalls: so the result goes straight
   // from the case into the variant, and where most often there is none, by a call that returns a constant.
-  [[gnu::always_inline]] result_type await_resume() {
+  RINGO_ALWAYS_INLINE result_type await_resume() {
     this->come_back();
     const std::size_t chosen = std::exchange(chosen_, none);
     if constexpr (Otherwise) {
@@ -76,7 +77,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   }
 
   template <class F>
-  [[gnu::always_inline]] void each(F&& f) {
+  RINGO_ALWAYS_INLINE void each(F&& f) {
     each_of(f, std::index_sequence_for<Kept...>());
   }
   std::size_t places() noexcept {
@@ -85,10 +86,10 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
 
   // What is ready is ready at one instant, all locks being held (semantics 57). A choice fails only where a waiter that
   // it met has been claimed by a source outside this select; then it is made again.
-  [[gnu::always_inline]] bool commit_one(worker& w, bool shared, routine*& woken) {
+  RINGO_ALWAYS_INLINE bool commit_one(worker& w, bool shared, routine*& woken) {
     for (;;) {
       std::uint64_t ready = 0, bit = 1;
-      each([&](auto& c) __attribute__((always_inline)) {
+      each([&](auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
         if (c.ready(w)) ready |= bit;
         bit <<= 1;
       });
@@ -97,10 +98,9 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
         return Otherwise;
       }
       const std::size_t choice = PreferFirst ? static_cast<unsigned>(__builtin_ctzll(ready)) : pick(w, ready);
-      if (with_element(
-              cases_, choice, [&](auto, auto& c) __attribute__((always_inline)) {
-                return shared ? commit_shared(c, w, woken) : commit_alone(c, w, woken);
-              })) {
+      if (with_element(cases_, choice, [&](auto, auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
+            return shared ? commit_shared(c, w, woken) : commit_alone(c, w, woken);
+          })) {
         chosen_ = choice;
         return true;
       }
@@ -162,7 +162,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
 
  private:
   template <class F, std::size_t... N>
-  [[gnu::always_inline]] void each_of(F& f, std::index_sequence<N...>) {
+  RINGO_ALWAYS_INLINE void each_of(F& f, std::index_sequence<N...>) {
     (f(std::get<N>(cases_)), ...);
   }
   [[gnu::noinline]] result_type result_or_otherwise(std::size_t chosen) {
@@ -177,7 +177,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     return result_of<0>(chosen);
   }
   template <std::size_t N>
-  [[gnu::always_inline]] result_type result_of(std::size_t chosen) {
+  RINGO_ALWAYS_INLINE result_type result_of(std::size_t chosen) {
     if constexpr (N + 1 < size) {
       if (chosen != N) return result_of<N + 1>(chosen);
     }
@@ -207,12 +207,12 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
   template <class Case>
   explicit select_operation(std::in_place_t, Case&& c) : case_(keep(std::forward<Case>(c))) {}
   select_operation(select_operation&& from) : parked_operation(), case_(std::move(from.case_)) {}
-  [[gnu::always_inline]] ~select_operation() {
+  RINGO_ALWAYS_INLINE ~select_operation() {
     if (queued_ != nullptr) [[unlikely]]
       abandon();
   }
 
-  [[gnu::always_inline]] bool await_ready() {
+  RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker("select");
     case_.enter(&w);
     if (!w.goes_on_alone()) return try_otherwise(w);
@@ -224,7 +224,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     return end_turn(*current_worker(), coroutine, [this](routine& r) { queued_ = &r; });
   }
-  [[gnu::always_inline]] result_type await_resume() {
+  RINGO_ALWAYS_INLINE result_type await_resume() {
     if (queued_ != nullptr) [[unlikely]]
       queued_ = nullptr;
     if (!won(case_.standing())) return result_type(std::in_place_index<1>);
@@ -240,14 +240,14 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
 
  private:
   // Of one case, an instant is seen without its lock (semantics 57).
-  [[gnu::always_inline]] bool looks_ready(worker& w) {
+  RINGO_ALWAYS_INLINE bool looks_ready(worker& w) {
     if constexpr (tells_without_lock<std::remove_reference_t<Kept>>) {
       return case_.looks_ready(w);
     } else {
       return true;
     }
   }
-  [[gnu::always_inline]] void try_alone(worker& w) {
+  RINGO_ALWAYS_INLINE void try_alone(worker& w) {
     if (!case_.ready(w)) return;
     routine* woken = nullptr;
     (void)case_.commit(w, false, woken);

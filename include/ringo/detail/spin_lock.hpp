@@ -4,11 +4,13 @@
 #pragma once
 #include <atomic>
 
+#include <ringo/detail/compilers.hpp>
+
 namespace ringo::detail {
 
 class spin_lock {
  public:
-  void lock() noexcept {
+  RINGO_ALWAYS_INLINE void lock() noexcept {
     // acquire: what the last holder wrote is seen. unlock's release is its pair.
     if (held_.exchange(true, std::memory_order_acquire)) [[unlikely]]
       wait();

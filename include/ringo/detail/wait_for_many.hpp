@@ -67,7 +67,7 @@ void add_locks_of(C& c, lock_set& locks) noexcept {
 template <class Derived>
 class wait_for_many : public parked_operation {
  public:
-  [[gnu::always_inline]] bool await_ready() {
+  RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker("select");
     enter(&w);
     return w.goes_on_alone() ? try_alone(w) : try_otherwise(w);
@@ -83,13 +83,13 @@ class wait_for_many : public parked_operation {
   }
 
   // Commits a case that is ready at this instant, if there is one; `for_sure`: false means that there was none.
-  [[gnu::always_inline]] bool try_once(worker& w, bool for_sure) {
+  RINGO_ALWAYS_INLINE bool try_once(worker& w, bool for_sure) {
     return w.shared ? try_shared(w, for_sure) : try_alone(w);
   }
 
   // As a case of another.
-  [[gnu::always_inline]] void enter(worker* w) {
-    derived().each([w](auto& c) __attribute__((always_inline)) { c.enter(w); });
+  RINGO_ALWAYS_INLINE void enter(worker* w) {
+    derived().each([w](auto& c) RINGO_ALWAYS_INLINE_LAMBDA { c.enter(w); });
   }
   void add_locks(lock_set& locks) noexcept {
     derived().each([&locks](auto& c) { add_locks_of(c, locks); });
@@ -126,13 +126,13 @@ class wait_for_many : public parked_operation {
   ~wait_for_many() = default;
 
   // First thing in await_resume.
-  [[gnu::always_inline]] void come_back() {
+  RINGO_ALWAYS_INLINE void come_back() {
     if (std::exchange(parked_, nullptr) != nullptr && !derived().has_chosen()) derived().note_winner();
     if (!derived().has_chosen()) throw_cancelled();
   }
 
   // Last thing in Derived's destructor: the frame may go while the wait is parked, or before its result was taken.
-  [[gnu::always_inline]] void abandon() noexcept {
+  RINGO_ALWAYS_INLINE void abandon() noexcept {
     if (parked_ != nullptr) [[unlikely]]
       abandon_parked();
   }
@@ -147,7 +147,7 @@ class wait_for_many : public parked_operation {
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
-  [[gnu::always_inline]] bool try_alone(worker& w) {
+  RINGO_ALWAYS_INLINE bool try_alone(worker& w) {
     routine* woken = nullptr;
     const bool committed = derived().commit_one(w, false, woken);
     if (woken) w.make_ready(*woken);

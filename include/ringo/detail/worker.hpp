@@ -18,7 +18,7 @@ class runtime_core;
 // Written by their worker alone, read by any thread: plain additions, never a locked read-modify-write.
 class counter {
  public:
-  [[gnu::always_inline]] void add(std::int64_t n = 1) noexcept {
+  RINGO_ALWAYS_INLINE void add(std::int64_t n = 1) noexcept {
 #if defined(__x86_64__)
     // One instruction, where compilers make three of an atomic's load and store. Aligned, it is never seen by half.
     __asm__("addq %1, %0" : "+m"(value_) : "er"(n));
@@ -72,7 +72,7 @@ class worker {
   // Where a worker goes on when a routine waits: straight to the one that was made ready last, or where there is none
   // to the queue's first, which counts in the turn as if the loop had taken it; else back to the loop. Not where a
   // coroutine of a foreign type waits: there a routine is still on the stack.
-  [[gnu::always_inline]] std::coroutine_handle<> switch_away() noexcept {
+  RINGO_ALWAYS_INLINE std::coroutine_handle<> switch_away() noexcept {
     routine* r = run_next;
     if (r != nullptr) {
       if (handovers <= 0 || r->resumed_as != routine::kind::plain) [[unlikely]]
@@ -87,7 +87,7 @@ class worker {
     return go_to_first(head);
   }
   // The same for one that goes to the end of the queue.
-  [[gnu::always_inline]] std::coroutine_handle<> push_and_switch_away(routine& r) noexcept {
+  RINGO_ALWAYS_INLINE std::coroutine_handle<> push_and_switch_away(routine& r) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     const std::uint32_t head = head_.load(std::memory_order_relaxed);
     // One comparison for an empty queue and a full one.
@@ -115,7 +115,7 @@ class worker {
   }
 
   // Puts a routine on this worker: what it awaits is in its name from now on.
-  [[gnu::always_inline]] void set_current(routine& r) noexcept {
+  RINGO_ALWAYS_INLINE void set_current(routine& r) noexcept {
     current = &r;
     budget = ready_budget;
     if (r.is_cancelled()) [[unlikely]]
@@ -126,7 +126,7 @@ class worker {
     if (current == &r && r.is_cancelled() && budget > -held_down / 2) budget -= held_down;
   }
   // One less of the current routine's budget: false when its turn is over, or it may have been cancelled.
-  [[gnu::always_inline]] bool spend() noexcept {
+  RINGO_ALWAYS_INLINE bool spend() noexcept {
 #if defined(__x86_64__)
     // Two instructions with the branch, where g++ makes five.
     bool left;
@@ -141,7 +141,7 @@ class worker {
   bool turn_lasts() const noexcept { return budget > 0 || (budget < -held_down / 2 && budget + held_down > 0); }
   // Spends, and tells whether an operation need look at nothing but its source: with one worker, while the turn lasts,
   // and the routine is not cancelled. With one worker nobody but the routine itself can do that while it runs.
-  [[gnu::always_inline]] bool goes_on_alone() noexcept { return spend() && !shared; }
+  RINGO_ALWAYS_INLINE bool goes_on_alone() noexcept { return spend() && !shared; }
 
   // Uniform below n.
   std::uint32_t random_below(std::uint32_t n) noexcept {
@@ -198,7 +198,7 @@ class worker {
     tail_.store(tail + 1, std::memory_order_release);  // a thief that sees the tail sees the routine
   }
   // The queue's first, which is there; with one worker. The loop takes what is not resumed as it is.
-  [[gnu::always_inline]] std::coroutine_handle<> go_to_first(std::uint32_t head) noexcept {
+  RINGO_ALWAYS_INLINE std::coroutine_handle<> go_to_first(std::uint32_t head) noexcept {
     routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
     if (r->resumed_as != routine::kind::plain) [[unlikely]]
       return std::noop_coroutine();
@@ -208,7 +208,7 @@ class worker {
     handovers = most_handovers;
     return go_to(*r);
   }
-  [[gnu::always_inline]] std::coroutine_handle<> go_to(routine& r) noexcept {
+  RINGO_ALWAYS_INLINE std::coroutine_handle<> go_to(routine& r) noexcept {
     set_current(r);
     counts.resumes.add();
     return r.resume_at;
