@@ -48,9 +48,12 @@ class RINGO_AWAITABLE receive_operation
   using result_type = typename base::result_type;
   static constexpr const char* call_name = "receive";
 
-  explicit receive_operation(channel_state<T>* core) noexcept(std::is_nothrow_default_constructible_v<slot<T>>)
+  explicit receive_operation(channel_state<T>* core) noexcept(
+      std::is_nothrow_default_constructible_v<slot<T, std::exception_ptr>>)
       : base(core) {}
-  receive_operation(receive_operation&& from) noexcept(std::is_nothrow_default_constructible_v<slot<T>>) : base(from) {}
+  receive_operation(receive_operation&& from) noexcept(
+      std::is_nothrow_default_constructible_v<slot<T, std::exception_ptr>>)
+      : base(from) {}
   receive_operation& operator=(receive_operation&& from) noexcept {
     this->core_ = from.core_;
     return *this;
@@ -67,7 +70,7 @@ class RINGO_AWAITABLE receive_operation
     const progress p = core.receive(
         shared, [this](T&& value) { value_.put(std::move(value)); }, std::forward<Wake>(wake));
     if (p == progress::failed) [[unlikely]]
-      failure_.put(core.error);
+      value_.template put<std::exception_ptr>(core.error);
     return p;
   }
   RINGO_ALWAYS_INLINE result_type result_of_done() {
@@ -103,36 +106,35 @@ class RINGO_AWAITABLE receive_operation
     this->stand(progress::done);
   }
   void fail(const std::exception_ptr& error) noexcept {
-    failure_.put(error);
+    value_.template put<std::exception_ptr>(error);
     this->stand(progress::failed);
   }
 
   static wait_queue& queue(channel_core& core) noexcept { return core.receivers; }
   void discard() noexcept {  // the value goes with the frame
     if (this->standing() == progress::done) value_.clear();
-    if (this->standing() == progress::failed) failure_.clear();
+    if (this->standing() == progress::failed) value_.template clear<std::exception_ptr>();
     this->stand(progress::idle);
   }
 
  private:
   class value_cleared {
    public:
-    explicit value_cleared(slot<T>& s) noexcept : slot_(s) {}
+    explicit value_cleared(slot<T, std::exception_ptr>& s) noexcept : slot_(s) {}
     value_cleared(const value_cleared&) = delete;
     value_cleared& operator=(const value_cleared&) = delete;
     ~value_cleared() { slot_.clear(); }
 
    private:
-    slot<T>& slot_;
+    slot<T, std::exception_ptr>& slot_;
   };
   [[noreturn, gnu::cold, gnu::noinline]] void rethrow() {
-    const std::exception_ptr error = failure_.value();
-    failure_.clear();
+    const std::exception_ptr error = std::move(value_.template value<std::exception_ptr>());
+    value_.template clear<std::exception_ptr>();
     std::rethrow_exception(error);
   }
 
-  slot<T> value_;
-  slot<std::exception_ptr> failure_;
+  slot<T, std::exception_ptr> value_;
 };
 
 // The awaitable of send(T&&): refers to the caller's value until it commits, so it cannot be moved.

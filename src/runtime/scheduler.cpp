@@ -256,40 +256,38 @@ void scheduler::discard_queue() noexcept {
 void scheduler::resume(routine& r) noexcept {
   set_current(r);
   counts.resumes.add();
-  if (r.resumed_as == routine::kind::plain) [[likely]] {
-    r.resume_at.resume();
-  } else {
-    resume_specially(r);
+  switch (r.resumed_as) {
+    case routine::kind::plain:
+      r.resume_at.resume();
+      break;
+    case routine::kind::begins: {
+      r.resumed_as = routine::kind::plain;
+      const std::coroutine_handle<> task = r.begin();
+      task ? task.resume() : void(finished = &r);
+      break;
+    }
+    case routine::kind::tries_again:
+      r.resumed_as = routine::kind::plain;
+      if (r.parked->try_again(*r.parked, *this)) r.resume_at.resume();
+      break;
+    case routine::kind::foreign:
+      resume_foreign(static_cast<foreign_record&>(r));
+      break;
   }
   current = nullptr;
   if (finished != nullptr) finish(*std::exchange(finished, nullptr));
 }
 
-void scheduler::resume_specially(routine& r) noexcept {
-  if (r.resumed_as == routine::kind::foreign) {
-    // What goes on is a task: what it notes in its routine is to stay when this wait is over.
-    auto& wait = static_cast<foreign_record&>(r);
-    foreign_record* station = wait.forgotten ? nullptr : wait.station;
-    if (station != nullptr) {
-      station->count.fetch_add(1, std::memory_order_relaxed);  // it may end the task that it stands for
-      set_current(*station);
-    }
-    r.resume_at.resume();
-    r.release();  // the run queue's
-    if (station != nullptr) station->release();
-    return;
+void scheduler::resume_foreign(foreign_record& wait) noexcept {
+  // What goes on is a task: what it notes in its routine is to stay when this wait is over.
+  foreign_record* station = wait.forgotten ? nullptr : wait.station;
+  if (station != nullptr) {
+    station->count.fetch_add(1, std::memory_order_relaxed);  // it may end the task that it stands for
+    set_current(*station);
   }
-  const auto before = std::exchange(r.resumed_as, routine::kind::plain);
-  if (before == routine::kind::tries_again) {
-    if (r.parked->try_again(*r.parked, *this)) r.resume_at.resume();
-    return;
-  }
-  r.begin();
-  if (r.resume_at) {
-    r.resume_at.resume();
-  } else {
-    finished = &r;
-  }
+  wait.resume_at.resume();
+  wait.release();  // the run queue's
+  if (station != nullptr) station->release();
 }
 
 void scheduler::finish(routine& r) noexcept {

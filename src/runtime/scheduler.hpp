@@ -97,7 +97,7 @@ class scheduler final : public worker {
   void go_on_with(expired_timers& expired);
   void expire_timers_of_others();
   void idle();
-  void resume_specially(routine& r) noexcept;
+  void resume_foreign(foreign_record& wait) noexcept;
   void finish(routine& r) noexcept;
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 

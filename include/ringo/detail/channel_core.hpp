@@ -13,6 +13,7 @@
 // outlives its handles until the feeder has ended: of the last handle's end and the feeder's, which may come at one
 // instant, the first to take the feeder's address out is known to the other.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -132,13 +133,13 @@ class channel_core {
   std::atomic<channel_feeder*> feeder_ = nullptr;
 };
 
-// A value's place inside an operation: raw, and outside the operation where the type is over-aligned, since frames need
-// not honour that.
-template <class T>
+// A value's place inside an operation, or that of one of several: raw, and outside the operation where the type is
+// over-aligned, since frames need not honour that.
+template <class T, class... More>
 class slot {
   static constexpr bool inside = alignof(T) <= alignof(std::max_align_t);
   struct place {
-    alignas(T) std::byte bytes[sizeof(T)];
+    alignas(T) alignas(More...) std::byte bytes[std::max({sizeof(T), sizeof(More)...})];
   };
 
  public:
@@ -147,12 +148,18 @@ class slot {
   }
   slot(const slot&) = delete;
   slot& operator=(const slot&) = delete;
-  template <class... A>
+  template <class U = T, class... A>
   void put(A&&... args) {
-    ::new (address()) T(std::forward<A>(args)...);
+    ::new (address()) U(std::forward<A>(args)...);
   }
-  T& value() noexcept { return *std::launder(static_cast<T*>(address())); }
-  void clear() noexcept { value().~T(); }
+  template <class U = T>
+  U& value() noexcept {
+    return *std::launder(static_cast<U*>(address()));
+  }
+  template <class U = T>
+  void clear() noexcept {
+    value<U>().~U();
+  }
 
  private:
   void* address() noexcept {

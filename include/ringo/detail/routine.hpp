@@ -187,9 +187,9 @@ struct routine {
   static void* operator new(std::size_t size);
   static void operator delete(void* block, std::size_t size) noexcept;
 
-  virtual void begin() noexcept {}  // before its first resume: sets resume_at, or leaves it null and has an error
-  virtual void close() noexcept {}  // at its end: keeps the result; the frames, the function and its arguments go
-  virtual void at_end(worker&) noexcept {}           // when it has ended, its frame is gone and its joiners are ready
+  virtual std::coroutine_handle<> begin() noexcept;  // its task; null: it has none, and an error
+  virtual void close() noexcept;          // at its end: keeps the result; the frames, the function and its arguments go
+  virtual void at_end(worker&) noexcept;  // when it has ended, its frame is gone and its joiners are ready
   virtual void fail(std::exception_ptr) noexcept {}  // what it came to, where its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
 

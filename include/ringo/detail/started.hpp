@@ -101,7 +101,7 @@ class routine_of_task : public Base {
   routine_of_task() noexcept = default;
   explicit routine_of_task(task<T>&& t) noexcept : task_(std::move(t)) {}
 
-  void begin() noexcept override { this->resume_at = task_access::coroutine(task_); }
+  std::coroutine_handle<> begin() noexcept override { return task_access::coroutine(task_); }
   void close() noexcept override {
     if (auto coroutine = task_access::coroutine(task_); coroutine && coroutine.done()) {
       this->outcome.take_over(coroutine.promise().outcome);
@@ -132,7 +132,7 @@ class routine_of_call final : public routine_of_task<T, Base> {
   }
   ~routine_of_call() override { end_call(); }
 
-  void begin() noexcept override {
+  std::coroutine_handle<> begin() noexcept override {
     try {
       this->task_ = std::apply(
           [this](A&... args) {
@@ -146,9 +146,9 @@ class routine_of_call final : public routine_of_task<T, Base> {
       if (!task_access::coroutine(this->task_)) throw_empty_task();
     } catch (...) {  // what the function itself throws, where it is no coroutine, and what its arguments' copies throw
       this->outcome.set_error(std::current_exception());
-      return;
+      return nullptr;
     }
-    routine_of_task<T, Base>::begin();
+    return routine_of_task<T, Base>::begin();
   }
   void close() noexcept override {
     routine_of_task<T, Base>::close();

@@ -257,7 +257,7 @@ inline worker* worker_or_alone(const char* call) {
 void* allocate_frame_slowly(std::size_t size);
 void free_frame_slowly(void* frame, std::size_t size) noexcept;
 
-inline void* allocate_frame(std::size_t size) {
+RINGO_ALWAYS_INLINE inline void* allocate_frame(std::size_t size) {
   worker* w = current_worker();
   if (frame_cache::recycles && w != nullptr && !w->simulated) [[likely]] {
     if (void* frame = w->frames.try_allocate(size)) [[likely]] {
