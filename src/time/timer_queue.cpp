@@ -63,7 +63,7 @@ void timer_queue::remove(timer_entry& e) noexcept {
   e.place_ = timer_entry::out;
 }
 
-bool timer_queue::advance(time_point now, int most, routine_list& woken) noexcept {
+bool timer_queue::advance(time_point now, int at_most, routine_list& woken) noexcept {
   const std::int64_t at = ticks(now);
   while (timer_entry* e = fresh_.first) {
     unlink(fresh_, *e);
@@ -80,7 +80,7 @@ bool timer_queue::advance(time_point now, int most, routine_list& woken) noexcep
     if (level == 0) {  // all of one deadline
       base_ = l.earliest;
       while (timer_entry* e = l.first) {
-        if (most-- == 0) return true;
+        if (at_most-- == 0) return true;
         remove(*e);
         e->expire(*this, now, woken);
       }

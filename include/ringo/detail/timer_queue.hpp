@@ -83,8 +83,8 @@ class timer_queue {
   timer_entry* take_put_off() noexcept { return std::exchange(put_off_, nullptr); }  // all, linked: see next_put_off
   static timer_entry* next_put_off(const timer_entry& e) noexcept { return e.next_; }
 
-  // Gives the new entries their deadlines, and expires at most `most` that are due. True if more are due.
-  bool advance(time_point now, int most, routine_list& woken) noexcept;
+  // Gives the new entries their deadlines, and expires at most so many that are due. True if more are due.
+  bool advance(time_point now, int at_most, routine_list& woken) noexcept;
   // No later than the earliest deadline, at most that; time_point::max() if there is none. After advance().
   time_point next() noexcept;
   // Whether advance() has been due since then.
