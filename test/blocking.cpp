@@ -722,7 +722,7 @@ TEST_CASE("An operation outlives its runtime: a call that has not begun is free 
         go([&]() -> task<> { co_await queued; });
         while (testing::live().operations != before.operations + 2) co_await yield();
       },
-      {.workers = 1, .shutdown_grace = 0s, .blocking_threads = 1});
+      {.workers = 1, .shutdown_grace = 1h, .blocking_threads = 1});
   CHECK(testing::live().operations == before.operations + 1);
   run(
       [&]() -> task<> {

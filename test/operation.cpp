@@ -1,6 +1,7 @@
 // What may happen between an operation's looks at its source, when other workers are about.
 #include <doctest/doctest.h>
 
+#include <ringo/detail/operation.hpp>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <utility>
