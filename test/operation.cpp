@@ -1,4 +1,5 @@
-// What may happen between an operation's looks at its source, when other workers are about.
+// What may happen between an operation's looks at its source, when other workers are about; and before it looks, when
+// its routine has been cancelled while something else ran in its place.
 #include <doctest/doctest.h>
 
 #include <ringo/detail/operation.hpp>
@@ -66,7 +67,56 @@ task<> awaits_until_cancelled(scripted_operation& operation, bool& ended) {
   }
 }
 
+task<> nothing() { co_return; }
+owned_coroutine awaits_nothing() { co_await nothing(); }
+task<> cancels(context scope_of_caller) {
+  scope_of_caller.cancel();
+  co_return;
+}
+owned_coroutine awaits_what_cancels(context scope_of_caller) { co_await cancels(scope_of_caller); }
+
+task<> takes(const channel<int>& full, bool& ended) {
+  try {
+    co_await full.recv();
+  } catch (const cancelled&) {
+    ended = true;
+  }
+}
+
 }  // namespace
+
+TEST_CASE("a routine stays cancelled when a coroutine of a foreign type has awaited a task in its place") {
+  on_every_scheduler([]() -> task<> {
+    channel<int> full(1);
+    co_await full.send(1);
+    bool ended = false;
+    const context scope_of_it = context::with_cancel();
+    auto cancelled_before = [&]() -> task<> {
+      scope_of_it.cancel();
+      const owned_coroutine other = awaits_nothing();
+      co_await takes(full, ended);
+    };
+    co_await go(scope_of_it, cancelled_before);
+    CHECK(ended);
+    CHECK(full.size() == 1);
+  });
+}
+
+TEST_CASE("a routine is cancelled by a task that a coroutine of a foreign type awaits in its place") {
+  on_every_scheduler([]() -> task<> {
+    channel<int> full(1);
+    co_await full.send(1);
+    bool ended = false;
+    const context scope_of_it = context::with_cancel();
+    auto cancelled_within = [&]() -> task<> {
+      const owned_coroutine other = awaits_what_cancels(scope_of_it);
+      co_await takes(full, ended);
+    };
+    co_await go(scope_of_it, cancelled_within);
+    CHECK(ended);
+    CHECK(full.size() == 1);
+  });
+}
 
 TEST_CASE("a coroutine of a foreign type that was about to wait, and need not, leaves nothing behind") {
   on_every_scheduler([]() -> task<> {

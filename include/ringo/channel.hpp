@@ -271,8 +271,7 @@ class channel_handle {
     {
       optional_guard guard(core_->lock, w && w->shared);
       p = core_->receive(
-          w && w->shared, [&result](T&& value) { fill(result, std::move(value)); },
-          [&woken](routine& r) { woken = &r; });
+          w && w->shared, [&result](T&& value) { fill(result, std::move(value)); }, named_in(woken));
     }
     if (woken) detail::make_ready_or_drop(w, *woken);
     if (p == progress::failed) std::rethrow_exception(core_->error);
@@ -300,18 +299,14 @@ class channel_handle {
   void send_blocking(T value) const requires(!of_signals) {
     block_until(
         core_, "send_blocking",
-        [core = core_, &value](bool shared, routine*& woken) {
-          return core->send(shared, value, [&woken](routine& r) { woken = &r; });
-        },
+        [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, value, named_in(woken)); },
         [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
   }
   void send_blocking() const requires of_signals {
     signal value;
     block_until(
         core_, "send_blocking",
-        [core = core_, &value](bool shared, routine*& woken) {
-          return core->send(shared, value, [&woken](routine& r) { woken = &r; });
-        },
+        [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, value, named_in(woken)); },
         [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
   }
   typename receive_operation<T>::result_type recv_blocking() const {
@@ -320,7 +315,7 @@ class channel_handle {
         core_, "recv_blocking",
         [core = core_, &result](bool shared, routine*& woken) {
           return core->receive(
-              shared, [&result](T&& value) { fill(result, std::move(value)); }, [&woken](routine& r) { woken = &r; });
+              shared, [&result](T&& value) { fill(result, std::move(value)); }, named_in(woken));
         },
         [core = core_, &result]() -> task<> { result = co_await receive_operation<T>(core); });
     return result;
@@ -344,7 +339,7 @@ class channel_handle {
     progress p;
     {
       optional_guard guard(core_->lock, w && w->shared);
-      p = core_->send(w && w->shared, value, [&woken](routine& r) { woken = &r; });
+      p = core_->send(w && w->shared, value, named_in(woken));
     }
     if (woken) detail::make_ready_or_drop(w, *woken);
     if (p == progress::closed) throw_send_on_closed();

@@ -129,10 +129,11 @@ void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine) 
   worker& w = require_worker("awaiting a task");
   // Whatever waits in there waits for the foreign coroutine, not for the routine that happens to have resumed that.
   station.count.fetch_add(1, std::memory_order_relaxed);
-  routine* const before = w.current;
-  w.set_current(station);
+  // Within the same turn: the budget is what is left of it.
+  routine* const before = std::exchange(w.current, &station);
   coroutine.resume();
   w.current = before;
+  if (before != nullptr) w.look_for_cancellation(*before);
   station.release();
 }
 
@@ -397,8 +398,7 @@ void scheduler::expire_timers(time_point now) {
   expired_timers expired;
   {
     optional_guard guard(timers.lock, shared);
-    timers.advance(now, timers_a_turn, expired.woken);
-    expired.put_off = timers.take_put_off();
+    expired = take_expired(timers, now);
   }
   go_on_with(expired);
 }
@@ -413,11 +413,17 @@ void scheduler::expire_timers_of_others() {
       // timer.
       const time_point now = driver_->now();
       if (!other->timers.is_late(now - watch_period)) continue;
-      other->timers.advance(now, timers_a_turn, expired.woken);
-      expired.put_off = other->timers.take_put_off();
+      expired = take_expired(other->timers, now);
     }
     go_on_with(expired);
   }
+}
+
+scheduler::expired_timers scheduler::take_expired(timer_queue& of, time_point now) {
+  expired_timers expired;
+  of.advance(now, timers_a_turn, expired.woken);
+  expired.put_off = of.take_put_off();
+  return expired;
 }
 
 void scheduler::go_on_with(expired_timers& expired) {

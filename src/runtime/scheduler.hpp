@@ -94,6 +94,7 @@ class scheduler final : public worker {
     routine_list woken;
     timer_entry* put_off = nullptr;
   };
+  static expired_timers take_expired(timer_queue& of, time_point now);  // under its lock
   void go_on_with(expired_timers& expired);
   void expire_timers_of_others();
   void idle();

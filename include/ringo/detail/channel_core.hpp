@@ -179,6 +179,11 @@ class receive_operation;
 template <class T>
 class send_operation;
 
+// For receive() and send(): notes who is to be made ready, for after the lock.
+inline auto named_in(routine*& woken) noexcept {
+  return [&woken](routine& r) { woken = &r; };
+}
+
 // The channel of T: the buffer, and the hand-overs. Everything here runs under the lock, where there is one.
 template <class T>
 class channel_state final : public channel_core {
@@ -289,8 +294,6 @@ class channel_state final : public channel_core {
 //   result_of_done()                   the result of what has come to `done`
 template <class Derived, class T, class Result>
 class channel_operation : public operation<Derived, Result> {
-  using base = operation<Derived, Result>;
-
  public:
   // Most often there is one worker, and it need not wait: then it never stands as anything but idle.
   RINGO_ALWAYS_INLINE bool await_ready() {
@@ -298,7 +301,7 @@ class channel_operation : public operation<Derived, Result> {
     channel_state<T>* const core = core_;  // read once: g++ stores it by a vector instruction, and waits for that
     if (!w.spend() || core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
       return await_ready_otherwise(w, core);
-    const progress p = derived().attempt(*core, false, [&w](routine& r) { w.make_ready(r); });
+    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_ready(r); });
     if (p == progress::idle) return false;
     if (p != progress::done) [[unlikely]]
       this->stand(p);
@@ -307,17 +310,17 @@ class channel_operation : public operation<Derived, Result> {
   RINGO_ALWAYS_INLINE Result await_resume() {
     const progress p = this->standing();
     if (p == progress::idle) [[likely]]
-      return derived().result_of_done();
+      return this->derived().result_of_done();
     if (p != progress::done) [[unlikely]] {
       if (!won(p)) this->come_back_cancelled();
-      return derived().take();
+      return this->derived().take();
     }
     this->stand(progress::idle);
-    return derived().result_of_done();
+    return this->derived().result_of_done();
   }
   RINGO_ALWAYS_INLINE bool commit(worker&, bool shared, routine*& woken) {
     if (!core_) return false;
-    const progress p = derived().attempt(*core_, shared, [&woken](routine& r) { woken = &r; });
+    const progress p = this->derived().attempt(*core_, shared, named_in(woken));
     if (p == progress::idle) return false;
     this->stand(p);
     return true;
@@ -359,7 +362,7 @@ class channel_operation : public operation<Derived, Result> {
     progress p;
     {
       const optional_guard guard(core->lock, w.shared);
-      p = derived().attempt(*core, w.shared, [&woken](routine& r) { woken = &r; });
+      p = this->derived().attempt(*core, w.shared, named_in(woken));
     }
     if (woken) w.make_ready(*woken);
     if (p == progress::idle) return false;
@@ -368,8 +371,6 @@ class channel_operation : public operation<Derived, Result> {
       this->stand(p);
     return goes_on;
   }
-
-  Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
 }  // namespace ringo::detail

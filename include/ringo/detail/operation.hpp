@@ -181,6 +181,8 @@ class operation : public parked_operation, public waiter {
   void discard() noexcept { stand(progress::idle); }
 
  protected:
+  Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+
   operation() = default;
   operation(const operation&) noexcept
       : parked_operation(), waiter() {}  // what is moved is what is to be done; the wait's own part starts anew
@@ -259,8 +261,6 @@ class operation : public parked_operation, public waiter {
     };
     w.counts.waits.add();
   }
-
-  Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
 // For sources that have nothing but a queue and outlive their cases: Derived provides `wait_queue& queue()`. Where

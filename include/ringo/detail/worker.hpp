@@ -39,8 +39,8 @@ struct counters {
 
 class worker {
  public:
-  static constexpr int ready_budget = 128;  // ready completions in one resume, before others get their turn
-  static constexpr std::int32_t held_down = 1 << 20;
+  static constexpr int ready_budget = 128;            // ready completions in one resume, before others get their turn
+  static constexpr std::int32_t held_down = 1 << 20;  // off the budget: beyond all that is spent in a resume
   static constexpr int most_handovers = 16;
   static constexpr std::uint32_t queue_size = 1024;
 
