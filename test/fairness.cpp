@@ -386,3 +386,25 @@ TEST_CASE("A worker that is kept by one routine does not keep the ready ones beh
       },
       {.workers = 2});
 }
+
+// Fails by not ending.
+TEST_CASE("Whom a routine wakes and then computes on, again and again, runs on another worker meanwhile (165)") {
+  run(
+      []() -> task<> {
+        channel<void> ticks;
+        std::atomic<int> counted = 0;
+        auto counter = go([ticks, &counted]() -> task<> {
+          while (co_await ticks.recv()) ++counted;
+        });
+        for (int sent = 1, meanwhile = 0; meanwhile < 3; ++sent) {
+          co_await ticks.send();
+          if (counted == sent) continue;  // it has run before this one did
+          const auto until = std::chrono::steady_clock::now() + 20ms;
+          while (counted != sent && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+          if (counted == sent) ++meanwhile;
+        }
+        ticks.close();
+        co_await counter;
+      },
+      {.workers = 2});
+}

@@ -37,11 +37,11 @@ runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drive
       pool(std::make_shared<blocking_pool>(*this, settings.blocking_threads, delay(settings.blocking_idle).value(),
                                            sim != nullptr)),
       grace_end_(no_grace_end) {
-  const bool shared = drivers.size() > 1;
   for (auto& d : drivers) {
     const auto index = static_cast<unsigned>(workers.size());
     const std::uint64_t seed = (id * 64 + index + 1) * 0x9e3779b97f4a7c15;
-    workers.push_back(std::make_unique<scheduler>(*this, id, index, shared, sim != nullptr, seed, std::move(d)));
+    workers.push_back(
+        std::make_unique<scheduler>(*this, id, index, drivers.size(), sim != nullptr, seed, std::move(d)));
   }
   runtime_registry::add(*this);
 }

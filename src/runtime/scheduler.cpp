@@ -179,19 +179,21 @@ timer_queue& timers_of(worker& w) noexcept { return scheduler_of(w).timers; }
 
 // ---- the worker
 
-scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, bool has_peers, bool is_simulated,
+scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t workers, bool is_simulated,
                      std::uint64_t seed, std::unique_ptr<driver> d)
-    : worker(rt, id, has_peers, is_simulated, seed),
+    : worker(rt, id, workers > 1, is_simulated, seed),
       index(i),
       timers(shared),
-      routines(rt, has_peers),
-      driver_(std::move(d)) {
+      routines(rt, shared),
+      driver_(std::move(d)),
+      heads_seen_(workers) {
   timers.sleeper = driver_.get();
 }
 
 routine* scheduler::take() noexcept {
   if (run_next != nullptr) {
-    if (--handovers >= 0) return std::exchange(run_next, nullptr);
+    // Where the queue is empty nobody is passed over, and none of the others need be told of a newcomer there.
+    if (--handovers >= 0 || queue_empty()) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
   }
   handovers = most_handovers;
@@ -353,7 +355,7 @@ void scheduler::finish_operations() noexcept {
 }
 
 void scheduler::end_turn() {
-  if (!timers.empty() || alone != nullptr) {
+  if (!timers.empty() || alone != nullptr || shared) {
     const time_point now = driver_->now();
     expire_timers(now);
     judge_turn(now);
@@ -388,10 +390,23 @@ void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
 // on computing for as long again.
 void scheduler::judge_turn(time_point now) noexcept {
   const time_point began = std::exchange(turn_end_, now);
+  const std::int64_t resumes = counts.resumes.value() - std::exchange(resumes_seen_, counts.resumes.value());
   if (began == time_point()) return;
   const duration took = now - began;
+  if (shared) judge_resumes(took, resumes);
   turn_length_ = took > long_turn ? std::max(turn_length_ / 2, 1) : std::min(turn_length_ * 2, turn_length);
   if (took > watch_period) computing_until_ = now + took;
+}
+
+// Those that compute are among others that do not: of some turns together, one long resume outweighs many short ones.
+void scheduler::judge_resumes(duration took, std::int64_t resumes) noexcept {
+  judged_time_ += took;
+  judged_resumes_ += resumes;
+  const bool takes_long = judged_time_ > judged_resumes_ * long_resume;
+  if (!takes_long && judged_resumes_ < turn_length) return;
+  computes = takes_long;
+  judged_time_ = {};
+  judged_resumes_ = 0;
 }
 
 void scheduler::expire_timers(time_point now) {
@@ -442,20 +457,42 @@ bool scheduler::find_work() {
   const bool lets_others_go_on =
       patience_ > duration::zero() && runtime.settings.spin <= duration::zero() && runtime.work_anywhere(*this);
   if (lets_others_go_on) {
-    driver_->poll(std::min(driver_->now() + patience_, next_timer()));
+    let_others_go_on();
     if (has_work() || runtime.done()) return true;
     if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
   }
   if (!steal()) return lets_others_go_on;  // a wake() may have come meanwhile: what it was for is seen to in end_turn()
-  stolen_at_ = driver_->now();
+  turn_end_ = driver_->now();
+  loot_ = loot{turn_end_, counts.resumes.value()};
   return true;
 }
 
 // It has nothing left: was what it has stolen worth it?
 void scheduler::judge_loot() noexcept {
-  if (!stolen_at_) return;
-  const duration busy = driver_->now() - *std::exchange(stolen_at_, std::nullopt);
-  patience_ = busy >= worthwhile ? duration::zero() : std::clamp(patience_ * 2, least_patience, most_patience);
+  if (!loot_) return;
+  const duration busy = driver_->now() - loot_->since;
+  const std::int64_t resumes = counts.resumes.value() - loot_->resumes;
+  loot_.reset();
+  patience_ = busy >= std::min(worthwhile, resumes * long_resume)
+                  ? duration::zero()
+                  : std::clamp(patience_ * 2, least_patience, most_patience);
+}
+
+// Until its patience is over, or it has something to do, or there is somebody who does not come back to his queue.
+void scheduler::let_others_go_on() {
+  const auto nobody_is_stuck = [this] {
+    return std::none_of(runtime.workers.begin(), runtime.workers.end(), [this](const auto& other) {
+      return !other->queue_empty() && other->head_.load(std::memory_order_relaxed) == heads_seen_[other->index];
+    });
+  };
+  const time_point until = std::min(driver_->now() + patience_, next_timer());
+  do {
+    for (const auto& other : runtime.workers) {
+      heads_seen_[other->index] = other->head_.load(std::memory_order_relaxed);
+    }
+    driver_->poll(std::min(driver_->now() + stuck_after, until));
+  } while (!has_work() && !runtime.done() && !runtime.has_global() && !runtime.has_posts() && driver_->now() < until &&
+           nobody_is_stuck());
 }
 
 bool scheduler::steal() noexcept {
@@ -504,7 +541,7 @@ void scheduler::idle() {
     const bool watches = runtime.begin_watching(*this);
     until = std::min({until, trim_at, watches ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) driver_->poll(until);
-    turn_end_ = {};
+    turn_end_ = shared ? driver_->now() : time_point();
     woken_to_search = !runtime.unlist_idle(*this);
     if (watches) {
       runtime.stop_watching();

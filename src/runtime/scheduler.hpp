@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include <ringo/detail/timer_queue.hpp>
 #include <ringo/detail/worker.hpp>
@@ -24,9 +25,12 @@ namespace ringo::detail {
 // whose budget is spent go to the end of the queue.
 //
 // Stealing: half of a queue. To move routines that run for a moment, and then wait for those they were taken from,
-// costs more than they do: so a thief whose last loot did not keep it busy for `worthwhile` lets the victim go on for a
-// while before it takes again, each time longer, up to `most_patience`. That is how long a routine may wait, at the
-// most, for a worker that does not come back to its queue, while others have nothing to do.
+// costs more than they do: so a thief whose last loot ran for less than `long_resume` each time, and did not keep it
+// busy for `worthwhile`, lets the others go on for a while before it takes again, each time longer, up to
+// `most_patience`; but not one that has not come back to its queue for `stuck_after`.
+//
+// Computing: where the resumes of late took `long_resume` each, woken routines go to the end of the queue, too, where
+// others take them at once: the stages of a pipeline that compute run at the same time.
 //
 // Timers: each worker has its own. Where a routine computes for long, one of those that have nothing to do looks every
 // `watch_period`, and expires what should have been.
@@ -39,14 +43,16 @@ class scheduler final : public worker {
   static constexpr duration timer_slack = std::chrono::microseconds(100);  // with more than a few timers
   static constexpr std::int64_t many_timers = 10'000;
   static constexpr duration long_timer_slack = std::chrono::microseconds(500);  // with that many
-  static constexpr duration worthwhile = std::chrono::microseconds(100);        // of stolen work
+  static constexpr duration long_resume = std::chrono::microseconds(10);
+  static constexpr duration worthwhile = std::chrono::microseconds(500);  // of stolen work
   static constexpr duration least_patience = std::chrono::microseconds(25);
-  static constexpr duration most_patience = std::chrono::microseconds(200);
+  static constexpr duration most_patience = std::chrono::milliseconds(1);
+  static constexpr duration stuck_after = std::chrono::microseconds(200);
   static constexpr duration watch_period = std::chrono::milliseconds(1);
   static constexpr duration frames_kept = std::chrono::milliseconds(100);  // while there is nothing to do
 
-  scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, bool shared, bool simulated, std::uint64_t seed,
-            std::unique_ptr<driver> d);
+  scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, std::size_t workers, bool simulated,
+            std::uint64_t seed, std::unique_ptr<driver> d);
 
   void run() noexcept;  // in the worker's thread, until the runtime is done
   void resume(routine& r) noexcept;
@@ -88,7 +94,9 @@ class scheduler final : public worker {
   bool steal() noexcept;
   void go_on_after_turn(routine& r, bool was_given_work) noexcept;
   void judge_turn(time_point now) noexcept;
+  void judge_resumes(duration took, std::int64_t resumes) noexcept;
   void judge_loot() noexcept;
+  void let_others_go_on();
   time_point next_timer() noexcept;
   struct expired_timers {
     routine_list woken;
@@ -105,8 +113,16 @@ class scheduler final : public worker {
   int turn_length_ = turn_length;
   time_point turn_end_{};                // of the last turn, where it was looked at and no sleep came after it
   time_point computing_until_{};         // as is expected
-  std::optional<time_point> stolen_at_;  // what it works on, since it had nothing
+  std::int64_t resumes_seen_ = 0;        // then
+  duration judged_time_{};               // since `computes` was judged
+  std::int64_t judged_resumes_ = 0;
+  struct loot {
+    time_point since;
+    std::int64_t resumes;  // before
+  };
+  std::optional<loot> loot_;  // what it works on, since it had nothing
   duration patience_{};
+  std::vector<std::uint32_t> heads_seen_;  // of the others' queues, for let_others_go_on()
   std::atomic<kernel_operation*> to_end_ = nullptr;
 };
 

@@ -301,7 +301,7 @@ class channel_operation : public operation<Derived, Result> {
     channel_state<T>* const core = core_;  // read once: g++ stores it by a vector instruction, and waits for that
     if (!w.spend() || core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
       return await_ready_otherwise(w, core);
-    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_ready(r); });
+    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
     if (p == progress::idle) return false;
     if (p != progress::done) [[unlikely]]
       this->stand(p);

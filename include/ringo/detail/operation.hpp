@@ -202,7 +202,7 @@ class operation : public parked_operation, public waiter {
   RINGO_ALWAYS_INLINE bool commit_alone(worker& w) {
     routine* woken = nullptr;
     const bool committed = derived().commit(w, false, woken);
-    if (woken) w.make_ready(*woken);
+    if (woken) w.make_next(*woken);
     return committed;
   }
   RINGO_ALWAYS_INLINE bool park_alone(worker& w, routine& r) {

@@ -251,7 +251,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
     if (!case_.ready(w)) return;
     routine* woken = nullptr;
     (void)case_.commit(w, false, woken);
-    if (woken) w.make_ready(*woken);
+    if (woken) w.make_next(*woken);
   }
   [[gnu::noinline]] bool try_otherwise(worker& w) {
     if (w.current->is_cancelled()) throw_cancelled();

@@ -150,7 +150,7 @@ class wait_for_many : public parked_operation {
   RINGO_ALWAYS_INLINE bool try_alone(worker& w) {
     routine* woken = nullptr;
     const bool committed = derived().commit_one(w, false, woken);
-    if (woken) w.make_ready(*woken);
+    if (woken) w.make_next(*woken);
     return committed;
   }
   [[gnu::noinline]] bool try_otherwise(worker& w) {

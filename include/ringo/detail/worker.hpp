@@ -47,8 +47,10 @@ class worker {
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
-  // Makes a claimed routine run next on this worker; who was to run next goes to the end of the queue.
-  void make_ready(routine& r) noexcept {
+  // Makes a claimed routine run next on this worker; who was to run next goes to the end of the queue. But where the
+  // routines compute for long, that is no help to it: others may take it then.
+  void make_ready(routine& r) noexcept { computes ? push(r) : make_next(r); }
+  void make_next(routine& r) noexcept {
     if (run_next) push(*run_next);
     run_next = &r;
   }
@@ -164,7 +166,8 @@ class worker {
   // With so many left, and fewer, only the loop takes from the queue: the last is always its own, and all are in a
   // simulation, with other workers, and where a transfer is a call (compilers.hpp).
   const std::int32_t turns_of_the_loop;
-  const bool shared;  // there are other workers
+  bool computes = false;  // there are other workers, and its routines go on for long before they wait
+  const bool shared;      // there are other workers
   const bool simulated;
   runtime_core& runtime;
   const std::uint64_t runtime_id;
