@@ -111,10 +111,10 @@ class scheduler final : public worker {
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;
-  time_point turn_end_{};                // of the last turn, where it was looked at and no sleep came after it
-  time_point computing_until_{};         // as is expected
-  std::int64_t resumes_seen_ = 0;        // then
-  duration judged_time_{};               // since `computes` was judged
+  time_point turn_end_{};          // of the last turn, where it was looked at and no sleep came after it
+  time_point computing_until_{};   // as is expected
+  std::int64_t resumes_seen_ = 0;  // then
+  duration judged_time_{};         // since `computes` was judged
   std::int64_t judged_resumes_ = 0;
   struct loot {
     time_point since;
