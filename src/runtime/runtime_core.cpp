@@ -249,7 +249,7 @@ bool runtime_core::begin_watching(const scheduler& by) noexcept {
 
 bool runtime_core::work_anywhere(const scheduler& for_whom) noexcept {
   if (has_posts() || has_global() || for_whom.has_work()) return true;
-  return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return !w->queue_empty(); });
+  return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return w->has_loot(); });
 }
 
 // A worker that is listed as idle may be in its driver, about to make routines ready by what has completed. So quiet is

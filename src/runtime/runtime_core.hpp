@@ -72,8 +72,8 @@ class runtime_core {
   void run_posts(worker& w);
 
   void wake_one() noexcept;
-  bool someone_idle() const noexcept {
-    return idle_count_.load(std::memory_order_relaxed) != 0 && !searching_.load(std::memory_order_relaxed);
+  bool someone_idle() const noexcept {  // seq_cst, which costs a load nothing: it may follow an exchange, not a fence
+    return idle_count_.load(std::memory_order_seq_cst) != 0 && !searching_.load(std::memory_order_seq_cst);
   }
   void list_idle(scheduler& w) noexcept;
   bool unlist_idle(scheduler& w) noexcept;  // false: it was woken to search

@@ -76,6 +76,16 @@ void worker::tell_others() noexcept {
 
 std::uint32_t worker::choose(std::uint32_t n) noexcept { return runtime.sim->choose(n); }
 
+// With other workers. What is started last runs first, so that a tree of routines is gone through in depth, and what is
+// big in it is there to be taken.
+void scheduler::add_new(routine& r) noexcept {
+  // seq_cst: the adder's fence (runtime_core.hpp). Who looks at any time sees this one or the one before it.
+  routine* const before = newest_.exchange(&r, std::memory_order_seq_cst);
+  if (before != nullptr && !enqueue(*before)) return;
+  if (runtime.someone_idle()) [[unlikely]]
+    runtime.wake_one();
+}
+
 void start(worker& w, routine& r, std::source_location started) {
   start_in(w, r, w.current != nullptr ? w.current->context : nullptr, started);
 }
@@ -100,7 +110,13 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
   w.counts.started.add();
   // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is
   // nobody else's.
-  w.shared ? w.push(r) : w.make_ready(r);
+  if (!w.shared) {
+    w.make_next(r);
+  } else if (!w.simulated) {
+    self.add_new(r);
+  } else {
+    w.push(r);
+  }
 }
 
 void leave_context(routine& r, bool shared) noexcept {
@@ -186,7 +202,7 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
       timers(shared),
       routines(rt, shared),
       driver_(std::move(d)),
-      heads_seen_(workers) {
+      resumes_of_others_(workers) {
   timers.sleeper = driver_.get();
 }
 
@@ -195,6 +211,11 @@ routine* scheduler::take() noexcept {
     // Where the queue is empty nobody is passed over, and none of the others need be told of a newcomer there.
     if (--handovers >= 0 || queue_empty()) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
+  }
+  if (newest_.load(std::memory_order_relaxed) != nullptr) {
+    routine* const newest = newest_.exchange(nullptr, std::memory_order_acq_rel);
+    if (newest != nullptr && (--handovers >= 0 || queue_empty())) return newest;
+    if (newest != nullptr) push(*newest);
   }
   handovers = most_handovers;
   return pop();
@@ -220,7 +241,7 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
   for (;;) {
     const std::uint32_t tail = tail_.load(std::memory_order_acquire);
     const std::uint32_t queued = tail - head;
-    if (queued == 0) return 0;
+    if (queued == 0) return steal_newest_into(thief);
     if (queued > queue_size) {  // head was read before the owner took more
       head = head_.load(std::memory_order_acquire);
       continue;
@@ -240,6 +261,14 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
   }
 }
 
+std::uint32_t scheduler::steal_newest_into(scheduler& thief) noexcept {
+  if (newest_.load(std::memory_order_relaxed) == nullptr) return 0;
+  routine* const newest = newest_.exchange(nullptr, std::memory_order_acq_rel);
+  if (newest == nullptr) return 0;
+  thief.append(*newest, thief.tail_.load(std::memory_order_relaxed));
+  return 1;
+}
+
 void drop_from_queue(routine& r) noexcept {
   if (r.resumed_as != routine::kind::foreign) return;  // a routine's roster has it
   auto& record = static_cast<foreign_record&>(r);
@@ -253,6 +282,7 @@ void drop_from_queue(routine& r) noexcept {
 void scheduler::discard_queue() noexcept {
   if (run_next != nullptr) drop_from_queue(*std::exchange(run_next, nullptr));
   if (alone != nullptr) drop_from_queue(*std::exchange(alone, nullptr));
+  if (routine* r = newest_.exchange(nullptr, std::memory_order_acquire)) drop_from_queue(*r);
   while (routine* r = pop()) drop_from_queue(*r);
 }
 
@@ -379,6 +409,7 @@ void scheduler::end_turn() {
 void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
   if (has_work() && shared && !was_given_work && turn_end_ < computing_until_) {
     if (run_next != nullptr) push(*std::exchange(run_next, nullptr));
+    if (routine* each = newest_.exchange(nullptr, std::memory_order_acq_rel)) push(*each);
     while (routine* each = pop()) runtime.add_global({&each, 1});
     tell_others();
   }
@@ -482,13 +513,13 @@ void scheduler::judge_loot() noexcept {
 void scheduler::let_others_go_on() {
   const auto nobody_is_stuck = [this] {
     return std::none_of(runtime.workers.begin(), runtime.workers.end(), [this](const auto& other) {
-      return !other->queue_empty() && other->head_.load(std::memory_order_relaxed) == heads_seen_[other->index];
+      return other->has_loot() && other->counts.resumes.value() == resumes_of_others_[other->index];
     });
   };
   const time_point until = std::min(driver_->now() + patience_, next_timer());
   do {
     for (const auto& other : runtime.workers) {
-      heads_seen_[other->index] = other->head_.load(std::memory_order_relaxed);
+      resumes_of_others_[other->index] = other->counts.resumes.value();
     }
     driver_->poll(std::min(driver_->now() + stuck_after, until));
   } while (!has_work() && !runtime.done() && !runtime.has_global() && !runtime.has_posts() && driver_->now() < until &&

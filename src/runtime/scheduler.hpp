@@ -20,9 +20,9 @@ namespace ringo::detail {
 // then sleep (runtime_core.hpp tells why no wake-up is lost).
 //
 // Order: run_next first, so that a routine and the one it wakes stay on a warm cache; but only `most_handovers` times
-// in a row, so that a pair handing to each other does not starve the queue. Then the queue, first in first out. Woken
-// routines go into run_next, and new ones where there is one worker; new ones otherwise, expired timers and routines
-// whose budget is spent go to the end of the queue.
+// in a row, so that a pair handing to each other does not starve the queue. Then the newest routine, counted with
+// these, and the queue, first in first out. Woken routines go into run_next, and new ones where there is one worker;
+// expired timers, routines whose budget is spent, and new ones after the newest go to the end of the queue.
 //
 // Stealing: half of a queue. To move routines that run for a moment, and then wait for those they were taken from,
 // costs more than they do: so a thief whose last loot ran for less than `long_resume` each time, and did not keep it
@@ -65,11 +65,14 @@ class scheduler final : public worker {
   std::uint32_t queued() const noexcept {  // in the owner's thread
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
   }
-  bool has_work() const noexcept { return run_next != nullptr || !queue_empty(); }
+  bool has_work() const noexcept { return run_next != nullptr || has_loot(); }
+  // What others may take; any thread.
+  bool has_loot() const noexcept { return newest_.load(std::memory_order_acquire) != nullptr || !queue_empty(); }
   bool queue_empty() const noexcept {
     return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire);
   }
-  std::uint32_t steal_into(scheduler& thief) noexcept;  // half of the queue; how many
+  void add_new(routine& r) noexcept;
+  std::uint32_t steal_into(scheduler& thief) noexcept;  // half of the queue, or the newest; how many
   void discard_queue() noexcept;
   void wake() noexcept { driver_->wake(); }
   void expire_timers(time_point now);
@@ -91,6 +94,7 @@ class scheduler final : public worker {
  private:
   friend class worker;
   routine* pop() noexcept;
+  std::uint32_t steal_newest_into(scheduler& thief) noexcept;
   bool steal() noexcept;
   void go_on_after_turn(routine& r, bool was_given_work) noexcept;
   void judge_turn(time_point now) noexcept;
@@ -122,7 +126,8 @@ class scheduler final : public worker {
   };
   std::optional<loot> loot_;  // what it works on, since it had nothing
   duration patience_{};
-  std::vector<std::uint32_t> heads_seen_;  // of the others' queues, for let_others_go_on()
+  std::vector<std::int64_t> resumes_of_others_;  // for let_others_go_on()
+  std::atomic<routine*> newest_ = nullptr;       // with other workers: started last; anybody may take it
   std::atomic<kernel_operation*> to_end_ = nullptr;
 };
 

@@ -107,12 +107,7 @@ class worker {
 
   // At the end of the queue; wakes a sleeping worker if there is one.
   void push(routine& r) noexcept {
-    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
-    // acquire: a thief's reads of the slots before its head is advanced come before this overwrites them.
-    if (tail - head_.load(std::memory_order_acquire) >= queue_size) [[unlikely]]
-      return overflow(r);
-    append(r, tail);
-    if (shared) [[unlikely]]
+    if (enqueue(r) && shared) [[unlikely]]
       tell_others();
   }
 
@@ -195,6 +190,17 @@ class worker {
   void tell_others() noexcept;
   std::uint32_t choose(std::uint32_t n) noexcept;
 
+  // False where others have been told already.
+  bool enqueue(routine& r) noexcept {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+    // acquire: a thief's reads of the slots before its head is advanced come before this overwrites them.
+    if (tail - head_.load(std::memory_order_acquire) >= queue_size) [[unlikely]] {
+      overflow(r);
+      return false;
+    }
+    append(r, tail);
+    return true;
+  }
   bool may_take_from_queue() const noexcept { return turn > turns_of_the_loop; }
   void append(routine& r, std::uint32_t tail) noexcept {
     queue_[tail % queue_size].store(&r, std::memory_order_relaxed);
