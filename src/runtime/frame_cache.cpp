@@ -130,26 +130,28 @@ void frame_cache::release_all() noexcept {
 
 void* allocate_frame_slowly(std::size_t size) {
   worker* w = current_worker();
-  if (w == nullptr) {
-    void* frame = ::operator new(frame_cache::block_size(size));
-    outside_counts().frames.fetch_add(1, std::memory_order_relaxed);
-    return frame;
-  }
-  if (w->simulated) [[unlikely]]
+  if (w != nullptr && w->simulated) [[unlikely]]
     fail_if_asked(*w);
-  void* frame = frame_cache::recycles ? w->frames.allocate(size) : ::operator new(frame_cache::block_size(size));
-  w->counts.frames.add();
+  void* frame = allocate_block_slowly(size);
+  w == nullptr ? void(outside_counts().frames.fetch_add(1, std::memory_order_relaxed)) : w->counts.frames.add();
   return frame;
 }
 
 void free_frame_slowly(void* frame, std::size_t size) noexcept {
   worker* w = current_worker();
-  if (w == nullptr) {
-    outside_counts().frames.fetch_sub(1, std::memory_order_relaxed);
-    return ::operator delete(frame);
-  }
-  w->counts.frames.add(-1);
-  frame_cache::recycles ? w->frames.free(frame, size) : ::operator delete(frame);
+  w == nullptr ? void(outside_counts().frames.fetch_sub(1, std::memory_order_relaxed)) : w->counts.frames.add(-1);
+  free_block_slowly(frame, size);
+}
+
+void* allocate_block_slowly(std::size_t size) {
+  worker* w = current_worker();
+  return frame_cache::recycles && w != nullptr ? w->frames.allocate(size)
+                                               : ::operator new(frame_cache::block_size(size));
+}
+
+void free_block_slowly(void* block, std::size_t size) noexcept {
+  worker* w = current_worker();
+  frame_cache::recycles&& w != nullptr ? w->frames.free(block, size) : ::operator delete(block);
 }
 
 }  // namespace ringo::detail

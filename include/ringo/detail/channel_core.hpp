@@ -51,6 +51,8 @@ class channel_core {
   channel_core(const channel_core&) = delete;
   channel_core& operator=(const channel_core&) = delete;
   virtual ~channel_core() = default;
+  static void* operator new(std::size_t size) { return allocate_block(size); }
+  static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
 
   RINGO_ALWAYS_INLINE void enter(worker* w, const char* call) { owner.enter(w, call); }
 

@@ -286,6 +286,24 @@ inline void free_frame(void* frame, std::size_t size) noexcept {
   free_frame_slowly(frame, size);
 }
 
+void* allocate_block_slowly(std::size_t size);
+void free_block_slowly(void* block, std::size_t size) noexcept;
+
+inline void* allocate_block(std::size_t size) {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr) [[likely]] {
+    if (void* block = w->frames.try_allocate(size)) [[likely]]
+      return block;
+  }
+  return allocate_block_slowly(size);
+}
+
+inline void free_block(void* block, std::size_t size) noexcept {
+  worker* w = current_worker();
+  if (!frame_cache::recycles || w == nullptr || !w->frames.try_free(block, size)) [[unlikely]]
+    free_block_slowly(block, size);
+}
+
 inline void* routine::operator new(std::size_t size) { return allocate_frame(size); }
 inline void routine::operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
 
