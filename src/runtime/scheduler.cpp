@@ -444,9 +444,17 @@ void scheduler::expire_timers(time_point now) {
   expired_timers expired;
   {
     optional_guard guard(timers.lock, shared);
-    expired = take_expired(timers, now);
+    expired = take_expired(timers, now, now >= next_expiry_ ? timers_a_turn : 0);
   }
+  if (expired.all && !expired.woken.empty()) next_expiry_ = now + slack();
   go_on_with(expired);
+}
+
+// A wake costs more than all else that a timer does: of many timers, those that are due at nearly the same time share
+// one, with whatever else wakes the worker.
+duration scheduler::slack() const noexcept {
+  const std::int64_t armed = timers.armed();
+  return armed <= few_timers ? duration::zero() : armed <= many_timers ? timer_slack : long_timer_slack;
 }
 
 void scheduler::expire_timers_of_others() {
@@ -459,15 +467,15 @@ void scheduler::expire_timers_of_others() {
       // timer.
       const time_point now = driver_->now();
       if (!other->timers.is_late(now - watch_period)) continue;
-      expired = take_expired(other->timers, now);
+      expired = take_expired(other->timers, now, timers_a_turn);
     }
     go_on_with(expired);
   }
 }
 
-scheduler::expired_timers scheduler::take_expired(timer_queue& of, time_point now) {
+scheduler::expired_timers scheduler::take_expired(timer_queue& of, time_point now, int at_most) {
   expired_timers expired;
-  of.advance(now, timers_a_turn, expired.woken);
+  expired.all = !of.advance(now, at_most, expired.woken);
   expired.put_off = of.take_put_off();
   return expired;
 }
@@ -560,11 +568,7 @@ void scheduler::idle() {
     woken_to_search = !runtime.unlist_idle(*this);
   } else {
     time_point until = std::min(runtime.check_quiet(*this), next_timer());
-    // A wake costs more than all else that a timer does: of many timers, those that are due at nearly the same time
-    // share one.
-    if (timers.armed() > few_timers) {
-      until = std::max(until, driver_->now() + (timers.armed() > many_timers ? long_timer_slack : timer_slack));
-    }
+    until = std::max(until, next_expiry_);
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
     const time_point trim_at =

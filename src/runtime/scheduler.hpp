@@ -105,8 +105,10 @@ class scheduler final : public worker {
   struct expired_timers {
     routine_list woken;
     timer_entry* put_off = nullptr;
+    bool all = true;  // none is left that is due
   };
-  static expired_timers take_expired(timer_queue& of, time_point now);  // under its lock
+  static expired_timers take_expired(timer_queue& of, time_point now, int at_most);  // under its lock
+  duration slack() const noexcept;
   void go_on_with(expired_timers& expired);
   void expire_timers_of_others();
   void idle();
@@ -116,6 +118,7 @@ class scheduler final : public worker {
 
   int turn_length_ = turn_length;
   time_point turn_end_{};          // of the last turn, where it was looked at and no sleep came after it
+  time_point next_expiry_{};       // not before
   time_point computing_until_{};   // as is expected
   std::int64_t resumes_seen_ = 0;  // then
   duration judged_time_{};         // since `computes` was judged
