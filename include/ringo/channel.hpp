@@ -93,6 +93,10 @@ class RINGO_AWAITABLE receive_operation
   requires(!std::is_same_v<T, signal>) RINGO_ALWAYS_INLINE Variant take_as() {
     const progress p = this->standing();
     this->stand(progress::idle);
+    return take_as<Variant, N>(p);
+  }
+  template <class Variant, std::size_t N>
+  requires(!std::is_same_v<T, signal>) RINGO_ALWAYS_INLINE Variant take_as(progress p) {
     if (p == progress::failed) [[unlikely]]
       rethrow();
     if (p == progress::closed) return Variant(std::in_place_index<N>, std::nullopt);

@@ -208,17 +208,24 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
 
 routine* scheduler::take() noexcept {
   if (run_next != nullptr) {
-    // Where the queue is empty nobody is passed over, and none of the others need be told of a newcomer there.
-    if (--handovers >= 0 || queue_empty()) return std::exchange(run_next, nullptr);
+    if (may_hand_over()) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
   }
   if (newest_.load(std::memory_order_relaxed) != nullptr) {
     routine* const newest = newest_.exchange(nullptr, std::memory_order_acq_rel);
-    if (newest != nullptr && (--handovers >= 0 || queue_empty())) return newest;
+    if (newest != nullptr && may_hand_over()) return newest;
     if (newest != nullptr) push(*newest);
   }
   handovers = most_handovers;
   return pop();
+}
+
+// Where the queue is empty nobody is passed over, and none of the others need be told of a newcomer there.
+bool scheduler::may_hand_over() noexcept {
+  if (--handovers >= 0) return true;
+  if (!queue_empty()) return false;
+  handovers = most_handovers;
+  return true;
 }
 
 routine* scheduler::take_random() noexcept {

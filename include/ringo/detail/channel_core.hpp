@@ -320,6 +320,27 @@ class channel_operation : public operation<Derived, Result> {
     this->stand(progress::idle);
     return this->derived().result_of_done();
   }
+  // What it comes to at this instant, where it does not wait; idle: nothing. Then its result is result_as(that).
+  RINGO_ALWAYS_INLINE progress try_now(worker& w) {
+    channel_state<T>* const core = core_;
+    if (core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
+      return try_now_otherwise(w, core);
+    return this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
+  }
+  template <class Variant, std::size_t N>
+  RINGO_ALWAYS_INLINE Variant result_as(progress p) {
+    if constexpr (requires { this->derived().template take_as<Variant, N>(p); }) {
+      return this->derived().template take_as<Variant, N>(p);
+    } else {
+      this->stand(p);
+      if constexpr (std::is_void_v<Result>) {
+        this->derived().take();
+        return Variant(std::in_place_index<N>);
+      } else {
+        return Variant(std::in_place_index<N>, this->derived().take());
+      }
+    }
+  }
   RINGO_ALWAYS_INLINE bool commit(worker&, bool shared, routine*& woken) {
     if (!core_) return false;
     const progress p = this->derived().attempt(*core_, shared, named_in(woken));
@@ -372,6 +393,20 @@ class channel_operation : public operation<Derived, Result> {
     if (p != progress::done || !goes_on) [[unlikely]]
       this->stand(p);
     return goes_on;
+  }
+  [[gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
+    if (core == nullptr) return progress::idle;
+    core->enter(&w, Derived::call_name);
+    // Of one channel, an instant is seen without its lock (semantics 57).
+    if (w.shared && !this->derived().looks_ready(w)) return progress::idle;
+    routine* woken = nullptr;
+    progress p;
+    {
+      const optional_guard guard(core->lock, w.shared);
+      p = this->derived().attempt(*core, w.shared, named_in(woken));
+    }
+    if (woken) w.make_ready(*woken);
+    return p;
   }
 };
 

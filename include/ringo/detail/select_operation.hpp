@@ -198,47 +198,61 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   std::size_t chosen_ = none;
 };
 
-// With one case and otherwise, which is what a try is: it never waits, so nothing of the wait is there.
+// With one case and otherwise, which is what a try is: it never waits, so nothing of the wait is there. All happens in
+// await_resume, where the result goes straight to whoever awaits it.
 template <bool PreferFirst, class Kept>
-class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_operation {
+class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
  public:
   using result_type = std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>, std::monostate>;
 
   template <class Case>
   explicit select_operation(std::in_place_t, Case&& c) : case_(keep(std::forward<Case>(c))) {}
-  select_operation(select_operation&& from) : parked_operation(), case_(std::move(from.case_)) {}
+  select_operation(select_operation&& from) : case_(std::move(from.case_)) {}
   RINGO_ALWAYS_INLINE ~select_operation() {
+    // The frame goes while its routine, or what stands for a foreign coroutine, is in a run queue.
     if (queued_ != nullptr) [[unlikely]]
-      abandon();
+      forget(*queued_, true);
   }
 
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker("select");
-    case_.enter(&w);
-    if (!w.goes_on_alone()) return try_otherwise(w);
-    try_alone(w);
-    return true;
+    return w.goes_on_alone() || goes_on_otherwise(w);
   }
-  // The turn is over: what has been decided is told when it is the routine's turn again.
+  // The turn is over: it tries when it is the routine's turn again.
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     return end_turn(*current_worker(), coroutine, [this](routine& r) { queued_ = &r; });
   }
   RINGO_ALWAYS_INLINE result_type await_resume() {
+    worker& w = *current_worker();
     if (queued_ != nullptr) [[unlikely]]
       queued_ = nullptr;
-    if (!won(case_.standing())) return result_type(std::in_place_index<1>);
-    if constexpr (requires { case_.template take_as<result_type, 0>(); }) {
-      return case_.template take_as<result_type, 0>();
-    } else if constexpr (std::is_void_v<decltype(case_.take())>) {
-      case_.take();
-      return result_type(std::in_place_index<0>);
+    if constexpr (requires { case_.try_now(w); }) {
+      const progress p = case_.try_now(w);
+      if (p == progress::idle) return result_type(std::in_place_index<1>);
+      return case_.template result_as<result_type, 0>(p);
     } else {
-      return result_type(std::in_place_index<0>, case_.take());
+      case_.enter(&w);
+      if (!w.shared) {
+        try_alone(w);
+      } else if (looks_ready(w)) {
+        try_locked(w);
+      }
+      if (!won(case_.standing())) return result_type(std::in_place_index<1>);
+      if constexpr (std::is_void_v<decltype(case_.take())>) {
+        case_.take();
+        return result_type(std::in_place_index<0>);
+      } else {
+        return result_type(std::in_place_index<0>, case_.take());
+      }
     }
   }
 
  private:
+  [[gnu::noinline]] static bool goes_on_otherwise(worker& w) {
+    if (w.current->is_cancelled()) throw_cancelled();
+    return w.turn_lasts();
+  }
   // Of one case, an instant is seen without its lock (semantics 57).
   RINGO_ALWAYS_INLINE bool looks_ready(worker& w) {
     if constexpr (tells_without_lock<std::remove_reference_t<Kept>>) {
@@ -253,15 +267,6 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
     (void)case_.commit(w, false, woken);
     if (woken) w.make_next(*woken);
   }
-  [[gnu::noinline]] bool try_otherwise(worker& w) {
-    if (w.current->is_cancelled()) throw_cancelled();
-    if (!w.shared) {
-      try_alone(w);
-    } else if (looks_ready(w)) {
-      try_locked(w);
-    }
-    return w.turn_lasts();
-  }
   void try_locked(worker& w) {
     routine* woken = nullptr;
     if constexpr (requires { case_.lock(); }) {
@@ -274,11 +279,6 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> : public parked_
       if (case_.ready(w)) (void)case_.commit(w, true, woken);
     }
     w.wake(woken);
-  }
-  // The frame goes while its routine, or what stands for a foreign coroutine, is in a run queue.
-  [[gnu::cold, gnu::noinline]] void abandon() noexcept {
-    if (won(case_.standing())) case_.discard();
-    forget(*queued_, true);
   }
 
   Kept case_;
