@@ -461,7 +461,7 @@ void scheduler::expire_timers(time_point now) {
 // one, with whatever else wakes the worker.
 duration scheduler::slack() const noexcept {
   const std::int64_t armed = timers.armed();
-  return armed <= few_timers ? duration::zero() : armed <= many_timers ? timer_slack : long_timer_slack;
+  return armed <= few_timers || simulated ? duration::zero() : armed <= many_timers ? timer_slack : long_timer_slack;
 }
 
 void scheduler::expire_timers_of_others() {
