@@ -39,7 +39,8 @@ class RINGO_AWAITABLE join_operation : public ending_operation<join_operation<T>
   T take() {
     this->stand(progress::idle);
     auto& r = static_cast<record<T>&>(*this->of_);
-    if (std::exchange(r.taken, true)) throw_joined_twice();
+    if (r.taken) throw_joined_twice();
+    r.taken = true;
     return r.outcome.take();
   }
 };

@@ -138,25 +138,24 @@ class task_promise_base : public routine_promise {
   static void operator delete(void* frame, std::size_t size) noexcept { free_frame(frame, size); }
 
   std::suspend_always initial_suspend() noexcept { return {}; }
-  auto final_suspend() noexcept {
-    struct awaiter {
-      explicit awaiter(std::coroutine_handle<> next) noexcept : continuation(next) {}
-      bool await_ready() noexcept { return false; }
-      std::coroutine_handle<> await_suspend(std::coroutine_handle<>) noexcept {
-        if (continuation) return transfer(continuation);
-        // The routine's own task: its worker destroys it when it is back in its loop, with nothing of the frame on the
-        // stack.
-        worker* w = current_worker();
-        w->finished = w->current;
-        return std::noop_coroutine();
-      }
-      void await_resume() noexcept {}
-      std::coroutine_handle<> continuation;
-    };
-    return awaiter(continuation);
-  }
+  auto final_suspend() noexcept { return at_end(); }
 
   std::coroutine_handle<> continuation;
+
+ private:
+  struct at_end {  // with nothing in it, which would be in the frame
+    bool await_ready() noexcept { return false; }
+    template <class P>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<P> ended) noexcept {
+      if (const auto next = ended.promise().continuation) return transfer(next);
+      // The routine's own task: its worker destroys it when it is back in its loop, with nothing of the frame on the
+      // stack.
+      worker* w = current_worker();
+      w->finished = w->current;
+      return std::noop_coroutine();
+    }
+    void await_resume() noexcept {}
+  };
 };
 
 template <class T>

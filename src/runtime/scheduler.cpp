@@ -95,7 +95,7 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
   if (r.listed_in == nullptr) {  // else it was announced from outside, and others may know it already
     r.started = started;
     r.listed_in = &self.routines;
-    r.runtime_id = w.runtime_id;
+    r.runtime_id = static_cast<std::uint32_t>(w.runtime_id);
   }
   r.listed_in->add(r);
   if (context != nullptr) {

@@ -212,16 +212,17 @@ struct routine {
   // coroutine of a foreign type. tries_again: its turn was over before it began what it awaits.
   enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
-  bool failed = false;    // untaken_error() may have something to tell; written before it has ended
-  bool taken = false;     // what it came to, by a join
-  bool has_call = false;  // its function and arguments are there (started.hpp)
+  // One byte: the first and the last are written before it has ended, the other afterwards.
+  bool failed : 1 = false;    // untaken_error() may have something to tell
+  bool taken : 1 = false;     // what it came to, by a join
+  bool has_call : 1 = false;  // its function and arguments are there (started.hpp)
   std::atomic<bool> ended = false;
-  spin_lock joining;  // guards joiners and the change of `ended`
+  spin_lock joining;             // guards joiners and the change of `ended`
+  std::uint32_t runtime_id = 0;  // half of one: a process has no 2^32 runtimes
   std::coroutine_handle<> resume_at;
   routine* next = nullptr;             // in a run queue
   parked_operation* parked = nullptr;  // while `waiting`, or kind::tries_again
   std::source_location started;
-  std::uint64_t runtime_id = 0;
   roster* listed_in = nullptr;  // of that runtime; set before anybody else knows the routine
   routine* roster_next = nullptr;
   routine* roster_previous = nullptr;

@@ -174,7 +174,8 @@ class routine_of_call final : public routine_of_task<T, Base> {
   }
 
   void end_call() noexcept {
-    if (std::exchange(this->has_call, false)) call_.~call();
+    if (this->has_call) call_.~call();
+    this->has_call = false;
   }
 
   union {
