@@ -51,7 +51,7 @@ class RINGO_AWAITABLE finished_operation : public ending_operation<finished_oper
   using ending_operation::ending_operation;
 };
 
-class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void> {
+class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void, lone_case> {
  public:
   static constexpr const char* call_name = "yield";
   yield_operation() noexcept {}

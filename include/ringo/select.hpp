@@ -27,7 +27,7 @@ inline constexpr prefer_first_t prefer_first{};  // the first of the ready cases
 namespace detail {
 
 // Never ready.
-class RINGO_AWAITABLE never_operation final : public operation<never_operation, void> {
+class RINGO_AWAITABLE never_operation final : public operation<never_operation, void, lone_case> {
  public:
   static constexpr const char* call_name = "never";
   never_operation() noexcept {}
@@ -54,7 +54,7 @@ class RINGO_AWAITABLE never_operation final : public operation<never_operation, 
 
 // Nothing but otherwise: ready at once.
 class RINGO_AWAITABLE only_otherwise_operation final
-    : public operation<only_otherwise_operation, std::variant<std::monostate>> {
+    : public operation<only_otherwise_operation, std::variant<std::monostate>, lone_case> {
  public:
   static constexpr const char* call_name = "select";
   only_otherwise_operation() noexcept {}

@@ -16,17 +16,16 @@ namespace detail {
 
 // The awaitable of sleep. Throws: cancelled. Cancel safety: nothing can be lost, and a sleep that has lost costs
 // nothing afterwards.
-class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, void>, private timer_entry {
+class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, void, lone_case>, private timer_entry {
  public:
   static constexpr const char* call_name = "sleep";
-  explicit sleep_operation(duration length) noexcept : length_(length) {}
-  explicit sleep_operation(time_point until) noexcept : until_(until), absolute_(true) {}
+  explicit sleep_operation(duration length) noexcept : given_(length) {}
+  explicit sleep_operation(time_point until) noexcept : absolute_(true), given_(until.time_since_epoch()) {}
   sleep_operation(sleep_operation&& from) noexcept
-      : operation(from), timer_entry(), length_(from.length_), until_(from.until_), absolute_(from.absolute_) {}
+      : operation(from), timer_entry(), absolute_(from.absolute_), given_(from.given_) {}
   sleep_operation& operator=(sleep_operation&& from) noexcept {
-    length_ = from.length_;
-    until_ = from.until_;
     absolute_ = from.absolute_;
+    given_ = from.given_;
     return *this;
   }
   RINGO_ALWAYS_INLINE ~sleep_operation() {
@@ -40,7 +39,7 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   }
   void enter(worker* w) noexcept { queue_ = &timers_of(*w); }
   spin_lock* lock() noexcept { return queue_ ? &queue_->lock : nullptr; }
-  bool ready(worker&) noexcept { return absolute_ ? until_ <= now() : length_ <= duration::zero(); }
+  bool ready(worker&) noexcept { return absolute_ ? time_point(given_) <= now() : given_ <= duration::zero(); }
   bool looks_ready(worker& w) noexcept { return ready(w); }
   bool commit(worker& w, bool, routine*&) noexcept {
     if (!ready(w)) return false;
@@ -51,7 +50,7 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
     who = &r;
     for_whom = &r;
     stand(progress::waiting);
-    absolute_ ? queue_->add(*this, until_) : queue_->add(*this, length_);
+    absolute_ ? queue_->add(*this, time_point(given_)) : queue_->add(*this, given_);
   }
   bool unlink() noexcept {
     if (queue_) queue_->remove(*this);
@@ -66,9 +65,8 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
   void queue_gone() noexcept override { queue_ = nullptr; }
 
-  duration length_{};
-  time_point until_{};
-  bool absolute_ = false;
+  bool absolute_ = false;  // first, where the base class leaves room
+  duration given_;         // the length, or the deadline since the clock's epoch
   timer_queue* queue_ = nullptr;
 };
 

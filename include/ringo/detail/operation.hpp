@@ -133,9 +133,10 @@ concept tells_without_lock = requires(Operation& o, worker& w) {
   {o.looks_ready(w)};
 };
 
-// CRTP base of every operation that can be a case.
-template <class Derived, class Result>
-class operation : public parked_operation, public waiter {
+// CRTP base of every operation that can be a case. Case: lone_case where its source does not queue it by a waiter's
+// links.
+template <class Derived, class Result, class Case = waiter>
+class operation : public parked_operation, public Case {
  public:
   using result_type = Result;
   using case_tag = void;
@@ -161,8 +162,8 @@ class operation : public parked_operation, public waiter {
     return derived().take();
   }
 
-  progress standing() const noexcept { return state; }
-  void stand(progress p) noexcept { state = p; }
+  progress standing() const noexcept { return this->state; }
+  void stand(progress p) noexcept { this->state = p; }
 
   // Out of its source's queue, whatever came of it; not while it is won.
   void leave() noexcept {
@@ -185,7 +186,7 @@ class operation : public parked_operation, public waiter {
 
   operation() = default;
   operation(const operation&) noexcept
-      : parked_operation(), waiter() {}  // what is moved is what is to be done; the wait's own part starts anew
+      : parked_operation(), Case() {}  // what is moved is what is to be done; the wait's own part starts anew
   operation& operator=(const operation&) noexcept { return *this; }
   ~operation() = default;
 

@@ -48,18 +48,24 @@ enum class progress : std::uint8_t {
 
 inline bool won(progress p) noexcept { return p >= progress::done; }
 
-// One case of a wait, linked into the queue of one source.
-struct waiter {
+// One case of a wait.
+struct lone_case {
+  lone_case() noexcept {}  // whose it is means nothing until it waits
+
+  routine* who;
+  progress state = progress::idle;
+};
+
+// One that is linked into the queue of its source.
+struct waiter : lone_case {
   enum class place : std::uint8_t { out, queued, detached };
 
   waiter() noexcept {}  // the links mean nothing until it is in a queue, and are not written before
 
-  waiter* next;
-  waiter* previous;
-  routine* who;
-  progress state = progress::idle;
   // Under the source's lock. detached: taken out by a waker that found the wait claimed; its source still counts it.
   place where_queued = place::out;
+  waiter* next;
+  waiter* previous;
 };
 
 // The cases that wait on one source, oldest first (semantics 5). Guarded by the source's lock.
