@@ -50,7 +50,7 @@ class permit_core final : public source_core {
   // Any thread; from one that is no worker it has happened soon after.
   RINGO_ALWAYS_INLINE void give_back(std::size_t amount) noexcept {
     worker* w = current_worker();
-    if (!used_by(w) || w->shared || !queue_.empty() || orphaned()) [[unlikely]]
+    if (w == nullptr || !owner.is_of_lone(*w) || !queue_.empty() || orphaned()) [[unlikely]]
       return give_back_slowly(w, amount);
     available_ += amount;
     --holds_;
@@ -115,17 +115,23 @@ class permit_request : public operation<permit_request, hold> {
       abandon(*who);
   }
 
-  // With one worker, unlike other operations, a lock is not taken at the end of a turn, to be held while the others
-  // have theirs: all would come to wait for it, and from then on each lock would be a hand-over. It is tried in the
-  // next turn.
+  // With one worker what need not wait never stands as anything but idle. There, unlike other operations, a lock is not
+  // taken at the end of a turn, to be held while the others have theirs: all would come to wait for it, and from then
+  // on each lock would be a hand-over. It is tried in the next turn.
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(call_name);
-    enter(&w);
-    if (ends_turn_first(w)) [[unlikely]] {
-      if (w.current->is_cancelled()) throw_cancelled();
-      return false;
+    permit_core& of = *of_;
+    if (!w.spend() || !of.owner.is_of_lone(w)) [[unlikely]]
+      return await_ready_otherwise(w);
+    return of.take(amount_);
+  }
+  RINGO_ALWAYS_INLINE hold await_resume() {
+    const progress p = standing();
+    if (p != progress::idle) [[unlikely]] {
+      if (!won(p)) come_back_cancelled();
+      stand(progress::idle);
     }
-    return w.goes_on_alone() ? commit_alone(w) : commit_otherwise(w);
+    return hold(*of_, amount_);
   }
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
@@ -167,7 +173,15 @@ class permit_request : public operation<permit_request, hold> {
 
  private:
   friend class permit_core;
-  static bool ends_turn_first(const worker& w) noexcept { return w.budget <= 1 && !w.shared; }
+  static bool ends_turn_first(const worker& w) noexcept { return !w.shared && !w.turn_lasts(); }
+  // With other workers; or one, but at the end of its turn, in a cancelled routine, or where it is used for the first
+  // time.
+  [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
+    enter(&w);
+    if (w.current->is_cancelled()) throw_cancelled();
+    if (ends_turn_first(w)) return false;
+    return (w.shared ? commit_locked(w) : commit_alone(w)) && w.turn_lasts();
+  }
   std::coroutine_handle<> try_in_next_turn(worker& w) noexcept;
 
   permit_core* of_;
