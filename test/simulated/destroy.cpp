@@ -501,6 +501,28 @@ TEST_CASE("a coroutine that yields, or whose operations are always ready, is des
   });
 }
 
+TEST_CASE("a coroutine is destroyed after the mutex that it waits for, and before it has heard of that") {
+  on_each(schedulers_of_one_thread(3), [](const scheduler_under_test& scheduler) {
+    scheduler.run([]() -> task<> {
+      bool gone_on = false;
+      std::optional<mutex> lock(std::in_place);
+      const auto wait = [&]() -> owned_coroutine {
+        try {
+          const auto held = co_await lock->lock();
+        } catch (const cancelled&) {
+        }
+        gone_on = true;
+      };
+      auto held = lock->try_lock();
+      owned_coroutine waiting = wait();
+      lock.reset();
+      waiting.destroy();
+      for (int i = 0; i != 3; ++i) co_await yield();
+      CHECK_FALSE(gone_on);
+    });
+  });
+}
+
 TEST_CASE("a sleeper is destroyed at the instant at which its sleep ends") {
   int ran = 0, did_not = 0;
   for (const auto& scheduler : simulated_schedulers(20)) {

@@ -40,7 +40,7 @@ enum class progress : std::uint8_t {
   waiting,   // in a wait
   orphaned,  // its source has let go of it, and is not to be touched (mortal_source.hpp)
   leaving,   // its routine is about to take it out of such a source
-  refused,   // its routine was cancelled before it could wait
+  refused,   // out of its source, and its routine is about to hear that it was cancelled
   done,      // won, with its result
   closed,    // won: the source is closed
   failed,    // won, with an error
