@@ -145,13 +145,14 @@ void free_frame_slowly(void* frame, std::size_t size) noexcept {
 
 void* allocate_block_slowly(std::size_t size) {
   worker* w = current_worker();
-  return frame_cache::recycles && w != nullptr ? w->frames.allocate(size)
-                                               : ::operator new(frame_cache::block_size(size));
+  if (frame_cache::recycles && w != nullptr) return w->frames.allocate(size);
+  return ::operator new(frame_cache::block_size(size));
 }
 
 void free_block_slowly(void* block, std::size_t size) noexcept {
   worker* w = current_worker();
-  frame_cache::recycles&& w != nullptr ? w->frames.free(block, size) : ::operator delete(block);
+  if (frame_cache::recycles && w != nullptr) return w->frames.free(block, size);
+  ::operator delete(block);
 }
 
 }  // namespace ringo::detail

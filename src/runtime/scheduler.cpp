@@ -208,22 +208,22 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
 
 routine* scheduler::take() noexcept {
   if (run_next != nullptr) {
-    if (may_hand_over()) return std::exchange(run_next, nullptr);
+    if (may_pass_over(has_loot())) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
   }
   if (newest_.load(std::memory_order_relaxed) != nullptr) {
     routine* const newest = newest_.exchange(nullptr, std::memory_order_acq_rel);
-    if (newest != nullptr && may_hand_over()) return newest;
+    if (newest != nullptr && may_pass_over(!queue_empty())) return newest;
     if (newest != nullptr) push(*newest);
   }
   handovers = most_handovers;
   return pop();
 }
 
-// Where the queue is empty nobody is passed over, and none of the others need be told of a newcomer there.
-bool scheduler::may_hand_over() noexcept {
+// Where there is nobody, the hand-overs count anew, and no other worker need be told of a newcomer in the queue.
+bool scheduler::may_pass_over(bool somebody) noexcept {
   if (--handovers >= 0) return true;
-  if (!queue_empty()) return false;
+  if (somebody) return false;
   handovers = most_handovers;
   return true;
 }

@@ -94,7 +94,7 @@ class scheduler final : public worker {
  private:
   friend class worker;
   routine* pop() noexcept;
-  bool may_hand_over() noexcept;  // to one that comes before the queue
+  bool may_pass_over(bool somebody) noexcept;
   std::uint32_t steal_newest_into(scheduler& thief) noexcept;
   bool steal() noexcept;
   void go_on_after_turn(routine& r, bool was_given_work) noexcept;
