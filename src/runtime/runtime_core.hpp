@@ -2,13 +2,13 @@
 //
 // Why no wake-up is lost. A worker that goes to sleep lists itself as idle, then a full fence, then looks once more at
 // every place where work can be (posts, the global queue, every worker's queue); only if all are empty does it sleep,
-// in its driver, which remembers a wake() that comes before the sleep. Who adds work does so first, then a full fence,
-// then looks for an idle worker to wake. Of the two fences one is first, so either the sleeper sees the work or the
-// adder sees the sleeper. While a worker that was woken searches, others are not woken for the same work: it clears
-// `searching` before it lists itself as idle, so that an adder who saw it searching is seen in its last look. Two kinds
-// of work make no one wake: what is in run_next, which its own worker runs as soon as the present routine waits, and
-// timers, for which its own worker sleeps no longer than the next deadline (who adds one to another worker's wakes that
-// worker: alarm::watch).
+// in its driver, which remembers a wake() that comes before the sleep. Who adds work does so first, then a full fence
+// (or it adds it by a seq_cst exchange), then looks for an idle worker to wake. Of the two fences one is first, so
+// either the sleeper sees the work or the adder sees the sleeper. While a worker that was woken searches, others are
+// not woken for the same work: it clears `searching` before it lists itself as idle, so that an adder who saw it
+// searching is seen in its last look. Two kinds of work make no one wake: what is in run_next, which its own worker
+// runs as soon as the present routine waits, and timers, for which its own worker sleeps no longer than the next
+// deadline (who adds one to another worker's wakes that worker: alarm::watch).
 //
 // Why shutdown ends. When main has ended, `unwinding` is set before the rosters are walked, and a routine is born
 // cancelled if it is set when it enters its roster; so under each roster's lock every routine has been cancelled or

@@ -207,6 +207,14 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
 }
 
 routine* scheduler::take() noexcept {
+  if (run_next != nullptr || shared) [[unlikely]] {
+    if (routine* r = take_before_queue()) return r;
+  }
+  handovers = most_handovers;
+  return pop();
+}
+
+routine* scheduler::take_before_queue() noexcept {
   if (run_next != nullptr) {
     if (may_pass_over(has_loot())) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
@@ -216,8 +224,7 @@ routine* scheduler::take() noexcept {
     if (newest != nullptr && may_pass_over(!queue_empty())) return newest;
     if (newest != nullptr) push(*newest);
   }
-  handovers = most_handovers;
-  return pop();
+  return nullptr;
 }
 
 // Where there is nobody, the hand-overs count anew, and no other worker need be told of a newcomer in the queue.
@@ -524,7 +531,7 @@ void scheduler::judge_loot() noexcept {
                   : std::clamp(patience_ * 2, least_patience, most_patience);
 }
 
-// Until its patience is over, or it has something to do, or there is somebody who does not come back to his queue.
+// Until its patience is over, or it has something to do, or somebody with a queue has been in one resume for long.
 void scheduler::let_others_go_on() {
   const auto nobody_is_stuck = [this] {
     return std::none_of(runtime.workers.begin(), runtime.workers.end(), [this](const auto& other) {

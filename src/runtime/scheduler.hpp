@@ -27,7 +27,7 @@ namespace ringo::detail {
 // Stealing: half of a queue. To move routines that run for a moment, and then wait for those they were taken from,
 // costs more than they do: so a thief whose last loot ran for less than `long_resume` each time, and did not keep it
 // busy for `worthwhile`, lets the others go on for a while before it takes again, each time longer, up to
-// `most_patience`; but not one that has not come back to its queue for `stuck_after`.
+// `most_patience`; but not one that has been in one resume for `stuck_after`.
 //
 // Computing: where the resumes of late took `long_resume` each, woken routines go to the end of the queue, too, where
 // others take them at once: the stages of a pipeline that compute run at the same time.
@@ -94,6 +94,7 @@ class scheduler final : public worker {
  private:
   friend class worker;
   routine* pop() noexcept;
+  [[gnu::noinline]] routine* take_before_queue() noexcept;
   bool may_pass_over(bool somebody) noexcept;
   std::uint32_t steal_newest_into(scheduler& thief) noexcept;
   bool steal() noexcept;
