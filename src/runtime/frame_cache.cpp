@@ -1,5 +1,9 @@
 #include <ringo/detail/frame_cache.hpp>
 
+#if __has_include(<malloc.h>)
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -16,6 +20,8 @@
 
 namespace ringo::detail {
 namespace {
+
+constexpr std::size_t many = 1 << 16;  // blocks released at a time: megabytes, which the system is to have back
 
 // Batches of one size, on their way from a worker that frees more than it allocates to one that does the opposite.
 class exchange {
@@ -40,13 +46,13 @@ class exchange {
     return batch;
   }
   bool empty() const noexcept { return count_.load(std::memory_order_relaxed) == 0; }
-  void release_all() noexcept {
+  std::size_t release_all() noexcept {  // how many batches
     const std::lock_guard guard(mutex_);
     for (auto& of_class : batches_) {
       for (void* batch : of_class) give_back(batch);
       of_class.clear();
     }
-    count_.store(0, std::memory_order_relaxed);
+    return count_.exchange(0, std::memory_order_relaxed);
   }
   ~exchange() { release_all(); }
 
@@ -108,13 +114,14 @@ bool frame_cache::has_plenty() const noexcept {
 }
 
 void frame_cache::trim() noexcept {
+  std::size_t released = shared_frames().release_all() * batch;
   for (stack& s : free_) {
-    while (s.count > kept_when_idle) {
-      ::operator delete(std::exchange(s.top, s.top->next));
-      --s.count;
-    }
+    for (; s.count > kept_when_idle; --s.count, ++released) ::operator delete(std::exchange(s.top, s.top->next));
   }
-  shared_frames().release_all();
+#if defined(__GLIBC__)
+  // malloc keeps what lies between blocks that are still in use, until it is asked.
+  if (released >= many) ::malloc_trim(0);
+#endif
 }
 
 void frame_cache::release_all() noexcept {
