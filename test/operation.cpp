@@ -68,12 +68,15 @@ task<> awaits_until_cancelled(scripted_operation& operation, bool& ended) {
 }
 
 task<> nothing() { co_return; }
-owned_coroutine awaits_nothing() { co_await nothing(); }
 task<> cancels(context scope_of_caller) {
   scope_of_caller.cancel();
   co_return;
 }
-owned_coroutine awaits_what_cancels(context scope_of_caller) { co_await cancels(scope_of_caller); }
+owned_coroutine cancels_and_awaits_a_task(context scope_of_caller) {
+  scope_of_caller.cancel();
+  co_await nothing();
+}
+owned_coroutine awaits_a_task_that_cancels(context scope_of_caller) { co_await cancels(scope_of_caller); }
 
 task<> takes(const channel<int>& full, bool& ended) {
   try {
@@ -83,39 +86,31 @@ task<> takes(const channel<int>& full, bool& ended) {
   }
 }
 
-}  // namespace
-
-TEST_CASE("a routine stays cancelled when a coroutine of a foreign type has awaited a task in its place") {
-  on_every_scheduler([]() -> task<> {
+// A routine in whose place that runs, by which it is cancelled, and which then awaits what is ready.
+void check_that_it_is_cancelled_by(owned_coroutine (*in_its_place)(context)) {
+  on_every_scheduler([in_its_place]() -> task<> {
     channel<int> full(1);
     co_await full.send(1);
     bool ended = false;
     const context scope_of_it = context::with_cancel();
-    auto cancelled_before = [&]() -> task<> {
-      scope_of_it.cancel();
-      const owned_coroutine other = awaits_nothing();
+    auto goes_on = [&]() -> task<> {
+      const owned_coroutine other = in_its_place(scope_of_it);
       co_await takes(full, ended);
     };
-    co_await go(scope_of_it, cancelled_before);
+    co_await go(scope_of_it, goes_on);
     CHECK(ended);
     CHECK(full.size() == 1);
   });
 }
 
+}  // namespace
+
+TEST_CASE("a routine stays cancelled when a coroutine of a foreign type has awaited a task in its place") {
+  check_that_it_is_cancelled_by(cancels_and_awaits_a_task);
+}
+
 TEST_CASE("a routine is cancelled by a task that a coroutine of a foreign type awaits in its place") {
-  on_every_scheduler([]() -> task<> {
-    channel<int> full(1);
-    co_await full.send(1);
-    bool ended = false;
-    const context scope_of_it = context::with_cancel();
-    auto cancelled_within = [&]() -> task<> {
-      const owned_coroutine other = awaits_what_cancels(scope_of_it);
-      co_await takes(full, ended);
-    };
-    co_await go(scope_of_it, cancelled_within);
-    CHECK(ended);
-    CHECK(full.size() == 1);
-  });
+  check_that_it_is_cancelled_by(awaits_a_task_that_cancels);
 }
 
 TEST_CASE("a coroutine of a foreign type that was about to wait, and need not, leaves nothing behind") {

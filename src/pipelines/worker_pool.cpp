@@ -61,8 +61,7 @@ class pool_core {
  private:
   // Its handle may be waited for and cancelled by any thread before it begins: what these read is not written again.
   void enqueue(worker& w, routine& job) noexcept {
-    job.listed_in = &scheduler_of(w).routines;
-    job.runtime_id = static_cast<std::uint32_t>(w.runtime_id);
+    scheduler_of(w).announce(job);
     queue_.push_back(job);
     ++queued_;
   }

@@ -88,8 +88,7 @@ void runtime::prepare_run() {
 
 void runtime::start_from_outside(detail::routine& r) {
   detail::refuse_in_forked_child("runtime::go");
-  r.listed_in = &core_->workers.front()->routines;
-  r.runtime_id = static_cast<std::uint32_t>(core_->id);
+  core_->workers.front()->announce(r);
   const bool accepted = !core_->unwinding() && core_->post([&r](detail::worker* w) {
     if (w != nullptr && !w->runtime.unwinding()) return detail::start(*w, r, r.started);
     // Main has ended without it.

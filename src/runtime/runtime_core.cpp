@@ -58,8 +58,7 @@ void runtime_core::claim_run() {
 
 void runtime_core::run(routine& r) {
   main = &r;
-  r.listed_in = &workers.front()->routines;
-  r.runtime_id = static_cast<std::uint32_t>(id);
+  workers.front()->announce(r);
   runtime_registry::runs(true);
   running_.store(true, std::memory_order_release);
   const struct not_running {

@@ -79,6 +79,7 @@ std::uint32_t worker::choose(std::uint32_t n) noexcept { return runtime.sim->cho
 // With other workers. What is started last runs first, so that a tree of routines is gone through in depth, and what is
 // big in it is there to be taken.
 void scheduler::add_new(routine& r) noexcept {
+  if (simulated) return push(r);  // which chooses among what is in the queue
   // seq_cst: the adder's fence (runtime_core.hpp). Who looks at any time sees this one or the one before it.
   routine* const before = newest_.exchange(&r, std::memory_order_seq_cst);
   if (before != nullptr && !enqueue(*before)) return;
@@ -94,8 +95,7 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
   auto& self = scheduler_of(w);
   if (r.listed_in == nullptr) {  // else it was announced from outside, and others may know it already
     r.started = started;
-    r.listed_in = &self.routines;
-    r.runtime_id = static_cast<std::uint32_t>(w.runtime_id);
+    self.announce(r);
   }
   r.listed_in->add(r);
   if (context != nullptr) {
@@ -110,13 +110,7 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
   w.counts.started.add();
   // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is
   // nobody else's.
-  if (!w.shared) {
-    w.make_next(r);
-  } else if (!w.simulated) {
-    self.add_new(r);
-  } else {
-    w.push(r);
-  }
+  w.shared ? self.add_new(r) : w.make_next(r);
 }
 
 void leave_context(routine& r, bool shared) noexcept {
@@ -219,10 +213,9 @@ routine* scheduler::take_before_queue() noexcept {
     if (may_pass_over(has_loot())) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
   }
-  if (newest_.load(std::memory_order_relaxed) != nullptr) {
-    routine* const newest = newest_.exchange(nullptr, std::memory_order_acq_rel);
-    if (newest != nullptr && may_pass_over(!queue_empty())) return newest;
-    if (newest != nullptr) push(*newest);
+  if (routine* const newest = take_newest()) {
+    if (may_pass_over(!queue_empty())) return newest;
+    push(*newest);
   }
   return nullptr;
 }
@@ -255,7 +248,12 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
   for (;;) {
     const std::uint32_t tail = tail_.load(std::memory_order_acquire);
     const std::uint32_t queued = tail - head;
-    if (queued == 0) return steal_newest_into(thief);
+    if (queued == 0) {
+      routine* const newest = take_newest();
+      if (newest == nullptr) return 0;
+      thief.append(*newest, thief.tail_.load(std::memory_order_relaxed));
+      return 1;
+    }
     if (queued > queue_size) {  // head was read before the owner took more
       head = head_.load(std::memory_order_acquire);
       continue;
@@ -275,14 +273,6 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
   }
 }
 
-std::uint32_t scheduler::steal_newest_into(scheduler& thief) noexcept {
-  if (newest_.load(std::memory_order_relaxed) == nullptr) return 0;
-  routine* const newest = newest_.exchange(nullptr, std::memory_order_acq_rel);
-  if (newest == nullptr) return 0;
-  thief.append(*newest, thief.tail_.load(std::memory_order_relaxed));
-  return 1;
-}
-
 void drop_from_queue(routine& r) noexcept {
   if (r.resumed_as != routine::kind::foreign) return;  // a routine's roster has it
   auto& record = static_cast<foreign_record&>(r);
@@ -296,7 +286,7 @@ void drop_from_queue(routine& r) noexcept {
 void scheduler::discard_queue() noexcept {
   if (run_next != nullptr) drop_from_queue(*std::exchange(run_next, nullptr));
   if (alone != nullptr) drop_from_queue(*std::exchange(alone, nullptr));
-  if (routine* r = newest_.exchange(nullptr, std::memory_order_acquire)) drop_from_queue(*r);
+  if (routine* r = take_newest()) drop_from_queue(*r);
   while (routine* r = pop()) drop_from_queue(*r);
 }
 
@@ -423,7 +413,7 @@ void scheduler::end_turn() {
 void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
   if (has_work() && shared && !was_given_work && turn_end_ < computing_until_) {
     if (run_next != nullptr) push(*std::exchange(run_next, nullptr));
-    if (routine* each = newest_.exchange(nullptr, std::memory_order_acq_rel)) push(*each);
+    if (routine* each = take_newest()) push(*each);
     while (routine* each = pop()) runtime.add_global({&each, 1});
     tell_others();
   }
@@ -435,23 +425,22 @@ void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
 // on computing for as long again.
 void scheduler::judge_turn(time_point now) noexcept {
   const time_point began = std::exchange(turn_end_, now);
-  const std::int64_t resumes = counts.resumes.value() - std::exchange(resumes_seen_, counts.resumes.value());
   if (began == time_point()) return;
   const duration took = now - began;
-  if (shared) judge_resumes(took, resumes);
+  if (shared) judge_resumes(took);
   turn_length_ = took > long_turn ? std::max(turn_length_ / 2, 1) : std::min(turn_length_ * 2, turn_length);
   if (took > watch_period) computing_until_ = now + took;
 }
 
 // Those that compute are among others that do not: of some turns together, one long resume outweighs many short ones.
-void scheduler::judge_resumes(duration took, std::int64_t resumes) noexcept {
-  judged_time_ += took;
-  judged_resumes_ += resumes;
-  const bool takes_long = judged_time_ > judged_resumes_ * long_resume;
-  if (!takes_long && judged_resumes_ < turn_length) return;
+void scheduler::judge_resumes(duration took) noexcept {
+  unjudged_time_ += took;
+  const std::int64_t resumes = counts.resumes.value() - judged_resumes_;
+  const bool takes_long = unjudged_time_ > resumes * long_resume;
+  if (!takes_long && resumes < turn_length) return;
   computes = takes_long;
-  judged_time_ = {};
-  judged_resumes_ = 0;
+  unjudged_time_ = {};
+  judged_resumes_ += resumes;
 }
 
 void scheduler::expire_timers(time_point now) {
@@ -581,8 +570,7 @@ void scheduler::idle() {
   if (runtime.work_anywhere(*this) || runtime.done()) {
     woken_to_search = !runtime.unlist_idle(*this);
   } else {
-    time_point until = std::min(runtime.check_quiet(*this), next_timer());
-    until = std::max(until, next_expiry_);
+    time_point until = std::min(runtime.check_quiet(*this), std::max(next_timer(), next_expiry_));
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
     const time_point trim_at =

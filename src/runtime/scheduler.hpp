@@ -71,6 +71,11 @@ class scheduler final : public worker {
   bool queue_empty() const noexcept {
     return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire);
   }
+  // Says of a routine that is about to be started where it will be listed, before anybody else knows it.
+  void announce(routine& r) noexcept {
+    r.listed_in = &routines;
+    r.runtime_id = static_cast<std::uint32_t>(runtime_id);
+  }
   void add_new(routine& r) noexcept;
   std::uint32_t steal_into(scheduler& thief) noexcept;  // half of the queue, or the newest; how many
   void discard_queue() noexcept;
@@ -96,11 +101,15 @@ class scheduler final : public worker {
   routine* pop() noexcept;
   [[gnu::noinline]] routine* take_before_queue() noexcept;
   bool may_pass_over(bool somebody) noexcept;
-  std::uint32_t steal_newest_into(scheduler& thief) noexcept;
+  // Any thread; null if there is none.
+  routine* take_newest() noexcept {
+    if (newest_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+    return newest_.exchange(nullptr, std::memory_order_acq_rel);
+  }
   bool steal() noexcept;
   void go_on_after_turn(routine& r, bool was_given_work) noexcept;
   void judge_turn(time_point now) noexcept;
-  void judge_resumes(duration took, std::int64_t resumes) noexcept;
+  void judge_resumes(duration took) noexcept;
   void judge_loot() noexcept;
   void let_others_go_on();
   time_point next_timer() noexcept;
@@ -119,12 +128,11 @@ class scheduler final : public worker {
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;
-  time_point turn_end_{};          // of the last turn, where it was looked at and no sleep came after it
-  time_point next_expiry_{};       // not before
-  time_point computing_until_{};   // as is expected
-  std::int64_t resumes_seen_ = 0;  // then
-  duration judged_time_{};         // since `computes` was judged
-  std::int64_t judged_resumes_ = 0;
+  time_point turn_end_{};            // of the last turn, or of what came between, where it was looked at
+  time_point next_expiry_{};         // not before
+  time_point computing_until_{};     // as is expected
+  duration unjudged_time_{};         // since `computes` was judged
+  std::int64_t judged_resumes_ = 0;  // until then
   struct loot {
     time_point since;
     std::int64_t resumes;  // before

@@ -381,13 +381,7 @@ class channel_operation : public operation<Derived, Result> {
     if (w.current->is_cancelled()) [[unlikely]]
       throw_cancelled();
     if (core == nullptr) return false;
-    routine* woken = nullptr;
-    progress p;
-    {
-      const optional_guard guard(core->lock, w.shared);
-      p = this->derived().attempt(*core, w.shared, named_in(woken));
-    }
-    if (woken) w.make_ready(*woken);
+    const progress p = attempt_locked(w, *core);
     if (p == progress::idle) return false;
     const bool goes_on = w.turn_lasts();
     if (p != progress::done || !goes_on) [[unlikely]]
@@ -398,12 +392,14 @@ class channel_operation : public operation<Derived, Result> {
     if (core == nullptr) return progress::idle;
     core->enter(&w, Derived::call_name);
     // Of one channel, an instant is seen without its lock (semantics 57).
-    if (w.shared && !this->derived().looks_ready(w)) return progress::idle;
+    return w.shared && !this->derived().looks_ready(w) ? progress::idle : attempt_locked(w, *core);
+  }
+  progress attempt_locked(worker& w, channel_state<T>& core) {
     routine* woken = nullptr;
     progress p;
     {
-      const optional_guard guard(core->lock, w.shared);
-      p = this->derived().attempt(*core, w.shared, named_in(woken));
+      const optional_guard guard(core.lock, w.shared);
+      p = this->derived().attempt(core, w.shared, named_in(woken));
     }
     if (woken) w.make_ready(*woken);
     return p;

@@ -247,7 +247,7 @@ class operation : public parked_operation, public Case {
   }
 
   [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
-    derived().standing() == progress::refused ? stand(progress::idle) : derived().leave();
+    derived().leave();
     throw_cancelled();
   }
 

@@ -126,12 +126,9 @@ class permit_request : public operation<permit_request, hold> {
     return of.take(amount_);
   }
   RINGO_ALWAYS_INLINE hold await_resume() {
-    const progress p = standing();
-    if (p != progress::idle) [[unlikely]] {
-      if (!won(p)) come_back_cancelled();
-      stand(progress::idle);
-    }
-    return hold(*of_, amount_);
+    if (standing() == progress::idle) [[likely]]
+      return hold(*of_, amount_);
+    return operation::await_resume();
   }
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
@@ -178,9 +175,9 @@ class permit_request : public operation<permit_request, hold> {
   // time.
   [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
     enter(&w);
+    if (!ends_turn_first(w)) return commit_otherwise(w);
     if (w.current->is_cancelled()) throw_cancelled();
-    if (ends_turn_first(w)) return false;
-    return (w.shared ? commit_locked(w) : commit_alone(w)) && w.turn_lasts();
+    return false;
   }
   std::coroutine_handle<> try_in_next_turn(worker& w) noexcept;
 
