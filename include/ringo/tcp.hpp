@@ -1,5 +1,6 @@
 // TCP: streams of bytes between two programs, and where connections come in.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
@@ -18,6 +19,20 @@ struct socket_options {
   bool reuse_port = false;  // of a listener: others may bind the same port, and the kernel shares the connections out
   bool no_delay = true;     // no waiting for more to send (TCP_NODELAY)
   int send_buffer = 0, receive_buffer = 0;  // bytes in the kernel; 0: as the system has it
+
+  // A peer can go without a word: switched off, unplugged, behind a lost network. Without the options below, a stream
+  // that waits for it may wait for ever. With them the kernel gives the peer up, and every operation of the stream
+  // throws disconnected (std::errc::timed_out, or host_unreachable). Connected and accepted streams have them; an
+  // accepted stream has those of its listener.
+  //
+  // Keep-alive: when no byte has come for keep_alive_idle, the kernel asks the peer's kernel whether it is still there,
+  // again every keep_alive_interval, and gives the peer up after keep_alive_count questions without an answer.
+  // idle 0: no keep-alive; interval 0, count 0: as the system has it (75 s, 9 times). At most 32767 s, 32767 s, 127.
+  std::chrono::seconds keep_alive_idle{0}, keep_alive_interval{0};
+  int keep_alive_count = 0;
+  // How long bytes that were sent may stay without the peer's acknowledgement (TCP_USER_TIMEOUT). 0: as the system has
+  // it, some 15 minutes. With keep-alive it also limits the questions: it then replaces keep_alive_count.
+  std::chrono::milliseconds user_timeout{0};
 };
 static_assert(std::is_trivially_destructible_v<socket_options>);
 
@@ -59,8 +74,9 @@ class tcp_stream : public detail::byte_source, public detail::byte_sink {
 
   // "example.org:80", "192.0.2.1:80", "[::1]:80". All of the host's addresses are tried, the two families in turn, each
   // a quarter of a second after the one before or when that has failed, and the first that answers wins (RFC 8305).
-  // Throws std::invalid_argument for what is no host and port, std::system_error that names what was tried, or that the
-  // name is not known. Cancel safety: what has been connected is closed. As a case of a select it is a plain task.
+  // Throws std::invalid_argument for what is no host and port, or no option, std::system_error that names what was
+  // tried, or that the name is not known. Cancel safety: what has been connected is closed. As a case of a select it is
+  // a plain task.
   static detail::deferred_task<tcp_stream> connect(std::string_view host_and_port, socket_options options = {});
   static detail::deferred_task<tcp_stream> connect(const endpoint& to, socket_options options = {});
 

@@ -1,6 +1,5 @@
 #include <liburing.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -58,8 +57,7 @@ task<tcp_stream> connect_to(endpoint to, socket_options o) {
   const std::string doing = "ringo: connecting to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
   descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
-  if (o.no_delay) set_option(s.native_handle(), IPPROTO_TCP, TCP_NODELAY, 1, doing);
-  set_buffers(s.native_handle(), o, doing);
+  set_stream_options(s.native_handle(), o, doing);
   kernel_call_operation<stream_handle> connecting(new connect_call(std::move(s), to));
   co_return stream_access::make(co_await connecting);
 }

@@ -10,7 +10,9 @@ namespace ringo::detail {
 // `doing` begins the message of what they throw.
 descriptor make_socket(int family, int type, const std::string& doing);
 void set_option(int socket, int level, int option, int value, const std::string& doing);
-void set_buffers(int socket, const socket_options& o, const std::string& doing);
+void set_buffers(int socket, int send_buffer, int receive_buffer, const std::string& doing);
+// What a stream of TCP has, or has from its listener. Throws std::invalid_argument, too.
+void set_stream_options(int socket, const socket_options& o, const std::string& doing);
 
 // That it is a socket of that kind; makes it one that waits. Throws std::system_error.
 void check_adopted(int descriptor, bool listens, const char* call);

@@ -57,8 +57,11 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
     throw disconnected(std::make_error_code(std::errc::broken_pipe),
                        what + ": its own side has ended what it sends (shutdown_send)");
   }
-  // Of a connection it means that the peer has not answered for too long (tcp(7)).
-  if (r.error == ETIMEDOUT) throw disconnected(std::make_error_code(std::errc::timed_out), what);
+  // Of a connection these mean that the peer has not answered for too long (tcp(7)): the latter two where the last
+  // thing that was heard of it was that there is no way to it.
+  if (r.error == ETIMEDOUT || r.error == EHOSTUNREACH || r.error == ENETUNREACH) {
+    throw disconnected(std::error_code(r.error, std::generic_category()), what);
+  }
   throw_descriptor_error(r.error, what);
 }
 

@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <cerrno>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <system_error>
 
@@ -29,12 +31,41 @@ void set_option(int socket, int level, int option, int value, const std::string&
   throw std::system_error(errno, std::generic_category(), doing + ": a socket option");
 }
 
-void set_buffers(int socket, const socket_options& o, const std::string& doing) {
-  if (o.send_buffer < 0 || o.receive_buffer < 0) {
-    throw std::invalid_argument(doing + ": socket_options: a buffer of less than 0 bytes");
+void set_buffers(int socket, int send_buffer, int receive_buffer, const std::string& doing) {
+  if (send_buffer < 0 || receive_buffer < 0) {
+    throw std::invalid_argument(doing + ": the options: a buffer of less than 0 bytes");
   }
-  if (o.send_buffer != 0) set_option(socket, SOL_SOCKET, SO_SNDBUF, o.send_buffer, doing);
-  if (o.receive_buffer != 0) set_option(socket, SOL_SOCKET, SO_RCVBUF, o.receive_buffer, doing);
+  if (send_buffer != 0) set_option(socket, SOL_SOCKET, SO_SNDBUF, send_buffer, doing);
+  if (receive_buffer != 0) set_option(socket, SOL_SOCKET, SO_RCVBUF, receive_buffer, doing);
+}
+
+namespace {
+
+// Sets it unless it is 0.
+void set_tcp_option(int socket, int option, std::int64_t value, std::int64_t most, const char* name,
+                    const std::string& doing) {
+  if (value < 0 || value > most) {
+    throw std::invalid_argument(doing + ": socket_options::" + name + " is not from 0 to " + std::to_string(most));
+  }
+  if (value != 0) set_option(socket, IPPROTO_TCP, option, static_cast<int>(value), doing);
+}
+
+}  // namespace
+
+void set_stream_options(int socket, const socket_options& o, const std::string& doing) {
+  if (o.no_delay) set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, doing);
+  set_buffers(socket, o.send_buffer, o.receive_buffer, doing);
+  constexpr int most_seconds = 32767, most_questions = 127;  // what the kernel takes (include/net/tcp.h)
+  set_tcp_option(socket, TCP_KEEPIDLE, o.keep_alive_idle.count(), most_seconds, "keep_alive_idle", doing);
+  set_tcp_option(socket, TCP_KEEPINTVL, o.keep_alive_interval.count(), most_seconds, "keep_alive_interval", doing);
+  set_tcp_option(socket, TCP_KEEPCNT, o.keep_alive_count, most_questions, "keep_alive_count", doing);
+  set_tcp_option(socket, TCP_USER_TIMEOUT, o.user_timeout.count(), std::numeric_limits<int>::max(), "user_timeout",
+                 doing);
+  if (o.keep_alive_idle.count() != 0) {
+    set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1, doing);
+  } else if (o.keep_alive_interval.count() != 0 || o.keep_alive_count != 0) {
+    throw std::invalid_argument(doing + ": socket_options: without keep_alive_idle there is no keep-alive");
+  }
 }
 
 void check_adopted(int descriptor, bool listens, const char* call) {
@@ -103,8 +134,7 @@ tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {
   if (o.reuse_port) detail::set_option(s.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
   if (at.is_v6()) detail::set_option(s.native_handle(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
   // Connections have these from their listener.
-  if (o.no_delay) detail::set_option(s.native_handle(), IPPROTO_TCP, TCP_NODELAY, 1, doing);
-  detail::set_buffers(s.native_handle(), o, doing);
+  detail::set_stream_options(s.native_handle(), o, doing);
   const detail::socket_address address = detail::to_socket_address(at);
   if (::bind(s.native_handle(), address.get(), address.length) != 0) {
     if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off

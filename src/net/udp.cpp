@@ -45,10 +45,7 @@ descriptor make_udp_socket(bool v6, const udp_options& o, const std::string& doi
     set_option(s.native_handle(), IPPROTO_IPV6, IPV6_MULTICAST_LOOP, o.multicast_loop ? 1 : 0, doing);
     set_option(s.native_handle(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, o.multicast_hops, doing);
   }
-  socket_options buffers;
-  buffers.send_buffer = o.send_buffer;
-  buffers.receive_buffer = o.receive_buffer;
-  set_buffers(s.native_handle(), buffers, doing);
+  set_buffers(s.native_handle(), o.send_buffer, o.receive_buffer, doing);
   return s;
 }
 
