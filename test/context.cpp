@@ -153,7 +153,7 @@ TEST_CASE("an earlier cancelled child keeps its own cause; the rest have the par
   });
 }
 
-TEST_CASE("without an explicit cause it is cancelled or timed_out, which are system_errors (140, 146)") {
+TEST_CASE("without an explicit cause it is cancelled or timed_out, each with its code (140, 146)") {
   on_simulated_schedulers([]() -> task<> {
     const context c = context::with_cancel();
     const context t = context::with_timeout(1s);
@@ -162,7 +162,9 @@ TEST_CASE("without an explicit cause it is cancelled or timed_out, which are sys
     const auto code_of = [](const std::exception_ptr& e) {
       try {
         std::rethrow_exception(e);
-      } catch (const std::system_error& known) {
+      } catch (const cancelled& known) {
+        return known.code();
+      } catch (const timed_out& known) {
         return known.code();
       }
     };

@@ -299,7 +299,7 @@ TEST_CASE("cancel ends a routine's waiting with cancelled, which its join rethro
     auto routine = go([&saw_it]() -> task<> {
       try {
         co_await never();
-      } catch (const std::system_error& e) {
+      } catch (const cancelled& e) {
         saw_it = e.code() == std::errc::operation_canceled;
         throw;
       }

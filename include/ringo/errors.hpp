@@ -15,9 +15,14 @@ struct deadlock : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The routine's context was cancelled, or its handle's cancel() called; std::errc::operation_canceled.
-struct cancelled : std::system_error {
-  cancelled();
+/// An await throws this when the routine's context was cancelled, or its handle's cancel() called.
+///
+/// It derives from no standard exception, so that a retry loop with `catch (const std::exception&)` lets it pass. Catch
+/// it only to clean up, and rethrow it: a routine that goes on is ended at its next await.
+class cancelled {
+ public:
+  const char* what() const noexcept;
+  std::error_code code() const noexcept;  ///< std::errc::operation_canceled
 };
 
 // A time limit of with_timeout or with_deadline has passed; std::errc::timed_out.

@@ -129,7 +129,8 @@ class handle {
   auto operator co_await() const { return join(); }  // as join()
   // When it has ended, however; takes nothing.
   detail::finished_operation finished() const { return detail::finished_operation(of_); }
-  // Join from a thread that is no worker.
+  // Join from a thread that is no worker: blocks it until the routine has ended. Throws what the routine has thrown,
+  // `cancelled` included.
   T wait() {
     if (!of_) detail::throw_empty_handle("wait");
     detail::block_until_ended(*of_);

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -34,6 +35,8 @@ class request {
   }
   void rethrow() { std::rethrow_exception(error_); }
 
+  bool is_served = false;  // a routine has been started that answers; only workers look at it
+
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -41,14 +44,20 @@ class request {
   std::exception_ptr error_;
 };
 
-// Tells the thread even where the routine is destroyed before it ends, or before it has begun.
+// A thread is no routine, so its calls never throw `cancelled`: that belongs to the routine that served the call.
+std::exception_ptr runtime_has_ended() {
+  return std::make_exception_ptr(std::system_error(std::make_error_code(std::errc::operation_canceled),
+                                                   "ringo: the runtime has ended while a thread waited for it"));
+}
+
+// Tells the thread even if the routine that serves it is destroyed before it ends, or before it has begun.
 class answer {
  public:
   explicit answer(request& r) noexcept : to_(&r) {}
   answer(answer&& from) noexcept : to_(std::exchange(from.to_, nullptr)) {}
   answer& operator=(answer&&) = delete;
   ~answer() {
-    if (to_) to_->finish(request::outcome::failed, std::make_exception_ptr(cancelled()));
+    if (to_ && to_->is_served) to_->finish(request::outcome::failed, runtime_has_ended());
   }
   void give(request::outcome o, std::exception_ptr error = nullptr) {
     std::exchange(to_, nullptr)->finish(o, std::move(error));
@@ -62,6 +71,8 @@ task<> serve(answer a, const std::function<task<>()>& operation) {
   std::exception_ptr error;
   try {
     co_await operation();
+  } catch (const cancelled&) {
+    error = runtime_has_ended();
   } catch (...) {
     error = std::current_exception();
   }
@@ -81,9 +92,11 @@ request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& 
       if (w == nullptr) return r.finish(request::outcome::runtime_ended);
       try {
         task<> t = serve(answer(r), operation);
-        start(*w, *make_routine_of(std::move(t)), std::source_location::current());
+        routine& server = *make_routine_of(std::move(t));
+        r.is_served = true;
+        start(*w, server, std::source_location::current());
       } catch (const std::bad_alloc&) {
-        // No frame: the answer that was to go into it has told the thread.
+        r.finish(request::outcome::failed, std::current_exception());
       }
     });
   });
@@ -166,11 +179,15 @@ void block_until_ended(routine& r) {
         "ringo: handle::wait was called on a worker, which it would stop: use co_await handle there");
   }
   if (r.ended.load(std::memory_order_acquire)) return;
-  const std::function<task<>()> until_ended = [&r]() -> task<> { co_await finished_operation(&r); };
+  // Shielded: a runtime that ends cancels all routines, and the thread is to hear what this one came to.
+  const std::function<task<>()> until_ended = [&r]() -> task<> {
+    const cancellation_held_back until_told;
+    co_await finished_operation(&r);
+  };
   request done;
   const auto outcome = do_on(r.runtime_id, until_ended, done);
-  if (outcome == request::outcome::failed && !r.ended.load(std::memory_order_acquire)) done.rethrow();
-  // A runtime that ends ends its routines, and is about to end this one if it has not yet.
+  if (outcome == request::outcome::failed && !done.is_served) done.rethrow();  // there was no memory for it
+  // Else a runtime that ends is about to end this routine if it has not yet.
   while (!r.ended.load(std::memory_order_acquire)) std::this_thread::yield();
 }
 

@@ -7,7 +7,9 @@
 
 namespace ringo {
 
-cancelled::cancelled() : std::system_error(std::make_error_code(std::errc::operation_canceled), "ringo: cancelled") {}
+const char* cancelled::what() const noexcept { return "ringo: cancelled"; }
+std::error_code cancelled::code() const noexcept { return std::make_error_code(std::errc::operation_canceled); }
+
 timed_out::timed_out() : std::system_error(std::make_error_code(std::errc::timed_out), "ringo: timed out") {}
 
 namespace detail {

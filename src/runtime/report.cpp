@@ -36,6 +36,18 @@ std::string type_name() {
 
 }  // namespace
 
+std::string describe_current_exception() {
+  try {
+    throw;
+  } catch (const cancelled& e) {
+    return e.what();
+  } catch (const std::exception& e) {
+    return type_name() + ": " + e.what();
+  } catch (...) {
+    return type_name();
+  }
+}
+
 void describe_routine(std::string& text, routine& r, bool is_main) {
   // `inspected` keeps claimers away while the parked operation is read (routine.hpp); with one worker nobody else
   // claims.
@@ -82,24 +94,16 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
   } catch (const std::system_error& e) {
     std::fprintf(stderr, "ringo: a routine%s has ended with an error: %s\n", place.c_str(), e.what());
     return;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "ringo: unhandled exception%s: %s: %s\n", in_routine.c_str(), type_name().c_str(), e.what());
   } catch (...) {
-    std::fprintf(stderr, "ringo: unhandled exception%s: %s\n", in_routine.c_str(), type_name().c_str());
+    std::fprintf(stderr, "ringo: unhandled exception%s: %s\n", in_routine.c_str(),
+                 describe_current_exception().c_str());
   }
   std::terminate();
 }
 
 void refuse_throwing_hook(const char* name) noexcept {
-  std::string what;
-  try {
-    throw;
-  } catch (const std::exception& e) {
-    what = type_name() + ": " + e.what();
-  } catch (...) {
-    what = type_name();
-  }
-  std::fprintf(stderr, "ringo: options::%s has thrown, which it must not: %s\n", name, what.c_str());
+  std::fprintf(stderr, "ringo: options::%s has thrown, which it must not: %s\n", name,
+               describe_current_exception().c_str());
   std::terminate();
 }
 

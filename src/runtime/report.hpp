@@ -11,6 +11,9 @@ namespace ringo::detail {
 // A line on the routine's state, what it waits for, where, and where it was started. Under its roster's lock.
 void describe_routine(std::string& text, routine& r, bool is_main);
 
+// In a handler: the type and the text of the exception that is being handled.
+std::string describe_current_exception();
+
 // options::on_unhandled's default.
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;
 

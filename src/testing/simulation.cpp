@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
@@ -208,11 +209,11 @@ exploration explore(const std::function<task<>()>& make_main, std::uint64_t most
       handle<void> h = detail::handle_access::make(r);
       detail::simulate({.seed = 0, .workers = workers}, &follow, *r);
       h.join().take();
-    } catch (const std::exception& e) {
+    } catch (...) {
       std::string choices;
       for (const choice& c : path) choices += " " + std::to_string(c.made) + "/" + std::to_string(c.of);
-      throw std::runtime_error("ringo: explore, run " + std::to_string(seen.runs) + ": " + e.what() +
-                               "; choices:" + choices);
+      throw std::runtime_error("ringo: explore, run " + std::to_string(seen.runs) + ": " +
+                               detail::describe_current_exception() + "; choices:" + choices);
     }
     path.resize(depth);
     while (!path.empty() && path.back().made + 1 == path.back().of) path.pop_back();
