@@ -135,23 +135,31 @@ void frame_cache::release_all() noexcept {
   shared_frames().release_all();
 }
 
-void* allocate_block_slowly(worker* w, std::size_t size) {
+void* allocate_frame_slowly(std::size_t size) {
+  worker* w = current_worker();
+  if (w != nullptr && w->simulated) [[unlikely]]
+    fail_if_asked(*w);
+  void* frame = allocate_block_slowly(size);
+  w == nullptr ? void(outside_counts().frames.fetch_add(1, std::memory_order_relaxed)) : w->counts.frames.add();
+  return frame;
+}
+
+void free_frame_slowly(void* frame, std::size_t size) noexcept {
+  worker* w = current_worker();
+  w == nullptr ? void(outside_counts().frames.fetch_sub(1, std::memory_order_relaxed)) : w->counts.frames.add(-1);
+  free_block_slowly(frame, size);
+}
+
+void* allocate_block_slowly(std::size_t size) {
+  worker* w = current_worker();
   if (frame_cache::recycles && w != nullptr) return w->frames.allocate(size);
   return ::operator new(frame_cache::block_size(size));
 }
 
-void free_block_slowly(worker* w, void* block, std::size_t size) noexcept {
+void free_block_slowly(void* block, std::size_t size) noexcept {
+  worker* w = current_worker();
   if (frame_cache::recycles && w != nullptr) return w->frames.free(block, size);
   ::operator delete(block);
 }
-
-void* allocate_frame_elsewhere(worker* w, std::size_t size) {
-  if (w != nullptr) fail_if_asked(*w);
-  void* frame = allocate_block(w, size);
-  w != nullptr ? w->counts.frames.add() : void(outside_counts().frames.fetch_add(1, std::memory_order_relaxed));
-  return frame;
-}
-
-void count_frame_freed_outside() noexcept { outside_counts().frames.fetch_sub(1, std::memory_order_relaxed); }
 
 }  // namespace ringo::detail

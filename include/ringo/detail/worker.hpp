@@ -262,41 +262,46 @@ inline worker* worker_or_alone(const char* call) {
   return worker_or_alone_slow(call);
 }
 
-// Where a list of free blocks does not do. w: null outside of a worker.
-void* allocate_block_slowly(worker* w, std::size_t size);
-void free_block_slowly(worker* w, void* block, std::size_t size) noexcept;
-
-RINGO_ALWAYS_INLINE inline void* allocate_block(worker* w, std::size_t size) {
-  if (frame_cache::recycles && w != nullptr) [[likely]] {
-    if (void* block = w->frames.try_allocate(size)) [[likely]]
-      return block;
-  }
-  return allocate_block_slowly(w, size);
-}
-inline void free_block(worker* w, void* block, std::size_t size) noexcept {
-  if (!frame_cache::recycles || w == nullptr || !w->frames.try_free(block, size)) [[unlikely]]
-    free_block_slowly(w, block, size);
-}
-inline void* allocate_block(std::size_t size) { return allocate_block(current_worker(), size); }
-inline void free_block(void* block, std::size_t size) noexcept { free_block(current_worker(), block, size); }
-
-// Outside of a worker, and in a simulation, which may be asked to fail.
-void* allocate_frame_elsewhere(worker* w, std::size_t size);
-void count_frame_freed_outside() noexcept;
+// Where a list of free frames does not do.
+void* allocate_frame_slowly(std::size_t size);
+void free_frame_slowly(void* frame, std::size_t size) noexcept;
 
 RINGO_ALWAYS_INLINE inline void* allocate_frame(std::size_t size) {
   worker* w = current_worker();
-  if (w == nullptr || w->simulated) [[unlikely]]
-    return allocate_frame_elsewhere(w, size);
-  void* frame = allocate_block(w, size);
-  w->counts.frames.add();
-  return frame;
+  if (frame_cache::recycles && w != nullptr && !w->simulated) [[likely]] {
+    if (void* frame = w->frames.try_allocate(size)) [[likely]] {
+      w->counts.frames.add();
+      return frame;
+    }
+  }
+  return allocate_frame_slowly(size);
 }
 
 inline void free_frame(void* frame, std::size_t size) noexcept {
   worker* w = current_worker();
-  w != nullptr ? w->counts.frames.add(-1) : count_frame_freed_outside();
-  free_block(w, frame, size);
+  if (frame_cache::recycles && w != nullptr && w->frames.try_free(frame, size)) [[likely]] {
+    w->counts.frames.add(-1);
+    return;
+  }
+  free_frame_slowly(frame, size);
+}
+
+void* allocate_block_slowly(std::size_t size);
+void free_block_slowly(void* block, std::size_t size) noexcept;
+
+inline void* allocate_block(std::size_t size) {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr) [[likely]] {
+    if (void* block = w->frames.try_allocate(size)) [[likely]]
+      return block;
+  }
+  return allocate_block_slowly(size);
+}
+
+inline void free_block(void* block, std::size_t size) noexcept {
+  worker* w = current_worker();
+  if (!frame_cache::recycles || w == nullptr || !w->frames.try_free(block, size)) [[unlikely]]
+    free_block_slowly(block, size);
 }
 
 inline void* routine::operator new(std::size_t size) { return allocate_frame(size); }
