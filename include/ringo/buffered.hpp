@@ -39,23 +39,6 @@ concept sends_bytes = requires(S& s, std::string_view text) {
   s.send(text);
 }
 || requires(S& s, std::string text) { s.send(text); };
-
-template <class P>
-concept piece_of_text = std::convertible_to<P, std::string_view> || bytes_to_send<P>;
-// It might not end with a zero: pass a span.
-template <class P>
-inline constexpr bool is_buffer = false;
-template <std::size_t N>
-inline constexpr bool is_buffer<char (&)[N]> = true;
-
-template <piece_of_text P>
-std::string_view text_to_write(const P& p) noexcept {
-  if constexpr (std::convertible_to<const P&, std::string_view>) {
-    return p;
-  } else {
-    return {reinterpret_cast<const char*>(std::ranges::data(p)), std::ranges::size(p)};
-  }
-}
 }  // namespace detail
 
 // Bytes that come, a line or a record at a time. The source is anything with a recv() that yields pieces of bytes, and

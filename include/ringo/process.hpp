@@ -1,5 +1,6 @@
 // process: another program, started, fed and read by pipes, waited for and told to stop.
 #pragma once
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -37,6 +38,23 @@ struct process_options {
 };
 static_assert(std::is_trivially_destructible_v<process_options>);
 
+// A program and what it is given: {"ls", "-l", path}, or a vector of strings. It is no vector itself because g++ 12
+// compiles no list of strings in braces within a co_await expression.
+class process_arguments {
+ public:
+  process_arguments(std::vector<std::string> all) noexcept : all_(std::move(all)) {}
+  template <class... Texts>
+  requires((std::convertible_to<Texts, std::string> || std::convertible_to<Texts, std::string_view>)&&...)
+      process_arguments(Texts&&... texts) {
+    all_.reserve(sizeof...(texts));
+    (all_.emplace_back(std::forward<Texts>(texts)), ...);
+  }
+
+ private:
+  friend class process;
+  std::vector<std::string> all_;
+};
+
 // How a program has ended.
 class process_end {
  public:
@@ -61,13 +79,14 @@ class process {
   process(process&&) noexcept = default;
   process& operator=(process&&) noexcept = default;
 
-  // arguments[0] is the program: a path, which where it is relative begins at `directory`, or a name that is looked for
-  // in this process' PATH. Everything is copied at
-  // once. It inherits no other descriptor that was opened here, nor that workers block SIGPIPE.
-  // Throws std::invalid_argument for no program, or a zero byte in a text; std::system_error that names the program,
-  // if it cannot be started. Cancel safety: a program that has been started when this is cancelled is as one whose
-  // object is destroyed.
-  static task<process> start(std::vector<std::string> arguments, process_options options = {});
+  //   process p = co_await process::start({"sort", "-u", path}, {.output = process_stream::pipe});
+  //
+  // The first argument is the program: a path, which where it is relative begins at `directory`, or a name that is
+  // looked for in this process' PATH. Everything is copied at once. It inherits no other descriptor that was opened
+  // here, nor that workers block SIGPIPE. Throws std::invalid_argument for no program, or a zero byte in a text;
+  // std::system_error that names the program, if it cannot be started. Cancel safety: a program that has been started
+  // when this is cancelled is as one whose object is destroyed.
+  static task<process> start(process_arguments arguments, process_options options = {});
 
   // The other ends of the pipes; empty for what is none. They may be moved out.
   pipe_writer& input() noexcept { return input_; }

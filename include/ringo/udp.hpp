@@ -71,6 +71,12 @@ class udp_socket {
   detail::datagram_send_operation send_to(std::string_view text, const endpoint& to) const noexcept {
     return send_to(std::as_bytes(std::span(text)), to);
   }
+  template <detail::bytes_to_send R>
+  detail::datagram_send_operation send_to(const R& bytes, const endpoint& to) const noexcept {
+    return send_to(detail::as_bytes_of(bytes), to);
+  }
+  template <std::size_t N>
+  detail::datagram_send_operation send_to(char (&)[N], const endpoint&) const = delete;  // as with send
   // On a connected one.
   detail::datagram_send_operation send(std::span<const std::byte> bytes) const noexcept {
     return {core_.get(), bytes, detail::datagram_peer()};
@@ -78,6 +84,12 @@ class udp_socket {
   detail::datagram_send_operation send(std::string_view text) const noexcept {
     return send(std::as_bytes(std::span(text)));
   }
+  template <detail::bytes_to_send R>
+  detail::datagram_send_operation send(const R& bytes) const noexcept {
+    return send(detail::as_bytes_of(bytes));
+  }
+  template <std::size_t N>
+  detail::datagram_send_operation send(char (&)[N]) const = delete;  // a buffer is no string: pass a span
 
   // What is sent to a group, "239.1.2.3" or "ff02::1", is received as well, from an interface ("eth0") or that of the
   // system's choice. Throws std::invalid_argument, std::system_error.

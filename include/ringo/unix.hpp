@@ -3,6 +3,8 @@
 // A socket's name is a path, of 107 bytes at the most, or an abstract name, "@name", which is gone with its socket and
 // has no file. A path that begins with an @ is written "./@name".
 #pragma once
+#include <array>
+#include <concepts>
 #include <optional>
 #include <span>
 #include <string>
@@ -73,9 +75,13 @@ class unix_sink : public byte_sink {
   stream_send_operation send_message(std::string_view text, std::span<const int> descriptors) const {
     return send_message(std::as_bytes(std::span(text)), descriptors);
   }
-  stream_send_operation send_message(std::string_view text, int descriptor_to_pass) const {
-    return send_message(text, std::span<const int>(&descriptor_to_pass, 1));
+  template <std::same_as<int>... More>
+  stream_send_operation send_message(std::string_view text, int descriptor_to_pass, More... more) const {
+    const std::array<int, 1 + sizeof...(More)> all{descriptor_to_pass, more...};
+    return send_message(text, std::span<const int>(all));
   }
+  template <std::size_t N, class... More>
+  stream_send_operation send_message(char (&)[N], More&&...) const = delete;  // a buffer is no string: pass a span
 
  protected:
   using byte_sink::byte_sink;

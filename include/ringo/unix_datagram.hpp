@@ -57,12 +57,24 @@ class unix_datagram {
   detail::datagram_send_operation send_to(std::string_view text, std::string_view name) const {
     return send_to(std::as_bytes(std::span(text)), name);
   }
+  template <detail::bytes_to_send R>
+  detail::datagram_send_operation send_to(const R& bytes, std::string_view name) const {
+    return send_to(detail::as_bytes_of(bytes), name);
+  }
+  template <std::size_t N>
+  detail::datagram_send_operation send_to(char (&)[N], std::string_view) const = delete;  // as with send
   detail::datagram_send_operation send(std::span<const std::byte> bytes) const noexcept {
     return {core_.get(), bytes, detail::datagram_peer()};
   }
   detail::datagram_send_operation send(std::string_view text) const noexcept {
     return send(std::as_bytes(std::span(text)));
   }
+  template <detail::bytes_to_send R>
+  detail::datagram_send_operation send(const R& bytes) const noexcept {
+    return send(detail::as_bytes_of(bytes));
+  }
+  template <std::size_t N>
+  detail::datagram_send_operation send(char (&)[N]) const = delete;  // a buffer is no string: pass a span
 
   detail::close_operation close() const { return core_.close(); }
 

@@ -262,8 +262,8 @@ struct process_access {
 
 template process_end detail::answer_of<process_end>(detail::kernel_call&);
 
-task<process> process::start(std::vector<std::string> arguments, process_options o) {
-  return process_access::start(detail::launch(std::move(arguments), o));
+task<process> process::start(process_arguments arguments, process_options o) {
+  return process_access::start(detail::launch(std::move(arguments.all_), o));
 }
 
 detail::kernel_call_operation<process_end> process::wait() const {

@@ -4,21 +4,13 @@
 #include <initializer_list>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <ringo/detail/stream_operation.hpp>
 
 namespace ringo::detail {
-
-template <bytes_to_fill R>
-std::span<std::byte> as_writable_bytes_of(R&& range) noexcept {
-  return std::as_writable_bytes(std::span(std::ranges::data(range), std::ranges::size(range)));
-}
-template <bytes_to_send R>
-std::span<const std::byte> as_bytes_of(R&& range) noexcept {
-  return std::as_bytes(std::span(std::ranges::data(range), std::ranges::size(range)));
-}
 
 // Bytes that come. Several may wait: they are served one after the other, in their order.
 //
@@ -76,15 +68,22 @@ class byte_sink {
   stream_send_operation send(const R& bytes) const noexcept {
     return {core_.get(), as_bytes_of(bytes)};
   }
-  // Several pieces, one after the other.
+  // Several pieces, strings and ranges of bytes, one after the other, as one send: send("a", text, "\r\n").
+  template <piece_of_text First, piece_of_text Second, piece_of_text... More>
+  stream_send_operation send(First&& first, Second&& second, More&&... more) const {
+    static_assert(!is_buffer<First> && !is_buffer<Second> && !(is_buffer<More> || ...),
+                  "a buffer is no string: pass a span");
+    const auto bytes = [](const auto& piece) { return std::as_bytes(std::span(text_to_write(piece))); };
+    return {core_.get(), std::vector<std::span<const std::byte>>{bytes(first), bytes(second), bytes(more)...}};
+  }
+  // As many as there are.
   stream_send_operation send(std::span<const std::span<const std::byte>> pieces) const {
     return {core_.get(), std::vector<std::span<const std::byte>>(pieces.begin(), pieces.end())};
   }
-  stream_send_operation send(std::initializer_list<std::string_view> pieces) const {
-    std::vector<std::span<const std::byte>> many;
-    many.reserve(pieces.size());
-    for (const std::string_view each : pieces) many.push_back(std::as_bytes(std::span(each)));
-    return {core_.get(), std::move(many)};
+  template <class Text = std::string_view>
+  stream_send_operation send(std::initializer_list<std::type_identity_t<Text>>) const {
+    static_assert(!std::is_same_v<Text, std::string_view>, "write it without braces: send(first, second)");
+    return {core_.get(), sending::kind::bytes};
   }
   template <std::size_t N>
   stream_send_operation send(char (&)[N]) const = delete;  // a buffer is no string: pass a span
