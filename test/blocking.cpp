@@ -871,3 +871,53 @@ TEST_CASE("In a simulation a call may cancel a routine, but that it waits for on
     CHECK(end == ending::was_cancelled);
   });
 }
+
+TEST_CASE("A call that waits for a channel which no routine has used ends with the runtime, and not with its grace") {
+  const channel<int> unused, nil = channel<int>::nil();
+  for (const auto& ch : {unused, nil}) {
+    for (const bool sends : {false, true}) {
+      for (unsigned workers : {1u, 2u, 4u}) {
+        std::atomic<bool> runs = false;
+        std::atomic<int> refusals = 0;
+        options o;
+        o.workers = workers;
+        o.shutdown_grace = 1h;
+        run(
+            [&]() -> task<> {
+              go([&]() -> task<> {
+                const auto call = [&] {
+                  runs = true;
+                  for (int i = 0; i != 3; ++i) {  // each time, and when the runtime has ended, too
+                    try {
+                      sends ? ch.send_blocking(1) : void(ch.recv_blocking());
+                    } catch (const std::system_error&) {
+                      ++refusals;
+                    }
+                  }
+                };
+                auto waits = blocking(call);
+                co_await waits;
+              });
+              while (!runs) co_await yield();
+            },
+            o);
+        CHECK(refusals == 3);
+      }
+    }
+  }
+}
+
+TEST_CASE("A call that uses a channel which no routine has used yet meets a routine of its runtime there") {
+  const channel<int> ch;
+  run([&]() -> task<> {
+    auto sum = go([&]() -> task<int> {
+      const auto receive = [&] { return ch.recv_blocking().value(); };
+      auto waits = blocking(receive);
+      const int got = co_await waits;
+      co_return got + 1;
+    });
+    co_await ch.send(41);
+    const int got = co_await sum;
+    CHECK(got == 42);
+  });
+}

@@ -299,6 +299,7 @@ class channel_handle {
   std::size_t capacity() const noexcept { return core_ ? core_->capacity() : 0; }
 
   // For threads that are no workers: as send and recv, but the thread waits; also for a runtime to use the channel.
+  // A call of blocking() uses the channel for its own runtime.
   // Throws std::system_error (std::errc::operation_canceled) if the runtime ends first.
   void send_blocking(T value) const requires(!of_signals) {
     block_until(

@@ -36,12 +36,16 @@ class signals_blocked {
   sigset_t before_;
 };
 
+thread_local std::uint64_t runtime_of_call = 0;
+
 time_point from_now(duration length) noexcept {
   const time_point now = std::chrono::steady_clock::now();
   return length > time_point::max() - now ? time_point::max() : now + length;
 }
 
 }  // namespace
+
+std::uint64_t runtime_of_blocking_call() noexcept { return runtime_of_call; }
 
 // ---- a call
 
@@ -104,7 +108,7 @@ blocking_call* blocking_call_list::pop_front() noexcept {
 // ---- the queue
 
 blocking_pool::blocking_pool(runtime_core& rt, std::size_t most_threads, duration idle_time, bool simulated)
-    : most_threads_(most_threads), idle_time_(idle_time), simulated_(simulated), runtime_(&rt) {}
+    : runtime_id_(rt.id), most_threads_(most_threads), idle_time_(idle_time), simulated_(simulated), runtime_(&rt) {}
 
 void blocking_pool::add(blocking_call& c) noexcept {
   const std::lock_guard guard(mutex_);
@@ -251,7 +255,9 @@ bool blocking_pool::wait_for_work(std::unique_lock<std::mutex>& guard, member& s
 void blocking_pool::run(blocking_call& c, std::unique_lock<std::mutex>& guard) noexcept {
   c.stage_ = blocking_call::stage::running;
   guard.unlock();
+  runtime_of_call = runtime_id_;
   c.run();
+  runtime_of_call = 0;
   guard.lock();
   c.stage_ = blocking_call::stage::over;
   // Whoever held the call could come by another count of it; if that is the pool's, nobody can.

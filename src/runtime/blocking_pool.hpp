@@ -16,6 +16,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -28,6 +29,9 @@
 namespace ringo::detail {
 
 class runtime_core;
+
+// Of the runtime whose blocking() the calling thread works for now; 0: of none.
+std::uint64_t runtime_of_blocking_call() noexcept;
 
 // First in, first out, and out of the middle.
 class blocking_call_list {
@@ -87,6 +91,7 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
   std::list<member> take_ended();
   void count(int change) noexcept;
 
+  const std::uint64_t runtime_id_;
   const std::size_t most_threads_;
   const duration idle_time_;
   const bool simulated_;

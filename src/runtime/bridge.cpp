@@ -103,26 +103,35 @@ request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& 
   return accepted ? r.wait() : request::outcome::runtime_ended;
 }
 
-std::mutex bridge_mutex;
-std::condition_variable bridge_changed;
-std::uint64_t bridge_generation = 0;
+struct bridge_state {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::uint64_t generation = 0;
+};
+
+// Never destroyed: a thread may wait here while the process exits, and the destructor of a condition variable waits for
+// those that do.
+bridge_state& bridge() noexcept {
+  static auto& one = *new bridge_state;
+  return one;
+}
 
 }  // namespace
 
 void wake_bridge() noexcept {
-  const std::lock_guard guard(bridge_mutex);
-  ++bridge_generation;
-  bridge_changed.notify_all();
+  const std::lock_guard guard(bridge().mutex);
+  ++bridge().generation;
+  bridge().changed.notify_all();
 }
 
 bool while_unused(const ownership& of, const std::function<void()>& what) {
   // Who makes itself the owner passes through wake_bridge() before it uses the object.
-  const std::lock_guard guard(bridge_mutex);
+  const std::lock_guard guard(bridge().mutex);
   const std::uint64_t owner = of.runtime_id();
-  if (owner != 0 && runtime_registry::with(owner, [](runtime_core&) {})) return false;
+  if (owner != 0 && runtime_registry::has(owner)) return false;
   what();
-  ++bridge_generation;
-  bridge_changed.notify_all();
+  ++bridge().generation;
+  bridge().changed.notify_all();
   return true;
 }
 
@@ -141,14 +150,16 @@ void block_until(channel_core* core, const char* call, const std::function<progr
                            " was called on a worker, which it would stop: use co_await there");
   }
   refuse_in_forked_child(call);
+  // A call of blocking() uses the channel for its runtime, and ends with it.
+  const std::uint64_t callers = runtime_of_blocking_call();
   for (;;) {
-    std::unique_lock guard(bridge_mutex);
-    const std::uint64_t generation = bridge_generation;
+    std::unique_lock guard(bridge().mutex);
+    const std::uint64_t generation = bridge().generation;
     const std::uint64_t owner = core ? core->owner.runtime_id() : 0;
     guard.unlock();
-    if (owner != 0) {
+    if (owner != 0 || callers != 0) {
       request r;
-      const auto outcome = do_on(owner, operation, r);
+      const auto outcome = do_on(owner != 0 ? owner : callers, operation, r);
       if (outcome == request::outcome::done) return;
       if (outcome == request::outcome::failed) r.rethrow();
     }
@@ -169,7 +180,8 @@ void block_until(channel_core* core, const char* call, const std::function<progr
           break;
       }
     }
-    bridge_changed.wait(guard, [generation] { return bridge_generation != generation; });
+    if (callers != 0 && !runtime_registry::has(callers)) std::rethrow_exception(runtime_has_ended());
+    bridge().changed.wait(guard, [generation] { return bridge().generation != generation; });
   }
 }
 

@@ -54,7 +54,6 @@ class exchange {
     }
     return count_.exchange(0, std::memory_order_relaxed);
   }
-  ~exchange() { release_all(); }
 
  private:
   static void give_back(void* batch) noexcept {
@@ -70,8 +69,9 @@ class exchange {
   std::atomic<std::size_t> count_ = 0;  // of batches; changed under the mutex
 };
 
+// Never destroyed: workers may run while the process exits.
 exchange& shared_frames() {
-  static exchange all;
+  static auto& all = *new exchange;
   return all;
 }
 

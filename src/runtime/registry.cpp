@@ -97,6 +97,10 @@ bool runtime_registry::with(std::uint64_t id, const std::function<void(runtime_c
   return true;
 }
 
+bool runtime_registry::has(std::uint64_t id) {
+  return with(id, [](runtime_core&) {});
+}
+
 bool any_runtime_runs() noexcept { return running.load(std::memory_order_seq_cst) != 0; }
 
 void refuse_foreign_thread(const char* call) {
@@ -115,7 +119,7 @@ worker* worker_or_alone_slow(const char* call) {
 void ownership::change(const worker& w, const char* call) {
   std::uint64_t seen = owner_.load(std::memory_order_relaxed);
   while (seen != w.runtime_id) {
-    if (seen != 0 && runtime_registry::with(seen, [](runtime_core&) {})) {
+    if (seen != 0 && runtime_registry::has(seen)) {
       throw std::logic_error(std::string("ringo: ") + call +
                              " on an object that another runtime uses: an object belongs to the first runtime that "
                              "uses it until that one ends");

@@ -159,6 +159,7 @@ void runtime_core::end() noexcept {
   }
   runtime_registry::remove(*this);
   for (post_item& item : left) item(nullptr);
+  wake_bridge();  // calls of blocking() that wait there for another runtime end with this one
 }
 
 // ---- the global queue

@@ -165,6 +165,7 @@ class runtime_registry {
   static void runs(bool now) noexcept;
   // Calls f with the runtime, which stays until f returns. False if it is no more.
   static bool with(std::uint64_t id, const std::function<void(runtime_core&)>& f);
+  static bool has(std::uint64_t id);
 };
 
 }  // namespace ringo::detail

@@ -30,7 +30,7 @@ class openssl_errors final : public std::error_category {
 };
 
 const std::error_category& openssl_category() {
-  static const openssl_errors category;
+  static const auto& category = *new openssl_errors;  // never destroyed: workers may run while the process exits
   return category;
 }
 

@@ -8,7 +8,8 @@
 namespace ringo::detail {
 
 // `attempt` is the operation without waiting, for a channel whose runtime has ended (no worker can touch it: it runs
-// under the bridge's lock); `operation` is what a routine awaits. A channel that no runtime uses yet is waited for.
+// under the bridge's lock); `operation` is what a routine awaits. A channel that no runtime uses yet is waited for,
+// but in a call of blocking(): that uses it for its own runtime, and throws std::system_error when that has ended.
 void block_until(channel_core* core, const char* call,
                  const std::function<progress(bool shared, routine*& woken)>& attempt,
                  const std::function<task<>()>& operation);

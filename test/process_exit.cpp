@@ -1,0 +1,115 @@
+// The exit of the process: it waits for no thread, whatever that waits for or does in ringo.
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <ringo/ringo.hpp>
+#include <thread>
+#include <utility>
+
+#include "running_child.hpp"
+
+using namespace ringo;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Whether a child that runs this, and then exits as from main, does so with status 0.
+bool exits_after(const std::function<void()>& program) {
+  std::fflush(nullptr);
+  const child_end end = run_in_a_child([&]() -> int {
+    ::alarm(60);  // a child that hangs is killed, some day
+    program();
+    std::exit(0);
+  });
+  INFO(end.errors);
+  CHECK(end.exited);
+  CHECK(end.status == 0);
+  return end.exited && end.status == 0;
+}
+
+void thread_that_receives_from(const channel<int>& ch) {
+  auto waits = std::make_shared<std::atomic<bool>>(false);
+  std::thread([ch, waits] {
+    *waits = true;
+    try {
+      (void)ch.recv_blocking();
+    } catch (...) {
+    }
+  }).detach();
+  while (!*waits) std::this_thread::yield();
+  std::this_thread::sleep_for(20ms);  // most often it waits by now; if it does not, the test proves less
+}
+
+}  // namespace
+
+TEST_CASE("The process exits though a thread waits in recv_blocking of a channel that no runtime has used") {
+  exits_after([] { thread_that_receives_from(channel<int>()); });
+}
+
+TEST_CASE("The process exits though a thread waits in recv_blocking of a channel whose runtime has ended") {
+  exits_after([] {
+    const channel<int> ch(1);
+    run([ch]() -> task<> { co_await ch.send(1); });
+    (void)ch.recv_blocking();
+    thread_that_receives_from(ch);
+  });
+}
+
+TEST_CASE("The process exits though a thread waits in send_blocking and in handle::wait") {
+  exits_after([] {
+    const channel<int> ch;
+    auto* never_run = new runtime;
+    std::thread([ch] { ch.send_blocking(1); }).detach();
+    auto* h = new handle<void>(never_run->go([]() -> task<> { co_return; }));
+    std::thread([h] { h->wait(); }).detach();
+    std::this_thread::sleep_for(20ms);
+  });
+}
+
+TEST_CASE("The process exits while the workers of a runtime recycle frames and share them") {
+  exits_after([] {
+    auto* begun = new std::atomic<int>(0);
+    for (unsigned workers : {1u, 4u}) {
+      std::thread([begun, workers] {
+        options o;
+        o.workers = workers;
+        run(
+            [begun]() -> task<> {
+              ++*begun;
+              for (;;) {
+                for (int i = 0; i != 2000; ++i) go([]() -> task<> { co_await yield(); });
+                co_await yield();
+              }
+            },
+            o);
+      }).detach();
+    }
+    while (*begun != 2) std::this_thread::yield();
+  });
+}
+
+TEST_CASE("The process exits while a call of blocking waits for a channel") {
+  exits_after([] {
+    const channel<int> ch;
+    auto* calls = new std::atomic<bool>(false);
+    std::thread([ch, calls] {
+      run([ch, calls]() -> task<> {
+        const auto call = [ch, calls] {
+          *calls = true;
+          (void)ch.recv_blocking();
+        };
+        auto waits = blocking(call);
+        co_await waits;
+      });
+    }).detach();
+    while (!*calls) std::this_thread::yield();
+    std::this_thread::sleep_for(20ms);
+  });
+}
