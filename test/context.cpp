@@ -153,7 +153,7 @@ TEST_CASE("an earlier cancelled child keeps its own cause; the rest have the par
   });
 }
 
-TEST_CASE("without an explicit cause it is cancelled or timed_out, each with its code (140, 146)") {
+TEST_CASE("without an explicit cause it is cancelled or timed_out, each with its code (140, 141, 146)") {
   on_simulated_schedulers([]() -> task<> {
     const context c = context::with_cancel();
     const context t = context::with_timeout(1s);
@@ -684,7 +684,7 @@ TEST_CASE("a cancelled context ends what with_context awaits under it, and not t
   });
 }
 
-TEST_CASE("handle::cancel ends a routine under whichever context it is") {
+TEST_CASE("handle::cancel ends a routine under whichever context it is (162)") {
   on_every_scheduler([]() -> task<> {
     const context a = context::with_cancel(), b = context::with_cancel();
     auto program = [&]() -> task<> { co_await with_context(a, with_context(b, waits_for_ever())); };
@@ -783,7 +783,7 @@ TEST_CASE("an operation that has waited for one context, and is then assigned an
 
 // ---- after_func
 
-TEST_CASE("after_func runs its function once, in a routine of its own, after the end of the context (142)") {
+TEST_CASE("after_func runs its function once, in a routine of its own, after the end of the context (92, 142)") {
   on_every_scheduler([]() -> task<> {
     const context c = context::with_cancel().with_value(3);
     std::atomic<int> ran = 0;

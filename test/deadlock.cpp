@@ -377,3 +377,21 @@ TEST_CASE("Many rounds in which every worker goes idle are never taken for a dea
     }
   });
 }
+
+TEST_CASE("a member that waits for a slot of its own full group is named by the report (157)") {
+  std::string report;
+  try {
+    run(
+        []() -> task<> {
+          group g;
+          g.limit(1);
+          g.go([](group& of) -> task<> { co_await of.slot(); }, std::ref(g));
+          co_await g.wait();
+        },
+        {.workers = 1});
+  } catch (const deadlock& d) {
+    report = d.what();
+  }
+  CHECK(report.find("a slot in a group with a limit of 1") != std::string::npos);
+  CHECK(report.find("the end of a group's members") != std::string::npos);
+}

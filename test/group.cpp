@@ -33,7 +33,7 @@ task<> waits_for_ever() { co_await never(); }
 
 }  // namespace
 
-TEST_CASE("wait joins all members and rethrows the first error, which has cancelled the rest (149, 150)") {
+TEST_CASE("wait joins all members and rethrows the first error, which has cancelled the rest (149, 150, 156)") {
   on_every_scheduler([]() -> task<> {
     group g;
     g.go(waits_for_ever);

@@ -628,7 +628,7 @@ TEST_CASE("Closed in every state: who waits is told, and each descriptor is clos
   });
 }
 
-TEST_CASE("Where the program ends while everything is in flight nothing is left (H28)") {
+TEST_CASE("Where the program ends while everything is in flight nothing is left (H28, D11)") {
   on_hostile_kernels([](std::uint64_t seed) -> task<> {
     dice d(seed);
     connected c = co_await connect_pair();

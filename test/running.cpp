@@ -314,6 +314,30 @@ TEST_CASE("A routine's clean-up at the end may take several steps without awaiti
   CHECK(steps == std::vector<std::string>{"caught", "no more awaits", "returned"});
 }
 
+TEST_CASE("What is left when a runtime ends is destroyed by the thread that called run (D18)") {
+  struct witness {
+    std::thread::id& destroyed_by;
+    ~witness() { destroyed_by = std::this_thread::get_id(); }
+  };
+  for (const unsigned workers : {1u, 2u, 4u}) {
+    std::vector<std::thread::id> by(8);
+    run(
+        [&by]() -> task<> {
+          std::atomic<std::size_t> waiting = 0;
+          for (std::thread::id& each : by) {
+            go([&each, &waiting]() -> task<> {
+              const witness here{each};
+              ++waiting;
+              co_await shield(never());
+            });
+          }
+          while (waiting != by.size()) co_await yield();
+        },
+        {.workers = workers, .shutdown_grace = 0s});
+    for (const std::thread::id& each : by) CHECK(each == std::this_thread::get_id());
+  }
+}
+
 TEST_CASE("run inside a routine is a logic_error") {
   on_every_scheduler([]() -> task<> {
     CHECK_THROWS_AS(run(twice(1)), std::logic_error);

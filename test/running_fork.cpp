@@ -42,7 +42,7 @@ int status_of_child(F what) {
 
 }  // namespace
 
-TEST_CASE("In a child that is forked while a runtime runs, any call is a logic_error, and the parent goes on") {
+TEST_CASE("In a child that is forked while a runtime runs, any call is a logic_error, and the parent goes on (D25)") {
   for (unsigned workers : {1u, 2u}) {
     runtime rt({.workers = workers});
     rt.run([&rt]() -> task<> {

@@ -99,7 +99,7 @@ TEST_CASE("The same seed gives the same order") {
   for (std::uint64_t seed = 0; seed != 10; ++seed) CHECK(order_under(seed, 4, 8) == order_under(seed, 4, 8));
 }
 
-TEST_CASE("The seed chooses among the ready cases of a select, and among timers of one instant") {
+TEST_CASE("The seed chooses among the ready cases of a select, and among timers of one instant (D22)") {
   std::set<std::size_t> cases, timers;
   for (std::uint64_t seed = 0; seed != 60; ++seed) {
     testing::simulate({.seed = seed}, [&]() -> task<> {

@@ -74,7 +74,7 @@ void run_with_counts(int count, F program) {
 
 }  // namespace
 
-TEST_CASE("Ten million children that complete at once, one after the other") {
+TEST_CASE("Ten million children that complete at once, one after the other (D20)") {
   run_with_counts(awaits, [](int count) -> task<> {
     long long sum = 0;
     for (int i = 0; i != count; ++i) sum += co_await one();
@@ -127,7 +127,7 @@ TEST_CASE("A routine that waits below a hundred thousand children is unwound whe
   });
 }
 
-TEST_CASE("A million hand-offs between two routines") {
+TEST_CASE("A million hand-offs between two routines (D20)") {
   run_with_counts(million, [](int count) -> task<> {
     channel<int> there, back;
     go([there, back]() -> task<> {

@@ -605,7 +605,7 @@ TEST_CASE("who waits for bytes that do not come is no deadlock") {
   });
 }
 
-TEST_CASE("who only tries finds bytes, and connections, when they have come") {
+TEST_CASE("who only tries finds bytes, and connections, when they have come (78)") {
   on_the_network([]() -> task<> {
     auto listener = listen_locally();
     tcp_stream here = co_await tcp_stream::connect(listener.local());

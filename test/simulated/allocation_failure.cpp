@@ -160,7 +160,7 @@ task<> takes_a_while(bool& began, bool& ended) {
 
 }  // namespace
 
-TEST_CASE("every failure comes out of the call that needed the frame, and the second attempt succeeds") {
+TEST_CASE("every failure comes out of the call that needed the frame, and the second attempt succeeds (D15, D16)") {
   for (unsigned workers : {1u, 4u}) {
     bool all_tried = false;
     std::uint64_t n = 1;

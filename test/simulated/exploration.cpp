@@ -379,7 +379,7 @@ TEST_CASE("three routines with selects over two channels") {
   }
 }
 
-TEST_CASE("crossed and self selects pair two routines, and never one with itself") {
+TEST_CASE("crossed and self selects pair two routines, and never one with itself (D24)") {
   const script a = {model::select({send_to(0), recv_from(1)}), model::select({send_to(0), recv_from(1)})};
   const script b = {model::select({send_to(1), recv_from(0)}), model::select({recv_from(0), send_to(1)})};
   const script self = {model::select({send_to(0), recv_from(0)}), model::select({recv_from(0), send_to(0)})};
