@@ -395,22 +395,29 @@ TEST_CASE("all() throws `cancelled` where a part ends with it, and has ended the
   });
 }
 
-TEST_CASE("A caller that is cancelled while it waits for a cancelled group hears of its own cancellation") {
+TEST_CASE("A caller that is cancelled while it waits for a cancelled group hears of its own cancellation, after all") {
   on_every_scheduler([]() -> task<> {
-    std::atomic<int> alive = 0;
-    const auto waits = [&alive]() -> task<> {
+    event may_end;
+    std::atomic<bool> waits_now = false, member_has_ended = false;
+    const auto waits = [&]() -> task<> {
       group g(context::background());
-      g.go(ends_slowly, std::ref(alive));
-      co_await yield();
+      g.go([&]() -> task<> {
+        (void)co_await outcome(never());
+        co_await shield(may_end.wait());
+        member_has_ended = true;
+      });
       g.cancel();
-      co_await never();
+      waits_now = true;
+      co_await g.wait();
     };
     const auto routine = go(waits);
-    co_await yield();
+    while (!waits_now) co_await yield();
     routine.cancel();
+    co_await yield();
+    may_end.set();
     const auto ended = co_await outcome(routine);
     CHECK(told(ended.error()) == "cancelled");
-    while (alive != 0) co_await yield();
+    CHECK(member_has_ended);
   });
 }
 
