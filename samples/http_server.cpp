@@ -1,6 +1,6 @@
 // An HTTP/1.1 server: files of a folder, and a few answers that are made. It keeps connections alive, answers pipelined
-// requests with one send, takes and sends bodies in chunks, bounds what a client may send and how long it may take, and
-// leaves parsing to http_parser. Ctrl-C or SIGTERM stops it gracefully.
+// requests with one send, takes and sends bodies in chunks, and bounds what a client may send and how long it may take.
+// http_request.hpp parses the requests. Ctrl-C or SIGTERM stops the server gracefully.
 //
 //   http_server [ADDRESS [FOLDER [HASTE]]]          127.0.0.1:8080, this folder; port 0: one that is free;
 //                                                   HASTE divides the time that clients may take, for tests
@@ -28,43 +28,43 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <http_parser.h>
-
 #include <ringo/file.hpp>
 #include <ringo/ringo.hpp>
+
+#include "http_request.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_connections = 20'000;  // further ones wait to be accepted
-constexpr std::uint32_t most_header_bytes = 16 * 1024;
-constexpr std::uint64_t most_body_bytes = 64 << 20;
-constexpr std::size_t piece = 64 * 1024;  // of what is sent
+constexpr std::size_t piece = 64 * 1024;          // of what is sent
 
 int haste = 1;
 duration in_haste(duration limit) { return limit / haste; }
 constexpr auto idle_limit = 30s;     // between two requests
-constexpr auto header_limit = 5s;    // from a request's first byte to the end of its header
+constexpr auto head_limit = 5s;      // from a request's first byte to the end of its header
 constexpr auto silence_limit = 10s;  // without a byte of a body, or of what a client takes
 constexpr auto body_limit = 5min;
-
-// After this a connection cannot go on.
-struct http_error {
-  int status;
-};
+constexpr auto linger_limit = 2s;  // for the client to close after the last answer
 
 std::string_view reason(int status) {
   switch (status) {
     case 200: return "OK";
+    case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
+    case 412: return "Precondition Failed";
     case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     case 501: return "Not Implemented";
@@ -77,103 +77,74 @@ std::string_view reason(int status) {
 // The text of a Date header, made once a second.
 std::string_view date() {
   thread_local std::time_t made = 0;
-  thread_local char text[32];
-  thread_local std::size_t size = 0;
+  thread_local std::string text;
   const std::time_t time = std::time(nullptr);
-  if (time != made) {
-    std::tm utc{};
-    gmtime_r(&time, &utc);
-    size = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-    made = time;
-  }
-  return {text, size};
-}
-
-bool equal(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+  if (std::exchange(made, time) != time) text = http_date(time);
+  return text;
 }
 
 // A client, the request that it is at, and the answer to it.
 class connection {
  public:
-  connection(tcp_stream stream, context stopping) : stream_(std::move(stream)), stopping_(std::move(stopping)) {
-    http_parser_init(&parser_, HTTP_REQUEST);
-    parser_.data = this;
-  }
+  connection(tcp_stream stream, context stopping) : stream_(std::move(stream)), stopping_(std::move(stopping)) {}
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
-
-  // Up to the end of the next request's header; false if there is none: the client has ended, or the server is to.
-  task<bool> next_request() {
-    target_.clear();
-    content_type_.clear();
-    expects_continue_ = has_host_ = begun_ = header_complete_ = complete_ = body_taken_ = answered_ = false;
-    body_size_ = 0;
-    deadline_ = now() + in_haste(idle_limit);
-    body_.clear();
-    while (!header_complete_) {
-      if (unparsed_.empty()) {
-        const bool more = co_await receive();
-        if (!more) co_return false;
-      }
-      if (!begun_) {
-        begun_ = true;
-        deadline_ = now() + in_haste(header_limit);
-      }
-      parse();
-    }
-    deadline_ = now() + in_haste(body_limit);
-    if (parser_.http_major != 1) throw http_error{505};
-    if (parser_.http_minor > 0 && !has_host_) throw http_error{400};
-    if (has_length() && parser_.content_length > most_body_bytes) throw http_error{413};
-    keep_alive_ = http_should_keep_alive(&parser_) != 0;
-    co_return true;
+  // Half of an answer must not look whole to the client: disconnected here, the connection is reset there.
+  ~connection() {
+    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+    if (is_amid_answer()) connect(stream_.native_handle(), &nobody, sizeof nobody);
   }
 
-  http_method method() const { return static_cast<http_method>(parser_.method); }
-  std::string_view content_type() const { return content_type_; }
+  const http_request& request() const { return request_; }
 
-  // Without a query; empty where the target is none that this server knows.
-  std::string_view path() const {
-    http_parser_url parts;
-    http_parser_url_init(&parts);
-    const bool is_connect = method() == HTTP_CONNECT;
-    if (http_parser_parse_url(target_.data(), target_.size(), is_connect, &parts) != 0) return {};
-    if ((parts.field_set & (1 << UF_PATH)) == 0) return {};
-    return std::string_view(target_).substr(parts.field_data[UF_PATH].off, parts.field_data[UF_PATH].len);
+  // Up to the end of the next request's head; false if there is none: the client has ended, or the server is to.
+  task<bool> next_request() {
+    request_.begin();
+    answer_ = answering::not_yet;
+    expects_continue_ = false;
+    deadline_ = now() + in_haste(idle_limit);
+    for (bool head_complete = false; !head_complete;) {
+      if (unparsed_.empty()) {
+        const bool more = co_await receive();
+        if (!more && request_.begun()) throw http_error{400};
+        if (!more) co_return false;
+      }
+      const bool was_begun = request_.begun();
+      head_complete = request_.take_head(unparsed_);
+      if (request_.begun() && !was_begun) deadline_ = now() + in_haste(head_limit);
+    }
+    deadline_ = now() + in_haste(body_limit);
+    keep_alive_ = request_.keeps_alive();
+    expects_continue_ = request_.expects_continue();
+    co_return true;
   }
 
   // More of the request's body, valid until the next call; nothing at its end.
   task<std::optional<std::string_view>> body() {
-    if (std::exchange(body_taken_, true)) body_.clear();
-    if (expects_continue_ && !complete_) {
-      out_ += "HTTP/1.1 100 Continue\r\n\r\n";
-      expects_continue_ = false;
-    }
-    while (body_.empty() && !complete_) {
+    if (std::exchange(expects_continue_, false)) out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    while (!request_.complete()) {
       if (unparsed_.empty()) {
         const bool more = co_await receive();
         if (!more) throw http_error{400};
       }
-      parse();
+      const std::string_view bytes = request_.take_body(unparsed_);
+      if (!bytes.empty()) co_return bytes;
     }
-    if (body_.empty()) co_return std::nullopt;
-    body_size_ += body_.size();
-    if (body_size_ > most_body_bytes) throw http_error{413};
-    co_return body_;
+    co_return std::nullopt;
   }
 
   // An answer whose size is known. Small ones are kept until there is no more request at hand.
   void answer(int status, std::string_view type, std::string_view content, std::string_view more_header = {}) {
     begin_answer(status, type, content.size(), more_header);
-    if (method() != HTTP_HEAD) out_ += content;
+    if (!is_head()) out_ += content;
+    end_answer();
   }
   // The begin of an answer; of one whose size is not known, the rest is sent in chunks.
   void begin_answer(int status, std::string_view type, std::optional<std::uint64_t> size,
                     std::string_view more_header = {}) {
-    answered_ = true;
-    chunked_ = !size && parser_.http_minor > 0;
-    // A client that waits to be told to continue is not, and so nobody knows what it sends next.
+    answer_ = answering::begun;
+    chunked_ = !size && !request_.is_http_1_0();
+    // A client that has not been told to continue may send the body or not: what comes next is unknown.
     if (expects_continue_ || stopping_.is_cancelled() || (!size && !chunked_)) keep_alive_ = false;
     ((out_ += "HTTP/1.1 ") += std::to_string(status) += ' ') += reason(status);
     (out_ += "\r\nServer: ringo\r\nDate: ") += date();
@@ -181,14 +152,14 @@ class connection {
     if (size) (out_ += "\r\nContent-Length: ") += std::to_string(*size);
     if (chunked_) out_ += "\r\nTransfer-Encoding: chunked";
     if (!keep_alive_) out_ += "\r\nConnection: close";
-    if (keep_alive_ && parser_.http_minor == 0) out_ += "\r\nConnection: keep-alive";
+    if (keep_alive_ && request_.is_http_1_0()) out_ += "\r\nConnection: keep-alive";
     (out_ += "\r\n") += more_header;
     out_ += "\r\n";
   }
 
   // A piece of it: as it is, or as a chunk. Waits while the client does not read.
   task<> send_piece(std::string_view bytes) {
-    if (method() == HTTP_HEAD || bytes.empty()) co_return;
+    if (is_head() || bytes.empty()) co_return;
     if (chunked_) {
       char size[24];
       out_.append(size, static_cast<std::size_t>(std::snprintf(size, sizeof size, "%zx\r\n", bytes.size())));
@@ -198,11 +169,9 @@ class connection {
     if (out_.size() >= piece) co_await flush();
   }
   void end_answer() {
-    if (chunked_ && method() != HTTP_HEAD) out_ += "0\r\n\r\n";
+    if (chunked_ && !is_head()) out_ += "0\r\n\r\n";
+    answer_ = answering::ended;
   }
-
-  bool answered() const { return answered_; }
-  void close_after_this() { keep_alive_ = false; }
 
   // What is left of the request is read. False if no further request is to come.
   task<bool> end_request() {
@@ -213,14 +182,21 @@ class connection {
     co_return keep_alive_;
   }
 
-  // The last answer goes out. A connection that is closed with bytes unread in it is reset, and the client might not see
-  // what it has been told: so those are read, for a while.
+  // Whether an error can still be told to the client.
+  bool can_refuse() const { return answer_ == answering::not_yet; }
+  bool is_amid_answer() const { return answer_ == answering::begun; }
+  void close_after_this() { keep_alive_ = false; }
+
+  // The last answer goes out. A connection that is closed while bytes in it are unread is reset, and the client might
+  // not see the answer: so those are read, for a while.
   task<> end() {
     co_await flush();
     co_await stream_.shutdown_send();
-    deadline_ = now() + 1s;
-    begun_ = true;
-    for (bool more = true; more;) more = co_await receive();
+    const time_point until = now() + in_haste(linger_limit);
+    for (bool more = true; more;) {
+      const auto came = co_await select(prefer_first, stream_.recv(), sleep_until(until));
+      more = came.index() == 0 && std::get<0>(came).has_value();
+    }
   }
 
   task<> flush() {
@@ -231,93 +207,34 @@ class connection {
   }
 
  private:
-  // More bytes to be parsed; false at the end of the stream, and between two requests also if no further one is to come.
+  enum class answering { not_yet, begun, ended };
+
+  bool is_head() const { return request_.method() == "HEAD"; }
+
+  // More bytes to be parsed; false at the end of the stream, and between two requests also if no further one is to
+  // come.
   task<bool> receive() {
     co_await flush();
-    const time_point until = begun_ ? std::min(deadline_, now() + in_haste(silence_limit)) : deadline_;
-    const context ends = begun_ ? context::background() : stopping_;
+    const bool begun = request_.begun();
+    const time_point until = begun ? std::min(deadline_, now() + in_haste(silence_limit)) : deadline_;
+    const context ends = begun ? context::background() : stopping_;
     auto came = co_await select(prefer_first, stream_.recv(), ends.done(), sleep_until(until));
-    if (came.index() == 2 && begun_) throw http_error{408};
+    if (came.index() == 2 && begun) throw http_error{408};
     received_.reset();
     if (came.index() == 0) received_ = std::get<0>(std::move(came));
     unparsed_ = received_ ? received_->text() : std::string_view();
     co_return received_.has_value();
   }
 
-  // To the end of the request, or of the bytes.
-  void parse() {
-    static const http_parser_settings calls = make_calls();
-    http_parser_pause(&parser_, 0);
-    const std::size_t parsed = http_parser_execute(&parser_, &calls, unparsed_.data(), unparsed_.size());
-    unparsed_.remove_prefix(std::min(parsed, unparsed_.size()));
-    switch (HTTP_PARSER_ERRNO(&parser_)) {
-      case HPE_OK:
-      case HPE_PAUSED: return;
-      case HPE_HEADER_OVERFLOW: throw http_error{431};
-      case HPE_INVALID_METHOD: throw http_error{501};
-      default: throw http_error{400};
-    }
-  }
-
-  bool has_length() const { return parser_.content_length != UINT64_MAX && (parser_.flags & F_CHUNKED) == 0; }
-
-  void take_header() {
-    if (equal(field_, "Host")) has_host_ = true;
-    if (equal(field_, "Content-Type")) content_type_ = value_;
-    if (equal(field_, "Expect")) expects_continue_ = equal(value_, "100-continue");
-    field_.clear();
-    value_.clear();
-  }
-
-  static connection& of(http_parser* parser) { return *static_cast<connection*>(parser->data); }
-
-  static http_parser_settings make_calls() {
-    http_parser_settings c;
-    http_parser_settings_init(&c);
-    c.on_url = [](http_parser* p, const char* text, std::size_t size) {
-      of(p).target_.append(text, size);
-      return 0;
-    };
-    c.on_header_field = [](http_parser* p, const char* text, std::size_t size) {
-      if (!of(p).value_.empty()) of(p).take_header();
-      of(p).field_.append(text, size);
-      return 0;
-    };
-    c.on_header_value = [](http_parser* p, const char* text, std::size_t size) {
-      of(p).value_.append(text, size);
-      return 0;
-    };
-    c.on_headers_complete = [](http_parser* p) {
-      of(p).take_header();
-      of(p).header_complete_ = true;
-      p->upgrade = 0;  // no offer to speak something else is accepted
-      return 0;
-    };
-    c.on_body = [](http_parser* p, const char* text, std::size_t size) {
-      of(p).body_.append(text, size);
-      return 0;
-    };
-    c.on_message_complete = [](http_parser* p) {
-      of(p).complete_ = true;
-      http_parser_pause(p, 1);
-      return 0;
-    };
-    return c;
-  }
-
   tcp_stream stream_;
   const context stopping_;
-  http_parser parser_;
+  http_request request_;
   std::optional<chunk> received_;
   std::string_view unparsed_;  // of it
   std::string out_;            // not yet sent
-
-  std::string target_, field_, value_, content_type_, body_;
-  std::uint64_t body_size_ = 0;
-  time_point deadline_;  // of what the client is at
-  bool expects_continue_ = false, has_host_ = false, keep_alive_ = true;
-  bool begun_ = false, header_complete_ = false, complete_ = false, body_taken_ = false;  // of the request
-  bool answered_ = false, chunked_ = false;
+  time_point deadline_;        // of what the client is at
+  answering answer_ = answering::not_yet;
+  bool expects_continue_ = false, keep_alive_ = true, chunked_ = false;
 };
 
 void refuse(connection& client, int status, std::string_view more_header = {}) {
@@ -373,8 +290,17 @@ task<> send_file(connection& client, int folder, std::string_view path) {
   const file_status status = co_await content.status();
   if (status.kind != file_kind::regular) co_return refuse(client, 404);
 
-  client.begin_answer(200, type_of(*name), status.size);
-  if (client.method() == HTTP_HEAD) co_return;
+  const std::time_t modified = std::chrono::system_clock::to_time_t(
+      std::chrono::time_point_cast<std::chrono::system_clock::duration>(status.modified));
+  char tag[64];
+  std::snprintf(tag, sizeof tag, "\"%llx-%llx\"",
+                static_cast<unsigned long long>(status.modified.time_since_epoch().count()),
+                static_cast<unsigned long long>(status.size));
+  const int code = client.request().precondition(tag, modified);
+  if (code == 412) co_return refuse(client, 412);
+  client.begin_answer(code, type_of(*name), status.size,
+                      "Last-Modified: " + http_date(modified) + "\r\nETag: " + tag + "\r\n");
+  if (code == 304 || client.request().method() == "HEAD") co_return client.end_answer();
   std::string bytes(std::min<std::uint64_t>(piece, status.size), '\0');
   for (std::uint64_t sent = 0; sent < status.size;) {
     const std::size_t wanted = std::min<std::uint64_t>(piece, status.size - sent);
@@ -383,12 +309,13 @@ task<> send_file(connection& client, int folder, std::string_view path) {
     co_await client.send_piece(std::string_view(bytes).substr(0, n));
     sent += n;
   }
+  client.end_answer();
 }
 
 task<> send_back(connection& client) {
   // The first of it is awaited before anything is answered: what is wrong with it can then still be said.
   auto bytes = co_await client.body();
-  client.begin_answer(200, client.content_type(), std::nullopt);
+  client.begin_answer(200, client.request().field("Content-Type").value_or(""), std::nullopt);
   for (; bytes; bytes = co_await client.body()) co_await client.send_piece(*bytes);
   client.end_answer();
 }
@@ -400,14 +327,19 @@ task<> count(connection& client) {
 }
 
 task<> respond(connection& client, int folder) {
-  const std::string_view path = client.path();
-  const http_method method = client.method();
-  if (path == "/echo" || path == "/count") {
-    if (method != HTTP_POST && method != HTTP_PUT) co_return refuse(client, 405, "Allow: POST, PUT\r\n");
-    if (path == "/echo") co_return co_await send_back(client);
+  const std::string_view path = client.request().path(), method = client.request().method();
+  const bool takes_body = path == "/echo" || path == "/count";
+  const std::string_view allow = path == "*"  ? "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n"
+                                 : takes_body ? "Allow: POST, PUT, OPTIONS\r\n"
+                                              : "Allow: GET, HEAD, OPTIONS\r\n";
+  if (method == "OPTIONS") {
+    client.answer(200, "", "", allow);
+  } else if (takes_body ? method != "POST" && method != "PUT" : method != "GET" && method != "HEAD") {
+    refuse(client, 405, allow);
+  } else if (path == "/echo") {
+    co_await send_back(client);
+  } else if (path == "/count") {
     co_await count(client);
-  } else if (method != HTTP_GET && method != HTTP_HEAD) {
-    refuse(client, 405, "Allow: GET, HEAD\r\n");
   } else if (path == "/plaintext") {
     client.answer(200, "text/plain", "Hello, World!");
   } else {
@@ -416,33 +348,30 @@ task<> respond(connection& client, int folder) {
 }
 
 task<> converse(connection& client, int folder) {
-  for (;;) {
+  for (bool another = true; another;) {
     const bool begun = co_await client.next_request();
     if (!begun) co_return;
     co_await respond(client, folder);
-    const bool another = co_await client.end_request();
-    if (!another) co_return;
+    another = co_await client.end_request();
   }
-}
-
-task<> tell_and_end(connection& client, std::optional<http_error> failed) {
-  if (failed && client.answered()) co_return;  // which ends too early, as the client can tell
-  client.close_after_this();
-  if (failed) refuse(client, failed->status);
-  co_await client.end();
 }
 
 task<> serve_client(tcp_stream stream, int folder, context stopping) {
   connection client(std::move(stream), stopping);
-  std::optional<http_error> failed;
   try {
-    co_await converse(client, folder);
-  } catch (const http_error& error) {
-    failed = error;
+    std::optional<http_error> failed;
+    try {
+      co_await converse(client, folder);
+    } catch (const http_error& error) {
+      failed = error;
+    }
+    if (client.is_amid_answer()) co_return;
+    client.close_after_this();
+    if (failed && client.can_refuse()) refuse(client, failed->status);
+    co_await client.end();
   } catch (const std::system_error&) {
-    co_return;  // the client is gone, or too slow, or is cut
+    // The client is gone, or too slow.
   }
-  co_await outcome(tell_and_end(client, failed));
 }
 
 task<> accept_all(tcp_listener& listener, int folder, context stopping, group& clients) {
@@ -461,8 +390,8 @@ task<> serve(std::string address, int folder) {
   std::printf("listening on %s\n", listener.local().to_string().c_str());
   std::fflush(stdout);
 
-  // No new connections after a signal, and those that have no request to answer end. The others have two seconds for it,
-  // and are then cut: cancelled and joined.
+  // No new connections after a signal, and those that have no request to answer end. The others have two seconds for
+  // it, and are then cut: cancelled and joined.
   co_await select(stop.recv(), accept_all(listener, folder, stopping, clients));
   stopping.cancel();
   co_await listener.close();
@@ -474,7 +403,6 @@ int main(int argc, char** argv) try {
   const int folder = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) throw std::system_error(errno, std::generic_category(), name);
   if (argc > 3) haste = std::max(std::atoi(argv[3]), 1);
-  http_parser_set_max_header_size(most_header_bytes);
   run(serve(argc > 1 ? argv[1] : "127.0.0.1:8080", folder));
 } catch (const std::exception& error) {
   std::fprintf(stderr, "http_server: %s\n", error.what());
