@@ -38,7 +38,7 @@ class connect_call final : public kernel_call_of<stream_handle> {
  public:
   connect_call(descriptor s, const endpoint& to) : socket_(std::move(s)), to_(to), address_(to_socket_address(to)) {}
 
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_connect(&entry, socket_.native_handle(), address_.get(), address_.length);
   }
   std::string name() const override { return "connecting to " + to_.to_string(); }

@@ -67,22 +67,27 @@ class descriptor_core {
 
   // An operation of this descriptor. Where the kernel does not wait in it, but answers EAGAIN (of a device that was
   // made not to wait, or of what another file has been put in the place of), `Events` are waited for before it is tried
-  // again: the core sees EAGAIN, and when they have come EINTR.
+  // again: the core sees EAGAIN, and when they have come EINTR. Where the answer is EAGAIN again although they had
+  // come, the next try comes after a pause: they would be there at once.
   template <class Core, void (Core::*Fill)(io_uring_sqe&) noexcept, void (Core::*Complete)(int, unsigned) noexcept,
             short Events = 0>
   class operation_of final : public kernel_operation {
    public:
     explicit operation_of(Core& of) noexcept : of_(of) {}
     void fill(io_uring_sqe& entry) noexcept override {
-      has_to_wait_ ? fill_poll(entry, of_.descriptor(), Events) : (of_.*Fill)(entry);
+      switch (turn_) {
+        case turn::waits:
+          return fill_poll(entry, of_.descriptor(), Events);
+        case turn::pauses:
+          return fill_pause(entry);
+        default:
+          return (of_.*Fill)(entry);
+      }
     }
     void complete(int result, unsigned flags) noexcept override {
       if constexpr (Events != 0) {
-        if (std::exchange(has_to_wait_, false)) {
-          result = -EINTR;
-        } else if (result == -EAGAIN) [[unlikely]] {
-          has_to_wait_ = true;
-        }
+        if (turn_ != turn::asks || result == -EAGAIN) [[unlikely]]
+          result = note_turn(result);
       }
       (of_.*Complete)(result, flags);
     }
@@ -100,8 +105,22 @@ class descriptor_core {
       if (last) of_.delete_this();
     }
 
+    enum class turn : std::uint8_t { asks, waits, asks_again, pauses };
+    int note_turn(int result) noexcept {
+      if (turn_ == turn::waits || turn_ == turn::pauses) {
+        turn_ = turn::asks_again;
+        return -EINTR;
+      }
+      if (result == -EAGAIN) {
+        turn_ = turn_ == turn::asks ? turn::waits : turn::pauses;
+      } else {
+        turn_ = turn::asks;
+      }
+      return result;
+    }
+
     Core& of_;
-    bool has_to_wait_ = false;
+    turn turn_ = turn::asks;
   };
 
  private:

@@ -16,7 +16,7 @@ class poll_call final : public kernel_call_of<void> {
  public:
   poll_call(int descriptor, short events) noexcept : descriptor_(descriptor), events_(events) {}
 
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_poll_add(&entry, descriptor_, static_cast<unsigned>(events_));
   }
   bool try_at_once(int& answer) noexcept override {

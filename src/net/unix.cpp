@@ -33,7 +33,7 @@ class unix_connect_call final : public kernel_call_of<unix_stream> {
   unix_connect_call(descriptor s, std::string name, const socket_address& to)
       : socket_(std::move(s)), name_(std::move(name)), address_(to) {}
 
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_connect(&entry, socket_.native_handle(), address_.get(), address_.length);
   }
   std::string name() const override { return "connecting to " + name_; }

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <stdexcept>
+#include <utility>
 
 #include <ringo/errors.hpp>
 
@@ -59,10 +60,12 @@ void kernel_call::complete(int result, unsigned) noexcept {
   {
     const optional_guard guard(lock, w.shared);
     over();
-    const bool was_ended = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
+    // Asked at once, the kernel would say EAGAIN again, and again.
+    const bool was_ended = std::exchange(pauses_, false) || result == -ECANCELED || result == -EINTR;
     if (has_answer_) {  // which was had at once meanwhile, and stays: who has it reads it without the lock
       waiting_.claim_all(w.shared, woken);
-    } else if (was_ended || !accept(result)) {
+    } else if (was_ended || result == -EAGAIN || !accept(result)) {
+      pauses_ = !was_ended && result == -EAGAIN;
       if (!waiting_.empty() && !w.runtime.done()) return start(w);
     } else {
       answer_ = result;

@@ -34,9 +34,12 @@ class kernel_call : public kernel_operation {
 
  protected:
   kernel_call() = default;
+  // Fills an entry of the submission queue.
+  virtual void ask(io_uring_sqe& entry) noexcept = 0;
   virtual ~kernel_call() = default;  // what the answer has brought and nobody has taken goes with it
 
-  // Under the lock: the answer has come. False: it was only a part, and the rest is to be asked for.
+  // Under the lock: the answer has come. False: it was only a part, and the rest is to be asked for; after a while, if
+  // `result` is made -EAGAIN.
   virtual bool accept(int& result) noexcept {
     (void)result;
     return true;
@@ -52,6 +55,7 @@ class kernel_call : public kernel_operation {
   int answer() const noexcept { return answer_; }
 
  private:
+  void fill(io_uring_sqe& entry) noexcept final { pauses_ ? fill_pause(entry) : ask(entry); }
   void complete(int result, unsigned flags) noexcept final;
   void keep() noexcept final { ++holds_; }
   void let_go() noexcept final;
@@ -62,6 +66,7 @@ class kernel_call : public kernel_operation {
   std::uint32_t holds_ = 1;
   bool has_answer_ = false;
   bool is_taken_ = false;
+  bool pauses_ = false;  // what is in flight is a pause
 };
 
 template <class R>

@@ -1,5 +1,7 @@
 #include "runtime/kernel_operation.hpp"
 
+#include <liburing.h>
+
 #include <utility>
 
 #include "runtime/scheduler.hpp"
@@ -17,6 +19,11 @@ void kernel_operation::end_early(scheduler& here) noexcept {
   if (std::exchange(asked_, true)) return;
   keep();
   on_->end_early_soon(*this);
+}
+
+void kernel_operation::fill_pause(io_uring_sqe& entry) noexcept {
+  static __kernel_timespec length{0, 10'000'000};  // the kernel only reads it
+  ::io_uring_prep_timeout(&entry, &length, 0, 0);
 }
 
 void scheduler::end_early_soon(kernel_operation& one) noexcept {

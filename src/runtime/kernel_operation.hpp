@@ -31,6 +31,9 @@ class kernel_operation : public kernel_request {
   virtual void let_go() noexcept = 0;
   void was_asked() noexcept { asked_ = false; }
 
+  // 10 ms, before something is tried again that could not be done although the kernel had said that it could.
+  static void fill_pause(io_uring_sqe& entry) noexcept;
+
  private:
   friend class scheduler;
 

@@ -20,8 +20,11 @@ class reaper {
   void add(int pidfd) noexcept {
     const std::lock_guard guard(mutex_);
     reap_unwatched();
-    if (has_reaped(pidfd)) return;
-    if (!watch(pidfd)) keep_unwatched(pidfd);
+    if (has_reaped(pidfd)) {
+      ::close(pidfd);
+    } else if (!watch(pidfd)) {
+      keep_unwatched(pidfd);
+    }
   }
 
   void list(std::vector<pid_t>& threads) {
@@ -30,21 +33,22 @@ class reaper {
   }
 
  private:
+  // False: its end is not there to be taken note of. It runs, or has ended and is its tracer's still.
   static bool has_reaped(int pidfd) noexcept {
     siginfo_t info{};
     int result;
     do {
       result = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG);
     } while (result != 0 && errno == EINTR);
-    if (result == 0 && info.si_pid == 0) return false;  // it runs
-    ::close(pidfd);                                     // it has ended, or is no child of this process' any more
-    return true;
+    return result != 0 || info.si_pid != 0;  // it has ended, or is no child of this process any more
   }
 
   bool watch(int pidfd) noexcept {
     if (epoll_ < 0 && !start()) return false;
+    // Edge-triggered: the descriptor of a traced child that has ended is readable for as long as its tracer likes, and
+    // the kernel tells of it again when the tracer lets it go.
     epoll_event event{};
-    event.events = EPOLLIN;
+    event.events = EPOLLIN | EPOLLET;
     event.data.fd = pidfd;
     if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, pidfd, &event) != 0) return false;
     ++watched_;
@@ -94,14 +98,12 @@ class reaper {
       if (::epoll_wait(epoll, &event, 1, -1) != 1) continue;
       const std::lock_guard guard(mutex_);
       const int pidfd = event.data.fd;
+      if (!has_reaped(pidfd)) continue;
       // Closing it would not take it out while a program that is being started has a copy of it: it would be told of
       // again, by a number that is another's.
       ::epoll_ctl(epoll, EPOLL_CTL_DEL, pidfd, nullptr);
-      if (!has_reaped(pidfd)) {
-        ::epoll_ctl(epoll, EPOLL_CTL_ADD, pidfd, &event);
-      } else if (--watched_ == 0) {
-        return stop();
-      }
+      ::close(pidfd);
+      if (--watched_ == 0) return stop();
     }
   }
 
@@ -115,7 +117,9 @@ class reaper {
   }
   void reap_unwatched() noexcept {
     for (std::size_t i = 0; i < unwatched_.size();) {
-      if (!has_reaped(unwatched_[i]) && !watch(unwatched_[i])) {
+      if (has_reaped(unwatched_[i])) {
+        ::close(unwatched_[i]);
+      } else if (!watch(unwatched_[i])) {
         ++i;
         continue;
       }

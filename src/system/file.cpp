@@ -102,7 +102,7 @@ class piece_call final : public file_call<piece> {
         size_(static_cast<unsigned>(size)),
         offset_(offset) {}
 
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     if (kind_ == kind::read) return ::io_uring_prep_read(&entry, descriptor(), memory_.get(), size_, offset_);
     ::io_uring_prep_write(&entry, descriptor(), memory_.get(), size_, offset_);
     if (kind_ == kind::append) entry.rw_flags = RWF_APPEND;
@@ -157,7 +157,7 @@ task<> write_in_pieces(piece_call::kind k, file_handle f, std::uint64_t offset, 
 class sync_call final : public file_call<void> {
  public:
   sync_call(file_handle f, bool metadata) noexcept : file_call(std::move(f), "syncing "), metadata_(metadata) {}
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_fsync(&entry, descriptor(), metadata_ ? 0 : IORING_FSYNC_DATASYNC);
   }
   void result() override { answered(); }
@@ -190,7 +190,7 @@ constexpr unsigned told = STATX_TYPE | STATX_MODE | STATX_SIZE | STATX_MTIME;
 class status_call final : public file_call<file_status> {
  public:
   explicit status_call(file_handle f) noexcept : file_call(std::move(f), "asking for the status of ") {}
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_statx(&entry, descriptor(), "", AT_EMPTY_PATH, told, &status_);
   }
   file_status result() override {
@@ -249,7 +249,7 @@ class name_call : public kernel_call_of<void> {
 class rename_call final : public name_call {
  public:
   rename_call(std::string_view from, std::string_view to) : name_call("renaming ", from, to) {}
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_renameat(&entry, AT_FDCWD, path_.c_str(), AT_FDCWD, to_.c_str(), 0);
   }
 };
@@ -257,7 +257,7 @@ class rename_call final : public name_call {
 class remove_call final : public name_call {
  public:
   remove_call(std::string_view path, int flags) : name_call("removing ", path), flags_(flags) {}
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_unlinkat(&entry, AT_FDCWD, path_.c_str(), flags_);
   }
 
@@ -269,7 +269,7 @@ class make_directory_call final : public name_call {
  public:
   make_directory_call(std::string_view path, unsigned permissions)
       : name_call("making the directory ", path), permissions_(permissions) {}
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_mkdirat(&entry, AT_FDCWD, path_.c_str(), static_cast<mode_t>(permissions_));
   }
 
@@ -299,7 +299,7 @@ task<> make_directory_at(std::string path, unsigned permissions) {
 class status_of_call final : public kernel_call_of<file_status> {
  public:
   explicit status_of_call(std::string_view path) : path_(checked(path)) {}
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_statx(&entry, AT_FDCWD, path_.c_str(), 0, told, &status_);
   }
   std::string name() const override { return "asking for the status of " + quoted(path_); }
@@ -352,7 +352,7 @@ class open_call final : public kernel_call_of<file> {
     if (!is_taken_ && answer() >= 0 && has_answer()) ::close(answer());
   }
 
-  void fill(io_uring_sqe& entry) noexcept override {
+  void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_openat(&entry, AT_FDCWD, path_.c_str(), flags_, static_cast<mode_t>(permissions_));
   }
   std::string name() const override { return "opening " + quoted(path_); }

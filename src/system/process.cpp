@@ -35,32 +35,42 @@ class process_state {
   process_state(int id, int pidfd) noexcept : id_(id), pidfd_(pidfd) {}
   process_state(const process_state&) = delete;
   process_state& operator=(const process_state&) = delete;
-  ~process_state() { end_ ? static_cast<void>(::close(pidfd_)) : reap_in_background(pidfd_); }
+  ~process_state() { end_ || error_ != 0 ? static_cast<void>(::close(pidfd_)) : reap_in_background(pidfd_); }
 
   int id() const noexcept { return id_; }
   int pidfd() const noexcept { return pidfd_; }
 
-  // When it has ended.
-  process_end end() {
+  // Takes note of the end, if it is there to be taken. False: not yet, though the descriptor may be readable already: a
+  // child that another process traces is that tracer's until the tracer has taken note of its end.
+  bool note_end() noexcept {
     const std::lock_guard guard(mutex_);
-    if (end_) return *end_;
+    if (end_ || error_ != 0) return true;
     siginfo_t info{};
     int result;
     do {
       result = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_), &info, WEXITED | WNOHANG);
     } while (result != 0 && errno == EINTR);
     if (result != 0) {
-      throw_outside_error(errno, "ringo: waiting for process " + std::to_string(id_) +
-                                     ": others have taken its end (SIGCHLD is ignored, or someone in this process "
-                                     "waits for every child)");
+      error_ = errno;
+    } else if (info.si_pid != 0) {
+      end_.emplace(info.si_code != CLD_EXITED, info.si_status);
     }
-    end_.emplace(info.si_code != CLD_EXITED, info.si_status);
-    return *end_;
+    return end_ || error_ != 0;
+  }
+
+  // After note_end() has returned true.
+  process_end end() {
+    const std::lock_guard guard(mutex_);
+    if (end_) return *end_;
+    throw_outside_error(error_, "ringo: waiting for process " + std::to_string(id_) +
+                                    ": its end has been taken by other code of this process (SIGCHLD is ignored, or "
+                                    "a call waits for every child)");
   }
 
   bool kill(int signal) {
     const std::lock_guard guard(mutex_);
-    if (end_) return false;
+    // The kernel takes a signal for a process that has ended until its end has been taken note of.
+    if (end_ || error_ != 0 || has_ended()) return false;
     if (::syscall(SYS_pidfd_send_signal, pidfd_, signal, nullptr, 0) == 0) return true;
     if (errno == ESRCH) return false;
     throw_outside_error(errno,
@@ -68,10 +78,16 @@ class process_state {
   }
 
  private:
+  bool has_ended() const noexcept {
+    pollfd one{pidfd_, POLLIN, 0};
+    return ::poll(&one, 1, 0) == 1;
+  }
+
   const int id_;
   const int pidfd_;
   std::mutex mutex_;  // of the note
   std::optional<process_end> end_;
+  int error_ = 0;  // instead of the end
 };
 
 namespace {
@@ -79,7 +95,7 @@ namespace {
 class wait_call final : public kernel_call_of<process_end> {
  public:
   explicit wait_call(std::shared_ptr<process_state> of) noexcept : of_(std::move(of)) {}
-  void fill(io_uring_sqe& entry) noexcept override { ::io_uring_prep_poll_add(&entry, of_->pidfd(), POLLIN); }
+  void ask(io_uring_sqe& entry) noexcept override { ::io_uring_prep_poll_add(&entry, of_->pidfd(), POLLIN); }
   std::string name() const override { return "the end of process " + std::to_string(of_->id()); }
   process_end result() override {
     take();
@@ -87,6 +103,12 @@ class wait_call final : public kernel_call_of<process_end> {
   }
 
  private:
+  bool accept(int& result) noexcept override {
+    if (result < 0 || of_->note_end()) return true;
+    result = -EAGAIN;
+    return false;
+  }
+
   const std::shared_ptr<process_state> of_;
 };
 

@@ -73,7 +73,7 @@ class signals_core final : public descriptor_core {
   int error_ = 0;  // that will not pass
   std::uint64_t count_ = 0;
   wait_queue waiting_;
-  operation_of<signals_core, &signals_core::fill_read, &signals_core::has_read> read_{*this};
+  operation_of<signals_core, &signals_core::fill_read, &signals_core::has_read, POLLIN> read_{*this};
 };
 
 namespace {
