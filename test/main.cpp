@@ -1,2 +1,92 @@
+// doctest's main, with a watchdog: a test case that has not ended after 60 s, times RINGO_STRESS, is named, the
+// routines of all runtimes are dumped, and the process aborts. RINGO_WATCHDOG=600 gives it 600 s, 0 as long as it
+// takes.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+#include "runtime/runtime_core.hpp"
+
+namespace {
+
+// A timer and a signal, not a thread: with a foreign thread in the process there is no deadlock to be found.
+class watchdog final : public doctest::IReporter {
+ public:
+  explicit watchdog(const doctest::ContextOptions&) {
+    struct sigaction action {};
+    action.sa_handler = bark;
+    action.sa_flags = SA_RESTART;
+    ::sigaction(number(), &action, nullptr);
+    sigevent event{};
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = number();
+    is_there_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer()) == 0;
+  }
+  void test_case_start(const doctest::TestCaseData& data) override {
+    running() = data.m_name;
+    set(limit());
+  }
+  void test_case_end(const doctest::CurrentTestCaseStats&) override { set(0); }
+
+  void report_query(const doctest::QueryData&) override {}
+  void test_run_start() override {}
+  void test_run_end(const doctest::TestRunStats&) override {}
+  void test_case_reenter(const doctest::TestCaseData&) override {}
+  void test_case_exception(const doctest::TestCaseException&) override {}
+  void subcase_start(const doctest::SubcaseSignature&) override {}
+  void subcase_end() override {}
+  void log_assert(const doctest::AssertData&) override {}
+  void log_message(const doctest::MessageData&) override {}
+  void test_case_skipped(const doctest::TestCaseData&) override {}
+
+ private:
+  static int number() { return SIGRTMAX - 1; }
+  static timer_t& timer() {
+    static timer_t one;
+    return one;
+  }
+  static const char*& running() {
+    static const char* name = "";
+    return name;
+  }
+  static long of_environment(const char* name, long otherwise) {
+    const char* text = std::getenv(name);
+    return text ? std::strtol(text, nullptr, 10) : otherwise;
+  }
+  static long limit() {
+    const long times = of_environment("RINGO_STRESS", 1);
+    return of_environment("RINGO_WATCHDOG", 60 * (times > 1 ? times : 1));
+  }
+  void set(long seconds) {
+    itimerspec when{};
+    when.it_value.tv_sec = seconds;
+    when.it_interval.tv_sec = seconds == 0 ? 0 : 5;  // for the workers to write their dumps
+    if (is_there_) ::timer_settime(timer(), 0, &when, nullptr);
+  }
+  static void say(const char* text) { (void)!::write(STDERR_FILENO, text, std::strlen(text)); }
+  // The process ends by this: so what a handler must not do is tried, after what it may, and the second signal aborts.
+  static void bark(int) {
+    static volatile std::sig_atomic_t has_barked = 0;
+    if (has_barked) std::abort();
+    has_barked = 1;
+    say("\nthe watchdog: this test case does not end: ");
+    say(running());
+    say("\n");
+    using registry = ringo::detail::runtime_registry;
+    for (std::uint64_t id = 1, last = registry::next_id(); id < last; ++id) {
+      registry::with(id, [](ringo::detail::runtime_core& rt) { rt.request_dump(); });
+    }
+  }
+
+  bool is_there_ = false;
+};
+
+REGISTER_LISTENER("watchdog", 1, watchdog);
+
+}  // namespace

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <ringo/detail/awaited.hpp>
+#include <ringo/errors.hpp>
 #include <ringo/group.hpp>
 
 namespace ringo {
@@ -20,13 +21,20 @@ namespace detail {
 template <class A>
 using case_result = or_monostate<result_of<A>>;
 
+// A part that ends with `cancelled` leaves all() without its result: so it ends the other parts, although a group would
+// let them run on.
 template <class A, class R>
-task<> keep_result(stored<A>& awaited, std::optional<R>& into, std::source_location where) {
-  if constexpr (std::is_void_v<result_of<A>>) {
-    co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
-    into.emplace();
-  } else {
-    into.emplace(co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
+task<> keep_result(group& parts, stored<A>& awaited, std::optional<R>& into, std::source_location where) {
+  try {
+    if constexpr (std::is_void_v<result_of<A>>) {
+      co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
+      into.emplace();
+    } else {
+      into.emplace(co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
+    }
+  } catch (const cancelled&) {
+    parts.cancel();
+    throw;
   }
 }
 
@@ -34,27 +42,32 @@ template <class... A, std::size_t... I>
 task<std::tuple<case_result<A>...>> await_all(std::index_sequence<I...>, std::source_location where,
                                               stored<A>... awaited) {
   std::tuple<std::optional<case_result<A>>...> results;
-  auto start_each = [&](group& each) -> task<> {
-    (each.go(keep_result<A, case_result<A>>(awaited, std::get<I>(results), where), where), ...);
+  auto start_each = [&](group& parts) -> task<> {
+    (parts.go(keep_result<A, case_result<A>>(parts, awaited, std::get<I>(results), where), where), ...);
     co_return;
   };
   co_await scope(start_each, where);
+  if (!(std::get<I>(results) && ...)) throw_cancelled();
   co_return std::tuple<case_result<A>...>(std::move(*std::get<I>(results))...);
 }
 
+// The results of alike tasks, std::monostate for void.
 template <class T>
-task<std::vector<T>> await_each(std::vector<task<T>> tasks, std::source_location where) {
-  std::vector<std::optional<T>> results(tasks.size());
-  auto start_each = [&](group& each) -> task<> {
+task<std::vector<or_monostate<T>>> await_each(std::vector<task<T>> tasks, std::source_location where) {
+  std::vector<std::optional<or_monostate<T>>> results(tasks.size());
+  auto start_each = [&](group& parts) -> task<> {
     for (std::size_t i = 0; i < tasks.size(); ++i) {
-      each.go(keep_result<task<T>, T>(tasks[i], results[i], where), where);
+      parts.go(keep_result<task<T>, or_monostate<T>>(parts, tasks[i], results[i], where), where);
     }
     co_return;
   };
   co_await scope(start_each, where);
-  std::vector<T> values;
+  std::vector<or_monostate<T>> values;
   values.reserve(results.size());
-  for (auto& each : results) values.push_back(std::move(*each));
+  for (auto& each : results) {
+    if (!each) throw_cancelled();
+    values.push_back(std::move(*each));
+  }
   co_return values;
 }
 
@@ -79,8 +92,8 @@ class RINGO_AWAITABLE all_of : public deferred<all_of<A...>, std::tuple<case_res
 }  // namespace detail
 
 // Awaits all of them at once, each in a routine of its own; yields a tuple of their results, std::monostate for void.
-// The first error cancels the rest, and is rethrown when all have ended. Throws: cancelled. As a case of a select it is
-// a plain task.
+// The first error cancels the rest, and is rethrown when all have ended; here a part's `cancelled` is an error,
+// wherever it comes from, since its result is missing. Throws: cancelled. As a case of a select it is a plain task.
 template <detail::has_result... A>
 requires(sizeof...(A) > 0) auto all(A&&... awaited) {
   return detail::all_of<A...>(std::in_place, std::forward<A>(awaited)...);

@@ -13,13 +13,20 @@
 
 namespace ringo {
 
-// Its members run under a context of its own, a child of `parent`. The first error, by time, cancels that context with
-// the error as its cause, unless told to keep going, and is what wait() rethrows; the others are counted, and
-// options::on_warning hears of them. Thread: workers, or one thread while no runtime runs.
+// The members run under a context of the group's own, a child of `parent`. The first error, by time, cancels that
+// context with the error as its cause, unless the policy is keep_going, and wait() rethrows it; the others are counted,
+// and options::on_warning hears of them.
+//
+// A member that ends with `cancelled` is an error only where the group's context has been cancelled, by its parent or
+// through ctx(), and then wait() throws `cancelled`. One that has met with it elsewhere, as where it joins a routine
+// that was cancelled, or where a group inside of it was ended early, ends alone: the other members run on.
+//
+// Thread: workers, or one thread while no runtime runs.
 class group {
  public:
-  explicit group(const context& parent = current_context(), on_error policy = on_error::cancel_rest)
-      : core_(new detail::group_core(parent, policy)) {}
+  explicit group(const context& parent = current_context(), on_error policy = on_error::cancel_rest,
+                 std::source_location made = std::source_location::current())
+      : core_(new detail::group_core(parent, policy, made)) {}
   group(const group&) = delete;
   group& operator=(const group&) = delete;
   // Cancels the members, which end by themselves; those that are still queued never start. Who waits ends with
@@ -30,7 +37,7 @@ class group {
   void limit(std::size_t n) { core_->limit(n); }
 
   // Starts a member that runs f(args...); at the limit it is queued, and starts when another ends. After the first
-  // error what is queued never starts.
+  // error or cancel(), what is queued never starts, and a new member is cancelled from its beginning.
   template <class T>
   void go(task<T> t, std::source_location where = std::source_location::current()) {
     add(where, *detail::make_routine_of<detail::member_record>(std::move(t)));
@@ -67,11 +74,50 @@ class group {
     return start_reserved(where, [&] { return detail::make_routine_of<detail::member_record>(std::move(t)); });
   }
 
-  // Until one more member would start at once: for who makes work faster than the group does it. Throws: cancelled.
+  // Starts a background member, such as a health check or a progress bar: wait() does not wait for it to end by itself.
+  // Once wait() is awaited and no other member runs or is queued, the background members are cancelled, and wait()
+  // joins them. In a scope, that is when the body and all other members have ended. What a background member throws
+  // counts as any member's error. It takes no place of the limit, and starts at once.
+  template <class T>
+  void background(task<T> t, std::source_location where = std::source_location::current()) {
+    add_background(where, *detail::make_routine_of<detail::member_record>(std::move(t)));
+  }
+  template <class F>
+  requires detail::startable<F>
+  void background(F&& f, std::source_location where = std::source_location::current()) {
+    start_background(where, std::forward<F>(f));
+  }
+  template <class F, class A>
+  requires detail::startable<F, A>
+  void background(F&& f, A&& a, std::source_location where = std::source_location::current()) {
+    start_background(where, std::forward<F>(f), std::forward<A>(a));
+  }
+  template <class F, class A, class B>
+  requires detail::startable<F, A, B>
+  void background(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
+    start_background(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
+  }
+  template <class F, class A, class B, class C, class... More>
+  requires detail::startable<F, A, B, C, More...>
+  void background(F&& f, A&& a, B&& b, C&& c, More&&... more) {
+    start_background({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
+                     std::forward<More>(more)...);
+  }
+
+  // Until one more member would start at once: for who makes work faster than the group does it. In a cancelled group,
+  // places come free as the members end, so look at ctx() too before you make work without end. Throws: cancelled.
   detail::group_slot_operation slot() noexcept { return detail::group_slot_operation(*core_); }
+
+  // Ends the group early, without an error: cancels all members, and returns at once. Those that are still queued never
+  // start. wait() and scope then join the members and return normally, unless a member has thrown something else than
+  // `cancelled`, or `parent` is cancelled as well. In a scope the body is cancelled, too. Members that are started
+  // before wait() returns are cancelled from their beginning; after that, the group can be used anew. Once or more
+  // often; from a thread that is no worker, cancel a copy of ctx() instead: wait() then throws `cancelled`.
+  void cancel() { core_->stop(); }
 
   // Until all members have ended; then rethrows the first error. Throws cancelled if the parent has been cancelled. If
   // the caller is cancelled, the members are, too, and are joined before it throws.
+  // As a case of a select that loses it has done nothing but what background() says.
   detail::group_wait wait() noexcept { return detail::group_wait(*core_); }
 
   const context& ctx() const noexcept { return core_->ctx(); }
@@ -88,6 +134,16 @@ class group {
   void add(std::source_location where, detail::member_record<T>& r) {
     join(r, where);
     core_->add(r);
+  }
+  template <class F, class... A>
+  void start_background(std::source_location where, F&& f, A&&... args) {
+    add_background(where, *detail::make_routine<detail::member_record>(std::forward<F>(f), std::forward<A>(args)...));
+  }
+  template <class T>
+  void add_background(std::source_location where, detail::member_record<T>& r) {
+    join(r, where);
+    r.kind = detail::group_core::member::background;
+    core_->add_background(r);
   }
   template <class Make>
   bool start_reserved(std::source_location where, Make make) {
@@ -115,7 +171,7 @@ namespace detail {
 
 template <class F>
 task<> run_scope(F f, std::source_location where) {
-  group members;
+  group members(current_context(), on_error::cancel_rest, where);
   task<> ended =
       wait_for_group(*members.core_, where);  // made before there are members, so that nothing keeps from joining them
   std::exception_ptr error;
@@ -127,7 +183,7 @@ task<> run_scope(F f, std::source_location where) {
       error = std::current_exception();
     }
   }
-  if (error) members.core_->fail(error);
+  if (error) members.core_->body_ended(error);
   co_await std::move(ended);
 }
 
@@ -135,7 +191,8 @@ task<> run_scope(F f, std::source_location where) {
 
 // Calls f(group&), awaits the task that it returns, and joins all members of the group, whichever way f ends: nothing
 // outlives it. f runs under the group's context, as a member does: the first error, f's own or a member's, cancels the
-// rest, and is rethrown when all have ended. Throws: cancelled.
+// rest, and is rethrown when all have ended. After group::cancel() it returns normally, although f may have ended with
+// `cancelled`; any other `cancelled` of f is an error as every other. Throws: cancelled.
 template <class F>
 task<> scope(F&& f, std::source_location where = std::source_location::current()) {
   static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,

@@ -4,11 +4,8 @@ namespace ringo {
 namespace {
 
 task<> await_each(std::vector<task<>> tasks, std::source_location where) {
-  auto start_each = [&tasks, where](group& each) -> task<> {
-    for (task<>& one : tasks) each.go(std::move(one), where);
-    co_return;
-  };
-  co_await scope(start_each, where);
+  task<std::vector<std::monostate>> results = detail::await_each(std::move(tasks), where);
+  co_await std::move(results);
 }
 
 }  // namespace

@@ -9,32 +9,28 @@
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
-namespace {
 
-// What ends a routine without a word where nobody joins it (options::on_unhandled) is no news here either.
-bool is_quiet(const std::exception_ptr& error) noexcept {
+group_core::group_core(const context& parent, on_error policy, std::source_location made)
+    : policy_(policy), made_(made), parent_(parent), ctx_((worker_or_alone("group"), context::with_cancel(parent))) {}
+
+group_core::ending group_core::kind_of(const std::exception_ptr& error) noexcept {
   try {
     std::rethrow_exception(error);
   } catch (const cancelled&) {
-    return true;
+    return ending::cancelled;
   } catch (const disconnected&) {
-    return true;
+    return ending::disconnected;
   } catch (...) {
-    return false;
+    return ending::error;
   }
 }
-
-}  // namespace
-
-group_core::group_core(const context& parent, on_error policy)
-    : policy_(policy), parent_(parent), ctx_((worker_or_alone("group"), context::with_cancel(parent))) {}
 
 void group_core::limit(std::size_t most) {
   worker* w = worker_or_alone("group::limit");
   owner_.enter(w, "group::limit");
   const optional_guard guard(lock_, w != nullptr && w->shared);
   if (!all_ended()) {
-    throw std::logic_error("ringo: group::limit while " + std::to_string(running_ + queued_) +
+    throw std::logic_error("ringo: group::limit while " + std::to_string(running_ + queued_ + background_) +
                            " of its members have yet to end: set it before the first go()");
   }
   limit_ = most;
@@ -50,22 +46,51 @@ void group_core::add(routine& r) {
     delete &r;
     throw;
   }
+  bool never_starts = false;
   {
     const optional_guard guard(lock_, w->shared);
-    if (running_ >= limit_) {
+    if (running_ < limit_) {
+      ++running_;
+    } else if (is_cancelled()) {
+      never_starts = true;
+    } else {
       ++queued_;
       queue_.push_back(r);
       return;
     }
-    ++running_;
   }
-  start(*w, r);
+  never_starts ? r.release() : start(*w, r);
+}
+
+void group_core::add_background(routine& r) {
+  worker* w = current_worker();
+  context made;  // of which the first is kept, for all of them
+  try {
+    w = &require_worker("group::background");
+    owner_.enter(w, "group::background");
+    renew();
+    made = context::with_cancel(ctx_);
+  } catch (...) {
+    delete &r;
+    throw;
+  }
+  context under;
+  {
+    const optional_guard guard(lock_, w->shared);
+    if (background_ctx_ == context::background()) background_ctx_ = made;
+    under = background_ctx_;
+    ++background_;
+  }
+  start_in(*w, r, context_access::core(under), r.started);
 }
 
 // Used again after a wait() that has thrown nothing: it starts anew.
 void group_core::renew() {
   if (!finished_.load(std::memory_order_relaxed) || first_error_) return;
   ctx_ = context::with_cancel(parent_);
+  background_ctx_ = {};
+  waited_for_ = false;
+  stopped_ = false;
   finished_.store(false, std::memory_order_relaxed);
 }
 
@@ -81,29 +106,50 @@ bool group_core::reserve() {
 
 void group_core::start_reserved(routine& r) noexcept { start(*current_worker(), r); }
 
-void group_core::give_back_reserved() noexcept { member_ended(*current_worker(), nullptr); }
+void group_core::give_back_reserved() noexcept { member_ended(*current_worker(), nullptr, member::ordinary); }
 
 void group_core::start(worker& w, routine& r) noexcept { start_in(w, r, context_access::core(ctx_), r.started); }
 
-void group_core::member_ended(worker& w, std::exception_ptr error) noexcept {
-  if (error && note_error(error)) cancel(std::move(error));
+void group_core::member_ended(worker& w, std::exception_ptr error, member kind) noexcept {
+  if (error && note_error(error, false)) cancel(std::move(error));
   routine* next = nullptr;
-  routine_list woken;
+  routine_list woken, never_started;
+  context ended;
   bool last;
   {
     const optional_guard guard(lock_, w.shared);
-    --running_;
-    if (running_ < limit_ && (next = queue_.pop_front()) != nullptr) {
+    --(kind == member::background ? background_ : running_);
+    if (queued_ != 0 && is_cancelled()) {  // by way of ctx()
+      never_started = take_queue();
+    } else if (running_ < limit_ && (next = queue_.pop_front()) != nullptr) {
       --queued_;
       ++running_;
     }
+    ended = background_to_end();
     wake_waiting(w.shared, woken);
     last = unused();
   }
   // From the unlock on, whom this has woken may have destroyed the group; not where it is the last, or starts one more.
   if (next != nullptr) start(w, *next);
+  if (ended != context::background()) ended.cancel();
+  drop(std::move(never_started));
   w.make_ready(woken);
   if (last) delete this;
+}
+
+// Cancelling is for after the lock, for which the caller keeps the context.
+context group_core::background_to_end() const noexcept {
+  return waited_for_ && ordinary_ended() && background_ != 0 ? background_ctx_ : context::background();
+}
+
+void group_core::wait_begins(worker* w) {
+  context ended;
+  {
+    const optional_guard guard(lock_, w != nullptr && w->shared);
+    waited_for_ = true;
+    ended = background_to_end();
+  }
+  if (ended != context::background()) ended.cancel();
 }
 
 void group_core::wake_waiting(bool shared, routine_list& woken) noexcept {
@@ -113,19 +159,39 @@ void group_core::wake_waiting(bool shared, routine_list& woken) noexcept {
   }
 }
 
-bool group_core::note_error(std::exception_ptr error) noexcept {
-  const worker* w = current_worker();
+// A member's `cancelled` is the group's only where it comes from the group's context, and not by way of
+// group::cancel(); or where the runtime has cancelled the member, so that a wait() after a deadlock is no success. One
+// that a member has met with elsewhere, such as in the join of a routine that was cancelled, ends this member alone.
+// From the body of a scope it is always the scope's: its caller must not go on as if the body had come to its end.
+bool group_core::note_error(std::exception_ptr error, bool of_the_body) noexcept {
+  const ending how = kind_of(error);
+  worker* w = current_worker();
+  const bool by_runtime = w != nullptr && w->runtime.unwinding();
   const optional_guard guard(lock_, w == nullptr || w->shared);
-  if (first_error_) {
-    if (!is_quiet(error)) ++further_errors_;
+  if (how == ending::cancelled && (stopped_ || !(of_the_body || by_runtime || is_cancelled()))) return false;
+  if (first_error_ && (first_ending_ != ending::cancelled || how == ending::cancelled)) {
+    if (how == ending::error) ++further_errors_;
     return false;
   }
   first_error_ = std::move(error);
+  first_ending_ = how;
+  first_error_told_ = false;
   return policy_ == on_error::cancel_rest;
 }
 
-void group_core::fail(std::exception_ptr error) noexcept {
-  if (note_error(error)) cancel(std::move(error));
+void group_core::body_ended(std::exception_ptr error) noexcept {
+  if (note_error(error, true)) cancel(std::move(error));
+}
+
+void group_core::stop() {
+  worker* w = worker_or_alone("group::cancel");
+  owner_.enter(w, "group::cancel");
+  renew();
+  {
+    const optional_guard guard(lock_, w != nullptr && w->shared);
+    stopped_ = true;
+  }
+  cancel(nullptr);
 }
 
 routine_list group_core::take_queue() noexcept {
@@ -197,7 +263,8 @@ void group_core::let_go() noexcept {
 // Of what its members came to after the last wait(), nobody else can tell.
 group_core::~group_core() {
   worker* w = current_worker();
-  const std::size_t untold = further_errors_ + (first_error_ && !first_error_told_ && !is_quiet(first_error_) ? 1 : 0);
+  const bool first_untold = first_error_ && !first_error_told_ && first_ending_ == ending::error;
+  const std::size_t untold = further_errors_ + (first_untold ? 1 : 0);
   if (untold != 0 && w != nullptr) {
     w->runtime.warn("of the members of a group that was destroyed without wait(), " + std::to_string(untold) +
                     " ended with an error");
@@ -248,6 +315,7 @@ void group_ended_operation::tell(std::string& text) const {
   text += " run and ";
   text += std::to_string(of_->queued_);
   text += " are queued";
+  if (of_->background_ != 0) text += ", and " + std::to_string(of_->background_) + " in the background";
 }
 
 void group_slot_operation::tell(std::string& text) const {

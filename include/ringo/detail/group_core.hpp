@@ -3,6 +3,7 @@
 #pragma once
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <limits>
 #include <source_location>
@@ -22,20 +23,26 @@ namespace detail {
 
 class group_core {
  public:
-  group_core(const context& parent, on_error policy);
+  enum class member : bool { ordinary, background };
+
+  group_core(const context& parent, on_error policy, std::source_location made);
   group_core(const group_core&) = delete;
   group_core& operator=(const group_core&) = delete;
 
   void limit(std::size_t most);
   // Starts it, or queues it at the limit. Takes it also where it throws, as on a thread that is no worker.
   void add(routine& r);
+  // Starts it under the background members' context, whatever the limit. Takes it as add() does.
+  void add_background(routine& r);
   bool reserve();  // a place for one that is to be started at once; false at the limit
   void start_reserved(routine& r) noexcept;
   void give_back_reserved() noexcept;
-  void member_ended(worker& w, std::exception_ptr error) noexcept;
-  void cancel(std::exception_ptr cause) noexcept;  // all members, those in the queue included
-  void fail(std::exception_ptr error) noexcept;    // as if a member had thrown it
-  void leave() noexcept;                           // the group is destroyed: who waits ends with `cancelled`
+  void member_ended(worker& w, std::exception_ptr error, member kind) noexcept;
+  void stop();                                         // group::cancel()
+  void cancel(std::exception_ptr cause) noexcept;      // all members, those in the queue included
+  void body_ended(std::exception_ptr error) noexcept;  // a scope's body has thrown it
+  void wait_begins(worker* w);
+  void leave() noexcept;  // the group is destroyed: who waits ends with `cancelled`
   void retain() noexcept;
   void let_go() noexcept;
   void finish();  // all are joined: rethrows
@@ -45,19 +52,29 @@ class group_core {
   friend class group_ended_operation;
   friend class group_slot_operation;
 
+  enum class ending : std::uint8_t { error, disconnected, cancelled };
+
   ~group_core();
-  bool all_ended() const noexcept { return running_ == 0 && queued_ == 0; }
+  static ending kind_of(const std::exception_ptr& error) noexcept;
+  bool ordinary_ended() const noexcept { return running_ == 0 && queued_ == 0; }
+  bool all_ended() const noexcept { return ordinary_ended() && background_ == 0; }
   bool unused() const noexcept { return holds_ == 0 && all_ended(); }  // to be deleted by whoever finds it so
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
-  bool note_error(std::exception_ptr error) noexcept;  // true: the rest is to be cancelled
+  bool is_cancelled() const noexcept { return context_access::core(ctx_)->is_marked(); }
+  // True: the rest is to be cancelled.
+  bool note_error(std::exception_ptr error, bool of_the_body) noexcept;
+  // Under the lock: the context of the background members, if these are to end now, else the background context.
+  context background_to_end() const noexcept;
   void start(worker& w, routine& r) noexcept;
   void renew();
+  std::string made_at() const;
   routine_list take_queue() noexcept;
   static void drop(routine_list queued) noexcept;
   void wake_waiting(bool shared, routine_list& woken) noexcept;
   static void end_waits(wait_queue& queue, bool shared, routine_list& woken) noexcept;
 
   const on_error policy_;
+  const std::source_location made_;
   const context parent_;
   context ctx_;
   ownership owner_;
@@ -67,8 +84,13 @@ class group_core {
   std::size_t limit_ = std::numeric_limits<std::size_t>::max();
   std::size_t running_ = 0;
   std::size_t queued_ = 0;
+  std::size_t background_ = 0;  // that run
   routine_list queue_;
+  context background_ctx_;   // a child of ctx_; made with the first background member
+  bool waited_for_ = false;  // a wait() has begun since the group was renewed
+  bool stopped_ = false;     // so has a cancel()
   std::exception_ptr first_error_;
+  ending first_ending_ = ending::error;
   bool first_error_told_ = false;
   std::size_t holds_ = 1;  // of the group itself, and of who waits
   std::size_t further_errors_ = 0;
@@ -104,7 +126,10 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
     if (standing() != progress::idle) abandon(*who);
   }
 
-  void enter(worker* w) { of_->owner_.enter(w, call_name); }
+  void enter(worker* w) {
+    of_->owner_.enter(w, call_name);
+    of_->wait_begins(w);
+  }
   spin_lock* lock() noexcept { return &of_->lock_; }
   wait_queue& queue() noexcept { return of_->joining_; }
   bool ready(worker&) noexcept { return of_->all_ended(); }
@@ -166,10 +191,11 @@ template <class T>
 struct member_record : record<T> {
   void at_end(worker& w) noexcept override {
     this->taken = true;  // the group has its error
-    of->member_ended(w, this->outcome.error());
+    of->member_ended(w, this->outcome.error(), kind);
   }
 
   group_core* of = nullptr;
+  group_core::member kind = group_core::member::ordinary;
 };
 
 template <class F>
