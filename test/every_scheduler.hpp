@@ -7,7 +7,8 @@
 //
 // make_main takes nothing and returns a task<>; it stays alive while its program runs, so it may be a coroutine that
 // captures. Every run must leave testing::live() as it found it. Where a check fails, on whichever thread, the
-// scheduler is named just before it. RINGO_FIRST_SEED=7 makes seed 7 the first.
+// scheduler is named just before it. RINGO_FIRST_SEED=7 makes seed 7 the first, RINGO_SEEDS_TIMES=10 makes them ten times
+// as many, and with RINGO_ONLY_SIMULATED=1 there are no real workers.
 //
 // co_await has no place inside a doctest macro: they wrap their argument in a lambda. Name the result first.
 #pragma once
@@ -123,6 +124,7 @@ DOCTEST_REGISTER_LISTENER("scheduler_namer", 1, scheduler_namer);
 
 inline std::vector<scheduler_under_test> real_schedulers() {
   std::vector<scheduler_under_test> all;
+  if (std::getenv("RINGO_ONLY_SIMULATED")) return all;
   for (unsigned workers : {1u, 2u, 4u, 8u}) all.push_back(scheduler_under_test::real(workers));
   return all;
 }
@@ -130,6 +132,7 @@ inline std::vector<scheduler_under_test> real_schedulers() {
 inline std::vector<scheduler_under_test> simulated_schedulers(std::size_t seeds = 10) {
   const char* first_seed = std::getenv("RINGO_FIRST_SEED");
   const std::uint64_t first = first_seed ? std::strtoull(first_seed, nullptr, 10) : 0;
+  if (const char* times = std::getenv("RINGO_SEEDS_TIMES")) seeds *= std::strtoull(times, nullptr, 10);
   std::vector<scheduler_under_test> all;
   for (unsigned workers : {1u, 4u}) {
     for (std::size_t i = 0; i != seeds; ++i) all.push_back(scheduler_under_test::simulated(workers, first + i));

@@ -12,6 +12,7 @@
 #include <ctime>
 
 #include "runtime/runtime_core.hpp"
+#include "trace_ledger.hpp"
 
 namespace {
 
@@ -88,5 +89,6 @@ class watchdog final : public doctest::IReporter {
 };
 
 REGISTER_LISTENER("watchdog", 1, watchdog);
+REGISTER_LISTENER("trace_ledger", 1, trace_ledger);
 
 }  // namespace
