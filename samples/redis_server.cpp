@@ -2,7 +2,8 @@
 // client is answered with one send. As with Redis itself, one worker does it all: commands run between two awaits, so
 // each is atomic, and no lock is needed. Ctrl-C or SIGTERM stops it gracefully.
 //
-//   redis_server [ADDRESS]       127.0.0.1:6379 if there is none; port 0: one that is free
+//   redis_server [ADDRESS [SECONDS]]     127.0.0.1:6379 if there is none; port 0: one that is free;
+//                                        SECONDS: how long a client may be silent, 300 if not said
 //   redis-cli set greeting hello ex 10
 //   redis-cli subscribe news
 //   redis-benchmark -q -P 16 -t set,get,incr,lpush,lpop
@@ -14,11 +15,13 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <exception>
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <set>
 #include <string>
@@ -36,13 +39,15 @@ using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
 constexpr std::size_t most_clients = 10'000;  // further ones wait to be accepted
-constexpr std::size_t longest_line = 16 * 1024;
+constexpr std::size_t longest_line = 64 * 1024;
 constexpr std::int64_t most_arguments = 64 * 1024;
 constexpr std::int64_t largest_argument = 1 << 20;
 constexpr std::size_t largest_request = 16 << 20;
 constexpr std::size_t answers_kept = 256 * 1024;  // before they are sent, though there are more requests
 constexpr std::size_t messages_kept = 1000;       // for each subscriber who does not read them at once
 constexpr auto send_limit = 10s;                  // for a client to take what it is sent
+constexpr auto linger_limit = 2s;                 // for a client to close after the last answer
+constexpr std::size_t most_unread = 64 << 20;     // that is read meanwhile, and thrown away
 
 // What the client has done wrong; the text is the answer.
 struct refusal {
@@ -56,10 +61,11 @@ struct protocol_error {
   std::string text;
 };
 
+// Of the only text that an integer has: neither "01" nor "-0" nor "+1".
 std::optional<std::int64_t> to_integer(std::string_view text) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (error != std::errc() || end != text.data() + text.size() || std::to_string(value) != text) return std::nullopt;
   return value;
 }
 
@@ -73,6 +79,51 @@ std::string upper_case(std::string_view text) {
   std::string result(text);
   for (char& c : result) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return result;
+}
+
+bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
+
+bool ends_word(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+// The words of a request that was typed: they may have quotes, and "..." may have escapes, such as \n and \x0a. Nothing
+// where a quote is not closed, or is followed by something else than a space.
+std::optional<std::vector<std::string>> split(std::string_view line) {
+  std::vector<std::string> words;
+  for (std::size_t i = 0;;) {
+    while (i < line.size() && is_space(line[i])) ++i;
+    if (i == line.size()) return words;
+    std::string word;
+    char quote = 0;  // the one that is open
+    for (; i < line.size() && (quote != 0 || !ends_word(line[i])); ++i) {
+      const char c = line[i], next = i + 1 < line.size() ? line[i + 1] : ' ';
+      if (quote == 0 && (c == '"' || c == '\'')) {
+        quote = c;
+      } else if (quote != 0 && c == quote) {
+        if (!is_space(next)) return std::nullopt;
+        quote = 0;
+        ++i;
+        break;
+      } else if (quote == '\'' && c == '\\' && next == '\'') {
+        word += line[++i];
+      } else if (quote == '"' && c == '\\' && i + 1 < line.size()) {
+        unsigned char byte = 0;
+        const char* const digits = line.data() + i + 2;
+        if (next == 'x' && i + 3 < line.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+          word += static_cast<char>(byte);
+          i += 3;
+        } else {
+          constexpr std::string_view letters = "nrtba", meant = "\n\r\t\b\a";
+          const std::size_t at = letters.find(next);
+          word += at != std::string_view::npos ? meant[at] : next;
+          ++i;
+        }
+      } else {
+        word += c;
+      }
+    }
+    if (quote != 0) return std::nullopt;
+    words.push_back(std::move(word));
+  }
 }
 
 // Whether c is in the set that begins at pattern[i], after its '['; i is then at its ']'.
@@ -136,6 +187,8 @@ struct subscriber {
 
 class database {
  public:
+  explicit database(duration silence) : silence_limit(silence) {}
+
   entry* find(const std::string& key) {
     const auto found = entries_.find(key);
     if (found == entries_.end()) return nullptr;
@@ -185,6 +238,7 @@ class database {
   std::size_t expiring() const { return expiring_.size(); }
 
   std::map<std::string, std::set<std::shared_ptr<subscriber>>> channels;
+  const duration silence_limit;  // for clients
   std::size_t clients = 0, connections = 0, commands = 0;
   const time_point since = now();
 
@@ -220,17 +274,19 @@ class session {
       for (bool more = true; more;) {
         while (!ends_ && next_request()) {
           execute();
-          for (; !published_.empty(); published_.pop_back()) co_await deliver(published_.back());
+          if (!published_.empty()) co_await deliver();
           if (answers_.size() > answers_kept) co_await send_answers();
         }
         co_await send_answers();
-        if (ends_) co_return;
+        const bool is_amid_request = arguments_to_come_ > 0 || !unparsed().empty();
+        if (ends_ || (stopping_.is_cancelled() && !is_amid_request)) break;
         more = co_await receive();
       }
     } catch (const protocol_error& error) {
       answer_error("ERR Protocol error: " + error.text);
     }
     co_await send_answers();
+    co_await end();
   }
 
  private:
@@ -247,11 +303,24 @@ class session {
     bool when_subscribed = false;
   };
 
-  // More requests, or messages; false if there will be none.
+  // A connection that is closed while bytes in it are unread is reset, and the client might not see the last answer: so
+  // those are read, for a while.
+  task<> end() {
+    co_await stream_.shutdown_send();
+    const time_point until = now() + linger_limit;
+    for (std::size_t read = 0; read < most_unread;) {
+      const auto came = co_await select(prefer_first, stream_.recv(), sleep_until(until));
+      if (came.index() == 1 || !std::get<0>(came)) co_return;
+      read += std::get<0>(came)->size();
+    }
+  }
+
+  // More requests, or messages; false if there will be none. Subscribers may be silent for ever.
   task<bool> receive() {
     unparsed_.erase(0, std::exchange(parsed_, 0));
+    const time_point until = subscriptions_.empty() ? now() + data_.silence_limit : time_point::max();
     auto came = co_await select(prefer_first, stream_.recv(), self_->messages.recv(), self_->gone.wait(),
-                                stopping_.done());
+                                stopping_.done(), sleep_until(until));
     if (came.index() > 1) co_return false;
     if (came.index() == 0) {
       const auto& bytes = std::get<0>(came);
@@ -269,37 +338,46 @@ class session {
 
   task<> send_answers() {
     if (answers_.empty()) co_return;
-    co_await with_timeout(send_limit, stream_.send(answers_));
+    const auto sent = co_await select(prefer_first, stream_.send(answers_), self_->gone.wait(), sleep(send_limit));
+    if (sent.index() > 0) throw timed_out();
     answers_.clear();
     if (answers_.capacity() > 2 * answers_kept) answers_.shrink_to_fit();
   }
 
-  // Who publishes faster than a subscriber reads waits for it, for a second; then it is not waited for any more.
-  static task<> deliver(publication& p) {
-    auto told = co_await select(prefer_first, p.to->messages.send(p.what), p.to->gone.wait(), sleep(1s));
-    if (told.index() == 2) p.to->gone.set();
+  // A client that publishes faster than subscribers read waits for them: a second for all of them together. Those that
+  // have no room for a message then are not waited for any more.
+  task<> deliver() {
+    const time_point until = now() + 1s;
+    for (; !published_.empty(); published_.pop_back()) {
+      const publication& p = published_.back();
+      auto told = co_await select(prefer_first, p.to->messages.send(p.what), p.to->gone.wait(), sleep_until(until));
+      if (told.index() == 2) p.to->gone.set();
+    }
   }
 
   std::string_view unparsed() const { return std::string_view(unparsed_).substr(parsed_); }
 
-  std::optional<std::string_view> next_line() {
+  static std::string printable(std::string_view line) {
+    return !line.empty() && std::isprint(static_cast<unsigned char>(line[0])) != 0 ? std::string(1, line[0]) : "";
+  }
+
+  // Without its line feed; `too_long` is what is wrong with one that does not end.
+  std::optional<std::string_view> next_line(const char* too_long) {
     const std::string_view there = unparsed();
     const std::size_t end = there.substr(0, longest_line).find('\n');
     if (end == std::string_view::npos) {
-      if (there.size() >= longest_line) throw protocol_error{"too big inline request"};
+      if (there.size() >= longest_line) throw protocol_error{too_long};
       return std::nullopt;
     }
     parsed_ += end + 1;
-    return there.substr(0, end > 0 && there[end - 1] == '\r' ? end - 1 : end);
+    return there.substr(0, end);
   }
 
-  static std::int64_t length(char kind, std::string_view line, std::int64_t most) {
-    if (line.empty() || line[0] != kind) throw protocol_error{std::string("expected '") + kind + "'"};
-    const auto value = to_integer(line.substr(1));
-    if (!value || *value > most || (kind == '$' && *value < 0)) {
-      throw protocol_error{kind == '$' ? "invalid bulk length" : "invalid multibulk length"};
-    }
-    return *value;
+  // A line with a length: its kind, a number, and a carriage return.
+  static std::optional<std::int64_t> length(std::string_view line, std::int64_t most) {
+    if (!line.ends_with('\r')) return std::nullopt;
+    const auto value = to_integer(line.substr(1, line.size() - 2));
+    return value && *value <= most ? value : std::nullopt;
   }
 
   // Whether all of the next request has come; it is then in arguments_. Nothing of it is looked at twice.
@@ -315,32 +393,33 @@ class session {
         if (--arguments_to_come_ == 0) return true;
         continue;
       }
-      const auto line = next_line();
-      if (!line) return false;
       if (arguments_to_come_ > 0) {
-        argument_size_ = static_cast<std::size_t>(length('$', *line, largest_argument));
+        const auto line = next_line("too big bulk count string");
+        if (!line) return false;
+        if (!line->starts_with('$')) throw protocol_error{"expected '$', got '" + printable(*line) + "'"};
+        const auto size = length(*line, largest_argument);
+        if (!size || *size < 0) throw protocol_error{"invalid bulk length"};
+        argument_size_ = static_cast<std::size_t>(*size);
         request_size_ += *argument_size_;
         if (request_size_ > largest_request) throw protocol_error{"too big request"};
         continue;
       }
       arguments_.clear();
       request_size_ = 0;
-      if (line->starts_with('*')) {
-        arguments_to_come_ = std::max<std::int64_t>(length('*', *line, most_arguments), 0);
-      } else if (split(*line)) {
-        return true;
+      const bool is_typed = !unparsed().starts_with('*');
+      const auto line = next_line(is_typed ? "too big inline request" : "too big mbulk count string");
+      if (!line) return false;
+      if (is_typed) {
+        auto words = split(*line);
+        if (!words) throw protocol_error{"unbalanced quotes in request"};
+        arguments_ = std::move(*words);
+        if (!arguments_.empty()) return true;
+      } else {
+        const auto count = length(*line, most_arguments);
+        if (!count) throw protocol_error{"invalid multibulk length"};
+        arguments_to_come_ = std::max<std::int64_t>(*count, 0);
       }
     }
-  }
-
-  // A request that somebody has typed.
-  bool split(std::string_view line) {
-    for (std::size_t begin = 0; (begin = line.find_first_not_of(" \t", begin)) != std::string_view::npos;) {
-      const std::size_t end = std::min(line.find_first_of(" \t", begin), line.size());
-      arguments_.emplace_back(line.substr(begin, end - begin));
-      begin = end;
-    }
-    return !arguments_.empty();
   }
 
   void answer(std::string_view status) { ((answers_ += '+') += status) += "\r\n"; }
@@ -391,7 +470,14 @@ class session {
   void execute() {
     ++data_.commands;
     try {
-      const auto found = commands().find(upper_case(argument(0)));
+      const std::string name = upper_case(argument(0));
+      if (name == "POST" || name == "HOST:") {
+        // A browser that somebody has led here speaks HTTP: what its request has for a body is no command.
+        answers_.clear();
+        ends_ = true;
+        return;
+      }
+      const auto found = commands().find(name);
       if (found == commands().end()) throw refusal{"ERR unknown command"};
       const command& c = found->second;
       const int given = static_cast<int>(arguments()) - 1;
@@ -618,41 +704,50 @@ class session {
 };
 
 task<> serve_client(tcp_stream stream, database& data, context stopping) {
-  session client(std::move(stream), data, stopping);
   try {
+    session client(std::move(stream), data, stopping);
     co_await client.talk();
-  } catch (const std::system_error&) {
-    // The client is gone, or too slow, or is cut.
+  } catch (const std::exception&) {
+    // The client is gone, or too slow, or there is no memory for it: no concern of the others.
   }
 }
 
 task<> accept_all(tcp_listener& listener, database& data, context stopping, group& clients) {
   for (;;) {
     co_await clients.slot();
-    clients.go(serve_client, co_await listener.accept(), std::ref(data), stopping);
+    tcp_stream client = co_await listener.accept();
+    try {
+      clients.go(serve_client, std::move(client), std::ref(data), stopping);
+    } catch (const std::bad_alloc&) {
+      // There is no memory for one more client.
+    }
   }
 }
 
-task<> serve(std::string address) {
+task<> serve(std::string address, duration silence) {
   signals stop({SIGINT, SIGTERM});
-  database data;
+  database data(silence);  // outside of the scope, which nothing outlives that is started in it
   const context stopping = context::with_cancel();
-  group clients(current_context(), on_error::keep_going);
-  clients.limit(most_clients);
-  tcp_listener listener = tcp_listener::bind(address);
+  tcp_listener listener = tcp_listener::bind(address, {.keep_alive_idle = 60s, .keep_alive_interval = 10s});
   std::printf("listening on %s\n", listener.local().to_string().c_str());
   std::fflush(stdout);
 
-  // No new clients after a signal, and those that have nothing to be answered end. The others have two seconds for it,
-  // and are then cut: cancelled and joined.
-  co_await select(stop.recv(), accept_all(listener, data, stopping, clients), data.forget_expired());
-  stopping.cancel();
-  co_await listener.close();
-  co_await outcome(with_timeout(2s, clients.wait()));
+  co_await scope([&](group& clients) -> task<> {
+    clients.limit(most_clients);
+    clients.background(&database::forget_expired, &data);
+    co_await select(stop.recv(), accept_all(listener, data, stopping, clients));
+    // No new clients after a signal, and those that have nothing to be answered end. The others have two seconds for
+    // it, and are then cut.
+    stopping.cancel();
+    co_await listener.close();
+    co_await select(clients.wait(), sleep(2s));
+    clients.cancel();
+  });
 }
 
 int main(int argc, char** argv) try {
-  run(serve(argc > 1 ? argv[1] : "127.0.0.1:6379"), {.workers = 1});
+  const auto silence = std::chrono::seconds(argc > 2 ? std::max(std::atoi(argv[2]), 1) : 300);
+  run(serve(argc > 1 ? argv[1] : "127.0.0.1:6379", silence), {.workers = 1});
 } catch (const std::exception& error) {
   std::fprintf(stderr, "redis_server: %s\n", error.what());
   return 1;
