@@ -250,8 +250,12 @@ class channel_handle {
   requires std::constructible_from<T, A...> send_value_operation<T> emplace(A&&... args)
   const { return send_value_operation<T>(core_, std::in_place, std::forward<A>(args)...); }
 
-  // Sends if that is possible at this instant; moves from the value only when it returns true. Throws channel_closed.
+  // Sends if that is possible at this instant; moves from the value only when it returns true. A value that is only
+  // lent is copied when there is room for it, or a receiver. Throws channel_closed, and what copying throws.
   bool try_send(const T& value) const requires(!of_signals && std::copy_constructible<T>) {
+    if constexpr (!std::is_trivially_copyable_v<T>) {
+      if (!could_send_now()) return false;
+    }
     T copy(value);
     return try_send(std::move(copy));
   }
@@ -336,6 +340,16 @@ class channel_handle {
   static void fill(std::optional<T>& result, T&& value) noexcept { result.emplace(std::move(value)); }
   static void fill(bool& result, signal&&) noexcept { result = true; }
 
+  // Whether a send would not have to wait at this instant; throws channel_closed. With other workers about, one of
+  // them may send first.
+  bool could_send_now() const {
+    worker* w = worker_or_alone("try_send");
+    if (!core_) return false;
+    core_->enter(w, "try_send");
+    if (core_->closed()) throw_send_on_closed();
+    const optional_guard guard(core_->lock, w && w->shared);
+    return core_->can_send();
+  }
   bool try_send_now(T& value) const {
     worker* w = worker_or_alone("try_send");
     if (!core_) return false;

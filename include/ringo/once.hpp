@@ -32,11 +32,16 @@ class once {
         !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
         "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
         "first, and pass it by name, or capture by reference");
+    if (done()) return return_at_once();  // without a copy of f
     return run<std::decay_t<F>>(std::forward<F>(f));
   }
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
 
  private:
+  static task<> return_at_once() {
+    detail::throw_if_cancelled("once::call");
+    co_return;
+  }
   template <class F>
   task<> run(F f) {
     detail::throw_if_cancelled("once::call");

@@ -38,9 +38,11 @@ class tee_stage final : public stage {
     offered.reserve(outputs_.size());
     while (auto value = co_await in_.recv()) {
       for (const auto& out : outputs_) {
-        if (out.abandoned()) continue;
-        offers.push_back(out.offer(to_send(value)));
-        offered.push_back(&out);
+        if (!out.abandoned()) offered.push_back(&out);
+      }
+      for (const auto* out : offered) {
+        carried<T>& original = to_send(value);
+        offers.push_back(out == offered.back() ? out->offer(std::move(original)) : out->offer(std::as_const(original)));
       }
       while (!offers.empty()) {
         try {
@@ -70,10 +72,10 @@ class tee_stage final : public stage {
 
 }  // namespace detail
 
-// n outputs, each of which gets a copy of every value; the next is received when all have taken theirs, so the slowest
-// decides. An output whose last receiver has gone counts no more. They close when the input is drained, or with its
-// error. Ends as map does with its context, and when the last receiver of the last output goes; at once if n is 0.
-// Throws: std::bad_alloc. Thread: workers.
+// n outputs, each of which gets a copy of every value, the last one the value itself; the next is received when all
+// have taken theirs, so the slowest decides. An output whose last receiver has gone counts no more. They close when the
+// input is drained, or with its error. Ends as map does with its context, and when the last receiver of the last output
+// goes; at once if n is 0. Throws: std::bad_alloc. Thread: workers.
 template <class T>
 std::vector<receiver<T>> tee(receiver<T> in, std::size_t n,
                              std::source_location where = std::source_location::current()) {

@@ -128,9 +128,10 @@ class stage_output {
 
   // As a channel's send(T&&). Throws channel_closed where nobody can receive any more.
   send_operation<carried<T>> send(carried<T>& value) const noexcept { return send_operation<carried<T>>(core_, value); }
-  // As a channel's send(const T&).
-  send_value_operation<carried<T>> offer(const carried<T>& value) const {
-    return send_value_operation<carried<T>>(core_, std::in_place, value);
+  // As a channel's emplace(): copies or moves the value at once.
+  template <class V>
+  send_value_operation<carried<T>> offer(V&& value) const {
+    return send_value_operation<carried<T>>(core_, std::in_place, std::forward<V>(value));
   }
   bool abandoned() const noexcept { return core_->closed(); }
 
