@@ -7,6 +7,7 @@
 #include <optional>
 #include <ringo/ringo.hpp>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -182,5 +183,33 @@ TEST_CASE("operations may be moved about until they are awaited (D29)") {
     auto from_ch = co_await receives[0];
     CHECK(from_other == text);
     CHECK(from_ch == text);
+  });
+}
+
+TEST_CASE("an operation holds a small trivially copyable value, and may be kept though the value was a temporary") {
+  on_every_scheduler([]() -> task<> {
+    struct pair {
+      void* first;
+      std::size_t second;
+    };
+    const channel<int> numbers(2);
+    const channel<pair> pairs(1);
+    static_assert(std::is_move_constructible_v<decltype(numbers.send(1))>);
+    static_assert(std::is_move_constructible_v<decltype(pairs.send(pair()))>);
+    // What is larger, or not trivially copyable, is referred to, so that it stays whole where it does not get through.
+    static_assert(!std::is_move_constructible_v<decltype(std::declval<channel<std::string>>().send(std::string()))>);
+    auto one = numbers.send(1);
+    auto two = numbers.send(2);
+    auto last = pairs.send(pair{nullptr, 3});
+    auto either = select(std::move(two), never());
+    co_await one;
+    co_await either;
+    co_await last;
+    const auto first = co_await numbers.recv();
+    const auto second = co_await numbers.recv();
+    const auto third = co_await pairs.recv();
+    CHECK(first == 1);
+    CHECK(second == 2);
+    CHECK(third->second == 3);
   });
 }

@@ -185,7 +185,12 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
   T* source_;
 };
 
-// The awaitable of send(const T&) and emplace(): holds the value itself.
+// Where holding a value costs no more than referring to it, an operation does that whatever it was given, so that it
+// may be kept: auto op = ch.send(5); co_await op;
+template <class T>
+inline constexpr bool held_by_send = std::is_trivially_copyable_v<T> && sizeof(T) <= 2 * sizeof(void*);
+
+// The awaitable of send(const T&), of send(T&&) for such values, and of emplace(): holds the value itself.
 template <class T>
 class RINGO_AWAITABLE send_value_operation : private slot<T>, public send_operation<T> {
  public:
@@ -234,11 +239,16 @@ class channel_handle {
   explicit operator bool() const noexcept { return core_ != nullptr; }  // false for nil
 
   // Completes when the value is in the buffer or with a receiver. The first and last copy the value, or build it, at
-  // once: what throws then has sent nothing. The second moves from the value only when it commits.
+  // once: what throws then has sent nothing. The second moves from the value only when it commits, and refers to it
+  // until then: it is for co_await ch.send(std::string("x")), and an operation that is kept, as in
+  // auto op = ch.send(std::string("x")), would refer to what is gone. Small trivially copyable values are held.
   send_value_operation<T> send(const T& value) const requires(!of_signals && std::copy_constructible<T>) {
     return send_value_operation<T>(core_, std::in_place, value);
   }
-  send_operation<T> send(T&& value RINGO_LIFETIMEBOUND) const requires(!of_signals) {
+  send_value_operation<T> send(T&& value) const requires(!of_signals && held_by_send<T>) {
+    return send_value_operation<T>(core_, std::in_place, std::move(value));
+  }
+  send_operation<T> send(T&& value RINGO_LIFETIMEBOUND) const requires(!of_signals && !held_by_send<T>) {
     static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !std::is_aggregate_v<T> || std::is_trivially_destructible_v<T>,
                   "g++ 12 destroys an aggregate written inside a co_await expression twice: use ch.emplace(...), or "
                   "give the type a "

@@ -141,7 +141,8 @@ auto on(Operation&& operation, F&& handler) {
 
 // Yields a std::variant: the index says which case was chosen, the alternative is its result, std::monostate for void.
 // A plain task as a case runs in a routine of its own; if it loses it is cancelled and joined before the select
-// completes, and what it has done until then is done.
+// completes, and what it has done until then is done. What it throws then, other than `cancelled`, is unhandled
+// (options::on_unhandled): by default it ends the process, unless it is a std::system_error.
 template <detail::selectable_or_otherwise... Cases>
 auto select(Cases&&... cases) {
   return detail::select_of<false>(std::forward<Cases>(cases)...);
