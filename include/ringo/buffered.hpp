@@ -23,30 +23,18 @@
 #include <utility>
 #include <vector>
 
+#include <ringo/bytes.hpp>
 #include <ringo/detail/buffered_read.hpp>
 #include <ringo/detail/byte_stream.hpp>
 
 namespace ringo {
 
-namespace detail {
-// Of a chunk, a std::string and the like, or nothing at the end.
-template <class S>
-concept receives_bytes = requires(S& s) {
-  {text_of_piece(*std::declval<typename std::remove_cvref_t<decltype(s.recv())>::result_type&>())};
-};
-template <class S>
-concept sends_bytes = requires(S& s, std::string_view text) {
-  s.send(text);
-}
-|| requires(S& s, std::string text) { s.send(text); };
-}  // namespace detail
-
-// Bytes that come, a line or a record at a time. The source is anything with a recv() that yields pieces of bytes, and
-// nothing at the end: a tcp_stream, a tcp_reader, a receiver<std::string> where a test feeds it.
+// Bytes that come, a line or a record at a time. The source is any byte_source (bytes.hpp): a tcp_stream, a
+// pipe_reader, a file's reader, a receiver<std::string> where a test feeds it.
 //
 // All of its reads throw what the source's recv() throws; what has come before stays to be read. Cancel safety: they
 // lose nothing; what has been received for one that is cancelled or loses a select stays in the reader.
-template <detail::receives_bytes Source>
+template <byte_source Source>
 class buffered_reader {
   using piece = typename std::remove_cvref_t<decltype(std::declval<Source&>().recv())>::result_type::value_type;
   template <class Request>
@@ -164,12 +152,12 @@ class buffered_reader {
   detail::received_bytes<piece> received_;
   detail::sole_use use_;
 };
-template <detail::receives_bytes S>
+template <byte_source S>
 buffered_reader(S&&) -> buffered_reader<S>;
 
 // Bytes that go, in many small pieces that are sent as one. What has not been flushed when it is destroyed is not sent.
-// The sink is anything with a send() of text: a tcp_stream, a tcp_writer, a sender<std::string>.
-template <detail::sends_bytes Sink>
+// The sink is any byte_sink (bytes.hpp): a tcp_stream, a pipe_writer, a file's writer, a sender<std::string>.
+template <byte_sink Sink>
 class buffered_writer {
   static constexpr bool takes_views = requires(Sink & s, std::string_view text) { s.send(text); };
 
@@ -216,7 +204,7 @@ class buffered_writer {
 
   // Strings and ranges of bytes, one after the other. Sends only what would not fit otherwise, and what is there with
   // it. Throws: cancelled; what the sink's send() throws. Cancel safety: all of the pieces have been written or none,
-  // unless it was cut short within a send (detail::byte_sink). As a case of a select it is a plain task.
+  // unless it was cut short within a send (byte_sink). As a case of a select it is a plain task.
   template <detail::piece_of_text... Pieces>
   task<void> write(Pieces&&... pieces) {
     static_assert(!(detail::is_buffer<Pieces> || ...), "a buffer is no string: pass a span");
@@ -267,9 +255,9 @@ class buffered_writer {
   std::string buffer_;
   detail::sole_use use_;
 };
-template <detail::sends_bytes S>
+template <byte_sink S>
 buffered_writer(S&&) -> buffered_writer<S>;
-template <detail::sends_bytes S>
+template <byte_sink S>
 buffered_writer(S&&, std::size_t) -> buffered_writer<S>;
 
 }  // namespace ringo

@@ -4,6 +4,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include <ringo/buffered.hpp>
+#include <ringo/channel.hpp>
+#include <ringo/chunk.hpp>
 #include <ringo/detail/byte_stream.hpp>
 #include <ringo/detail/kernel_call.hpp>
 #include <ringo/task.hpp>
@@ -18,6 +24,8 @@
 namespace ringo {
 
 class file;
+class file_reader;
+class file_writer;
 
 struct open_options {
   bool read = true;
@@ -86,7 +94,9 @@ class file {
 
   // Throws std::invalid_argument for options that contradict each other.
   static detail::kernel_call_operation<file> open(std::string_view path, open_options options = {});
-  static file adopt(int descriptor);  // takes it; throws std::system_error if it is none
+  // Takes it. If it does not wait (O_NONBLOCK), it does from now on, for all that share it. Throws std::system_error if
+  // it is none.
+  static file adopt(int descriptor);
 
   // What is there, as much as fits: less only at the end of the file, 0 behind it.
   task<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) const;
@@ -95,7 +105,8 @@ class file {
     return read_at(offset, detail::as_writable_bytes_of(into));
   }
 
-  // All of the bytes, which stay the caller's and unchanged until then.
+  // All of the bytes, which stay the caller's and unchanged until then. Throws std::logic_error for a descriptor that
+  // was opened to append (O_APPEND), where the kernel would write at the end of the file.
   task<> write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
   task<> write_at(std::uint64_t offset, std::string_view text) const {
     return write_at(offset, std::as_bytes(std::span(text)));
@@ -114,6 +125,13 @@ class file {
     return append(detail::as_bytes_of(bytes));
   }
 
+  // The file as a source of bytes and as a sink: each keeps the file open, and a position of its own.
+  //   buffered_reader in(f.reader());
+  //   while (auto line = co_await in.read_line()) ...
+  file_reader reader(std::uint64_t from = 0) const;
+  file_writer writer() const;                    // at the end of the file, as append() does
+  file_writer writer(std::uint64_t from) const;  // from there on, over what is there
+
   // Until what has been written is on the disk; without `metadata`, what is not needed to read it may be not (times).
   detail::kernel_call_operation<void> sync(bool metadata = true) const;
   detail::kernel_call_operation<file_status> status() const;
@@ -127,10 +145,107 @@ class file {
 
  private:
   friend struct file_access;
+  friend class file_reader;
+  friend class file_writer;
   explicit file(detail::file_handle core) noexcept : core_(std::move(core)) {}
 
   detail::file_handle core_;
 };
+
+namespace detail {
+
+class file_reading;
+task<> fetch(file_reading& from, std::source_location where);
+std::optional<chunk> take_fetched(file_reading& from) noexcept;
+
+// The awaitable of a file_reader's recv(). What it waits for stays in the reader, and is taken when it has won.
+class RINGO_AWAITABLE file_recv {
+  class taker {
+   public:
+    explicit taker(file_reading& from) noexcept : from_(&from) {}
+    std::optional<chunk> operator()() const noexcept { return take_fetched(*from_); }
+
+   private:
+    file_reading* from_;
+  };
+  static task<std::optional<chunk>> perform(file_reading& from, std::source_location where) {
+    co_await fetch(from, where);
+    co_return take_fetched(from);
+  }
+
+ public:
+  using result_type = std::optional<chunk>;
+  file_recv(file_reading& from, std::source_location where) noexcept : from_(from), where_(where) {}
+  auto operator co_await() && { return perform(from_, where_).operator co_await(); }
+  auto as_case() && { return handled_case<task<>, taker>(std::in_place, fetch(from_, where_), taker(from_)); }
+
+ private:
+  file_reading& from_;
+  std::source_location where_;
+};
+
+}  // namespace detail
+
+// The bytes of a file from a position on: a byte_source. Move-only, and for one routine at a time; std::logic_error
+// where a second one is found to use it meanwhile. Thread: workers; destroyed on any.
+class file_reader {
+ public:
+  file_reader(const file& of,
+              std::uint64_t from = 0);  // file::reader(); so `buffered_reader in(f)` reads f from its start
+  file_reader(file_reader&&) noexcept;
+  file_reader& operator=(file_reader&&) noexcept;
+  ~file_reader();
+
+  // The next bytes, up to 64 KiB; nullopt at the end. One that asks after the end gets what has been written behind it
+  // meanwhile. Throws as the file's calls do. Cancel safety: one that is cancelled or loses a select has taken nothing,
+  // of pipes, terminals and other things without offsets either: what it has read comes with the next.
+  detail::file_recv recv(std::source_location where = std::source_location::current()) const;
+  std::uint64_t position() const noexcept;  // of what the next recv() yields
+
+ private:
+  std::unique_ptr<detail::file_reading> state_;
+};
+
+// Where bytes of a file go: a byte_sink. Move-only, and for one routine at a time. Thread: workers; destroyed on any.
+class file_writer {
+ public:
+  file_writer(const file& of);  // file::writer(), which appends
+  file_writer(file_writer&&) noexcept = default;
+  file_writer& operator=(file_writer&&) noexcept = default;
+
+  // All of the bytes, which stay the caller's and unchanged until then. Throws as the file's calls do. A send that
+  // fails, is cancelled or loses a select may have written a part; every later one throws disconnected then.
+  task<> send(std::span<const std::byte> bytes);
+  task<> send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
+  template <detail::bytes_to_send R>
+  task<> send(const R& bytes) {
+    return send(detail::as_bytes_of(bytes));
+  }
+  template <std::size_t N>
+  task<> send(char (&)[N]) = delete;  // a buffer is no string: pass a span
+
+ private:
+  friend class file;
+  file_writer(detail::file_handle f, std::optional<std::uint64_t> from) noexcept : file_(std::move(f)), next_(from) {}
+  static task<> send_all(file_writer& to, std::span<const std::byte> bytes);
+
+  detail::file_handle file_;
+  std::optional<std::uint64_t> next_;  // none: it appends
+  bool is_cut_ = false;                // a send has begun and not ended
+  detail::sole_use use_;
+};
+
+buffered_reader(file&)->buffered_reader<file_reader>;
+buffered_reader(const file&)->buffered_reader<file_reader>;
+buffered_writer(file&)->buffered_writer<file_writer>;
+buffered_writer(const file&)->buffered_writer<file_writer>;
+
+// The lines of a file, without their ends, as the first stage of a pipeline: for_each, map and the like take them from
+// there, and `while (auto line = co_await in.recv())` does. Up to 64 are read ahead. Closes at the end of the file, or
+// with what went wrong: the file cannot be opened or read, or a line is longer than `limit` bytes
+// (std::errc::message_size). The path is copied at once. Ends as map does. Throws: std::bad_alloc. Thread: workers.
+receiver<std::string> lines(std::string_view path, std::size_t limit = 64 * 1024,
+                            std::source_location where = std::source_location::current());
 
 // A whole file. write_file makes it or replaces what is in it, which is not there for a moment: for a file that others
 // read meanwhile, write another one and rename it.

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <system_error>
 
@@ -18,7 +19,7 @@
 #include <ringo/descriptor.hpp>
 
 #include "runtime/outside_error.hpp"
-#include "system/file_core.hpp"
+#include "system/file_call.hpp"
 
 namespace ringo {
 
@@ -27,19 +28,6 @@ struct file_access {
 };
 
 namespace detail {
-namespace {
-
-// The kernel reads into, and writes from, memory of the record: so much of it at the most.
-constexpr std::size_t most_at_once = 256 * 1024;
-
-std::string quoted(std::string_view path) { return '"' + std::string(path) + '"'; }
-
-// The kernel would take what comes before a zero byte.
-std::string_view checked(std::string_view path) {
-  if (path.find('\0') == path.npos) return path;
-  throw std::invalid_argument("ringo: the path " + quoted(path.substr(0, path.find('\0'))) +
-                              " goes on behind a zero byte");
-}
 
 void check_range(std::uint64_t offset, std::size_t size, const char* call) {
   constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
@@ -47,7 +35,6 @@ void check_range(std::uint64_t offset, std::size_t size, const char* call) {
   throw std::invalid_argument(std::string("ringo: ") + call + ": beyond what a file can hold");
 }
 
-// It is used from here on, by this runtime.
 void check_opened(const file_handle& f, const char* call) {
   if (f.get() == nullptr) {
     throw std::logic_error(std::string("ringo: ") + call + ": the file is empty: default-made, or moved from");
@@ -55,32 +42,25 @@ void check_opened(const file_handle& f, const char* call) {
   if (const worker* w = current_worker()) f.get()->enter(w, call);
 }
 
+std::string_view checked(std::string_view path) {
+  if (path.find('\0') == path.npos) return path;
+  throw std::invalid_argument("ringo: the path " + quoted(path.substr(0, path.find('\0'))) +
+                              " goes on behind a zero byte");
+}
+
+void check_writes_at_offsets(const file_handle& f, const char* call) {
+  const int flags = ::fcntl(f.get()->descriptor(), F_GETFL);  // now: the flag can be set and cleared
+  if (flags < 0 || (flags & O_APPEND) == 0) return;
+  throw std::logic_error(std::string("ringo: ") + call + ": " + quoted(f.get()->path()) +
+                         " is open to append (O_APPEND): the kernel writes at its end whatever the offset; use append");
+}
+
+namespace {
+
+// The kernel reads into, and writes from, memory of the record: so much of it at the most.
+constexpr std::size_t most_at_once = 256 * 1024;
+
 // ---- with an open file
-
-template <class R>
-class file_call : public kernel_call_of<R> {
- public:
-  std::string name() const final { return doing_ + quoted(file_.get()->path()); }
-
- protected:
-  file_call(file_handle f, const char* doing) noexcept : file_(std::move(f)), doing_(doing) {}
-
-  int descriptor() const noexcept { return is_open_ ? file_.get()->descriptor() : -1; }
-  int answered() {
-    if (is_open_) return this->take();
-    throw std::logic_error("ringo: " + name() + ": it has been closed");
-  }
-
- private:
-  void begins() noexcept final { is_open_ = file_.get()->begin_call(current_worker()); }
-  void has_ended(worker& w) noexcept final {
-    if (is_open_) file_.get()->end_call(w);
-  }
-
-  const file_handle file_;
-  const char* const doing_;
-  bool is_open_ = true;
-};
 
 // What has been read or written, and the memory for the next piece.
 class piece {
@@ -139,20 +119,26 @@ task<std::size_t> read_in_pieces(file_handle f, std::uint64_t offset, std::span<
   co_return done;
 }
 
-task<> write_in_pieces(piece_call::kind k, file_handle f, std::uint64_t offset, std::span<const std::byte> bytes) {
+}  // namespace
+
+task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::span<const std::byte> bytes) {
+  const auto kind = offset ? piece_call::kind::write : piece_call::kind::append;
+  std::uint64_t at = offset.value_or(0);
   std::unique_ptr<std::byte[]> memory = memory_for(bytes.size());
   while (!bytes.empty()) {
     const std::size_t size = std::min(bytes.size(), most_at_once);
     std::memcpy(memory.get(), bytes.data(), size);
-    kernel_call_operation<piece> writing(new piece_call(k, f, std::move(memory), size, offset));
+    kernel_call_operation<piece> writing(new piece_call(kind, f, std::move(memory), size, at));
     piece put = co_await writing;
     // None of what is there to be written has been: the kernel says so of devices that are full.
     if (put.count == 0) throw_outside_error(ENOSPC, "ringo: writing " + quoted(f.get()->path()));
     memory = std::move(put.memory);
-    offset += put.count;
+    at += put.count;
     bytes = bytes.subspan(put.count);
   }
 }
+
+namespace {
 
 class sync_call final : public file_call<void> {
  public:
@@ -257,9 +243,7 @@ class rename_call final : public name_call {
 class remove_call final : public name_call {
  public:
   remove_call(std::string_view path, int flags) : name_call("removing ", path), flags_(flags) {}
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_unlinkat(&entry, AT_FDCWD, path_.c_str(), flags_);
-  }
+  void ask(io_uring_sqe& entry) noexcept override { ::io_uring_prep_unlinkat(&entry, AT_FDCWD, path_.c_str(), flags_); }
 
  private:
   const int flags_;
@@ -440,7 +424,9 @@ detail::kernel_call_operation<file> file::open(std::string_view path, open_optio
 }
 
 file file::adopt(int descriptor) {
-  if (::fcntl(descriptor, F_GETFD) < 0) {
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  // The ring waits; a descriptor that does not would answer at once, and again and again.
+  if (flags < 0 || ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
     throw std::system_error(errno, std::generic_category(),
                             "ringo: file::adopt: descriptor " + std::to_string(descriptor));
   }
@@ -455,11 +441,12 @@ task<std::size_t> file::read_at(std::uint64_t offset, std::span<std::byte> into)
 task<> file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
   detail::check_opened(core_, "write_at");
   detail::check_range(offset, bytes.size(), "write_at");
-  return detail::write_in_pieces(detail::piece_call::kind::write, core_, offset, bytes);
+  detail::check_writes_at_offsets(core_, "write_at");
+  return detail::write_in_pieces(core_, offset, bytes);
 }
 task<> file::append(std::span<const std::byte> bytes) const {
   detail::check_opened(core_, "append");
-  return detail::write_in_pieces(detail::piece_call::kind::append, core_, 0, bytes);
+  return detail::write_in_pieces(core_, std::nullopt, bytes);
 }
 detail::kernel_call_operation<void> file::sync(bool metadata) const {
   detail::check_opened(core_, "sync");
@@ -477,6 +464,16 @@ task<> file::truncate(std::uint64_t size) const {
   detail::check_opened(core_, "truncate");
   detail::check_range(size, 0, "truncate");
   return detail::truncate_to(core_, size);
+}
+file_reader file::reader(std::uint64_t from) const { return file_reader(*this, from); }
+file_writer file::writer() const {
+  detail::check_opened(core_, "writer");
+  return file_writer(core_, std::nullopt);
+}
+file_writer file::writer(std::uint64_t from) const {
+  detail::check_opened(core_, "writer");
+  detail::check_range(from, 0, "writer");
+  return file_writer(core_, from);
 }
 detail::close_operation file::close() const { return detail::close_operation(core_.get()); }
 int file::native_handle() const noexcept { return core_.get() != nullptr ? core_.get()->descriptor() : -1; }

@@ -13,20 +13,10 @@
 #include <type_traits>
 #include <utility>
 
+#include <ringo/bytes.hpp>
 #include <ringo/select.hpp>
 
 namespace ringo::detail {
-
-// Of a chunk, a std::string, a std::vector<std::byte>.
-template <class Piece>
-std::string_view text_of_piece(const Piece& p) noexcept {
-  if constexpr (requires { p.bytes(); }) {
-    const std::span<const std::byte> bytes = p.bytes();
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  } else {
-    return {reinterpret_cast<const char*>(std::ranges::data(p)), std::ranges::size(p)};
-  }
-}
 
 // The bytes that nobody has taken, in one piece: as they came, or, where the end of one piece belongs with the next,
 // joined. Without any it holds no memory to speak of.
