@@ -552,22 +552,6 @@ TEST_CASE("a driver that never was attached, or whose thread has ended, is destr
   CHECK(descriptors().size() == before);
 }
 
-TEST_CASE("a process without standard streams has no ring in their place") {
-  const sandbox::ending child = sandbox::in_child([]() -> std::string {
-    for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(standard);
-    {
-      const auto driver = attached(4);
-      for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-        if (::fcntl(standard, F_GETFD) != -1) return "taken: " + std::to_string(standard);
-      }
-      driver->wake();
-      driver->poll(time_point::max());
-    }
-    return ::fcntl(STDIN_FILENO, F_GETFD) == -1 ? "free" : "taken by what is left";
-  });
-  CHECK(child.text == "free");
-}
-
 TEST_CASE("a forked child may destroy its copy, and the parent's ring does not notice") {
   for (const task_work kind : kinds) {
     auto driver = attached(4, kind);

@@ -27,6 +27,7 @@
 
 #include "driver/lent_blocks.hpp"
 #include "driver/refusal.hpp"
+#include "driver/standard_streams.hpp"
 
 // How a sleeping worker is woken, and why no wake-up is lost
 //
@@ -110,12 +111,6 @@ class descriptor {
   int number_;
 };
 
-// Where the process began without a standard stream, a new descriptor gets its number, and what the program prints
-// would come here. A copy that has another number; -1 and errno if there can be none; the same if there is no need.
-int away_from_standard_streams(int number) {
-  return number > STDERR_FILENO ? number : ::fcntl(number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-}
-
 // A new ring may get the addresses of one that is gone. The kernel orders that, which ThreadSanitizer cannot see: this
 // tells it.
 std::atomic<unsigned> rings_unmapped = 0;
@@ -151,9 +146,6 @@ class mapped_ring {
     }
     (void)rings_unmapped.load(std::memory_order_acquire);
     try {
-      const int number = away_from_standard_streams(ring_.ring_fd);
-      if (number < 0) throw refusal("fcntl", errno);
-      if (number != ring_.ring_fd) ::close(std::exchange(ring_.ring_fd, number));
       if (!has(IORING_FEAT_NODROP)) throw missing_feature("completions that cannot be lost", "5.5");
       if (!has(IORING_FEAT_EXT_ARG)) throw missing_feature("waiting with a timeout", "5.11");
       // A child forked while a runtime runs would otherwise write into the parent's queues.
@@ -205,11 +197,8 @@ class mapped_ring {
 
 int new_eventfd() {
   // Not EFD_NONBLOCK: io_uring would answer the read with EAGAIN instead of waiting.
-  descriptor made(::eventfd(0, EFD_CLOEXEC));
-  if (made.number() < 0) throw refusal("eventfd", errno);
-  const int number = away_from_standard_streams(made.number());
-  if (number < 0) throw refusal("fcntl", errno);
-  if (number == made.number()) made.forget();
+  const int number = ::eventfd(0, EFD_CLOEXEC);
+  if (number < 0) throw refusal("eventfd", errno);
   return number;
 }
 
@@ -536,6 +525,7 @@ class uring_driver final : public uring {
 
 std::unique_ptr<uring> make_uring(unsigned entries, task_work best) {
   if (entries == 0) throw std::invalid_argument("ringo: a ring needs at least 1 entry (at most 32768 are used)");
+  hold_standard_streams();
   return std::make_unique<uring_driver>(entries, best);
 }
 

@@ -26,7 +26,7 @@ std::shared_ptr<passed_descriptors> duplicate(std::span<const int> numbers) {
   auto copies = std::make_shared<passed_descriptors>();
   copies->all.reserve(numbers.size());
   for (const int number : numbers) {
-    const int copy = ::fcntl(number, F_DUPFD_CLOEXEC, 0);
+    const int copy = ::fcntl(number, F_DUPFD_CLOEXEC, 3);
     if (copy < 0) {
       throw std::system_error(errno, std::generic_category(),
                               "ringo: descriptor " + std::to_string(number) + " to be passed on");

@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "driver/standard_streams.hpp"
 #include "net/listener_core.hpp"
 #include "net/socket.hpp"
 #include "net/socket_address.hpp"
@@ -21,6 +22,7 @@ namespace ringo {
 namespace detail {
 
 descriptor make_socket(int family, int type, const std::string& doing) {
+  hold_standard_streams();
   const int number = ::socket(family, type | SOCK_CLOEXEC, 0);
   if (number < 0) throw std::system_error(errno, std::generic_category(), doing + ": no socket");
   return descriptor(number);

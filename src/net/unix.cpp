@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "driver/block_pool.hpp"
+#include "driver/standard_streams.hpp"
 #include "net/listener_core.hpp"
 #include "net/passed_descriptors.hpp"
 #include "net/socket.hpp"
@@ -97,6 +98,7 @@ detail::kernel_call_operation<unix_stream> unix_stream::connect(std::string_view
 
 std::pair<unix_stream, unix_stream> unix_stream::pair() {
   int both[2];
+  detail::hold_standard_streams();
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) != 0) {
     throw std::system_error(errno, std::generic_category(), "ringo: unix_stream::pair");
   }

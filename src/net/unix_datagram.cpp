@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "driver/standard_streams.hpp"
 #include "net/datagram_core.hpp"
 #include "net/socket.hpp"
 #include "net/unix_address.hpp"
@@ -45,6 +46,7 @@ std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_option
   const std::string doing = "ringo: unix_datagram::pair";
   check(o, doing);
   int both[2];
+  detail::hold_standard_streams();
   if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, both) != 0) {
     throw std::system_error(errno, std::generic_category(), doing);
   }

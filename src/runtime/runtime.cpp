@@ -7,6 +7,7 @@
 
 #include <ringo/run.hpp>
 
+#include "driver/standard_streams.hpp"
 #include "driver/uring.hpp"
 #include "runtime/runtime_core.hpp"
 #include "runtime/usable_cpus.hpp"
@@ -84,6 +85,7 @@ void runtime::prepare_run() {
         "ringo: run() was called on a worker, inside a routine: start a routine with go(), or await the task");
   }
   core_->claim_run();
+  detail::hold_standard_streams();  // it may have become a daemon since the runtime was made
 }
 
 void runtime::start_from_outside(detail::routine& r) {

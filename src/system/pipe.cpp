@@ -9,6 +9,7 @@
 
 #include <ringo/descriptor.hpp>
 
+#include "driver/standard_streams.hpp"
 #include "net/stream_core.hpp"
 
 namespace ringo {
@@ -40,6 +41,7 @@ detail::stream_handle adopted(int descriptor, int refused_mode, const char* call
 
 detail::stream_handle standard(int descriptor, int refused_mode, const char* name) {
   const std::string doing = std::string("ringo: ") + name;
+  if (detail::is_held(descriptor)) fail(EBADF, doing);
   check(descriptor, refused_mode, doing);
   const int own = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
   if (own < 0) fail(errno, doing);
@@ -57,6 +59,7 @@ pipe_writer pipe_writer::adopt(int descriptor) {
 
 pipe_pair::pipe_pair() {
   int ends[2];
+  detail::hold_standard_streams();
   if (::pipe2(ends, O_CLOEXEC) != 0) fail(errno, "ringo: a new pipe");
   descriptor second(ends[1]);
   reader = pipe_reader(make(ends[0], "a pipe"));
