@@ -1,20 +1,24 @@
-// A chat room for any number of people with nc. The first line is one's name; each further one goes to all others. Who
-// does not read what the others say holds the room up for a second, and is then shown the door.
-// Ctrl-C or SIGTERM stops it gracefully.
+// A chat room for any number of people with nc. The first line is one's name; each further one goes to all others.
+// Those who do not read what the others say are shown the door, and delay nobody else. Ctrl-C or SIGTERM stops it
+// gracefully.
 //
-//   chat_room [ADDRESS]          127.0.0.1:7778 if there is none; port 0: one that is free
-//   nc 127.0.0.1 7778            in other terminals
+//   chat_room [ADDRESS [SECONDS]]        127.0.0.1:7778 if there is none; port 0: one that is free;
+//                                        SECONDS: how long one may say nothing, 3600 if not said
+//   nc 127.0.0.1 7778                    in other terminals
 #include <algorithm>
 #include <cctype>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -25,7 +29,9 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t longest_name = 20;
 constexpr std::size_t longest_line = 1000;
-constexpr std::size_t lines_kept = 64;  // for each who does not read them at once
+constexpr std::size_t lines_kept = 64;  // for each person who does not read them at once
+constexpr auto name_limit = 1min;       // to find a name
+constexpr auto reading_limit = 1s;      // to take all of the lines that are kept
 
 using line = std::shared_ptr<const std::string>;  // all who are told share it
 
@@ -35,71 +41,57 @@ line make_line(const auto&... pieces) {
   return std::make_shared<const std::string>(text += '\n');
 }
 
-// What people tell the room.
-struct notice {
-  enum class kind { enters, says, leaves, closes };
-  notice(kind k, std::string n, sender<line> to, std::string t = {}, sender<bool> answer = {})
-      : what(k), name(std::move(n)), news(std::move(to)), text(std::move(t)), admitted(std::move(answer)) {}
-
-  kind what;
-  std::string name;
-  sender<line> news;  // what is said to them
-  std::string text;
-  sender<bool> admitted;
-};
-
-// The room is one routine, to which all others speak through a channel: so it needs no lock.
+// The people who are here, by their names, and for each a channel with what is said to them. Routines on all workers
+// use it, so it has a lock; nothing is awaited while that is held.
 class room {
  public:
-  task<> open(receiver<notice> notices) {
-    while (auto heard = co_await notices.recv()) {
-      switch (heard->what) {
-        case notice::kind::enters: co_await enter(*heard); break;
-        case notice::kind::says: co_await tell_others(heard->name, make_line(heard->name, ": ", heard->text)); break;
-        case notice::kind::leaves: co_await leave(heard->name, heard->news); break;
-        case notice::kind::closes: co_await close(); break;
+  // False if somebody here has the name. The first line that one hears is who is here.
+  bool admit(const std::string& name, channel<line> news) {
+    const std::lock_guard locked(lock_);
+    std::string others;
+    for (const auto& [other, unused] : people_) others += " " + other;
+    if (closed_ || !people_.try_emplace(name, news).second) return false;
+    return news.try_send(make_line("* here is", others.empty() ? " nobody else" : others));
+  }
+
+  // All but one hear a line: those who have room for it at once. The speaker waits for the others, until each of them
+  // has taken it or has left. It is not for long: see listen().
+  task<> tell_others(std::string name, line said) {
+    std::vector<channel<line>> behind;
+    {
+      const std::lock_guard locked(lock_);
+      for (const auto& [other, news] : people_) {
+        if (other != name && !news.try_send(said)) behind.push_back(news);
       }
     }
+    for (const auto& news : behind) co_await outcome(news.send(said));
   }
 
- private:
-  task<> enter(const notice& who) {
-    std::string others;
-    for (const auto& [name, news] : people_) others += " " + name;
-    if (others.empty()) others = " nobody else";
-    const bool admitted = people_.try_emplace(who.name, who.news).second;
-    co_await who.admitted.send(admitted);
-    if (!admitted) co_return;
-    co_await who.news.send(make_line("* here is", others));
-    co_await tell_others(who.name, make_line("* ", who.name, " enters"));
-  }
-
-  task<> leave(const std::string name, sender<line> news) {
-    const auto who = people_.find(name);
-    if (who == people_.end() || who->second != news) co_return;  // shown the door before
-    people_.erase(who);
-    news.close();
+  task<> leave(std::string name) {
+    {
+      const std::lock_guard locked(lock_);
+      const auto person = people_.find(name);
+      if (person == people_.end()) co_return;  // the room has closed
+      person->second.close();                  // which ends those who wait to tell them something
+      people_.erase(person);
+    }
     co_await tell_others(name, make_line("* ", name, " leaves"));
   }
 
-  task<> close() {
-    co_await tell_others({}, make_line("* the room closes"));
-    for (const auto& [name, news] : people_) news.close();
+  void close() {
+    const std::lock_guard locked(lock_);
+    closed_ = true;
+    for (const auto& [name, news] : people_) {
+      news.try_send(make_line("* the room closes"));
+      news.close();
+    }
     people_.clear();
   }
 
-  // While this waits, the room hears nothing: who speaks faster than the others read has to wait, too.
-  task<> tell_others(std::string_view speaker, line said) {
-    std::map<std::string, sender<line>> asleep;
-    for (const auto& [name, news] : people_) {
-      if (name == speaker) continue;
-      const auto told = co_await select(prefer_first, news.send(said), sleep(1s));
-      if (told.index() == 1) asleep.emplace(name, news);
-    }
-    for (const auto& [name, news] : asleep) co_await leave(name, news);
-  }
-
-  std::map<std::string, sender<line>> people_;
+ private:
+  std::mutex lock_;
+  std::map<std::string, channel<line>> people_;
+  bool closed_ = false;
 };
 
 using reader = buffered_reader<tcp_stream&>;
@@ -111,72 +103,86 @@ bool is_name(std::string_view text) {
 }
 
 // Asks until there is a name that nobody else has; empty if there will be none.
-task<std::string> enter(reader& in, writer& out, sender<notice> notices, channel<line> news) {
-  channel<bool> admitted(1);
+task<std::string> enter(reader& in, writer& out, room& here, channel<line> news) {
   for (;;) {
     co_await out.write("* your name?\n");
     co_await out.flush();
     const auto name = co_await in.read_line(longest_line);
     if (!name) co_return "";
     if (!is_name(*name)) continue;
-    co_await notices.emplace(notice::kind::enters, *name, news, "", admitted);
-    if (co_await admitted.recv() == true) co_return *name;
+    if (here.admit(*name, news)) co_return *name;
   }
 }
 
-task<> speak(reader& in, sender<notice> notices, const std::string& name, channel<line> news) {
-  while (const auto text = co_await in.read_line(longest_line)) {
-    co_await notices.emplace(notice::kind::says, name, news, *text);
+task<> speak(reader& in, room& here, std::string name, duration silence) {
+  co_await here.tell_others(name, make_line("* ", name, " enters"));
+  while (const auto text = co_await with_timeout(silence, in.read_line(longest_line))) {
+    co_await here.tell_others(name, make_line(name, ": ", *text));
   }
 }
 
+// A line, and those that are kept after it.
+task<> send_lines(writer& out, receiver<line> news, line said) {
+  co_await out.write(*said);
+  for (std::size_t n = 1; n < lines_kept; ++n) {
+    const auto next = news.try_recv();
+    if (!next) break;
+    co_await out.write(**next);
+  }
+  co_await out.flush();
+}
+
+// This is the one limit for people who do not read: so all of them are found out within the same second.
 task<> listen(writer& out, receiver<line> news) {
-  while (auto said = co_await news.recv()) {
-    co_await out.write(**said);
-    if (news.size() == 0) co_await with_timeout(5s, out.flush());
-  }
+  while (const auto said = co_await news.recv()) co_await with_timeout(reading_limit, send_lines(out, news, *said));
 }
 
-task<> visit(tcp_stream stream, sender<notice> notices) {
+task<> visit(tcp_stream stream, room& here, duration silence) {
   try {
     reader in(stream);
     writer out(stream);
     channel<line> news(lines_kept);
-    const std::string name = co_await with_timeout(1min, enter(in, out, notices, news));
+    const std::string name = co_await with_timeout(name_limit, enter(in, out, here, news));
     if (name.empty()) co_return;
     // Whichever ends first ends the other: nothing more is said, or nothing more can be heard.
-    auto stay = select(speak(in, notices, name, news), listen(out, news));
-    co_await finally(std::move(stay), notices.emplace(notice::kind::leaves, name, news));
-  } catch (const std::system_error&) {
-    // Gone in the middle, asleep, a line that is too long, or the room has closed.
+    auto stay = select(speak(in, here, name, silence), listen(out, news));
+    co_await finally(std::move(stay), here.leave(name));
+  } catch (const std::exception&) {
+    // Gone in the middle, asleep, silent for too long, a line that is too long, or no memory: no concern of the others.
   }
 }
 
-task<> accept_all(tcp_listener& listener, sender<notice> notices, group& visitors) {
-  for (;;) visitors.go(visit, co_await listener.accept(), notices);
+task<> accept_all(tcp_listener& listener, room& here, duration silence, group& visitors) {
+  for (;;) {
+    tcp_stream stream = co_await listener.accept();
+    try {
+      visitors.go(visit, std::move(stream), std::ref(here), silence);
+    } catch (const std::bad_alloc&) {
+      // There is no memory for one more.
+    }
+  }
 }
 
-task<> serve(std::string address) {
+task<> serve(std::string address, duration silence) {
   signals stop({SIGINT, SIGTERM});
-  room here;
-  channel<notice> notices;
-  const auto opened = go(&room::open, &here, notices);
-  group visitors(current_context(), on_error::keep_going);
-  tcp_listener listener = tcp_listener::bind(address);
+  room here;  // outside of the scope, which nothing outlives that is started in it
+  tcp_listener listener = tcp_listener::bind(address, {.keep_alive_idle = 60s, .keep_alive_interval = 10s});
   std::printf("listening on %s\n", listener.local().to_string().c_str());
   std::fflush(stdout);
 
-  // Nobody enters after a signal. Who is there is told, and what is on its way has two seconds to arrive.
-  co_await select(stop.recv(), accept_all(listener, notices, visitors));
-  co_await listener.close();
-  co_await notices.emplace(notice::kind::closes, "", sender<line>());
-  co_await outcome(with_timeout(2s, visitors.wait()));
-  notices.close();
-  co_await opened;
+  co_await scope([&](group& visitors) -> task<> {
+    co_await select(stop.recv(), accept_all(listener, here, silence, visitors));
+    // Nobody enters after a signal. Those who are here are told, and what is on its way has two seconds to arrive.
+    co_await listener.close();
+    here.close();
+    co_await select(visitors.wait(), sleep(2s));
+    visitors.cancel();
+  });
 }
 
 int main(int argc, char** argv) try {
-  run(serve(argc > 1 ? argv[1] : "127.0.0.1:7778"));
+  const auto silence = std::chrono::seconds(argc > 2 ? std::max(std::atoi(argv[2]), 1) : 3600);
+  run(serve(argc > 1 ? argv[1] : "127.0.0.1:7778", silence));
 } catch (const std::exception& error) {
   std::fprintf(stderr, "chat_room: %s\n", error.what());
   return 1;
