@@ -4,19 +4,21 @@
 // from it; when the last handle goes while routines wait, they are woken as if the channel had been closed.
 //
 // Thread: everything is for workers, or for one thread while no runtime runs, and throws std::logic_error elsewhere,
-// but send_blocking, recv_blocking, close and try_close, which are for any thread. Handles may be copied, moved,
+// but post, send_blocking, recv_blocking, close and try_close, which are for any thread. Handles may be copied, moved,
 // compared and destroyed anywhere.
 #pragma once
 #include <compare>
 #include <concepts>
 #include <functional>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
 #include <ringo/detail/bridge.hpp>
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/outbox.hpp>
 
 namespace ringo {
 
@@ -340,6 +342,19 @@ class channel_handle {
     return result;
   }
 
+  // Sends without waiting, from any thread, also one that ringo does not know: a routine of the runtime that uses the
+  // channel sends the value soon after, behind what the same thread has posted before. What the channel has no room for
+  // waits in memory, of which there is no bound but the posters' own. Before a runtime uses the channel it waits for
+  // one. False, and dropped, if the channel is closed or nil, or its runtime has ended. What is on its way when the
+  // channel is closed is dropped with a warning (options::on_warning), when main ends without one. Throws
+  // std::bad_alloc.
+  bool post(T value, std::source_location at = std::source_location::current()) const requires(!of_signals) {
+    return core_ != nullptr && !core_->closed() && outbox_of<T>::post(*core_, std::move(value), at);
+  }
+  bool post(std::source_location at = std::source_location::current()) const requires of_signals {
+    return core_ != nullptr && !core_->closed() && outbox_of<T>::post(*core_, signal(), at);
+  }
+
  protected:
   explicit channel_handle(channel_state<T>* core) noexcept : core_(core) {}
   friend struct std::hash<channel_handle>;
@@ -413,7 +428,7 @@ class sender : private detail::channel_handle<detail::carried<T>> {
   using base::operator bool;
   using base::capacity, base::closed, base::size;
   using base::close, base::try_close;
-  using base::emplace, base::send, base::send_blocking, base::try_send;
+  using base::emplace, base::post, base::send, base::send_blocking, base::try_send;
 
   friend bool operator==(const sender& a, const sender& b) noexcept { return a.core_ == b.core_; }
 

@@ -12,6 +12,7 @@
 #include <ringo/channel.hpp>
 #include <ringo/chunk.hpp>
 #include <ringo/clock.hpp>
+#include <ringo/completion.hpp>
 #include <ringo/condition.hpp>
 #include <ringo/context.hpp>
 #include <ringo/descriptor.hpp>

@@ -40,6 +40,39 @@ struct metrics {
   std::uint64_t steals_failed, wakes_sent;
 };
 
+namespace detail {
+// From any thread. Throws std::logic_error if that runtime has ended: then the routine is gone.
+void start_from_outside(std::uint64_t runtime_id, routine& r);
+}  // namespace detail
+
+// Refers to a runtime, which it may outlive. Copyable. Thread: any.
+class runtime_ref {
+ public:
+  // As runtime::go; throws std::logic_error if the runtime has ended.
+  template <class F, class... A>
+  requires detail::startable<F, A...> handle<detail::started<F, A...>> go(F&& f, A&&... args) const {
+    auto* r = detail::make_routine(std::forward<F>(f), std::forward<A>(args)...);
+    auto h = detail::handle_access::make(r);
+    detail::start_from_outside(id_, *r);
+    return h;
+  }
+  template <class T>
+  handle<T> go(task<T> t) const {
+    auto* r = detail::make_routine_of(std::move(t));
+    handle<T> h = detail::handle_access::make(r);
+    detail::start_from_outside(id_, *r);
+    return h;
+  }
+  void stop() const;  // cancels main; nothing if the runtime has ended
+  bool ended() const;
+
+ private:
+  friend class runtime;
+  explicit runtime_ref(std::uint64_t id) noexcept : id_(id) {}
+
+  std::uint64_t id_;
+};
+
 class runtime {
  public:
   // Throws std::system_error that says why, where the kernel refuses a ring; std::invalid_argument.
@@ -66,22 +99,19 @@ class runtime {
     return finish_main<result>(*r);
   }
 
+  // The runtime whose worker the calling thread is, or for whose blocking() it works: to be given to a callback or a
+  // thread, which start routines by it. Throws std::logic_error on other threads.
+  static runtime_ref current();
+
   // As ringo::go, from any thread. Before run() it is queued; after it, it throws std::logic_error.
   template <class F, class... A>
   requires detail::startable<F, A...> handle<detail::started<F, A...>> go(F&& f, A&&... args) {
-    using result = detail::started<F, A...>;
-    auto* r = detail::make_routine(std::forward<F>(f), std::forward<A>(args)...);
-    handle<result> h = detail::handle_access::make(r);
-    start_from_outside(*r);
-    return h;
+    return ref().go(std::forward<F>(f), std::forward<A>(args)...);
   }
 
   template <class T>
   handle<T> go(task<T> t) {
-    auto* r = detail::make_routine_of(std::move(t));
-    handle<T> h = detail::handle_access::make(r);
-    start_from_outside(*r);
-    return h;
+    return ref().go(std::move(t));
   }
 
   void stop();  // cancels main; any thread
@@ -99,7 +129,7 @@ class runtime {
   }
   void prepare_run();  // throws where run() may not be called
   void run_main(detail::routine& r);
-  void start_from_outside(detail::routine& r);
+  runtime_ref ref() const noexcept;
 
   std::unique_ptr<detail::runtime_core> core_;
 };

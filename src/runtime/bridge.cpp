@@ -124,6 +124,11 @@ void wake_bridge() noexcept {
   bridge().changed.notify_all();
 }
 
+void while_bridge_is_locked(const std::function<void()>& what) {
+  const std::lock_guard guard(bridge().mutex);
+  what();
+}
+
 bool while_unused(const ownership& of, const std::function<void()>& what) {
   // Who makes itself the owner passes through wake_bridge() before it uses the object.
   const std::lock_guard guard(bridge().mutex);
@@ -140,6 +145,14 @@ void do_where_used(const ownership& of, const std::function<void(worker*)>& what
     const std::uint64_t owner = of.runtime_id();
     if (owner != 0 && post(owner, what)) return;
     if (while_unused(of, [&what] { what(nullptr); })) return;
+  }
+}
+
+void deliver_where_used(const ownership& of, posted& what) noexcept {
+  for (;;) {
+    const std::uint64_t owner = of.runtime_id();
+    if (owner != 0 && post(owner, what)) return;
+    if (while_unused(of, [&what] { what.deliver(nullptr); })) return;
   }
 }
 

@@ -127,7 +127,7 @@ void ownership::change(const worker& w, const char* call) {
     // acq_rel: what its earlier users did is seen by this runtime's.
     if (owner_.compare_exchange_strong(seen, w.runtime_id, std::memory_order_acq_rel)) {
       wake_bridge();
-      return;
+      return move_what_was_posted(*current_worker());
     }
   }
 }
@@ -135,6 +135,12 @@ void ownership::change(const worker& w, const char* call) {
 bool post(std::uint64_t runtime_id, std::function<void(worker*)> what) {
   bool accepted = false;
   runtime_registry::with(runtime_id, [&](runtime_core& rt) { accepted = rt.post(std::move(what)); });
+  return accepted;
+}
+
+bool post(std::uint64_t runtime_id, posted& what) noexcept {
+  bool accepted = false;
+  runtime_registry::with(runtime_id, [&](runtime_core& rt) { accepted = rt.post(what); });
   return accepted;
 }
 

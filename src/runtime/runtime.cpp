@@ -88,22 +88,42 @@ void runtime::prepare_run() {
   detail::hold_standard_streams();  // it may have become a daemon since the runtime was made
 }
 
-void runtime::start_from_outside(detail::routine& r) {
-  detail::refuse_in_forked_child("runtime::go");
-  core_->workers.front()->announce(r);
-  const bool accepted = !core_->unwinding() && core_->post([&r](detail::worker* w) {
-    if (w != nullptr && !w->runtime.unwinding()) return detail::start(*w, r, r.started);
-    // Main has ended without it.
-    r.fail(std::make_exception_ptr(cancelled()));
-    r.close();
-    r.ended.store(true, std::memory_order_release);
-    r.release();
+void detail::start_from_outside(std::uint64_t runtime_id, routine& r) {
+  refuse_in_forked_child("runtime::go");
+  bool accepted = false;
+  runtime_registry::with(runtime_id, [&](runtime_core& rt) {
+    if (rt.unwinding()) return;
+    rt.workers.front()->announce(r);
+    accepted = rt.post([&r](worker* w) {
+      if (w != nullptr && !w->runtime.unwinding()) return start(*w, r, r.started);
+      // Main has ended without it.
+      r.fail(std::make_exception_ptr(cancelled()));
+      r.close();
+      r.ended.store(true, std::memory_order_release);
+      r.release();
+    });
   });
   if (accepted) return;
   r.ended.store(true, std::memory_order_release);
   r.release();
   throw std::logic_error("ringo: runtime::go after the runtime has ended");
 }
+
+runtime_ref runtime::current() {
+  const detail::worker* w = detail::current_worker();
+  const std::uint64_t id = w != nullptr ? w->runtime_id : detail::runtime_of_blocking_call();
+  if (id == 0) throw std::logic_error("ringo: runtime::current on a thread that is no worker: it has no runtime");
+  return runtime_ref(id);
+}
+
+runtime_ref runtime::ref() const noexcept { return runtime_ref(core_->id); }
+
+void runtime_ref::stop() const {
+  detail::refuse_in_forked_child("runtime_ref::stop");
+  detail::runtime_registry::with(id_, [](detail::runtime_core& rt) { rt.cancel_main(); });
+}
+
+bool runtime_ref::ended() const { return !detail::runtime_registry::has(id_); }
 
 void runtime::stop() {
   detail::refuse_in_forked_child("runtime::stop");

@@ -118,6 +118,22 @@ bool runtime_core::post(post_item item) {
   return true;
 }
 
+bool runtime_core::post(posted& item) noexcept {
+  {
+    const std::lock_guard guard(posts_mutex_);
+    if (ended_) return false;
+    item.next_posted = nullptr;
+    (first_posted_ != nullptr ? last_posted_->next_posted : first_posted_) = &item;
+    last_posted_ = &item;
+  }
+  ring();
+  return true;
+}
+
+void runtime_core::deliver(posted* first, worker* w) noexcept {
+  while (first != nullptr) std::exchange(first, first->next_posted)->deliver(w);
+}
+
 void runtime_core::ring() noexcept {
   posted_.store(true, std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // the adder's fence
@@ -132,12 +148,15 @@ void runtime_core::ring() noexcept {
 
 void runtime_core::run_posts(worker& w) {
   std::vector<post_item> taken;
+  posted* linked;
   {
     const std::lock_guard guard(posts_mutex_);
     taken.swap(posts_);
+    linked = std::exchange(first_posted_, nullptr);
     // Before the pool's mutex is taken: a call that is added or completed after that sets it anew.
     posted_.store(false, std::memory_order_relaxed);
   }
+  deliver(linked, &w);
   pool->serve(w);
   for (auto item = taken.begin(); item != taken.end(); ++item) {
     try {
@@ -152,12 +171,15 @@ void runtime_core::run_posts(worker& w) {
 
 void runtime_core::end() noexcept {
   std::vector<post_item> left;
+  posted* linked;
   {
     const std::lock_guard guard(posts_mutex_);
     if (std::exchange(ended_, true)) return;
     left.swap(posts_);
+    linked = std::exchange(first_posted_, nullptr);
   }
   runtime_registry::remove(*this);
+  deliver(linked, nullptr);
   for (post_item& item : left) item(nullptr);
   wake_bridge();  // calls of blocking() that wait there for another runtime end with this one
 }

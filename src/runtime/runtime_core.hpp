@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include <ringo/detail/posted.hpp>
 #include <ringo/run.hpp>
 
 #include "runtime/blocking_pool.hpp"
@@ -52,6 +53,7 @@ class runtime_core {
 
   // Any thread. False when it has ended.
   bool post(post_item item);
+  bool post(posted& item) noexcept;
   void cancel_main();
   bool running() const noexcept {
     return running_.load(std::memory_order_acquire);
@@ -109,6 +111,7 @@ class runtime_core {
   const std::shared_ptr<blocking_pool> pool;   // of blocking calls
 
  private:
+  static void deliver(posted* first, worker* w) noexcept;
   routine* pop_global() noexcept;  // under its lock
   void cancel_all(worker& w, const routine* except) noexcept;
   void begin_unwinding(worker& w, const routine* except) noexcept;
@@ -127,6 +130,8 @@ class runtime_core {
 
   std::mutex posts_mutex_;
   std::vector<post_item> posts_;
+  posted* first_posted_ = nullptr;  // what links itself, in its order
+  posted* last_posted_ = nullptr;
   bool ended_ = false;  // under posts_mutex_
   std::atomic<bool> posted_ = false;
 

@@ -17,6 +17,11 @@ void block_until(channel_core* core, const char* call,
 // A runtime has begun to use an object: who waits for that looks again.
 void wake_bridge() noexcept;
 
+void while_bridge_is_locked(const std::function<void()>& what);
+
+// What was posted to channels before the worker's runtime used them is sent from now on.
+void move_what_was_posted(worker& w) noexcept;
+
 // Does it if no runtime uses the object, and keeps any from beginning to meanwhile; else returns false.
 bool while_unused(const ownership& of, const std::function<void()>& what);
 

@@ -81,6 +81,12 @@ class channel_core {
 
   // By who has a handle, before anybody else has one.
   void feed_by(channel_feeder& f) noexcept { feeder_.store(&f, std::memory_order_relaxed); }
+  channel_feeder* feeder() const noexcept { return feeder_.load(std::memory_order_acquire); }  // by who has a handle
+  // By who has a handle, of which there are others: the feeder from now on, which is another's if that was first.
+  channel_feeder* feed_by_first(channel_feeder& f) noexcept {
+    channel_feeder* before = nullptr;
+    return feeder_.compare_exchange_strong(before, &f, std::memory_order_acq_rel) ? &f : before;
+  }
   // By the feeder, which does not touch the channel any more; instead of that it releases its handle, if it has one.
   // False if it has: then nobody_receives() has been called, or is about to be.
   bool stop_feeding() noexcept {

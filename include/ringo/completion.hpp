@@ -1,0 +1,285 @@
+// completion: one result that comes from outside of the routines: from a callback or a thread of another library.
+#pragma once
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/ownership.hpp>
+#include <ringo/detail/posted.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo {
+
+template <class T = void>
+class completion;
+template <class T = void>
+class completion_setter;
+
+namespace detail {
+
+// What a completion, its setters and its waits share; the last of them frees it.
+//
+// `stage_` goes from unset to setting, by the one setter that is first, and to set when the result is there. The
+// waiters are the runtime's: a setter on another thread has a worker wake them (do_where_used tells why none is
+// missed). Each wait that is in the queue counts in runtime_core::outside_work, as what may yet be set is no deadlock.
+class completion_core : public posted {
+ public:
+  completion_core(const completion_core&) = delete;
+  completion_core& operator=(const completion_core&) = delete;
+
+  void enter(const worker& w);  // throws std::logic_error if the result has been taken
+  bool is_set() const noexcept { return stage_.load(std::memory_order_acquire) == stage::set; }
+  bool begin_to_set() noexcept {
+    stage expected = stage::unset;
+    return stage_.compare_exchange_strong(expected, stage::setting, std::memory_order_acquire);
+  }
+  void end_setting() noexcept;                                                        // when the result is there
+  bool take() noexcept { return !taken_.exchange(true, std::memory_order_relaxed); }  // true for the first
+
+  // Under the lock, on a worker.
+  void add_waiter(waiter& one, worker& w) noexcept;
+  void remove_waiter(waiter& one) noexcept;
+
+  void hold() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    // acq_rel: whoever frees has seen all that the others did.
+    if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+  void add_setter() noexcept {
+    setters_.fetch_add(1, std::memory_order_relaxed);
+    hold();
+  }
+  void drop_setter() noexcept {
+    if (setters_.fetch_sub(1, std::memory_order_acq_rel) == 1 && begin_to_set()) fail_as_dropped();
+    release();
+  }
+
+  spin_lock lock;
+
+ protected:
+  completion_core() noexcept = default;
+  virtual ~completion_core() = default;
+
+ private:
+  enum class stage : std::uint8_t { unset, setting, set };
+
+  virtual void set_error(std::exception_ptr error) noexcept = 0;
+  void fail_as_dropped() noexcept;
+  void deliver(worker* w) noexcept override;
+  void wake_all(worker& w) noexcept;
+
+  std::atomic<std::uint32_t> count_ = 1;
+  std::atomic<std::uint32_t> setters_ = 0;
+  std::atomic<stage> stage_ = stage::unset;
+  std::atomic<bool> taken_ = false;
+  ownership owner_;
+  wait_queue waiting_;  // under the lock
+};
+
+[[noreturn]] void throw_empty_completion(const char* call);
+std::exception_ptr no_error_given();
+
+template <class T>
+class completion_state final : public completion_core {
+ public:
+  void set_error(std::exception_ptr error) noexcept override { outcome.set_error(std::move(error)); }
+
+  result<T> outcome;
+};
+
+// A counted reference.
+template <class T>
+class completion_reference {
+ public:
+  completion_reference() noexcept = default;
+  explicit completion_reference(completion_state<T>* of) noexcept : of_(of) {
+    if (of_ != nullptr) of_->hold();
+  }
+  completion_reference(completion_reference&& from) noexcept : of_(std::exchange(from.of_, nullptr)) {}
+  completion_reference& operator=(completion_reference&& from) noexcept {
+    std::swap(of_, from.of_);
+    return *this;
+  }
+  ~completion_reference() {
+    if (of_ != nullptr) of_->release();
+  }
+  completion_state<T>* get() const noexcept { return of_; }
+
+ private:
+  completion_state<T>* of_ = nullptr;
+};
+
+// The awaitable of a completion; move-only.
+template <class T>
+class RINGO_AWAITABLE completion_operation final : public operation<completion_operation<T>, T> {
+  using base = operation<completion_operation, T>;
+
+ public:
+  static constexpr const char* call_name = "wait for a completion";
+  explicit completion_operation(completion_state<T>* of, std::source_location at = {}) noexcept : of_(of) {
+    this->where = at;
+  }
+  completion_operation(completion_operation&& from) noexcept : base(from), of_(std::move(from.of_)) {}
+  completion_operation& operator=(completion_operation&& from) noexcept {
+    of_ = std::move(from.of_);
+    return *this;
+  }
+  ~completion_operation() {
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
+  }
+
+  void enter(worker* w) {
+    if (of_.get() == nullptr) throw_empty_completion(call_name);
+    of_.get()->enter(*w);
+  }
+  spin_lock* lock() noexcept { return &of_.get()->lock; }
+  bool ready(worker&) noexcept { return of_.get()->is_set(); }
+  bool commit(worker&, bool, routine*&) noexcept {
+    if (!of_.get()->is_set()) return false;
+    this->stand(progress::done);
+    return true;
+  }
+  void link(worker& w, routine& r) noexcept {
+    this->who = &r;
+    this->stand(progress::waiting);
+    of_.get()->add_waiter(*this, w);
+  }
+  bool unlink() noexcept {
+    of_.get()->remove_waiter(*this);
+    if (!won(this->standing())) this->stand(progress::idle);
+    return false;
+  }
+  void dispose() noexcept {}
+  T take() {
+    this->stand(progress::idle);
+    if (!of_.get()->take()) throw_empty_completion(call_name);
+    result<T>& outcome = of_.get()->outcome;
+    if (outcome.has_error()) {
+      // Taken out, since another thread may be the last to let go of the record while the handler reads the error.
+      std::exception_ptr error = outcome.error();
+      outcome.set_error(nullptr);
+      std::rethrow_exception(std::move(error));
+    }
+    return outcome.take();
+  }
+  void tell(std::string& text) const { text += "a completion"; }
+
+ private:
+  completion_reference<T> of_;
+};
+
+}  // namespace detail
+
+// Sets the result of a completion, once. A copyable handle: it fits into a std::function, and by release() and adopt()
+// into the void* of a C callback. When the last copy goes and nothing has been set, the waiter gets a std::future_error
+// (std::future_errc::broken_promise).
+// Thread: any, also one that ringo does not know, and after the runtime has ended; not a signal handler. No call waits
+// for a routine or throws, and none minds that the completion or its waiter have gone.
+template <class T>
+class completion_setter {
+ public:
+  completion_setter() noexcept = default;  // of none
+  completion_setter(const completion_setter& other) noexcept : of_(other.of_) {
+    if (of_ != nullptr) of_->add_setter();
+  }
+  completion_setter(completion_setter&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  completion_setter& operator=(completion_setter other) noexcept {
+    std::swap(of_, other.of_);
+    return *this;
+  }
+  ~completion_setter() {
+    if (of_ != nullptr) of_->drop_setter();
+  }
+
+  explicit operator bool() const noexcept { return of_ != nullptr; }
+
+  // Each false, and without effect, if a result has been set before, or this is of none.
+  template <class U = T>
+  requires(!std::is_void_v<U>) bool set_value(std::type_identity_t<U> value) const noexcept {
+    if (of_ == nullptr || !of_->begin_to_set()) return false;
+    of_->outcome.set_value(std::move(value));
+    of_->end_setting();
+    return true;
+  }
+  bool set_value() const noexcept requires std::is_void_v<T> {
+    if (of_ == nullptr || !of_->begin_to_set()) return false;
+    of_->end_setting();
+    return true;
+  }
+  bool set_error(std::exception_ptr error) const noexcept {  // what the waiter has rethrown
+    if (of_ == nullptr || !of_->begin_to_set()) return false;
+    of_->set_error(error ? std::move(error) : detail::no_error_given());
+    of_->end_setting();
+    return true;
+  }
+
+  // Into a pointer, which has to come back to adopt() once: it holds the setter until then.
+  void* release() && noexcept { return std::exchange(of_, nullptr); }
+  static completion_setter adopt(void* released) noexcept {
+    return completion_setter(static_cast<detail::completion_state<T>*>(released));
+  }
+
+ private:
+  explicit completion_setter(detail::completion_state<T>* of) noexcept : of_(of) {}
+  template <class>
+  friend class completion;
+
+  detail::completion_state<T>* of_ = nullptr;
+};
+
+// The receiving side, which is awaited once: co_await c, or as a case of a select, in with_timeout and so on. Yields
+// the value that was set, or rethrows the error. Move-only.
+//
+//   completion<int> c;
+//   library_begin([](int result, void* data) { completion_setter<int>::adopt(data).set_value(result); },
+//                 c.setter().release());
+//   int result = co_await c;
+//
+// Throws: cancelled; std::future_error as above; std::logic_error when the result has been taken, or where it is moved
+// from. Cancel safety: a wait that loses or is cancelled has taken nothing, and the completion can be awaited again.
+// A wait is like input that may yet come: it is never taken for a deadlock, wherever the setter is kept. Only in a
+// simulation is it one, when nothing there can set it any more.
+// Thread: workers; setter() and is_set() any.
+template <class T>
+class completion {
+  static_assert(std::is_void_v<T> || (std::is_object_v<T> && std::is_nothrow_move_constructible_v<T>),
+                "a completion's value is an object, and must not throw when it is moved: box it, for example in a "
+                "std::unique_ptr<T>");
+
+ public:
+  using result_type = T;
+  completion() : of_(new detail::completion_state<T>) {}
+  completion(completion&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  completion& operator=(completion other) noexcept {
+    std::swap(of_, other.of_);
+    return *this;
+  }
+  ~completion() {
+    if (of_ != nullptr) of_->release();
+  }
+
+  completion_setter<T> setter() const {
+    if (of_ == nullptr) detail::throw_empty_completion("completion::setter");
+    of_->add_setter();
+    return completion_setter<T>(of_);
+  }
+  bool is_set() const noexcept { return of_ != nullptr && of_->is_set(); }
+
+  detail::completion_operation<T> join(std::source_location where = {}) const {
+    return detail::completion_operation<T>(of_, where);
+  }
+  auto operator co_await() const { return join(); }
+
+ private:
+  detail::completion_state<T>* of_;
+};
+
+}  // namespace ringo

@@ -1,0 +1,116 @@
+// What has been posted to a channel and is not in it yet, in its order. The channel's feeder, from the first post on.
+//
+// A routine, the mover, sends one value after the other; it is started when there is a value and no mover, and ends
+// when there is none left. Where no runtime has used the channel yet, the outbox waits for one in a list of the bridge
+// (bridge.cpp). With the last handle of the channel the outbox goes, too, at once or at the end of its mover.
+//
+// Lock order: the bridge's lock, then `lock_`. No value is destroyed under either.
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <source_location>
+#include <utility>
+
+#include <ringo/detail/channel_core.hpp>
+#include <ringo/detail/posted.hpp>
+#include <ringo/task.hpp>
+
+namespace ringo::detail {
+
+class outbox : public channel_feeder, public posted {
+ public:
+  explicit outbox(channel_core& to) noexcept : core_(to) {}
+  outbox(const outbox&) = delete;
+  outbox& operator=(const outbox&) = delete;
+  virtual ~outbox() = default;
+
+  void nobody_receives(channel_core& from) noexcept override;
+  void deliver(worker* w) noexcept override;
+
+ protected:
+  struct item {
+    explicit item(std::source_location at) noexcept : posted_at(at) {}
+    virtual ~item() = default;
+    item* next = nullptr;
+    std::source_location posted_at;
+  };
+  // The mover's part, while its frame lives and it has not come to the end.
+  class moving {
+   public:
+    explicit moving(outbox& of) noexcept : of_(&of) {}
+    moving(moving&& from) noexcept : of_(std::exchange(from.of_, nullptr)) {}
+    moving& operator=(moving&&) = delete;
+    ~moving() {
+      if (of_ != nullptr) of_->stop_moving();
+    }
+    outbox& of() const noexcept { return *of_; }
+
+   private:
+    friend class outbox;
+    outbox* of_;
+  };
+
+  bool add(std::unique_ptr<item> one);  // false: it is dropped, as the channel's runtime has ended
+  // Null: there is none, and the mover's part is over; from then on the outbox may be gone.
+  std::unique_ptr<item> next(moving& in);
+  void note_dropped() noexcept { ++dropped_; }  // by the mover
+  virtual task<> move_on(moving in) = 0;
+
+  channel_core& core_;
+
+ private:
+  friend class outbox_list;
+
+  bool hand_over() noexcept;
+  void start_mover(worker& w) noexcept;
+  void stop_moving() noexcept;
+  void end() noexcept;
+
+  spin_lock lock_;  // guards what follows
+  item* first_ = nullptr;
+  item* last_ = nullptr;
+  bool moving_ = false;           // a mover runs, is about to be started, or is waited for in the bridge's list
+  bool unreceivable_ = false;     // the last handle has gone; the outbox has one
+  std::size_t dropped_ = 0;       // by this mover, since the channel was closed
+  outbox* next_stuck_ = nullptr;  // in the bridge's list, under its lock
+};
+
+template <class T>
+class outbox_of final : public outbox {
+  struct value_item final : item {
+    value_item(T&& v, std::source_location at) : item(at), value(std::move(v)) {}
+    T value;
+  };
+
+ public:
+  using outbox::outbox;
+
+  // By one that has a handle of the channel.
+  static bool post(channel_state<T>& to, T&& value, std::source_location at) {
+    auto one = std::make_unique<value_item>(std::move(value), at);
+    channel_feeder* box = to.feeder();
+    if (box == nullptr) {
+      auto made = std::make_unique<outbox_of>(to);
+      box = to.feed_by_first(*made);
+      if (box == made.get()) (void)made.release();
+    }
+    // Other feeders have channels of which nobody has a sender.
+    return static_cast<outbox_of*>(box)->add(std::move(one));
+  }
+
+ private:
+  task<> move_on(moving in) override {
+    outbox_of& self = static_cast<outbox_of&>(in.of());
+    while (const std::unique_ptr<item> one = self.next(in)) {
+      try {
+        co_await send_operation<T>(static_cast<channel_state<T>*>(&self.core_), static_cast<value_item&>(*one).value);
+      } catch (const channel_closed&) {
+        self.note_dropped();
+      } catch (const cancelled&) {  // the runtime ends
+        co_return;
+      }
+    }
+  }
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,75 @@
+#include <ringo/completion.hpp>
+
+#include <future>
+#include <stdexcept>
+#include <string>
+
+#include <ringo/detail/bridge.hpp>
+
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+
+void completion_core::enter(const worker& w) {
+  owner_.enter(&w, "wait for a completion");
+  if (taken_.load(std::memory_order_relaxed)) throw_empty_completion("wait for a completion");
+}
+
+void completion_core::end_setting() noexcept {
+  stage_.store(stage::set, std::memory_order_release);
+  worker* w = current_worker();
+  if (w != nullptr && w->runtime_id == owner_.runtime_id()) return wake_all(*w);
+  hold();  // by what is posted
+  deliver_where_used(owner_, *this);
+}
+
+void completion_core::deliver(worker* w) noexcept {
+  if (w != nullptr) wake_all(*w);  // else there are none that could run
+  release();
+}
+
+void completion_core::wake_all(worker& w) noexcept {
+  routine_list woken;
+  std::int64_t left = 0;
+  {
+    const optional_guard guard(lock, w.shared);
+    for (; waiter* first = waiting_.front(); ++left) {
+      waiting_.pop_front(*first);
+      if (!first->who->claim(w.shared)) continue;
+      first->state = progress::done;
+      woken.push_back(*first->who);
+    }
+  }
+  w.runtime.outside_work.fetch_sub(left, std::memory_order_release);
+  w.make_ready(woken);
+}
+
+void completion_core::add_waiter(waiter& one, worker& w) noexcept {
+  waiting_.push_back(one);
+  w.runtime.outside_work.fetch_add(1, std::memory_order_relaxed);
+}
+
+void completion_core::remove_waiter(waiter& one) noexcept {
+  if (one.where_queued != waiter::place::queued) return;
+  waiting_.remove(one);
+  worker* w = current_worker();
+  if (w != nullptr && w->runtime_id == owner_.runtime_id()) {
+    w->runtime.outside_work.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+void completion_core::fail_as_dropped() noexcept {
+  set_error(std::make_exception_ptr(std::future_error(std::future_errc::broken_promise)));
+  end_setting();
+}
+
+std::exception_ptr no_error_given() {
+  return std::make_exception_ptr(std::invalid_argument("ringo: completion_setter::set_error of a null exception_ptr"));
+}
+
+void throw_empty_completion(const char* call) {
+  throw std::logic_error(std::string("ringo: ") + call +
+                         ": its result has been taken, or it was moved from: a completion is awaited once");
+}
+
+}  // namespace ringo::detail
