@@ -25,8 +25,8 @@ struct options {
   // end the routine, any other std::system_error is reported in a line on stderr, and everything else ends the process.
   // Any thread. It must not throw: that ends the process.
   std::function<void(std::exception_ptr, const std::source_location& started)> on_unhandled = {};
-  // What a person should know and no caller can be told. By default a line on stderr. Any thread. It must
-  // not throw: that ends the process.
+  // What a person should know and no caller can be told. By default a line on stderr. Any thread. It must not throw:
+  // that ends the process. (But for std::bad_alloc: then the warning is a line on stderr.)
   std::function<void(std::string_view)> on_warning = {};
   unsigned ring_entries = 256;                                        // of each worker's io_uring
   unsigned blocking_threads = 512;                                    // of blocking(), at most

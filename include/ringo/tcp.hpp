@@ -121,9 +121,10 @@ class tcp_listener {
   // Takes a listening socket. Throws std::system_error if it is none, and leaves it then.
   static tcp_listener adopt(int descriptor);
 
-  // The next connection. Without a free descriptor or memory it goes on waiting, and options::on_warning hears of it
-  // once. Throws: cancelled; disconnected where the listener is closed meanwhile; std::system_error. Cancel safety: a
-  // connection that has come for a case that loses is the next one's.
+  // The next connection. Without a free descriptor, or memory for the stream, it goes on waiting: connections wait in
+  // the system's queue, it tries again from time to time, and options::on_warning hears of it once. Throws: cancelled;
+  // disconnected where the listener is closed meanwhile; std::system_error. Cancel safety: a connection that has come
+  // for a case that loses is the next one's.
   detail::accept_operation<tcp_stream> accept() const noexcept {
     return detail::accept_operation<tcp_stream>(core_.get());
   }

@@ -47,6 +47,13 @@ class descriptor_core {
   void disuse() noexcept { --uses_; }
   bool unused() const noexcept { return state_ == state::closed && uses_ == 0 && is_dropped_; }
 
+  // Of one that nothing has used yet, and nothing else refers to: deletes it, and the descriptor is the caller's again.
+  int take_back_unused() noexcept {
+    const int descriptor = descriptor_;
+    delete this;
+    return descriptor;
+  }
+
   void end_use() noexcept;                      // without the lock: as disuse(), and deletes it if it was the last
   void delete_this() noexcept { delete this; }  // by who has found it unused, without the lock
 

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -54,7 +56,7 @@ stream_handle take_accepted(listener_core& of, accepting& a, bool failed) {
       accepting& one;
       ~uncounted() { stop_counting(in, one); }
     } at_the_end{of, a};
-    return of.make_connection(std::exchange(a.descriptor, -1));
+    return stream_handle(std::exchange(a.got, nullptr));
   }
   const std::string what = "ringo: accepting on " + of.name();
   stop_counting(of, a);
@@ -62,12 +64,12 @@ stream_handle take_accepted(listener_core& of, accepting& a, bool failed) {
 }
 
 void discard_accepted(listener_core& of, accepting& a) noexcept {
-  if (const int connection = std::exchange(a.descriptor, -1); connection >= 0) {
+  if (stream_core* const connection = std::exchange(a.got, nullptr)) {
     worker* w = current_worker();
     routine_list woken;
     {
       const optional_guard guard(of.lock, w == nullptr || w->shared);
-      of.put_back(connection);
+      of.put_back(*connection);
       if (w != nullptr && w->runtime_id == of.owner.runtime_id()) of.serve(*w, woken);
     }
     while (routine* each = woken.pop_front()) w->push(*each);
@@ -89,29 +91,46 @@ listener_handle make_listener(int descriptor, bool is_unix, std::string name, so
 // ---- the listener
 
 listener_core::~listener_core() {
-  for (const int connection : there_) ::close(connection);
+  for (const int connection : bare_) ::close(connection);
+  while (stream_core* const each = there_) {
+    there_ = each->next_accepted;
+    ::close(each->take_back_unused());
+  }
 }
 
 void listener_core::stop(worker* w) noexcept {
   file_.remove();
   waiting_.end_all(w, own_side_closed);
-  std::vector<int> unserved = std::exchange(there_, {});
+  while (stream_core* const each = there_) {
+    there_ = each->next_accepted;
+    const int connection = each->take_back_unused();
+    try {
+      bare_.push_back(connection);
+    } catch (const std::bad_alloc&) {
+      ::close(connection);
+    }
+  }
   if (shares_port_) {
     stop_sharing_port(*this);
     if (has_another_at_port_of(*this)) {
       try {
-        drain_queue(descriptor(), unserved);
+        drain_queue(descriptor(), bare_);
       } catch (const std::bad_alloc&) {  // the rest is reset
       }
     }
   }
-  // Whom nobody will serve is to know it at once.
-  if (unserved.empty() || !shares_port_ || !hand_over(*this, unserved)) {
-    for (const int connection : unserved) ::close(connection);
-  }
+  hand_over_or_close_bare();
   if (w == nullptr) return;
   accept_.end_early(scheduler_of(*w));
   pause_.end_early(scheduler_of(*w));
+}
+
+// Those that nobody will serve are to know it at once.
+void listener_core::hand_over_or_close_bare() noexcept {
+  if (!shares_port_ || bare_.empty() || !hand_over(*this, bare_)) {
+    for (const int each : bare_) ::close(each);
+  }
+  bare_.clear();  // and keeps its room
 }
 
 bool listener_core::try_accept(accepting& a, waiter& as) noexcept {
@@ -123,11 +142,10 @@ bool listener_core::try_accept(accepting& a, waiter& as) noexcept {
 
 // Where can_accept(), but for others that wait.
 void listener_core::give(accepting& a) noexcept {
-  a.error = !is_open() ? own_side_closed : there_.empty() ? error_ : 0;
+  a.error = !is_open() ? own_side_closed : there_ == nullptr ? error_ : 0;
   a.waits->state = a.error != 0 ? progress::failed : progress::done;
   if (a.error != 0) return;
-  a.descriptor = there_.back();
-  there_.pop_back();
+  a.got = std::exchange(there_, there_->next_accepted);
 }
 
 void listener_core::begin(accepting& a, worker& w) noexcept {
@@ -142,13 +160,36 @@ void listener_core::end(accepting& a) noexcept {
   if (std::exchange(a.counts, false)) disuse();
 }
 
-void listener_core::put_back(int connection) noexcept {
-  try {
-    if (is_open()) return there_.push_back(connection);
-    if (shares_port_ && hand_over(*this, {connection})) return;
-  } catch (const std::bad_alloc&) {
+void listener_core::put_back(stream_core& connection) noexcept {
+  if (is_open()) {
+    connection.next_accepted = std::exchange(there_, &connection);
+    return;
   }
-  ::close(connection);
+  bare_.push_back(connection.take_back_unused());  // for which there is room
+  hand_over_or_close_bare();
+}
+
+bool listener_core::make_streams() noexcept {
+  try {
+    for (; !bare_.empty(); bare_.pop_back()) {
+      stream_core& made = make_connection(bare_.back());
+      made.next_accepted = std::exchange(there_, &made);
+      has_warned_ = false;
+      length_ = first_pause;
+    }
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+// With one handle. Takes the descriptor, unless it throws std::bad_alloc.
+stream_core& listener_core::make_connection(int connection) const {
+  auto* const made = is_unix_ ? new stream_core(connection, stream_core::kind::unix_socket, {}, name_)
+                              : new stream_core(connection, stream_core::kind::socket, peer_endpoint(connection),
+                                                "a peer that has gone");
+  made->add_handle();
+  return *made;
 }
 
 void listener_core::share_port() {
@@ -160,14 +201,24 @@ void listener_core::take_over(const std::vector<int>& connections, worker* w) no
   routine_list woken;
   {
     const optional_guard guard(lock, w != nullptr && w->shared);
-    for (const int each : connections) put_back(each);
-    if (w != nullptr) serve(*w, woken);
+    try {
+      bare_.reserve(bare_.size() + connections.size() + 1);
+      bare_.insert(bare_.end(), connections.begin(), connections.end());
+    } catch (const std::bad_alloc&) {
+      for (const int each : connections) ::close(each);
+    }
+    if (!is_open()) return hand_over_or_close_bare();
+    const bool has_memory = make_streams();
+    if (w != nullptr) {
+      serve(*w, woken);
+      if (!has_memory) accept_.end_early(scheduler_of(*w));  // so that the pause begins
+    }
   }
   while (routine* r = woken.pop_front()) w->push(*r);
 }
 
 void listener_core::serve(worker& w, routine_list& woken) noexcept {
-  while (!there_.empty() || error_ != 0) {
+  while (there_ != nullptr || error_ != 0) {
     accepting* a = waiting_.claim_first(w.shared);
     if (a == nullptr) return;
     give(*a);
@@ -177,7 +228,7 @@ void listener_core::serve(worker& w, routine_list& woken) noexcept {
 
 void listener_core::go_on(scheduler& w) noexcept {
   if (!quiet() || !is_open() || w.runtime.done()) return;
-  if (!has_to_pause_) return accept_.start(w);
+  if (!has_to_pause_ && bare_.empty()) return accept_.start(w);
   has_to_pause_ = false;
   pause_.start(w);
 }
@@ -189,14 +240,13 @@ void listener_core::fill_accept(io_uring_sqe& entry) noexcept {
 void listener_core::accepted(int result, unsigned) noexcept {
   scheduler& w = scheduler_of(*current_worker());
   routine_list woken;
-  bool last, warns = false;
+  bool last;
+  int refusal = 0;  // that is to be told
   {
     const optional_guard guard(lock, w.shared);
     accept_.over();
     if (result >= 0) {
-      put_back(result);
-      has_warned_ = false;
-      length_ = first_pause;
+      bare_.push_back(result);  // for which there is room
     } else {
       switch (-result) {
         case EBADF:
@@ -221,24 +271,38 @@ void listener_core::accepted(int result, unsigned) noexcept {
           break;
         default:  // for want of descriptors or memory, or of a permission: the connection stays in the kernel's queue
           has_to_pause_ = true;
-          warns = !std::exchange(has_warned_, true);
+          refusal = -result;
           break;
       }
     }
+    if (!is_open()) {
+      hand_over_or_close_bare();
+    } else if (!make_streams()) {
+      refusal = ENOMEM;
+    }
+    if (refusal != 0 && std::exchange(has_warned_, true)) refusal = 0;
     serve(w, woken);
     if (!waiting_.empty()) go_on(w);
     last = settle(w);
   }
   while (routine* r = woken.pop_front()) w.push(*r);
   if (last) delete_this();  // before a handler of the user's runs
-  if (!warns) return;
-  std::string text = "no connection can be accepted: ";
-  text += std::strerror(-result);
+  if (refusal != 0) warn(w.runtime, refusal);
+}
+
+// Without memory of its own: there may be none.
+void listener_core::warn(runtime_core& of, int refusal) noexcept {
+  std::array<char, 80> descriptors{};
   rlimit limit{};
-  if (result == -EMFILE && ::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    text += " (this process may have " + std::to_string(limit.rlim_cur) + ": ulimit -n)";
+  if (refusal == EMFILE && ::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    std::snprintf(descriptors.data(), descriptors.size(), " (this process may have %llu: ulimit -n)",
+                  static_cast<unsigned long long>(limit.rlim_cur));
   }
-  w.runtime.warn(text + "; they wait, and it is tried again until there is one");
+  std::array<char, 300> text{};
+  std::snprintf(text.data(), text.size(),
+                "no connection can be accepted: %s%s; they wait, and it is tried again until one can be",
+                ::strerrordesc_np(refusal), descriptors.data());
+  of.warn(text.data());
 }
 
 void listener_core::fill_pause(io_uring_sqe& entry) noexcept {
@@ -249,20 +313,19 @@ void listener_core::fill_pause(io_uring_sqe& entry) noexcept {
 
 void listener_core::paused(int, unsigned) noexcept {
   scheduler& w = scheduler_of(*current_worker());
+  routine_list woken;
   bool last;
   {
     const optional_guard guard(lock, w.shared);
     pause_.over();
     length_ = std::min(length_ * 2, longest_pause);
+    if (is_open()) (void)make_streams();
+    serve(w, woken);
     if (!waiting_.empty()) go_on(w);
     last = settle(w);
   }
+  while (routine* r = woken.pop_front()) w.push(*r);
   if (last) delete_this();
-}
-
-stream_handle listener_core::make_connection(int connection) const {
-  if (is_unix_) return make_stream(connection, stream_core::kind::unix_socket, {}, name_);
-  return make_stream(connection, stream_core::kind::socket, peer_endpoint(connection), "a peer that has gone");
 }
 
 }  // namespace ringo::detail

@@ -4,8 +4,11 @@
 // kernel's queue that nobody has asked for, when a case has lost, and it is the next one's. Those who wait are served
 // in their order.
 //
-// Invariant, whenever the lock is free: if somebody waits, no connection is there, and an accept is in flight, or the
-// pause after one that the kernel refused for a reason that may pass.
+// A connection is made a stream before it is given to a case, which could not wait for memory any more. Where there is
+// none, the connection is kept and its stream is made after the next pause.
+//
+// Invariant, whenever the lock is free: if somebody waits, no stream is there, and an accept is in flight, or the pause
+// after one that the kernel refused for a reason that may pass, or for which there was no memory.
 #pragma once
 #include <linux/time_types.h>
 
@@ -26,22 +29,23 @@ class listener_core final : public descriptor_core {
  public:
   // Takes the descriptor. `name` is what the errors and the reports call it; a Unix socket's connections have no
   // address of their own, and are called by it.
-  listener_core(int descriptor, bool is_unix, std::string name, socket_file file) noexcept
-      : descriptor_core(descriptor), is_unix_(is_unix), name_(std::move(name)), file_(std::move(file)) {}
+  listener_core(int descriptor, bool is_unix, std::string name, socket_file file)
+      : descriptor_core(descriptor), is_unix_(is_unix), name_(std::move(name)), file_(std::move(file)) {
+    bare_.reserve(1);
+  }
 
   // Before anybody else has it: others may listen at its address (shared_port.hpp).
   void share_port();
 
   // Under the lock.
-  bool can_accept() const noexcept { return !is_open() || error_ != 0 || (waiting_.empty() && !there_.empty()); }
+  bool can_accept() const noexcept { return !is_open() || error_ != 0 || (waiting_.empty() && there_ != nullptr); }
   bool try_accept(accepting& a, waiter& as) noexcept;
   void begin(accepting& a, worker& w) noexcept;
   void end(accepting& a) noexcept;
-  void put_back(int connection) noexcept;
+  void put_back(stream_core& connection) noexcept;
   void serve(worker& w, routine_list& woken) noexcept;
   void go_on(scheduler& w) noexcept;  // accepts, or pauses, unless that is in flight
 
-  stream_handle make_connection(int connection) const;
   const std::string& name() const noexcept { return name_; }
   void take_over(const std::vector<int>& connections, worker* w) noexcept;  // from another at its address
 
@@ -52,6 +56,10 @@ class listener_core final : public descriptor_core {
   void stop(worker* w) noexcept override;
   bool quiet() const noexcept override { return !accept_.in_flight() && !pause_.in_flight(); }
   void give(accepting& a) noexcept;
+  bool make_streams() noexcept;  // of all that are bare; false: there is no memory for them
+  stream_core& make_connection(int connection) const;
+  static void warn(runtime_core& of, int refusal) noexcept;
+  void hand_over_or_close_bare() noexcept;  // of one that is being closed
   void fill_accept(io_uring_sqe& entry) noexcept;
   void accepted(int result, unsigned flags) noexcept;
   void fill_pause(io_uring_sqe& entry) noexcept;
@@ -64,7 +72,8 @@ class listener_core final : public descriptor_core {
   bool has_to_pause_ = false;
   std::chrono::milliseconds length_ = first_pause;
   __kernel_timespec pause_length_{};
-  std::vector<int> there_;  // accepted, and taken by nobody; the next one last
+  std::vector<int> bare_;         // accepted, and not yet made a stream; there is room for one
+  stream_core* there_ = nullptr;  // streams that no case has taken, each with one handle
   request_list<accepting> waiting_;
   operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted, POLLIN> accept_{*this};
   operation_of<listener_core, &listener_core::fill_pause, &listener_core::paused> pause_{*this};

@@ -71,6 +71,8 @@ class stream_core final : public descriptor_core {
   std::string name() const { return peer_ ? peer_.to_string() : name_; }
   const endpoint& peer() const noexcept { return peer_; }
 
+  stream_core* next_accepted = nullptr;  // in a listener's list of those that no case has taken
+
  private:
   static constexpr std::size_t most_at_once = 128 * 1024;  // of what is sent
   static constexpr std::size_t most_pieces_at_once = 16;

@@ -501,13 +501,13 @@ ringo::metrics runtime_core::metrics() const {
 void runtime_core::warn(std::string_view text) noexcept {
   if (settings.on_warning) {
     try {
-      settings.on_warning(text);
+      return settings.on_warning(text);
+    } catch (const std::bad_alloc&) {  // which may be what the warning is about
     } catch (...) {
       refuse_throwing_hook("on_warning");
     }
-  } else {
-    std::fprintf(stderr, "ringo: warning: %.*s\n", static_cast<int>(text.size()), text.data());
   }
+  std::fprintf(stderr, "ringo: warning: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
 }  // namespace ringo::detail

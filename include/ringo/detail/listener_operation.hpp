@@ -18,7 +18,7 @@ struct accepting {
   bool is_listed = false;
   bool counts = false;  // in the listener's uses
   int error = 0;
-  int descriptor = -1;  // the connection
+  stream_core* got = nullptr;  // the connection, with one handle
 };
 
 void enter_listener(listener_core* of, const worker* w, const char* call);
