@@ -252,8 +252,8 @@ TEST_CASE("a file as standard input is read to its end") {
 TEST_CASE("a simulation has no pipes") {
   bool refused = false;
   ringo::testing::simulate({}, [&]() -> ringo::task<> {
-    ringo::pipe_pair p;
     try {
+      ringo::pipe_pair p;
       co_await p.reader.recv();
     } catch (const std::logic_error&) {
       refused = true;

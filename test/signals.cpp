@@ -285,8 +285,8 @@ TEST_CASE("what cannot be waited for is refused by name") {
 TEST_CASE("a simulation has no signals") {
   bool refused = false;
   ringo::testing::simulate({}, [&]() -> ringo::task<> {
-    const ringo::signals s({SIGUSR1});
     try {
+      const ringo::signals s({SIGUSR1});
       co_await s.recv();
     } catch (const std::logic_error&) {
       refused = true;

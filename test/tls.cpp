@@ -369,3 +369,11 @@ TEST_CASE("files that are not there or are wrong are named") {
   o.certificate_file = own().key_file;
   CHECK_THROWS_AS(tls_context::server(o), std::system_error);
 }
+
+TEST_CASE("a simulation has no TLS: the files of a context are not read") {
+  testing::simulate({}, []() -> task<> {
+    CHECK(error_thrown_by([] { (void)tls_context::client(); }).find("in a simulation") != std::string::npos);
+    CHECK(error_thrown_by([] { (void)tls_context::server({}); }).find("in a simulation") != std::string::npos);
+    co_return;
+  });
+}

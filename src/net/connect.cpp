@@ -21,6 +21,7 @@
 #include "net/socket_address.hpp"
 #include "net/stream_core.hpp"
 #include "runtime/kernel_call.hpp"
+#include "runtime/outside_error.hpp"
 
 namespace ringo {
 namespace detail {
@@ -54,6 +55,7 @@ class connect_call final : public kernel_call_of<stream_handle> {
 };
 
 task<tcp_stream> connect_to(endpoint to, socket_options o) {
+  check_not_simulated("tcp_stream::connect");
   const std::string doing = "ringo: connecting to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
   descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
@@ -139,6 +141,7 @@ task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresse
 }
 
 task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16_t port, socket_options o) {
+  check_not_simulated("tcp_stream::connect");
   const std::vector<endpoint> addresses = co_await resolve(host, port);
   if (addresses.size() == 1) co_return co_await connect_to(addresses.front(), o);
   co_return co_await connect_to_any(std::move(name), interleaved(addresses), o);

@@ -12,6 +12,7 @@
 #include <ringo/blocking.hpp>
 
 #include "net/socket_address.hpp"
+#include "runtime/outside_error.hpp"
 
 namespace ringo {
 namespace {
@@ -40,6 +41,7 @@ std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port
 
 task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t port) {
   if (const endpoint numeric = detail::numeric_endpoint(host, port)) co_return std::vector<endpoint>(1, numeric);
+  detail::check_not_simulated("resolve of a name");
   auto asked = blocking(ask_the_system, std::move(host), port);
   co_return co_await asked;
 }

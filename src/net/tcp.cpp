@@ -17,6 +17,7 @@
 #include "net/socket.hpp"
 #include "net/socket_address.hpp"
 #include "net/stream_core.hpp"
+#include "runtime/outside_error.hpp"
 
 namespace ringo {
 namespace detail {
@@ -95,6 +96,7 @@ tcp_writer::~tcp_writer() {
 }
 
 tcp_stream tcp_stream::adopt(int descriptor) {
+  detail::check_not_simulated("tcp_stream::adopt");
   int type = 0;
   socklen_t size = sizeof type;
   if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_STREAM) {
@@ -120,6 +122,7 @@ tcp_listener tcp_listener::bind(std::string_view text, socket_options o) {
 }
 
 tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {
+  detail::check_not_simulated("tcp_listener::bind");
   const std::string doing = "ringo: tcp_listener::bind to " + at.to_string();
   if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
   if (o.backlog < 0) throw std::invalid_argument(doing + ": socket_options::backlog is less than 0");
@@ -150,6 +153,7 @@ tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {
 }
 
 tcp_listener tcp_listener::adopt(int descriptor) {
+  detail::check_not_simulated("tcp_listener::adopt");
   detail::check_adopted(descriptor, true, "tcp_listener::adopt");
   std::string name = detail::local_endpoint(descriptor).to_string();
   return tcp_listener(detail::make_listener(descriptor, false, std::move(name)));

@@ -12,6 +12,7 @@
 #include "net/datagram_core.hpp"
 #include "net/socket.hpp"
 #include "net/socket_address.hpp"
+#include "runtime/outside_error.hpp"
 
 namespace ringo {
 namespace detail {
@@ -94,6 +95,7 @@ udp_socket udp_socket::bind(std::string_view text, udp_options o) {
 }
 
 udp_socket udp_socket::bind(const endpoint& at, udp_options o) {
+  detail::check_not_simulated("udp_socket::bind");
   const std::string doing = "ringo: udp_socket::bind to " + at.to_string();
   if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
   const auto any_of_v4 = [&] { return bind(endpoint("0.0.0.0:" + std::to_string(at.port())), o); };
@@ -118,6 +120,7 @@ udp_socket udp_socket::bind(const endpoint& at, udp_options o) {
 udp_socket udp_socket::connect(std::string_view text, udp_options o) { return connect(endpoint(text), o); }
 
 udp_socket udp_socket::connect(const endpoint& to, udp_options o) {
+  detail::check_not_simulated("udp_socket::connect");
   const std::string doing = "ringo: udp_socket::connect to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
   descriptor s = detail::make_udp_socket(to.is_v6(), o, doing);
@@ -129,19 +132,23 @@ udp_socket udp_socket::connect(const endpoint& to, udp_options o) {
 }
 
 udp_socket udp_socket::adopt(int descriptor) {
+  detail::check_not_simulated("udp_socket::adopt");
   detail::check_datagrams(descriptor, false, "udp_socket::adopt");
   std::string name = detail::local_endpoint(descriptor).to_string();
   return udp_socket(detail::make_datagrams(descriptor, udp_options().largest, std::move(name)));
 }
 
 void udp_socket::join(std::string_view group, std::string_view interface) const {
+  detail::check_not_simulated("udp_socket::join");
   detail::change_membership(native_handle(), true, group, interface);
 }
 void udp_socket::leave(std::string_view group, std::string_view interface) const {
+  detail::check_not_simulated("udp_socket::leave");
   detail::change_membership(native_handle(), false, group, interface);
 }
 
 void udp_socket::send_groups_through(std::string_view interface) const {
+  detail::check_not_simulated("udp_socket::send_groups_through");
   const std::string doing = "ringo: udp_socket::send_groups_through " + std::string(interface);
   const int number = detail::interface_number(interface, doing);
   if (detail::is_of_v6(native_handle())) {

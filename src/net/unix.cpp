@@ -17,6 +17,7 @@
 #include "net/stream_core.hpp"
 #include "net/unix_address.hpp"
 #include "runtime/kernel_call.hpp"
+#include "runtime/outside_error.hpp"
 
 namespace ringo {
 namespace detail {
@@ -77,6 +78,7 @@ std::optional<unix_message> message_recv_operation::take() {
 
 stream_send_operation unix_sink::send_message(std::span<const std::byte> bytes,
                                               std::span<const int> descriptors) const {
+  check_not_simulated("send_message");
   if (bytes.empty() && !descriptors.empty()) {
     throw std::invalid_argument("ringo: send_message: descriptors pass beside bytes, and there is none");
   }
@@ -90,6 +92,7 @@ unix_writer::~unix_writer() {
 }
 
 detail::kernel_call_operation<unix_stream> unix_stream::connect(std::string_view name) {
+  detail::check_not_simulated("unix_stream::connect");
   const std::string doing = "ringo: connecting to " + std::string(name);
   const detail::socket_address to = detail::to_unix_address(name, doing);
   descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
@@ -97,6 +100,7 @@ detail::kernel_call_operation<unix_stream> unix_stream::connect(std::string_view
 }
 
 std::pair<unix_stream, unix_stream> unix_stream::pair() {
+  detail::check_not_simulated("unix_stream::pair");
   int both[2];
   detail::hold_standard_streams();
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) != 0) {
@@ -108,6 +112,7 @@ std::pair<unix_stream, unix_stream> unix_stream::pair() {
 }
 
 unix_stream unix_stream::adopt(int descriptor) {
+  detail::check_not_simulated("unix_stream::adopt");
   detail::check_is_unix(descriptor, false, "unix_stream::adopt");
   std::string peer = detail::peer_unix_name(descriptor);
   return detail::unix_access::make(descriptor, peer.empty() ? "an adopted socket" : std::move(peer));
@@ -123,6 +128,7 @@ peer_credentials unix_stream::peer() const {
 }
 
 unix_listener unix_listener::bind(std::string_view name, unix_options o) {
+  detail::check_not_simulated("unix_listener::bind");
   const std::string doing = "ringo: unix_listener::bind to " + std::string(name);
   if (o.backlog < 0) throw std::invalid_argument(doing + ": unix_options::backlog is less than 0");
   descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
@@ -136,6 +142,7 @@ unix_listener unix_listener::bind(std::string_view name, unix_options o) {
 }
 
 unix_listener unix_listener::adopt(int descriptor) {
+  detail::check_not_simulated("unix_listener::adopt");
   detail::check_is_unix(descriptor, true, "unix_listener::adopt");
   return unix_listener(detail::make_listener(descriptor, true, detail::local_unix_name(descriptor)));
 }

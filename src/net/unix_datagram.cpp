@@ -10,6 +10,7 @@
 #include "net/datagram_core.hpp"
 #include "net/socket.hpp"
 #include "net/unix_address.hpp"
+#include "runtime/outside_error.hpp"
 
 namespace ringo {
 namespace {
@@ -21,6 +22,7 @@ void check(const unix_datagram_options& o, const std::string& doing) {
 }  // namespace
 
 unix_datagram unix_datagram::bind(std::string_view name, unix_datagram_options o) {
+  detail::check_not_simulated("unix_datagram::bind");
   const std::string doing = "ringo: unix_datagram::bind to " + std::string(name);
   check(o, doing);
   descriptor s = detail::make_socket(AF_UNIX, SOCK_DGRAM, doing);
@@ -29,6 +31,7 @@ unix_datagram unix_datagram::bind(std::string_view name, unix_datagram_options o
 }
 
 unix_datagram unix_datagram::connect(std::string_view name, unix_datagram_options o) {
+  detail::check_not_simulated("unix_datagram::connect");
   const std::string doing = "ringo: unix_datagram::connect to " + std::string(name);
   check(o, doing);
   const detail::socket_address to = detail::to_unix_address(name, doing);
@@ -43,6 +46,7 @@ unix_datagram unix_datagram::connect(std::string_view name, unix_datagram_option
 }
 
 std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_options o) {
+  detail::check_not_simulated("unix_datagram::pair");
   const std::string doing = "ringo: unix_datagram::pair";
   check(o, doing);
   int both[2];
@@ -56,6 +60,7 @@ std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_option
 }
 
 unix_datagram unix_datagram::adopt(int descriptor) {
+  detail::check_not_simulated("unix_datagram::adopt");
   detail::check_datagrams(descriptor, true, "unix_datagram::adopt");
   std::string name = detail::local_unix_name(descriptor);
   return unix_datagram(detail::make_datagrams(descriptor, unix_datagram_options().largest,

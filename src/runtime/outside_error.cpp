@@ -27,4 +27,9 @@ void refuse_in_simulation(const std::string& what) {
                          " in a simulation, which has no outside world: give what is tested a channel instead");
 }
 
+void check_not_simulated(const char* call) {
+  const worker* w = current_worker();
+  if (w != nullptr && w->simulated) refuse_in_simulation(call);
+}
+
 }  // namespace ringo::detail

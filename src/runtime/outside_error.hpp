@@ -12,5 +12,7 @@ namespace ringo::detail {
 
 // A simulation has no outside world: throws std::logic_error.
 [[noreturn]] void refuse_in_simulation(const std::string& what);
+// The same, if a simulation runs the caller. For what has an effect at the call: before it has any.
+void check_not_simulated(const char* call);
 
 }  // namespace ringo::detail

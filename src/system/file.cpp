@@ -204,6 +204,7 @@ void set_size(const descriptor& of, std::uint64_t size, const std::string& doing
 }
 
 task<> truncate_to(file_handle f, std::uint64_t size) {
+  check_not_simulated("truncate");
   file_core& core = *f.get();
   std::string doing = "ringo: truncating " + quoted(core.path());
   worker& w = require_worker("truncate");
@@ -323,7 +324,7 @@ std::vector<directory_entry> entries_of(const std::string& path) {
 }
 
 task<std::vector<directory_entry>> list(std::string path) {
-  if (require_worker("list_directory").simulated) refuse_in_simulation("list_directory");
+  check_not_simulated("list_directory");
   auto listed = blocking(entries_of, std::move(path));
   co_return co_await listed;
 }
@@ -424,6 +425,7 @@ detail::kernel_call_operation<file> file::open(std::string_view path, open_optio
 }
 
 file file::adopt(int descriptor) {
+  detail::check_not_simulated("file::adopt");
   const int flags = ::fcntl(descriptor, F_GETFL);
   // The ring waits; a descriptor that does not would answer at once, and again and again.
   if (flags < 0 || ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)) {

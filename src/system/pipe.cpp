@@ -11,6 +11,7 @@
 
 #include "driver/standard_streams.hpp"
 #include "net/stream_core.hpp"
+#include "runtime/outside_error.hpp"
 
 namespace ringo {
 namespace {
@@ -34,12 +35,14 @@ detail::stream_handle make(int descriptor, std::string name) {
 }
 
 detail::stream_handle adopted(int descriptor, int refused_mode, const char* call) {
+  detail::check_not_simulated(call);
   std::string name = "descriptor " + std::to_string(descriptor);
   check(descriptor, refused_mode, std::string("ringo: ") + call + ": " + name);
   return make(descriptor, std::move(name));
 }
 
 detail::stream_handle standard(int descriptor, int refused_mode, const char* name) {
+  detail::check_not_simulated(name);
   const std::string doing = std::string("ringo: ") + name;
   if (detail::is_held(descriptor)) fail(EBADF, doing);
   check(descriptor, refused_mode, doing);
@@ -58,6 +61,7 @@ pipe_writer pipe_writer::adopt(int descriptor) {
 }
 
 pipe_pair::pipe_pair() {
+  detail::check_not_simulated("pipe_pair");
   int ends[2];
   detail::hold_standard_streams();
   if (::pipe2(ends, O_CLOEXEC) != 0) fail(errno, "ringo: a new pipe");

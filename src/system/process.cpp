@@ -271,7 +271,8 @@ stream_handle make_pipe(launch& what, int i) {
 
 struct process_access {
   static task<process> start(detail::launch what) {
-    if (detail::require_worker("process::start").simulated) detail::refuse_in_simulation("process::start");
+    (void)detail::require_worker("process::start");
+    detail::check_not_simulated("process::start");
     process started;
     started.input_ = pipe_writer(detail::make_pipe(what, STDIN_FILENO));
     started.output_ = pipe_reader(detail::make_pipe(what, STDOUT_FILENO));
@@ -294,6 +295,7 @@ detail::kernel_call_operation<process_end> process::wait() const {
 }
 bool process::kill(int signal) const {
   if (state_ == nullptr) throw std::logic_error("ringo: process::kill: the process is empty: none was started");
+  detail::check_not_simulated("process::kill");
   return state_->kill(signal);
 }
 int process::id() const noexcept { return state_ != nullptr ? state_->id() : -1; }

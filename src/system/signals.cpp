@@ -371,6 +371,7 @@ void signal_operation::tell(std::string& text) const { text += from_->name(); }
 namespace ringo {
 
 signals::signals(std::initializer_list<int> numbers) : core_(nullptr) {
+  detail::check_not_simulated("signals");
   detail::refuse_in_forked_child("signals");
   core_ = detail::listen_to(detail::wanted_of(numbers));
 }

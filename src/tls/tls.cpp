@@ -12,6 +12,7 @@
 
 #include "net/socket_address.hpp"
 #include "net/stream_core.hpp"
+#include "runtime/outside_error.hpp"
 
 namespace ringo {
 
@@ -95,6 +96,7 @@ struct tls_context::state {
 };
 
 tls_context tls_context::client(tls_options o) {
+  detail::check_not_simulated("tls_context::client");
   auto made = std::make_shared<state>(::TLS_client_method());
   made->read(o, "tls_context::client");
   ::SSL_CTX_set_verify(made->ssl.get(), o.verify_peer ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
@@ -106,6 +108,7 @@ tls_context tls_context::client(tls_options o) {
 }
 
 tls_context tls_context::server(tls_options o) {
+  detail::check_not_simulated("tls_context::server");
   if (o.certificate_file.empty()) {
     throw std::invalid_argument("ringo: tls_context::server: without a certificate_file no client would trust it");
   }
