@@ -355,7 +355,10 @@ TEST_CASE("go outside of a runtime, and on a thread that is no worker, is a logi
   } catch (const std::logic_error& e) {
     outside = e.what();
   }
-  CHECK(outside.find("go") != std::string::npos);
+  CHECK(outside.find("go was called while no runtime runs") != std::string::npos);
+  CHECK(outside.find("run(main)") != std::string::npos);
+  CHECK(outside.find("runtime::go") != std::string::npos);
+  CHECK(outside.find("thread") == std::string::npos);
 
   std::string on_a_thread;
   run([&on_a_thread]() -> task<> {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -11,8 +12,8 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -276,6 +277,31 @@ TEST_CASE(
   CHECK(end.status == SIGABRT);
   CHECK(end.errors.find("a bug that nobody joins") != std::string::npos);
   CHECK(end.errors.find("running_unhandled.cpp:" + std::to_string(line)) != std::string::npos);
+  // And that is all: not also that terminate was called, for another reason or for none.
+  CHECK(lines_in(end.errors) == 1);
+}
+
+TEST_CASE("Where the program has set a terminate handler, that is called, and finds the exception (163)") {
+  const auto end = run_in_a_child([] {
+    std::set_terminate([] {
+      try {
+        std::rethrow_exception(std::current_exception());
+      } catch (const std::exception& e) {
+        std::fprintf(stderr, "handler: %s\n", e.what());
+      }
+      ::_exit(7);
+    });
+    return run(
+        []() -> task<int> {
+          go(fail, "found by the handler");
+          co_await never();
+          co_return 0;
+        },
+        {.workers = 1});
+  });
+  CHECK(end.exited);
+  CHECK(end.status == 7);
+  CHECK(end.errors.find("handler: found by the handler") != std::string::npos);
 }
 
 TEST_CASE("By default what is no std::exception ends the process too, and names the line (163)") {
@@ -346,6 +372,7 @@ TEST_CASE("A hook of the options that throws ends the process, and is named") {
   CHECK_FALSE(by_warning.exited);
   CHECK(by_warning.status == SIGABRT);
   CHECK(by_warning.errors.find("options::on_warning has thrown") != std::string::npos);
+  CHECK(lines_in(by_warning.errors) == 1);
 }
 
 TEST_CASE("A wait_group that a foreign thread calls done too often is told of where it went wrong (103, 163)") {

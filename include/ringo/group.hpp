@@ -29,8 +29,9 @@ class group {
       : core_(new detail::group_core(parent, policy, made)) {}
   group(const group&) = delete;
   group& operator=(const group&) = delete;
-  // Cancels the members, which end by themselves; those that are still queued never start. Who waits ends with
-  // `cancelled`: in wait(), when all have ended.
+  // Cancels the members that still run, and does not wait for them: they may use what is gone by then, so
+  // options::on_warning hears of it. Await wait() on every way out, or use scope(). Those that are queued never start. A
+  // routine that waits in wait() ends with `cancelled` when all have ended.
   ~group() { core_->leave(); }
 
   // At most n members run at a time. Throws std::logic_error while there are any (semantics 154).

@@ -22,11 +22,13 @@ struct options {
   bool detect_deadlock = true;
   bool dump_on_sigquit = false;  // SIGQUIT prints dump() to stderr instead of ending the process
   // An exception that nobody can receive, and where its routine was started. By default cancelled and disconnected just
-  // end the routine, any other std::system_error is reported in a line on stderr, and everything else ends the process.
+  // end the routine, any other std::system_error is reported in a line on stderr, and everything else ends the process:
+  // after a line on stderr, by the handler of std::set_terminate, if the program has set one, else by std::abort.
   // Any thread. It must not throw: that ends the process.
   std::function<void(std::exception_ptr, const std::source_location& started)> on_unhandled = {};
-  // What a person should know and no caller can be told. By default a line on stderr. Any thread. It must not throw:
-  // that ends the process. (But for std::bad_alloc: then the warning is a line on stderr.)
+  // What a person should know and no caller can be told. By default a line on stderr. What may come in a loop is told at
+  // once and then ever less often, with the number of those left out. Any thread. It must not throw: that ends the
+  // process. (But for std::bad_alloc: then the warning is a line on stderr.)
   std::function<void(std::string_view)> on_warning = {};
   unsigned ring_entries = 256;                                        // of each worker's io_uring
   unsigned blocking_threads = 512;                                    // of blocking(), at most

@@ -81,7 +81,7 @@ void outbox::start_mover(worker& w) noexcept {
     }
     start_in(w, *make_routine_of(move_on(moving(*this))), nullptr, at);
   } catch (const std::bad_alloc&) {  // what was there has been dropped with its part
-    w.runtime.warn("no memory to send what was posted to a channel: it is dropped");
+    w.runtime.warned.tell_rarely("no memory to send what was posted to a channel: it is dropped", {});
   }
 }
 
@@ -99,8 +99,10 @@ std::unique_ptr<outbox::item> outbox::next(moving& in) {
   if (over) {
     end();
   } else if (dropped != 0) {
-    current_worker()->runtime.warn(std::to_string(dropped) + (dropped == 1 ? " value" : " values") +
-                                   " posted to a channel were dropped, since it was closed before they were sent");
+    current_worker()->runtime.warned.tell_rarely(
+        std::to_string(dropped) + (dropped == 1 ? " value" : " values") +
+            " posted to a channel were dropped, since it was closed before they were sent",
+        {});
   }
   return nullptr;
 }

@@ -28,6 +28,7 @@
 #include "driver/lent_blocks.hpp"
 #include "driver/refusal.hpp"
 #include "driver/standard_streams.hpp"
+#include "runtime/report.hpp"
 
 // How a sleeping worker is woken, and why no wake-up is lost
 //
@@ -93,7 +94,7 @@ void store_release(unsigned* shared, unsigned value) {
 
 [[noreturn]] void die(const char* why, int error) noexcept {
   std::fprintf(stderr, "ringo: %s: %s\n", why, std::strerror(error));
-  std::terminate();
+  end_process();
 }
 
 class descriptor {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include <ringo/channel.hpp>
-#include <ringo/group.hpp>
+#include <ringo/context.hpp>
 #include <ringo/resolve.hpp>
 #include <ringo/select.hpp>
 #include <ringo/tcp.hpp>
@@ -122,10 +122,11 @@ class failed_attempts {
 task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresses, socket_options o) {
   channel<attempt> results(addresses.size());
   failed_attempts failed;
-  group attempts;  // the losers are cancelled when this is left
+  const context attempts = context::with_cancel();
+  const cancel_guard losers_are_cancelled(attempts);  // and end by themselves: they own what they use
   std::size_t begun = 0, ended = 0;
   for (;;) {
-    if (begun < addresses.size()) attempts.go(attempt_to, addresses[begun++], o, results);
+    if (begun < addresses.size()) go(attempts, attempt_to, addresses[begun++], o, results);
     std::optional<attempt> came;
     if (begun < addresses.size()) {
       auto first = co_await select(results.recv(), sleep(attempt_delay));

@@ -302,7 +302,7 @@ void listener_core::warn(runtime_core& of, int refusal) noexcept {
   std::snprintf(text.data(), text.size(),
                 "no connection can be accepted: %s%s; they wait, and it is tried again until one can be",
                 ::strerrordesc_np(refusal), descriptors.data());
-  of.warn(text.data());
+  of.warned.tell_rarely(text.data(), {});
 }
 
 void listener_core::fill_pause(io_uring_sqe& entry) noexcept {

@@ -6,6 +6,7 @@
 
 #include <ringo/errors.hpp>
 
+#include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
@@ -222,13 +223,23 @@ void group_core::leave() noexcept {
   worker* w = current_worker();
   const bool shared = w == nullptr || w->shared;
   routine_list woken;
+  std::size_t left = 0;
   if (w != nullptr && w->runtime_id == owner_.runtime_id()) {  // else their runtime has ended: nobody can go on
     const optional_guard guard(lock_, shared);
+    left = running_ + queued_ + background_;
     end_waits(joining_, shared, woken);
     end_waits(slots_, shared, woken);
   }
   if (w != nullptr) w->make_ready(woken);
   cancel(nullptr);
+  // At the end of the runtime everything is cancelled, and not all are joined.
+  if (left != 0 && !w->runtime.unwinding()) {
+    w->runtime.warned.tell_rarely("the group made at " + place_of(made_) + " was destroyed without wait() while " +
+                                      std::to_string(left) +
+                                      " of its members still ran: they have been cancelled, and may still use what "
+                                      "is gone; await wait() on every way out, or use scope()",
+                                  made_);
+  }
   let_go();
 }
 
@@ -266,8 +277,9 @@ group_core::~group_core() {
   const bool first_untold = first_error_ && !first_error_told_ && first_ending_ == ending::error;
   const std::size_t untold = further_errors_ + (first_untold ? 1 : 0);
   if (untold != 0 && w != nullptr) {
-    w->runtime.warn("of the members of a group that was destroyed without wait(), " + std::to_string(untold) +
-                    " ended with an error");
+    w->runtime.warned.tell_rarely(std::to_string(untold) + " of the members of the group made at " + place_of(made_) +
+                                      " ended with an error that no wait() has thrown",
+                                  made_);
   }
 }
 
@@ -284,8 +296,10 @@ void group_core::finish() {
   ctx_.cancel();  // semantics 150
   finished_.store(true, std::memory_order_relaxed);
   if (further != 0) {
-    w.runtime.warn("besides the error that group::wait() throws, " + std::to_string(further) +
-                   " more of its members have ended with an error");
+    w.runtime.warned.tell_rarely("besides the error that wait() throws, " + std::to_string(further) +
+                                     " more of the members of the group made at " + place_of(made_) +
+                                     " have ended with an error",
+                                 made_);
   }
   if (error) std::rethrow_exception(error);
   if (parent_.is_cancelled()) throw_cancelled();

@@ -105,6 +105,12 @@ bool any_runtime_runs() noexcept { return running.load(std::memory_order_seq_cst
 
 void refuse_foreign_thread(const char* call) {
   refuse_in_forked_child(call);
+  if (!any_runtime_runs()) {
+    throw std::logic_error(
+        std::string("ringo: ") + call +
+        " was called while no runtime runs, before run() or after it: call ringo::run(main), and this in main or in a "
+        "routine that it starts; or queue a routine with runtime::go before runtime::run");
+  }
   throw std::logic_error(
       std::string("ringo: ") + call +
       " was called on a thread that is no worker: from other threads use send_blocking, recv_blocking, close, "
@@ -116,14 +122,28 @@ worker* worker_or_alone_slow(const char* call) {
   return nullptr;
 }
 
+namespace {
+
+// The first runtime hears of it, too: what waits there for the call may wait for ever.
+[[noreturn]] void refuse_second_runtime(std::uint64_t first, const worker& second, const char* call) {
+  const std::string made =
+      std::string(call) + ", in runtime " + std::to_string(second.runtime_id) + " of this process,";
+  const std::string owner = "runtime " + std::to_string(first);
+  (void)post(first, [text = made + " on an object that belongs to this runtime, " + owner +
+                            ", was refused: a routine that waits for it here may wait for ever"](worker* w) {
+    if (w != nullptr) w->runtime.warned.tell_rarely(text, {});
+  });
+  throw std::logic_error("ringo: " + made + " on an object that another runtime uses, " + owner +
+                         ": an object belongs to the first runtime that uses it until that one ends; start a routine "
+                         "there that does it (runtime::go)");
+}
+
+}  // namespace
+
 void ownership::change(const worker& w, const char* call) {
   std::uint64_t seen = owner_.load(std::memory_order_relaxed);
   while (seen != w.runtime_id) {
-    if (seen != 0 && runtime_registry::has(seen)) {
-      throw std::logic_error(std::string("ringo: ") + call +
-                             " on an object that another runtime uses: an object belongs to the first runtime that "
-                             "uses it until that one ends");
-    }
+    if (seen != 0 && runtime_registry::has(seen)) refuse_second_runtime(seen, w, call);
     // acq_rel: what its earlier users did is seen by this runtime's.
     if (owner_.compare_exchange_strong(seen, w.runtime_id, std::memory_order_acq_rel)) {
       wake_bridge();

@@ -15,15 +15,7 @@
 namespace ringo::detail {
 namespace {
 
-void add_place(std::string& text, const std::source_location& at) {
-  if (at.line() == 0) {
-    text += "an unknown place";
-    return;
-  }
-  text += at.file_name();
-  text += ':';
-  text += std::to_string(at.line());
-}
+void add_place(std::string& text, const std::source_location& at) { text += place_of(at); }
 
 std::string type_name() {
   const std::type_info* type = abi::__cxa_current_exception_type();
@@ -35,6 +27,18 @@ std::string type_name() {
 }
 
 }  // namespace
+
+std::string place_of(const std::source_location& at) {
+  if (at.line() == 0) return "an unknown place";
+  return at.file_name() + (':' + std::to_string(at.line()));
+}
+
+void end_process() noexcept {
+#ifdef __GLIBCXX__
+  if (std::get_terminate() == __gnu_cxx::__verbose_terminate_handler) std::abort();
+#endif
+  std::terminate();
+}
 
 std::string describe_current_exception() {
   try {
@@ -97,14 +101,14 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
   } catch (...) {
     std::fprintf(stderr, "ringo: unhandled exception%s: %s\n", in_routine.c_str(),
                  describe_current_exception().c_str());
+    end_process();
   }
-  std::terminate();
 }
 
 void refuse_throwing_hook(const char* name) noexcept {
   std::fprintf(stderr, "ringo: options::%s has thrown, which it must not: %s\n", name,
                describe_current_exception().c_str());
-  std::terminate();
+  end_process();
 }
 
 bool cancel_under_lock(routine& r, bool shared, std::uint32_t why) noexcept {

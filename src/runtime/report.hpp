@@ -14,6 +14,14 @@ void describe_routine(std::string& text, routine& r, bool is_main);
 // In a handler: the type and the text of the exception that is being handled.
 std::string describe_current_exception();
 
+// "file:line".
+std::string place_of(const std::source_location& at);
+
+// When a person has been told why: by the program's own terminate handler, if it has set one, else by abort(). The
+// default handler would tell of the exception once more, or that there is none. Call it where the exception that ends
+// the process is being handled, if there is one, so that the program's handler finds it.
+[[noreturn]] void end_process() noexcept;
+
 // options::on_unhandled's default.
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;
 

@@ -33,6 +33,7 @@ constexpr duration longest_quiet_check = std::chrono::seconds(1);
 runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, simulation* s)
     : id(runtime_registry::next_id()),
       settings(std::move(o)),
+      warned(settings),
       sim(s),
       pool(std::make_shared<blocking_pool>(*this, settings.blocking_threads, delay(settings.blocking_idle).value(),
                                            sim != nullptr)),
@@ -102,6 +103,7 @@ void runtime_core::run(routine& r) {
   pool->shut_down(grace_end());
   first.finish_operations();  // what all these ends have begun, such as the closing of a stream
   set_current_worker(nullptr);
+  warned.tell_left_out();
   if (failure_) std::rethrow_exception(failure_);
   if (deadlocked_) throw deadlock(deadlock_report_);
 }
@@ -496,18 +498,6 @@ ringo::metrics runtime_core::metrics() const {
   sum.wakes_sent = as_count(wakes_sent_);
   sum.routines_live = static_cast<std::uint64_t>(std::max<std::int64_t>(live, 0));
   return sum;
-}
-
-void runtime_core::warn(std::string_view text) noexcept {
-  if (settings.on_warning) {
-    try {
-      return settings.on_warning(text);
-    } catch (const std::bad_alloc&) {  // which may be what the warning is about
-    } catch (...) {
-      refuse_throwing_hook("on_warning");
-    }
-  }
-  std::fprintf(stderr, "ringo: warning: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
 }  // namespace ringo::detail

@@ -33,6 +33,7 @@
 
 #include "runtime/blocking_pool.hpp"
 #include "runtime/scheduler.hpp"
+#include "runtime/warnings.hpp"
 
 namespace ringo::detail {
 
@@ -100,10 +101,11 @@ class runtime_core {
   void request_dump() noexcept;  // async-signal-safe
   void serve_dump_request(worker& w);
 
-  void warn(std::string_view text) noexcept;
+  void warn(std::string_view text) noexcept { warned.tell(text); }
 
   const std::uint64_t id;
   const options settings;
+  warnings warned;
   simulation* const sim;
   std::vector<std::unique_ptr<scheduler>> workers;
   std::atomic<routine*> main = nullptr;        // null again when it has ended

@@ -67,7 +67,6 @@ class group_core {
   context background_to_end() const noexcept;
   void start(worker& w, routine& r) noexcept;
   void renew();
-  std::string made_at() const;
   routine_list take_queue() noexcept;
   static void drop(routine_list queued) noexcept;
   void wake_waiting(bool shared, routine_list& woken) noexcept;

@@ -1,0 +1,81 @@
+#include "runtime/warnings.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <new>
+#include <utility>
+
+#include "runtime/report.hpp"
+
+namespace ringo::detail {
+namespace {
+
+constexpr duration first_pause = std::chrono::seconds(1);
+constexpr duration longest_pause = std::chrono::hours(1);
+constexpr std::size_t most_kinds = 100;  // those beyond count as the last one
+
+}  // namespace
+
+void warnings::tell(std::string_view text) noexcept {
+  if (settings_.on_warning) {
+    try {
+      return settings_.on_warning(text);
+    } catch (const std::bad_alloc&) {  // which may be what the warning is about
+    } catch (...) {
+      refuse_throwing_hook("on_warning");
+    }
+  }
+  std::fprintf(stderr, "ringo: warning: %.*s\n", static_cast<int>(text.size()), text.data());
+}
+
+void warnings::tell_rarely(std::string_view text, const std::source_location& about,
+                           const std::source_location& call) noexcept {
+  std::string whole;
+  try {
+    whole = text;
+    const std::lock_guard guard(mutex_);
+    kind& of = find({about.file_name(), call.file_name(), about.line(), call.line(), {}, {}, 0, {}});
+    const time_point at = now();
+    if (at < of.not_before) {
+      of.last = std::move(whole);
+      ++of.left_out;
+      return;
+    }
+    of.pause = std::clamp(of.pause * 2, first_pause, longest_pause);
+    of.not_before = at + of.pause;
+    add_count(whole, std::exchange(of.left_out, 0));
+  } catch (...) {  // no memory to count it
+    return tell(text);
+  }
+  tell(whole);
+}
+
+void warnings::tell_left_out() noexcept {
+  std::vector<kind> all;
+  {
+    const std::lock_guard guard(mutex_);
+    all.swap(kinds_);
+  }
+  for (kind& each : all) {
+    if (each.left_out == 0) continue;
+    try {
+      add_count(each.last, each.left_out - 1);
+    } catch (...) {
+    }
+    tell(each.last);
+  }
+}
+
+void warnings::add_count(std::string& text, std::size_t more) {
+  if (more != 0) text += " (and " + std::to_string(more) + " more like it, not shown)";
+}
+
+warnings::kind& warnings::find(kind one) {
+  const auto found = std::find(kinds_.begin(), kinds_.end(), one);
+  if (found != kinds_.end()) return *found;
+  if (kinds_.size() == most_kinds) return kinds_.back();
+  return kinds_.emplace_back(std::move(one));
+}
+
+}  // namespace ringo::detail
