@@ -1,45 +1,65 @@
 // An echo server: what a client sends comes back, until it ends its side. Ctrl-C or SIGTERM stops it gracefully.
 //
-//   echo_server [ADDRESS]        127.0.0.1:7777 if there is none; port 0: one that is free
-//   nc 127.0.0.1 7777            in another terminal
+//   echo_server [ADDRESS [SECONDS]]      127.0.0.1:7777 if there is none; port 0: one that is free;
+//                                        SECONDS: how long a client may be silent, 60 if not said
+//   nc 127.0.0.1 7777                    in another terminal
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <new>
 #include <string>
+#include <utility>
 
 #include <ringo/ringo.hpp>
 
 using namespace ringo;
 using namespace std::chrono_literals;
 
-task<> echo(tcp_stream client) {
+task<> echo(tcp_stream client, duration silence) {
   try {
-    while (auto chunk = co_await client.recv()) co_await client.send(*chunk);
-  } catch (const disconnected&) {
-    // The client has left in the middle: no concern of the others.
+    while (auto chunk = co_await with_timeout(silence, client.recv())) {
+      co_await with_timeout(silence, client.send(*chunk));
+    }
+  } catch (const std::exception&) {
+    // The client has left in the middle, or is silent, or does not read: no concern of the others.
   }
 }
 
-task<> accept_all(tcp_listener& listener, group& clients) {
-  for (;;) clients.go(echo, co_await listener.accept());
+task<> accept_all(tcp_listener& listener, duration silence, group& clients) {
+  for (;;) {
+    tcp_stream client = co_await listener.accept();
+    try {
+      clients.go(echo, std::move(client), silence);
+    } catch (const std::bad_alloc&) {
+      // There is no memory for one more client.
+    }
+  }
 }
 
-task<> serve(std::string address) {
+// What the clients share belongs outside of the scope: the scope joins all that is started in it, whichever way it
+// ends.
+task<> serve(std::string address, duration silence) {
   signals stop({SIGINT, SIGTERM});
-  group clients(current_context(), on_error::keep_going);
-  tcp_listener listener = tcp_listener::bind(address);
+  // With keep-alive the kernel notices clients that have gone without a word.
+  tcp_listener listener = tcp_listener::bind(address, {.keep_alive_idle = 60s, .keep_alive_interval = 10s});
   std::printf("listening on %s\n", listener.local().to_string().c_str());
   std::fflush(stdout);
 
-  // No new clients after a signal; those that are there have two seconds to end, and are then cut: cancelled and joined.
-  co_await select(stop.recv(), accept_all(listener, clients));
-  co_await listener.close();
-  co_await outcome(with_timeout(2s, clients.wait()));
+  co_await scope([&](group& clients) -> task<> {
+    co_await select(stop.recv(), accept_all(listener, silence, clients));
+    // No new clients after a signal; those that are there have two seconds to end, and are then cut.
+    co_await listener.close();
+    co_await select(clients.wait(), sleep(2s));
+    clients.cancel();
+  });
 }
 
 int main(int argc, char** argv) try {
-  run(serve(argc > 1 ? argv[1] : "127.0.0.1:7777"));
+  const auto silence = std::chrono::seconds(argc > 2 ? std::max(std::atoi(argv[2]), 1) : 60);
+  run(serve(argc > 1 ? argv[1] : "127.0.0.1:7777", silence));
 } catch (const std::exception& error) {
   std::fprintf(stderr, "echo_server: %s\n", error.what());
   return 1;

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <ctime>
 #include <exception>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -357,8 +358,8 @@ task<> converse(connection& client, int folder) {
 }
 
 task<> serve_client(tcp_stream stream, int folder, context stopping) {
-  connection client(std::move(stream), stopping);
   try {
+    connection client(std::move(stream), stopping);
     std::optional<http_error> failed;
     try {
       co_await converse(client, folder);
@@ -369,33 +370,40 @@ task<> serve_client(tcp_stream stream, int folder, context stopping) {
     client.close_after_this();
     if (failed && client.can_refuse()) refuse(client, failed->status);
     co_await client.end();
-  } catch (const std::system_error&) {
-    // The client is gone, or too slow.
+  } catch (const std::exception&) {
+    // The client is gone, or too slow, or there is no memory for it: no concern of the others.
   }
 }
 
 task<> accept_all(tcp_listener& listener, int folder, context stopping, group& clients) {
   for (;;) {
     co_await clients.slot();
-    clients.go(serve_client, co_await listener.accept(), folder, stopping);
+    tcp_stream client = co_await listener.accept();
+    try {
+      clients.go(serve_client, std::move(client), folder, stopping);
+    } catch (const std::bad_alloc&) {
+      // There is no memory for one more client.
+    }
   }
 }
 
 task<> serve(std::string address, int folder) {
   signals stop({SIGINT, SIGTERM});
   const context stopping = context::with_cancel();
-  group clients(current_context(), on_error::keep_going);
-  clients.limit(most_connections);
-  tcp_listener listener = tcp_listener::bind(address);
+  tcp_listener listener = tcp_listener::bind(address, {.keep_alive_idle = 60s, .keep_alive_interval = 10s});
   std::printf("listening on %s\n", listener.local().to_string().c_str());
   std::fflush(stdout);
 
-  // No new connections after a signal, and those that have no request to answer end. The others have two seconds for
-  // it, and are then cut: cancelled and joined.
-  co_await select(stop.recv(), accept_all(listener, folder, stopping, clients));
-  stopping.cancel();
-  co_await listener.close();
-  co_await outcome(with_timeout(2s, clients.wait()));
+  co_await scope([&](group& clients) -> task<> {
+    clients.limit(most_connections);
+    co_await select(stop.recv(), accept_all(listener, folder, stopping, clients));
+    // No new connections after a signal, and those that have no request to answer end. The others have two seconds for
+    // it, and are then cut.
+    stopping.cancel();
+    co_await listener.close();
+    co_await select(clients.wait(), sleep(2s));
+    clients.cancel();
+  });
 }
 
 int main(int argc, char** argv) try {

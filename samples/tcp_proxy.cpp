@@ -1,15 +1,21 @@
 // A TCP proxy: each connection is passed on to a target, both ways, until both sides have ended. Either may end before
-// the other (half-close); who reads slowly slows the other down, and no more than a chunk a direction is held meanwhile.
-// Ctrl-C or SIGTERM stops it gracefully.
+// the other (half-close); one that reads slowly slows the other down, and no more than a chunk a direction is held
+// meanwhile. Ctrl-C or SIGTERM stops it gracefully.
 //
-//   tcp_proxy ADDRESS TARGET                     port 0: one that is free
+//   tcp_proxy ADDRESS TARGET [SECONDS]           port 0: one that is free; SECONDS: how long both sides may be silent,
+//                                                300 if not said
 //   tcp_proxy 127.0.0.1:8000 example.org:80
 //   curl -H 'Host: example.org' 127.0.0.1:8000   in another terminal
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <new>
 #include <string>
+#include <utility>
 
 #include <sys/socket.h>
 
@@ -18,53 +24,86 @@
 using namespace ringo;
 using namespace std::chrono_literals;
 
-task<> pass_on(tcp_stream& from, tcp_stream& to) {
-  while (auto chunk = co_await from.recv()) co_await to.send(*chunk);
+constexpr socket_options keep_alive{.keep_alive_idle = 60s, .keep_alive_interval = 10s};
+
+// Two connections. What was cut must not look complete to those who read it: so, if not all has been passed on, both
+// are reset. To be disconnected here is a reset there, and no end.
+struct passage {
+  tcp_stream client, server;
+  bool complete = false;
+
+  explicit passage(tcp_stream from) : client(std::move(from)) {}
+  passage(const passage&) = delete;
+  passage& operator=(const passage&) = delete;
+  ~passage() {
+    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+    for (const tcp_stream* side : {&client, &server}) {
+      if (!complete && *side) connect(side->native_handle(), &nobody, sizeof nobody);
+    }
+  }
+};
+
+task<> pass_on(tcp_stream& from, tcp_stream& to, std::atomic<time_point>& last_byte) {
+  while (auto chunk = co_await from.recv()) {
+    co_await to.send(*chunk);
+    last_byte = now();
+  }
   co_await to.shutdown_send();
 }
 
-// What was cut must not look complete to who reads it: to be disconnected is a reset for the peer, and no end.
-void reset(const tcp_stream& stream) {
-  const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
-  connect(stream.native_handle(), &nobody, sizeof nobody);
+// A side may be silent while the other one talks.
+task<> both_are_silent(const std::atomic<time_point>& last_byte, duration silence) {
+  while (now() < last_byte.load() + silence) co_await sleep_until(last_byte.load() + silence);
 }
 
-task<> connect_and_pass_on(tcp_stream client, std::string target) {
-  tcp_stream server;
+task<> connect_and_pass_on(tcp_stream client, std::string target, duration silence) {
+  passage both(std::move(client));
   try {
-    server = co_await with_timeout(10s, tcp_stream::connect(target));
-    co_await all(pass_on(client, server), pass_on(server, client));
-  } catch (const std::system_error& error) {
-    // One side is gone, cannot be reached, or this program is to end. `all` has ended the other direction, too.
-    if (!server) std::fprintf(stderr, "tcp_proxy: %s\n", error.what());
-    reset(client);
-    if (server) reset(server);
+    both.server = co_await with_timeout(10s, tcp_stream::connect(target, keep_alive));
+    std::atomic<time_point> last_byte = now();
+    const auto ended =
+        co_await select(all(pass_on(both.client, both.server, last_byte), pass_on(both.server, both.client, last_byte)),
+                        both_are_silent(last_byte, silence));
+    both.complete = ended.index() == 0;
+  } catch (const std::exception& error) {
+    // One side is gone, and `all` has ended the other direction, too; or the target cannot be reached.
+    if (!both.server) std::fprintf(stderr, "tcp_proxy: %s\n", error.what());
   }
 }
 
-task<> accept_all(tcp_listener& listener, const std::string& target, group& clients) {
-  for (;;) clients.go(connect_and_pass_on, co_await listener.accept(), target);
+task<> accept_all(tcp_listener& listener, const std::string& target, duration silence, group& clients) {
+  for (;;) {
+    tcp_stream client = co_await listener.accept();
+    try {
+      clients.go(connect_and_pass_on, std::move(client), target, silence);
+    } catch (const std::bad_alloc&) {
+      // There is no memory for one more client.
+    }
+  }
 }
 
-task<> serve(std::string address, std::string target) {
+task<> serve(std::string address, std::string target, duration silence) {
   signals stop({SIGINT, SIGTERM});
-  group clients(current_context(), on_error::keep_going);
-  tcp_listener listener = tcp_listener::bind(address);
+  tcp_listener listener = tcp_listener::bind(address, keep_alive);
   std::printf("listening on %s\n", listener.local().to_string().c_str());
   std::fflush(stdout);
 
-  // No new clients after a signal; those that are there have two seconds to end, and are then cut: cancelled and joined.
-  co_await select(stop.recv(), accept_all(listener, target, clients));
-  co_await listener.close();
-  co_await outcome(with_timeout(2s, clients.wait()));
+  co_await scope([&](group& clients) -> task<> {
+    co_await select(stop.recv(), accept_all(listener, target, silence, clients));
+    // No new clients after a signal; those that are there have two seconds to end, and are then cut.
+    co_await listener.close();
+    co_await select(clients.wait(), sleep(2s));
+    clients.cancel();
+  });
 }
 
 int main(int argc, char** argv) try {
-  if (argc != 3) {
-    std::fputs("Usage: tcp_proxy ADDRESS TARGET\n", stderr);
+  if (argc < 3 || argc > 4) {
+    std::fputs("Usage: tcp_proxy ADDRESS TARGET [SECONDS]\n", stderr);
     return 2;
   }
-  run(serve(argv[1], argv[2]));
+  const auto silence = std::chrono::seconds(argc > 3 ? std::max(std::atoi(argv[3]), 1) : 300);
+  run(serve(argv[1], argv[2], silence));
 } catch (const std::exception& error) {
   std::fprintf(stderr, "tcp_proxy: %s\n", error.what());
   return 1;
