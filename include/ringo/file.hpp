@@ -92,7 +92,8 @@ class file {
  public:
   file() noexcept = default;
 
-  // Throws std::invalid_argument for options that contradict each other.
+  // Waits as open(2) does: of a FIFO until its other side has been opened, too. Throws std::invalid_argument for options
+  // that contradict each other.
   static detail::kernel_call_operation<file> open(std::string_view path, open_options options = {});
   // Takes it. If it does not wait (O_NONBLOCK), it does from now on, for all that share it. Throws std::system_error if
   // it is none.

@@ -312,11 +312,26 @@ class uring_driver final : public uring {
   bool lends_blocks(bool more) noexcept override { return lent_.open(ring_.number()) && (!more || lent_.grow()); }
   block* filled_block(unsigned flags) noexcept override { return lent_.take(flags); }
 
+  void add_waiting_threads(int more) noexcept override {
+    waiting_threads_ += static_cast<unsigned>(more);
+    if (usual_threads_ == 0) usual_threads_ = set_threads(0);
+    // 0: the kernel does not say, or is older than 5.15 and has no such limit to be set.
+    if (usual_threads_ != 0) set_threads(usual_threads_ + waiting_threads_);
+  }
+
  private:
   enum class state : std::uint8_t { awake, sleeping, notified };
 
   void check_thread() const {
     assert(owner_ == std::this_thread::get_id() && "a ring is used by the thread that it is attached to");
+  }
+
+  // How many of the kernel's threads may do what is bounded in time, before it is set anew; 0 asks only.
+  unsigned set_threads(unsigned bounded) noexcept {
+    unsigned most[] = {bounded, 0};
+    const int result =
+        ::io_uring_register(static_cast<unsigned>(ring_.number()), IORING_REGISTER_IOWQ_MAX_WORKERS, most, 2);
+    return result < 0 ? 0 : most[0];
   }
 
   bool wants_to_sleep(time_point until) const {
@@ -517,6 +532,8 @@ class uring_driver final : public uring {
   request_backlog withdrawn_;        // and not yet answered
   std::vector<completion*> to_end_;  // when the backlog has been submitted
   lent_blocks lent_{blocks};
+  unsigned usual_threads_ = 0;  // of the kernel's; 0: not known
+  unsigned waiting_threads_ = 0;
   bool is_lost_ = false;                                 // nothing more can be asked of the ring
   bool is_closed_behind_ = false;                        // and its descriptor is not ours any more
   alignas(64) std::atomic<state> state_ = state::awake;  // the one member that other threads write

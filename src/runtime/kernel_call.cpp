@@ -53,6 +53,16 @@ void kernel_call::release() noexcept {
   if (last) delete this;
 }
 
+namespace {
+
+// It has been asked to end early. io_uring lets through, of open(2) for example, what the kernel says to itself when a
+// system call is to be begun anew after a signal (ERESTARTSYS and its like).
+bool is_interruption(int result) noexcept {
+  return result == -ECANCELED || result == -EINTR || (result <= -512 && result >= -516);
+}
+
+}  // namespace
+
 void kernel_call::complete(int result, unsigned) noexcept {
   scheduler& w = scheduler_of(*current_worker());
   routine_list woken;
@@ -60,12 +70,11 @@ void kernel_call::complete(int result, unsigned) noexcept {
   {
     const optional_guard guard(lock, w.shared);
     over();
-    // Asked at once, the kernel would say EAGAIN again, and again.
-    const bool was_ended = std::exchange(pauses_, false) || result == -ECANCELED || result == -EINTR;
+    const bool was_ended = std::exchange(pauses_, false) || is_interruption(result);
     if (has_answer_) {  // which was had at once meanwhile, and stays: who has it reads it without the lock
       waiting_.claim_all(w.shared, woken);
-    } else if (was_ended || result == -EAGAIN || !accept(result)) {
-      pauses_ = !was_ended && result == -EAGAIN;
+    } else if (was_ended || !accept(result)) {
+      pauses_ = !was_ended && result == -EAGAIN;  // asked at once, the kernel would say so again, and again
       if (!waiting_.empty() && !w.runtime.done()) return start(w);
     } else {
       answer_ = result;

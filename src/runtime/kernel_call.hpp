@@ -3,6 +3,7 @@
 // It is held by the operation that is awaited, and from start to last answer by the kernel: so a count of two holders
 // at the most, under the lock.
 #pragma once
+#include <cerrno>
 #include <string>
 
 #include <ringo/detail/kernel_call.hpp>
@@ -39,11 +40,8 @@ class kernel_call : public kernel_operation {
   virtual ~kernel_call() = default;  // what the answer has brought and nobody has taken goes with it
 
   // Under the lock: the answer has come. False: it was only a part, and the rest is to be asked for; after a while, if
-  // `result` is made -EAGAIN.
-  virtual bool accept(int& result) noexcept {
-    (void)result;
-    return true;
-  }
+  // `result` is -EAGAIN.
+  virtual bool accept(int& result) noexcept { return result != -EAGAIN; }
   // Under the lock: the kernel is given it, when it was not in flight; and does no more for it.
   virtual void begins() noexcept {}
   virtual void has_ended(worker&) noexcept {}

@@ -23,10 +23,6 @@
 
 namespace ringo {
 
-struct file_access {
-  static file make(detail::file_handle core) { return file(std::move(core)); }
-};
-
 namespace detail {
 
 void check_range(std::uint64_t offset, std::size_t size, const char* call) {
@@ -329,43 +325,6 @@ task<std::vector<directory_entry>> list(std::string path) {
   co_return co_await listed;
 }
 
-class open_call final : public kernel_call_of<file> {
- public:
-  open_call(std::string_view path, int flags, unsigned permissions)
-      : path_(checked(path)), flags_(flags), permissions_(permissions) {}
-  ~open_call() override {
-    if (!is_taken_ && answer() >= 0 && has_answer()) ::close(answer());
-  }
-
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_openat(&entry, AT_FDCWD, path_.c_str(), flags_, static_cast<mode_t>(permissions_));
-  }
-  std::string name() const override { return "opening " + quoted(path_); }
-  file result() override {
-    const int descriptor = take();
-    is_taken_ = true;
-    return file_access::make(make_file(descriptor, std::move(path_)));
-  }
-
- private:
-  std::string path_;
-  const int flags_;
-  const unsigned permissions_;
-  bool is_taken_ = false;
-};
-
-int flags_of(const open_options& o, std::string_view path) {
-  const std::string doing = "ringo: file::open of " + quoted(path) + ": open_options: ";
-  if (!o.read && !o.write) throw std::invalid_argument(doing + "neither read nor write");
-  if (!o.write && (o.create || o.truncate)) throw std::invalid_argument(doing + "create and truncate need write");
-  if (o.exclusive && !o.create) throw std::invalid_argument(doing + "exclusive needs create");
-  return O_CLOEXEC |
-         (!o.write ? O_RDONLY
-          : o.read ? O_RDWR
-                   : O_WRONLY) |
-         (o.create ? O_CREAT : 0) | (o.exclusive ? O_EXCL : 0) | (o.truncate ? O_TRUNC : 0);
-}
-
 task<std::string> read_whole(std::string path) {
   const file f = co_await file::open(path);
   std::string text;
@@ -394,7 +353,6 @@ task<> write_whole(std::string path, std::span<const std::byte> bytes) {
 
 }  // namespace
 
-template file answer_of<file>(kernel_call&);
 template piece answer_of<piece>(kernel_call&);
 template file_status answer_of<file_status>(kernel_call&);
 
@@ -418,11 +376,6 @@ file_handle make_file(int descriptor, std::string path) {
 }
 
 }  // namespace detail
-
-detail::kernel_call_operation<file> file::open(std::string_view path, open_options o) {
-  const int flags = detail::flags_of(o, path);
-  return detail::kernel_call_operation<file>(new detail::open_call(path, flags, o.permissions));
-}
 
 file file::adopt(int descriptor) {
   detail::check_not_simulated("file::adopt");

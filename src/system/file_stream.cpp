@@ -41,7 +41,7 @@ class chunk_call final : public file_call<std::optional<chunk>> {
  private:
   bool accept(int& result) noexcept override {
     if (into_ == nullptr) result = -ENOMEM;
-    return true;
+    return result != -EAGAIN;
   }
 
   const std::uint64_t offset_;

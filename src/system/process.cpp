@@ -104,9 +104,8 @@ class wait_call final : public kernel_call_of<process_end> {
 
  private:
   bool accept(int& result) noexcept override {
-    if (result < 0 || of_->note_end()) return true;
-    result = -EAGAIN;
-    return false;
+    if (result >= 0 && !of_->note_end()) result = -EAGAIN;
+    return result != -EAGAIN;
   }
 
   const std::shared_ptr<process_state> of_;
