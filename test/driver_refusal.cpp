@@ -10,8 +10,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "driver/refusal.hpp"
 #include "driver/uring.hpp"
@@ -149,13 +151,66 @@ TEST_CASE("ENOMEM names the limits that are set and the sizes that were tried") 
   surroundings around = recent();
   CHECK_FALSE(has(explain("io_uring_setup", ENOMEM, around), "ulimit"));
   around.address_space = 123456;
-  around.locked_memory = 65536;
   const std::string text = explain("io_uring_setup", ENOMEM, around, "256 down to 8 entries");
   CHECK(has(text, "123456 bytes"));
   CHECK(has(text, "ulimit -v"));
-  CHECK(has(text, "65536 bytes"));
-  CHECK(has(text, "ulimit -l"));
   CHECK(has(text, "tried 256 down to 8 entries"));
+}
+
+TEST_CASE("ENOMEM: the limit of locked memory is named where the kernel counts rings, and only there") {
+  surroundings around = recent();
+  around.locked_memory = 65536;
+  const auto blames_it = [&](const char* release) {
+    around.release = release;
+    const std::string text = explain("io_uring_setup", ENOMEM, around);
+    return has(text, "locked memory in this kernel (Linux " + around.release + ")") && has(text, "65536 bytes") &&
+           has(text, "ulimit -l") && has(text, "options::workers");
+  };
+  for (const char* counts : {"6.13.0", "6.18.44", "7.0.1", "5.11.22", "5.4.0-150-generic"}) CHECK(blames_it(counts));
+  for (const char* does_not : {"5.12.0", "6.1.0-28-amd64", "6.12.1"}) {
+    CHECK_FALSE(blames_it(does_not));
+    CHECK_FALSE(has(explain("io_uring_setup", ENOMEM, around), "locked"));
+  }
+  around.may_lock = true;
+  CHECK_FALSE(blames_it("6.18.44"));
+  around.may_lock = false;
+  around.locked_memory.reset();  // without limit
+  CHECK_FALSE(has(explain("io_uring_setup", ENOMEM, around), "locked"));
+  around.locked_memory = 65536;
+  CHECK_FALSE(has(explain("eventfd", ENOMEM, around), "Rings"));
+}
+
+TEST_CASE("a refused eventfd is explained as what it is") {
+  surroundings around = recent();
+  for (const int error : {ENOSYS, EPERM}) {
+    around.seccomp = 2;
+    const std::string filtered = explain("eventfd", error, around);
+    CHECK(has(filtered, "eventfd was refused"));
+    CHECK(has(filtered, "seccomp filter"));
+    CHECK(has(filtered, "Allow eventfd2 in the profile"));
+    CHECK_FALSE(has(filtered, "CONFIG_IO_URING"));
+    CHECK_FALSE(has(filtered, "the ring was made"));
+    CHECK_FALSE(has(filtered, "Allow io_uring"));
+    around.seccomp = 0;
+    const std::string unfiltered = explain("eventfd", error, around);
+    CHECK_FALSE(has(unfiltered, "CONFIG_IO_URING"));
+    CHECK(has(unfiltered, error == ENOSYS ? "CONFIG_EVENTFD" : "SELinux"));
+  }
+  around.seccomp = 2;
+  CHECK(has(explain("madvise", EPERM, around), "Allow madvise in the profile"));
+}
+
+TEST_CASE("ENOSYS at a later call of io_uring does not say that there is none") {
+  surroundings around = recent();
+  for (const char* call : {"io_uring_enter", "io_uring_register"}) {
+    for (const int seccomp : {0, 2}) {
+      around.seccomp = seccomp;
+      const std::string text = explain(call, ENOSYS, around);
+      CHECK(has(text, "the ring was made"));
+      CHECK(has(text, call));
+      CHECK_FALSE(has(text, "CONFIG_IO_URING"));
+    }
+  }
 }
 
 TEST_CASE("EMFILE, ENFILE, EINVAL and the unexpected") {
@@ -203,6 +258,12 @@ TEST_CASE("the surroundings are read from /proc") {
   CHECK_FALSE(look_around(proc.path()).is_exempt);
   proc.write("/self/status", "CapEff:\t0000000000200000\n");
   CHECK(look_around(proc.path()).is_exempt);
+  CHECK_FALSE(look_around(proc.path()).may_lock);
+  proc.write("/self/status", "CapEff:\t0000000000004000\n");
+  proc.write("/self/uid_map", "         0          0 4294967295\n");
+  CHECK(look_around(proc.path()).may_lock);
+  proc.write("/self/uid_map", "         0       1000          1\n");
+  CHECK_FALSE(look_around(proc.path()).may_lock);
   CHECK_FALSE(look_around().release.empty());
 }
 
@@ -222,6 +283,43 @@ TEST_CASE("a filter that hides io_uring_setup is named") {
   });
   CHECK(end.text.starts_with(errno_text(ENOSYS)));
   CHECK(has(end.text, "seccomp filter of this process answers as if io_uring did not exist"));
+}
+
+TEST_CASE("a filter that forbids or hides eventfd is named, and no ring is left") {
+  for (const int error : {EPERM, ENOSYS}) {
+    const auto end = sandbox::in_child([error] {
+      const std::size_t before = open_descriptors();
+      sandbox::filter_calls({SYS_eventfd2}, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error));
+      const std::string text = what_comes_of_a_ring();
+      return text + (open_descriptors() == before ? " nothing left" : " descriptors left");
+    });
+    CHECK(end.text.starts_with(errno_text(error)));
+    CHECK(has(end.text, "eventfd was refused"));
+    CHECK(has(end.text, "Allow eventfd2"));
+    CHECK(has(end.text, "nothing left"));
+  }
+}
+
+TEST_CASE("where locked memory runs out, the limit is named") {
+  const auto end = sandbox::in_child([]() -> std::string {
+    const rlimit limit{64 << 10, 64 << 10};
+    ::setrlimit(RLIMIT_MEMLOCK, &limit);
+    if (::setuid(65534) != 0 || ::prctl(PR_SET_DUMPABLE, 1) != 0) return "not root";
+    std::vector<std::unique_ptr<ringo::detail::uring>> rings;
+    try {
+      for (int i = 0; i < 100; ++i) rings.push_back(make_uring(256));
+    } catch (const std::system_error& problem) {
+      return problem.what();
+    }
+    return "not counted";  // before Linux 6.13
+  });
+  CAPTURE(end.text);
+  if (end.text != "not root" && end.text != "not counted") {
+    CHECK(has(end.text, "Rings count as locked memory"));
+    CHECK(has(end.text, "65536 bytes"));
+    CHECK(has(end.text, "ulimit -l"));
+    CHECK_FALSE(has(end.text, "Before Linux"));
+  }
 }
 
 TEST_CASE("a filter that forbids io_uring_register makes attach fail with its name") {

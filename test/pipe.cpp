@@ -4,11 +4,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <ringo/ringo.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -155,6 +160,35 @@ TEST_CASE("an adopted descriptor that would not wait does, and belongs to its st
     CHECK(c->text() == "late");
     co_await late;
     co_await reader.close();
+  });
+}
+
+TEST_CASE("what cannot be written although it is said to be writable is tried again without end, but not in a loop") {
+  on_the_network([]() -> ringo::task<> {
+    // Room for one more, so writable; no room for what is to be added.
+    const int counter = ::eventfd(1, EFD_CLOEXEC);
+    REQUIRE(counter >= 0);
+    const ringo::pipe_writer out = ringo::pipe_writer::adopt(counter);
+    REQUIRE(::fcntl(counter, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
+    const std::uint64_t most = ~std::uint64_t{0} - 1;
+    auto sends = ringo::go([](const ringo::pipe_writer& to,
+                              std::uint64_t n) -> ringo::task<> { co_await to.send(std::as_bytes(std::span(&n, 1))); },
+                           std::cref(out), most);
+    const auto cpu_time = [] {
+      rusage used{};
+      ::getrusage(RUSAGE_SELF, &used);
+      return std::chrono::seconds(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+             std::chrono::microseconds(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+    };
+    const auto before = cpu_time();
+    co_await ringo::sleep(300ms);
+    CHECK_FALSE(sends.done());
+    CHECK(cpu_time() - before < 150ms);  // a loop takes all of it
+    std::uint64_t count = 0;
+    CHECK(::read(counter, &count, sizeof count) == sizeof count);
+    co_await sends;
+    CHECK(::read(counter, &count, sizeof count) == sizeof count);
+    CHECK(count == most);
   });
 }
 

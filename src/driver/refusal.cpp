@@ -33,6 +33,12 @@ bool has_capability(std::string_view status, unsigned bit) {
   return ((capabilities >> bit) & 1) != 0;
 }
 
+// The map of the first one is the identity: "0 0 4294967295".
+bool is_in_first_user_namespace(const std::string& proc) {
+  const auto map = read_text(proc + "/self/uid_map");
+  return !map || map->find("4294967295") != map->npos;
+}
+
 // The groups of a process stand on two lines.
 bool is_member(std::string_view status, std::int64_t group) {
   for (const std::string_view key : {"Gid:", "Groups:"}) {
@@ -58,20 +64,34 @@ std::string kernel(const surroundings& around) {
   return around.release.empty() ? std::string("this kernel") : "this kernel (Linux " + around.release + ")";
 }
 
-std::string allow_in_profile() {
-  return " Allow io_uring_setup, io_uring_enter and io_uring_register in the profile (for Docker: --security-opt "
-         "seccomp=FILE, for Kubernetes: a Localhost seccompProfile).";
+constexpr std::string_view ring_calls = "io_uring_setup, io_uring_enter and io_uring_register";
+
+std::string allow_in_profile(std::string_view calls) {
+  return " Allow " + std::string(calls) +
+         " in the profile (for Docker: --security-opt seccomp=FILE, for Kubernetes: a Localhost seccompProfile).";
+}
+
+bool is_of_io_uring(std::string_view call) { return call.starts_with("io_uring"); }
+// As a profile calls it.
+std::string_view system_call_of(std::string_view call) { return call == "eventfd" ? "eventfd2" : call; }
+
+// Of a call besides io_uring_setup: what is so though that one was granted.
+std::string background_of(std::string_view call) {
+  return is_of_io_uring(call) ? "the ring was made, but " : "ringo needs it besides io_uring, and ";
 }
 
 std::string explain_permission(std::string_view call, const surroundings& around) {
   const bool filtered = around.seccomp == filter;
   if (call != "io_uring_setup") {
+    const std::string now = is_of_io_uring(call) ? "now " : "";
     if (filtered) {
-      return std::string("the ring was made, but a seccomp filter of this process now forbids ") + std::string(call) +
-             "." + allow_in_profile() + " A program that sandboxes itself must leave them allowed.";
+      return background_of(call) + "a seccomp filter of this process " + now + "forbids " + std::string(call) + "." +
+             allow_in_profile(is_of_io_uring(call) ? ring_calls : system_call_of(call)) +
+             " A program that sandboxes itself must leave " + (now.empty() ? "it" : "them") + " allowed.";
     }
-    return "the ring was made, but the kernel now forbids its use, and no seccomp filter is the cause. "
-           "A security module (SELinux, AppArmor) may be: see its audit log.";
+    return background_of(call) + "the kernel " + now +
+           "forbids its use, and no seccomp filter is the cause. A security module (SELinux, AppArmor) may be: see its "
+           "audit log.";
   }
   if (around.io_uring_disabled == 2) {
     return "io_uring is switched off on this machine: the sysctl kernel.io_uring_disabled is 2. Switch it on as root "
@@ -89,13 +109,23 @@ std::string explain_permission(std::string_view call, const surroundings& around
   }
   if (filtered) {
     return "a seccomp filter of this process forbids io_uring, as the default profiles of container run-times do." +
-           allow_in_profile();
+           allow_in_profile(ring_calls);
   }
   return "neither the sysctl kernel.io_uring_disabled nor a seccomp filter is the cause. A security module (SELinux, "
          "AppArmor) may be: see its audit log.";
 }
 
-std::string explain_missing_call(const surroundings& around) {
+std::string explain_missing_call(std::string_view call, const surroundings& around) {
+  if (call != "io_uring_setup") {
+    const std::string name(system_call_of(call));
+    if (around.seccomp == filter) {
+      return background_of(call) + "a seccomp filter of this process answers as if " + name + " did not exist." +
+             allow_in_profile(is_of_io_uring(call) ? ring_calls : name);
+    }
+    return background_of(call) + kernel(around) + " has no " + name +
+           (call == "eventfd" ? ": it was built without CONFIG_EVENTFD, or is an emulation (gVisor, WSL 1)."
+                              : ": it may be an emulation (gVisor, WSL 1).");
+  }
   constexpr std::int64_t first_with_io_uring = 5001;
   const std::int64_t version = version_of(around.release);
   if (version != 0 && version < first_with_io_uring)
@@ -104,24 +134,34 @@ std::string explain_missing_call(const surroundings& around) {
     return kernel(around) +
            " is new enough, but a seccomp filter of this process answers as if io_uring did not exist, as "
            "some container run-times' profiles do." +
-           allow_in_profile();
+           allow_in_profile(ring_calls);
   }
   return kernel(around) +
          " has no io_uring: it was built without CONFIG_IO_URING, or is an emulation (gVisor, WSL 1). "
          "Linux 6.1 or newer with io_uring is needed.";
 }
 
-std::string explain_memory(const surroundings& around, std::string_view tried) {
-  std::string text = "no memory for a ring";
+// Rings counted as locked memory until 5.11, and do again since 6.13; of a process that may lock what it likes they do
+// not.
+bool count_as_locked(const surroundings& around) {
+  const std::int64_t version = version_of(around.release);
+  return around.locked_memory && !around.may_lock && (version < 5012 || version >= 6013);
+}
+
+std::string explain_memory(std::string_view call, const surroundings& around, std::string_view tried) {
+  std::string text = call == "io_uring_setup" ? "no memory for a ring" : "no memory";
   if (!tried.empty()) text += " (tried " + std::string(tried) + ")";
   text += ". ";
   if (around.address_space) {
     text += "The address space of this process is limited to " + std::to_string(*around.address_space) +
             " bytes: raise it (ulimit -v). ";
   }
-  if (around.locked_memory) {
-    text += "Before Linux 5.12 rings also count as locked memory, which is limited to " +
-            std::to_string(*around.locked_memory) + " bytes for this user: raise it (ulimit -l). ";
+  if (call == "io_uring_setup" && count_as_locked(around)) {
+    text +=
+        "Rings count as locked memory in " + kernel(around) + ", and all of this user's together may have " +
+        std::to_string(*around.locked_memory) +
+        " bytes: raise that (ulimit -l; for systemd: LimitMEMLOCK=, for Docker: --ulimit memlock=BYTES), or ask for "
+        "fewer workers or smaller rings (options::workers, options::ring_entries). ";
   }
   return text + "Otherwise the machine or the container is out of memory.";
 }
@@ -136,7 +176,9 @@ surroundings look_around(const std::string& proc) {
   around.io_uring_group = number_in(proc + "/sys/kernel/io_uring_group");
   if (const auto status = read_text(proc + "/self/status")) {
     if (const auto text = value_after(*status, "Seccomp:")) around.seccomp = leading_number(*text);
-    constexpr unsigned cap_sys_admin = 21;
+    constexpr unsigned cap_ipc_lock = 14, cap_sys_admin = 21;
+    // The kernel asks for it outside of every container: what is root in a user namespace has it there only.
+    around.may_lock = has_capability(*status, cap_ipc_lock) && is_in_first_user_namespace(proc);
     around.is_exempt = has_capability(*status, cap_sys_admin) ||
                        (around.io_uring_group.value_or(-1) >= 0 && is_member(*status, *around.io_uring_group));
   }
@@ -153,9 +195,9 @@ std::string explain(std::string_view call, int error, const surroundings& around
     case EACCES:
       return text + explain_permission(call, around);
     case ENOSYS:
-      return text + explain_missing_call(around);
+      return text + explain_missing_call(call, around);
     case ENOMEM:
-      return text + explain_memory(around, tried);
+      return text + explain_memory(call, around, tried);
     case EMFILE:
       text += "this process has as many open descriptors as it may";
       if (around.descriptors) text += " (the limit is " + std::to_string(*around.descriptors) + ")";
@@ -168,8 +210,10 @@ std::string explain(std::string_view call, int error, const surroundings& around
       text += kernel(around) + " does not know what was asked of it";
       if (!tried.empty()) text += " (tried " + std::string(tried) + ")";
       return text + ". It may be too old: Linux 6.1 or newer is needed.";
+    case EEXIST:
+      return text + "the ring is used by a thread that it does not belong to. Please report this.";
     default:
-      return text + "an error that is not expected here, of " + kernel(around) + ".";
+      return text + "an error that is not expected here, of " + kernel(around) + ". Please report it.";
   }
 }
 

@@ -17,6 +17,7 @@ struct surroundings {
   std::optional<std::int64_t> io_uring_group;  // who may when it is 1; -1: only CAP_SYS_ADMIN
   std::optional<std::int64_t> seccomp;         // 0 none, 1 strict, 2 filter
   bool is_exempt = false;                      // CAP_SYS_ADMIN, or a member of that group
+  bool may_lock = false;                       // CAP_IPC_LOCK, outside of any user namespace
   std::optional<std::uint64_t> descriptors;    // limits of the process; none: without limit
   std::optional<std::uint64_t> address_space;
   std::optional<std::uint64_t> locked_memory;

@@ -28,6 +28,7 @@
 #include <thread>
 #include <utility>
 
+#include "driver/refusal.hpp"
 #include "driver/standard_streams.hpp"
 #include "net/descriptor_core.hpp"
 #include "runtime/outside_error.hpp"
@@ -171,7 +172,7 @@ std::uint64_t wanted_of(std::initializer_list<int> numbers) {
 signals_core* listen_to(std::uint64_t wanted) {
   hold_standard_streams();
   const int number = ::eventfd(0, EFD_CLOEXEC);
-  if (number < 0) throw std::system_error(errno, std::generic_category(), "ringo: signals: no eventfd");
+  if (number < 0) throw refusal("eventfd", errno);
   signals_core* core;
   try {
     core = new signals_core(number, wanted);
