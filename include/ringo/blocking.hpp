@@ -45,7 +45,7 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    alone_ = true;
+    alone_ = this->standing() == progress::idle;  // else it does not wait
     const std::coroutine_handle<> goes_on = base::await_suspend(coroutine);
     staff_pool(w);  // the operation may be gone by now
     return goes_on;

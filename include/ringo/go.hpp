@@ -64,10 +64,9 @@ class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void, 
   // Alone it is done when it goes to the end of the queue; of that only a coroutine of a foreign type, which may be
   // destroyed there, takes note.
   RINGO_ALWAYS_INLINE bool await_ready() {
-    const worker& w = require_worker(call_name);
-    if (!w.shared && w.budget > 0) return false;
-    if (w.current->is_cancelled()) [[unlikely]]
-      throw_cancelled();
+    worker& w = require_worker(call_name);
+    if (!w.spend() || w.shared) [[unlikely]]
+      look_for_cancellation(w);
     return false;
   }
   template <class P>
@@ -76,12 +75,12 @@ class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void, 
       if (r.resumed_as != routine::kind::foreign) [[likely]]
         return;
       who = &r;
-      stand(progress::done);
+      if (standing() == progress::idle) stand(progress::done);
     });
   }
-  void await_resume() noexcept {
+  void await_resume() {
     if (standing() != progress::idle) [[unlikely]]
-      stand(progress::idle);
+      come_back();
   }
 
   void enter(worker*) noexcept {}
@@ -96,6 +95,17 @@ class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void, 
   void dispose() noexcept {}
   void tell(std::string& text) const { text += call_name; }
   void take() noexcept { stand(progress::idle); }
+
+ private:
+  [[gnu::noinline]] void look_for_cancellation(worker& w) {
+    if (!w.current->is_cancelled()) return;
+    who = w.current;
+    (void)refuse(w);
+  }
+  [[gnu::cold, gnu::noinline]] void come_back() {
+    if (standing() == progress::refused) come_back_cancelled();
+    stand(progress::idle);
+  }
 };
 
 }  // namespace detail

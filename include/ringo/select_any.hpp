@@ -84,6 +84,12 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
     for (operation_type& c : cases_) c.link(w, r);
   }
   bool has_chosen() const noexcept { return chosen_ != nullptr; }
+  void note_refusal() noexcept { chosen_ = refusal(); }
+  bool forget_refusal() noexcept {
+    if (chosen_ != refusal()) return false;
+    chosen_ = nullptr;
+    return true;
+  }
   void note_winner() noexcept {
     std::size_t i = 0;
     for (operation_type& c : cases_) {
@@ -106,6 +112,7 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   }
 
  private:
+  operation_type* refusal() noexcept { return reinterpret_cast<operation_type*>(this); }  // is no case's address
   // Each that is ready replaces the choice with the probability that makes all equally likely.
   template <class Ready>
   bool choose(worker& w, Ready ready) {

@@ -206,7 +206,10 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   class awaiter {
    public:
     explicit awaiter(task& t) : coroutine_(std::exchange(t.coroutine_, nullptr)) {
-      if (!coroutine_) detail::throw_empty_task();
+      if (!coroutine_) [[unlikely]] {
+        task refused = refusal();
+        std::swap(coroutine_, refused.coroutine_);
+      }
     }
     awaiter(const awaiter&) = delete;
     awaiter& operator=(const awaiter&) = delete;
@@ -235,6 +238,11 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
     detail::foreign_record* station_ = nullptr;  // where a coroutine of a foreign type awaits
   };
 
+  // What is awaited in the place of an empty task: so that counts as any other await.
+  [[gnu::cold, gnu::noinline]] static task refusal() {
+    detail::throw_empty_task();
+    co_await std::suspend_never();
+  }
   explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
   friend class detail::task_promise<T>;
   friend struct detail::task_access;

@@ -1,9 +1,15 @@
 #include <ringo/errors.hpp>
 
+#include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <ringo/detail/bridge.hpp>
+#include <ringo/detail/operation.hpp>
+
+#include "runtime/runtime_core.hpp"
+#include "testing/simulation.hpp"
 
 namespace ringo {
 
@@ -14,7 +20,47 @@ timed_out::timed_out() : std::system_error(std::make_error_code(std::errc::timed
 
 namespace detail {
 
-void throw_cancelled() { throw cancelled(); }
+void throw_cancelled() {
+  // A routine may await something once or twice, to clean up.
+  constexpr std::uint32_t usual = 64;
+  if (worker* w = current_worker(); w != nullptr && w->current != nullptr) {
+    w->current->count_ended_await();
+    w->spend_a_throw();
+    if (w->simulated && w->current->ended_awaits() > usual) w->runtime.sim->note_stubborn_await();
+  }
+  throw cancelled();
+}
+
+namespace {
+
+std::exception_ptr take_noted(parked_operation& by) noexcept {
+  auto* noted = std::launder(reinterpret_cast<std::exception_ptr*>(by.refusal));
+  std::exception_ptr error = std::move(*noted);
+  noted->~exception_ptr();
+  return error;
+}
+
+void note(parked_operation& by, std::exception_ptr error) noexcept {
+  ::new (static_cast<void*>(by.refusal)) std::exception_ptr(std::move(error));
+}
+
+}  // namespace
+
+void throw_or_note(parked_operation& by, worker& w, std::exception_ptr error) {
+  if (!w.turn_lasts()) return note(by, std::move(error));
+  if (!error) throw_cancelled();
+  w.spend_a_throw();
+  if (w.simulated) w.runtime.sim->note_stubborn_await();
+  std::rethrow_exception(std::move(error));
+}
+void throw_noted(parked_operation& by) {
+  std::exception_ptr error = take_noted(by);
+  if (!error) throw_cancelled();
+  std::rethrow_exception(std::move(error));
+}
+void drop_noted(parked_operation& by) noexcept { (void)take_noted(by); }
+void note_cancelled(parked_operation& by) noexcept { note(by, nullptr); }
+
 void throw_empty_task() {
   throw std::logic_error("ringo: awaiting an empty task: it was moved from, or has been awaited before");
 }

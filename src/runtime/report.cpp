@@ -79,6 +79,12 @@ void describe_routine(std::string& text, routine& r, bool is_main) {
     text += "; started at ";
     add_place(text, r.started);
   }
+  if (const std::uint32_t ended = r.ended_awaits(); ended > 0) {
+    text += "; ";
+    if (ended == routine::most_ended) text += "at least ";
+    text += std::to_string(ended);
+    text += ended == 1 ? " await has ended with `cancelled`" : " awaits have ended with `cancelled`";
+  }
   text += '\n';
 }
 

@@ -317,7 +317,9 @@ void runtime_core::declare_deadlock(worker& w) {
   bool all_wait = true;
   for (const auto& each : workers) {
     each->routines.each([&](const routine& r) {
-      all_wait = all_wait && (r.state.load(std::memory_order_relaxed) & routine::waiting) != 0;
+      // In a simulation, one that does not heed its cancellation is ready and yet of no help to the others.
+      all_wait =
+          all_wait && ((r.state.load(std::memory_order_relaxed) & routine::waiting) != 0 || r.ended_awaits() > 0);
     });
   }
   // GCC bug 106188.
@@ -384,7 +386,9 @@ void runtime_core::routine_has_ended() noexcept {
 }
 
 void runtime_core::check_grace(time_point now) noexcept {
-  if (now >= grace_end()) stop_workers();
+  if (now < grace_end()) return;
+  note_grace_over();
+  stop_workers();
 }
 
 void runtime_core::stop_workers() noexcept {
@@ -400,7 +404,32 @@ void runtime_core::fail(std::exception_ptr why) noexcept {
   stop_workers();
 }
 
+// By name only a few: there may be a million.
+void runtime_core::warn_of_unended() noexcept {
+  constexpr std::size_t most_named = 10;
+  std::vector<std::string> named;
+  std::size_t count = 0;
+  // Where some catch `cancelled` and go on, they are what holds up the end, and not those that wait for them.
+  std::uint32_t most_ended = 0;
+  for (const auto& w : workers) {
+    w->routines.each([&](const routine& r) { most_ended = std::max(most_ended, r.ended_awaits()); });
+  }
+  for (const auto& w : workers) {
+    w->routines.each([&](routine& r) {
+      if (r.ended_awaits() < most_ended / 16 || (most_ended > 0 && r.ended_awaits() == 0)) return;
+      if (count++ >= most_named) return;
+      std::string text = "shutdown_grace is over, and a routine that would not end is destroyed:";
+      describe_routine(text, r, &r == main);
+      text.pop_back();
+      named.push_back(std::move(text));
+    });
+  }
+  for (const std::string& text : named) warn(text);
+  if (count > most_named) warn("... and " + std::to_string(count - most_named) + " more that would not end");
+}
+
 void runtime_core::destroy_what_is_left() noexcept {
+  if (grace_over_.load(std::memory_order_relaxed)) warn_of_unended();
   for (const auto& w : workers) w->discard_queue();
   while (routine* r = pop_global()) drop_from_queue(*r);
   global_count_.store(0, std::memory_order_relaxed);

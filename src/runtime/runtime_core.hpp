@@ -13,9 +13,9 @@
 // Why shutdown ends. When main has ended, `unwinding` is set before the rosters are walked, and a routine is born
 // cancelled if it is set when it enters its roster; so under each roster's lock every routine has been cancelled or
 // will be born so. A cancelled routine that waits is claimed or wins; every later await of it throws. So each one ends,
-// or holds its worker's thread without awaiting, or shields its clean-up. The last routine to end finds all rosters
-// empty, the removals being ordered by their locks, and stops the workers; else the grace period does, after which the
-// frames are destroyed.
+// or holds its worker's thread without awaiting, or shields its clean-up, or catches `cancelled` and goes on: then its
+// turn ends as any other's (throw_or_note). The last routine to end finds all rosters empty, the removals being ordered
+// by their locks, and stops the workers; else the grace period does, after which the frames are destroyed.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -90,6 +90,7 @@ class runtime_core {
   void main_has_ended(worker& w) noexcept;
   void routine_has_ended() noexcept;
   void check_grace(time_point now) noexcept;
+  void note_grace_over() noexcept { grace_over_.store(true, std::memory_order_relaxed); }
   void fail(std::exception_ptr why) noexcept;  // the runtime cannot go on
   void declare_deadlock(worker& w);
   bool finish_deadlock(
@@ -120,6 +121,7 @@ class runtime_core {
   void stop_workers() noexcept;
   void destroy_what_is_left() noexcept;
   void begin_grace(time_point now) noexcept;
+  void warn_of_unended() noexcept;
   void end() noexcept;
   bool only_main_is_left() noexcept;
 
@@ -148,6 +150,7 @@ class runtime_core {
   std::atomic<bool> done_ = false;
   std::atomic<bool> unwinding_ = false;
   std::atomic<std::int64_t> grace_end_;
+  std::atomic<bool> grace_over_ = false;  // before all had ended
   std::atomic<bool> dump_requested_ = false;
   std::mutex outcome_mutex_;
   std::exception_ptr failure_;

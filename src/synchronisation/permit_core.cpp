@@ -20,7 +20,11 @@ std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
   try_again = [](parked_operation& p, worker& there) {
     auto& self = static_cast<permit_request&>(static_cast<operation&>(p));
     routine& of = *self.who;
-    if (of.is_cancelled()) return true;  // await_resume tells
+    if (of.is_cancelled()) {  // await_resume tells
+      note_cancelled(self);
+      self.stand(progress::refused);
+      return true;
+    }
     return self.commit_alone(there) || !self.park_alone(there, of);
   };
   r.resumed_as = routine::kind::tries_again;

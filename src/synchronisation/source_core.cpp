@@ -22,7 +22,7 @@ void source_core::orphan_here(worker* w) noexcept {
         // Where no worker is, their runtime has ended: nobody can make them ready.
         if (w != nullptr && waiting->who->claim(shared)) {
           each->remove(*waiting);
-          waiting->state = progress::refused;  // its routine finds nothing to take out
+          waiting->state = progress::orphaned;  // its routine finds nothing to take out
           woken.push_back(*waiting->who);
         } else {
           detach(*each, *waiting);

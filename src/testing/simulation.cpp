@@ -33,8 +33,14 @@ class simulated_driver final : public driver {
   const simulation& of_;
 };
 
-// After main has ended no time passes, so a routine that does not heed its cancellation would go on for ever.
-constexpr std::uint64_t steps_of_grace = 1'000'000;
+// After main has ended no time need pass, so a routine that does not heed its cancellation would go on for ever.
+constexpr std::int64_t steps_of_grace = 1'000'000;
+// A routine that never waits, since all that it awaits is ready, or since it catches the exceptions in which its awaits
+// end, and goes on: after so much of that at one instant time passes all the same. And after so many times without
+// anything that could come there is nothing else to wait for.
+constexpr int busyness_of_a_turn = 1, busyness_of_a_throw = 8, most_busyness = 4096;
+constexpr int most_in_vain = 32;
+constexpr std::int64_t grace_in_vain = 32768;  // what each time takes of the grace
 
 }  // namespace
 
@@ -71,6 +77,11 @@ std::uint32_t simulation::choose(std::uint32_t n) {
   return choice;
 }
 
+void simulation::note_stubborn_await() noexcept {
+  busyness_ += busyness_of_a_throw;
+  throws_ = true;
+}
+
 void simulation::note(std::uint64_t what) noexcept { hash_ = (hash_ ^ what) * 0x100000001b3; }
 
 bool simulation::fails_allocation() noexcept { return ++allocations_ == options_.fail_allocation; }
@@ -82,10 +93,17 @@ void fail_if_asked(worker& w) {
 testing::report simulation::report() const noexcept { return {hash_, steps_, now_ - start_}; }
 
 void simulation::run(runtime_core& rt) {
-  std::uint64_t grace = steps_of_grace;
+  std::int64_t grace = steps_of_grace;
+  int in_vain = 0;
   while (!rt.done()) {
-    if (rt.unwinding() && --grace == 0) return;
-    if (step(rt)) continue;
+    if (rt.unwinding() && --grace <= 0) return rt.note_grace_over();
+    const bool all_wait = !step(rt);
+    if (!all_wait) {
+      if (busyness_ < most_busyness) continue;
+      if (rt.unwinding()) grace -= grace_in_vain;
+    }
+    busyness_ = 0;
+    const bool throws = std::exchange(throws_, false);
     if (!settling.empty()) {
       wake_settling(rt);
       continue;
@@ -93,6 +111,7 @@ void simulation::run(runtime_core& rt) {
     time_point next = time_point::max();
     for (const auto& w : rt.workers) next = std::min(next, w->timers.next());
     if (next != time_point::max()) {
+      in_vain = 0;
       now_ = std::max(now_, next);
       note(static_cast<std::uint64_t>((now_ - start_).count()));
       for (const auto& w : rt.workers) {
@@ -101,7 +120,11 @@ void simulation::run(runtime_core& rt) {
       }
       continue;
     }
+    // One that computes may come to an end.
+    if (!all_wait && ((!throws && !rt.unwinding()) || ++in_vain < most_in_vain)) continue;
+    in_vain = 0;
     if (rt.unwinding()) {
+      if (!all_wait) rt.note_grace_over();
       if (!rt.finish_deadlock(*rt.workers.front())) return;
     } else {
       rt.workers.front()->become_current();
@@ -140,6 +163,7 @@ bool simulation::step(runtime_core& rt) {
   if (routine* r = w.take_random()) {
     ++steps_;
     w.resume(*r);
+    if (!w.turn_lasts()) busyness_ += busyness_of_a_turn;
   }
   w.end_turn();
   return true;
@@ -173,6 +197,7 @@ testing::report simulate(const testing::sim_options& o, const testing::chooser* 
   simulation sim(o, choices);
   options settings;
   settings.shutdown_grace = std::chrono::nanoseconds::max();
+  settings.on_warning = o.on_warning;
   runtime_core rt(std::move(settings), sim.make_drivers(), &sim);
   rt.run(main);
   return sim.report();

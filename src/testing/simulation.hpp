@@ -28,6 +28,8 @@ class simulation {
   bool in_blocking_call() const noexcept { return in_blocking_call_; }
 
   time_point now() const noexcept { return now_; }
+  // An await of a routine that catches the exceptions in which its awaits end, and goes on.
+  void note_stubborn_await() noexcept;
   wait_queue settling;
 
  private:
@@ -43,6 +45,8 @@ class simulation {
   std::uint64_t hash_ = 0xcbf29ce484222325;
   std::uint64_t steps_ = 0;
   std::uint64_t allocations_ = 0;
+  int busyness_ = 0;  // since all waited
+  bool throws_ = false;
   bool in_blocking_call_ = false;
   time_point start_;
   time_point now_;

@@ -84,7 +84,7 @@ class deferred : public deferred_base {
   using result_type = R;
 
   task<R> begin(std::source_location where) {
-    if (std::exchange(begun_, true)) throw_empty_task();
+    if (std::exchange(begun_, true)) return task_access::none<R>();  // which throws when it is awaited
     return static_cast<Derived&>(*this).make(where);
   }
   auto operator co_await() { return begin({}).operator co_await(); }  // in a coroutine of a foreign type

@@ -383,9 +383,13 @@ class channel_operation : public operation<Derived, Result> {
  private:
   // With other workers; or one, but at the end of its turn, in a cancelled routine, on a nil channel or another's.
   [[gnu::noinline]] bool await_ready_otherwise(worker& w, channel_state<T>* core) {
-    if (core != nullptr) core->enter(&w, Derived::call_name);
+    try {
+      if (core != nullptr) core->enter(&w, Derived::call_name);
+    } catch (...) {
+      return this->refuse(w, std::current_exception());
+    }
     if (w.current->is_cancelled()) [[unlikely]]
-      throw_cancelled();
+      return this->refuse(w);
     if (core == nullptr) return false;
     const progress p = attempt_locked(w, *core);
     if (p == progress::idle) return false;

@@ -105,6 +105,14 @@ RINGO_ALWAYS_INLINE inline std::coroutine_handle<> end_turn(worker& w, std::coro
   return w.push_and_switch_away(r);
 }
 
+// An await that ends before it tries anything, with `error`, or with `cancelled` where that is null, counts as any
+// other: while the turn lasts it throws at once; else the operation notes it, its routine goes to the end of the queue,
+// and throws from there. So a loop over such awaits holds up nobody.
+void throw_or_note(parked_operation& by, worker& w, std::exception_ptr error);
+[[noreturn]] void throw_noted(parked_operation& by);
+void drop_noted(parked_operation& by) noexcept;
+void note_cancelled(parked_operation& by) noexcept;
+
 // What an operation provides:
 //   void enter(worker*)              before all else, without locks: may throw (use by two runtimes)
 //   spin_lock* lock()                its source's; null if it has none
@@ -143,14 +151,22 @@ class operation : public parked_operation, public Case {
 
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(Derived::call_name);
-    derived().enter(&w);
+    if constexpr (noexcept(derived().enter(&w))) {
+      derived().enter(&w);
+    } else {
+      try {
+        derived().enter(&w);
+      } catch (...) {
+        return refuse_to_enter(w);
+      }
+    }
     return w.goes_on_alone() ? commit_alone(w) : commit_otherwise(w);
   }
 
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    if (won(derived().standing())) [[unlikely]]
+    if (is_over(derived().standing())) [[unlikely]]
       return end_turn(w, coroutine, [this](routine& r) { this->who = &r; });
     // When it waits, another worker may run the coroutine by now, and the frame may be gone.
     return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park_alone(w, r); });
@@ -168,7 +184,7 @@ class operation : public parked_operation, public Case {
   // Out of its source's queue, whatever came of it; not while it is won.
   void leave() noexcept {
     if (derived().standing() == progress::idle) return;
-    if (derived().standing() == progress::refused) return stand(progress::idle);
+    if (derived().standing() == progress::orphaned) return stand(progress::idle);
     worker* w = current_worker();
     const bool locked = w == nullptr || w->shared;
     bool last;
@@ -196,8 +212,25 @@ class operation : public parked_operation, public Case {
   [[gnu::cold, gnu::noinline]] void abandon(routine& r) noexcept {
     worker* w = current_worker();
     const bool claimed_here = r.claim(w == nullptr || w->shared);
-    won(derived().standing()) ? derived().discard() : derived().leave();
+    if (derived().standing() == progress::refused) {
+      drop_noted(*this);
+      stand(progress::idle);
+    } else {
+      won(derived().standing()) ? derived().discard() : derived().leave();
+    }
     forget(r, !claimed_here);
+  }
+
+  // In await_ready: the routine is cancelled, or `error` is what the operation ends with. Returns false where that is
+  // to be told in the next turn.
+  [[gnu::cold, gnu::noinline]] bool refuse(worker& w, std::exception_ptr error = nullptr) {
+    throw_or_note(*this, w, std::move(error));
+    stand(progress::refused);
+    return false;
+  }
+  [[gnu::cold, gnu::noinline]] bool refuse_to_enter(worker& w) {  // in the handler of what enter() has thrown
+    (void)w.spend();
+    return refuse(w, std::current_exception());
   }
 
   // With one worker there is nobody to lock out, and nothing changes between await_ready and await_suspend.
@@ -212,12 +245,13 @@ class operation : public parked_operation, public Case {
     announce(w, r);
     if (r.open_wait(false)) [[likely]]
       return true;
-    refuse();
+    refuse_to_park();
     return false;
   }
 
   [[gnu::noinline]] bool commit_otherwise(worker& w) {
-    if (w.current->is_cancelled()) throw_cancelled();
+    if (w.current->is_cancelled()) [[unlikely]]
+      return refuse(w);
     return (w.shared ? commit_locked(w) : commit_alone(w)) && w.turn_lasts();
   }
   bool commit_locked(worker& w) {
@@ -239,7 +273,7 @@ class operation : public parked_operation, public Case {
         derived().link(w, r);
         announce(w, r);
         if (r.open_wait(true)) return true;  // from the unlock on, the frame may be gone
-        refuse();
+        refuse_to_park();
       }
     }
     w.wake(woken);
@@ -247,13 +281,18 @@ class operation : public parked_operation, public Case {
   }
 
   [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
+    if (derived().standing() == progress::refused) {
+      stand(progress::idle);
+      throw_noted(*this);
+    }
     derived().leave();
     throw_cancelled();
   }
 
  private:
-  [[gnu::cold, gnu::noinline]] void refuse() noexcept {
+  [[gnu::cold, gnu::noinline]] void refuse_to_park() noexcept {
     derived().unlink();
+    note_cancelled(*this);
     stand(progress::refused);
   }
   void announce(worker& w, routine& r) noexcept {

@@ -133,7 +133,7 @@ class permit_request : public operation<permit_request, hold> {
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    if (ends_turn_first(w) && of_->ready(amount_)) [[unlikely]] {
+    if (ends_turn_first(w) && standing() == progress::idle && of_->ready(amount_)) [[unlikely]] {
       if (std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign) {
         w.current->resume_at = coroutine;
         return try_in_next_turn(w);
@@ -174,9 +174,13 @@ class permit_request : public operation<permit_request, hold> {
   // With other workers; or one, but at the end of its turn, in a cancelled routine, or where it is used for the first
   // time.
   [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
-    enter(&w);
+    try {
+      enter(&w);
+    } catch (...) {
+      return refuse(w, std::current_exception());
+    }
     if (!ends_turn_first(w)) return commit_otherwise(w);
-    if (w.current->is_cancelled()) throw_cancelled();
+    if (w.current->is_cancelled()) return refuse(w);
     return false;
   }
   std::coroutine_handle<> try_in_next_turn(worker& w) noexcept;

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <source_location>
 #include <string>
 
@@ -38,15 +39,17 @@ struct routine;
 enum class progress : std::uint8_t {
   idle,      // not awaited, or its result has been taken
   waiting,   // in a wait
-  orphaned,  // its source has let go of it, and is not to be touched (mortal_source.hpp)
+  orphaned,  // its source has let go of it, and is not to be touched (source_core.hpp, mortal_source.hpp)
   leaving,   // its routine is about to take it out of such a source
-  refused,   // out of its source, and its routine is about to hear that it was cancelled
+  refused,   // in no source; its routine is about to hear why: parked_operation::refusal
   done,      // won, with its result
   closed,    // won: the source is closed
   failed,    // won, with an error
 };
 
 inline bool won(progress p) noexcept { return p >= progress::done; }
+// Whether nothing is left to wait for: it has its result, or its refusal.
+inline bool is_over(progress p) noexcept { return p >= progress::refused; }
 
 // One case of a wait.
 struct lone_case {
@@ -133,6 +136,9 @@ struct parked_operation {
     void (*describe)(const parked_operation&, std::string&);  // while `waiting`
     // While it is routine::kind::tries_again: does what it did not begin in the last turn; false if it waits now.
     bool (*try_again)(parked_operation&, worker&);
+    // While it is `refused`: an exception_ptr to what it throws; null: `cancelled`. Raw, so that an operation needs no
+    // destructor for it.
+    alignas(std::exception_ptr) std::byte refusal[sizeof(std::exception_ptr)];
   };
 };
 
@@ -144,11 +150,19 @@ struct routine {
   static constexpr std::uint32_t inspected = 8;           // a report reads the parked operation: claims spin
   static constexpr std::uint32_t context_cancelled = 16;  // the context under which it runs now: the same
   static constexpr std::uint32_t immune = 32;             // `cancelled` alone is held back
+  // The bits above count how many awaits have ended with `cancelled`.
+  static constexpr std::uint32_t one_ended = 256;
+  static constexpr std::uint32_t most_ended = std::numeric_limits<std::uint32_t>::max() / one_ended;
 
   routine() = default;
   routine(const routine&) = delete;
   routine& operator=(const routine&) = delete;
   virtual ~routine() = default;
+
+  void count_ended_await() noexcept {  // by the routine itself
+    if (ended_awaits() < most_ended) state.fetch_add(one_ended, std::memory_order_relaxed);
+  }
+  std::uint32_t ended_awaits() const noexcept { return state.load(std::memory_order_relaxed) / one_ended; }
 
   RINGO_ALWAYS_INLINE bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
   RINGO_ALWAYS_INLINE static bool ends_awaits(std::uint32_t s) noexcept {

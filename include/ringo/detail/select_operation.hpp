@@ -143,6 +143,12 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     return result_of<0>(std::exchange(chosen_, none));
   }
   bool has_chosen() const noexcept { return chosen_ != none; }
+  void note_refusal() noexcept { chosen_ = refusal; }
+  bool forget_refusal() noexcept {
+    if (chosen_ != refusal) return false;
+    chosen_ = none;
+    return true;
+  }
   void note_winner() noexcept {
     std::size_t i = 0;
     each([&](auto& c) {
@@ -193,6 +199,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   }
 
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+  static constexpr std::size_t refusal = none - 1;
 
   std::tuple<Kept...> cases_;
   std::size_t chosen_ = none;
@@ -226,7 +233,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
   RINGO_ALWAYS_INLINE result_type await_resume() {
     worker& w = *current_worker();
     if (queued_ != nullptr) [[unlikely]]
-      queued_ = nullptr;
+      come_back(w);
     if constexpr (requires { case_.try_now(w); }) {
       const progress p = case_.try_now(w);
       if (p == progress::idle) return result_type(std::in_place_index<1>);
@@ -250,8 +257,16 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
 
  private:
   [[gnu::noinline]] static bool goes_on_otherwise(worker& w) {
-    if (w.current->is_cancelled()) throw_cancelled();
-    return w.turn_lasts();
+    if (w.turn_lasts()) {
+      if (w.current->is_cancelled()) throw_cancelled();
+      return true;
+    }
+    return false;
+  }
+  [[gnu::cold, gnu::noinline]] void come_back(worker& w) {
+    routine& r = *std::exchange(queued_, nullptr);
+    // What stands for a coroutine of a foreign type is not cancelled itself.
+    if (r.resumed_as != routine::kind::foreign ? r.is_cancelled() : w.current->is_cancelled()) throw_cancelled();
   }
   // Of one case, an instant is seen without its lock (semantics 57).
   RINGO_ALWAYS_INLINE bool looks_ready(worker& w) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <coroutine>
 #include <cstddef>
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -62,6 +63,8 @@ void add_locks_of(C& c, lock_set& locks) noexcept {
 //   link_all(worker&, routine&)      under all locks
 //   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the
 //   others out
+//   note_refusal()                   has_chosen() is true from now on
+//   forget_refusal()                 undoes that; false if there is none
 //   never_waits      as with `otherwise`: that nothing is ready is to be known for sure
 // With take(), which yields the result of the noted case, or of the one that won, and tell() it is a case of another.
 template <class Derived>
@@ -69,7 +72,11 @@ class wait_for_many : public parked_operation {
  public:
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker("select");
-    enter(&w);
+    try {
+      enter(&w);
+    } catch (...) {
+      return refuse_to_enter(w);
+    }
     return w.goes_on_alone() ? try_alone(w) : try_otherwise(w);
   }
 
@@ -127,7 +134,13 @@ class wait_for_many : public parked_operation {
 
   // First thing in await_resume.
   RINGO_ALWAYS_INLINE void come_back() {
-    if (std::exchange(parked_, nullptr) != nullptr && !derived().has_chosen()) derived().note_winner();
+    if (std::exchange(parked_, nullptr) != nullptr) {
+      if (!derived().has_chosen()) {
+        derived().note_winner();
+      } else if (derived().forget_refusal()) [[unlikely]] {
+        throw_noted(*this);
+      }
+    }
     if (!derived().has_chosen()) throw_cancelled();
   }
 
@@ -141,7 +154,7 @@ class wait_for_many : public parked_operation {
   [[gnu::cold, gnu::noinline]] void abandon_parked() noexcept {
     worker* w = current_worker();
     const bool claimed_here = parked_->claim(w == nullptr || w->shared);
-    discard();
+    derived().forget_refusal() ? drop_noted(*this) : discard();
     forget(*parked_, !claimed_here);
   }
 
@@ -154,8 +167,19 @@ class wait_for_many : public parked_operation {
     return committed;
   }
   [[gnu::noinline]] bool try_otherwise(worker& w) {
-    if (w.current->is_cancelled()) throw_cancelled();
+    if (w.current->is_cancelled()) [[unlikely]]
+      return refuse(w, nullptr);
     return try_once(w, Derived::never_waits) && w.turn_lasts();
+  }
+  // As operation's.
+  [[gnu::cold, gnu::noinline]] bool refuse(worker& w, std::exception_ptr error) {
+    throw_or_note(*this, w, std::move(error));
+    derived().note_refusal();
+    return false;
+  }
+  [[gnu::cold, gnu::noinline]] bool refuse_to_enter(worker& w) {
+    (void)w.spend();
+    return refuse(w, std::current_exception());
   }
   // Most often it is decided without the locks of all: by what looks ready, or where nothing does by parking, which
   // looks again.

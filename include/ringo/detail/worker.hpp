@@ -40,6 +40,7 @@ struct counters {
 class worker {
  public:
   static constexpr int ready_budget = 128;            // ready completions in one resume, before others get their turn
+  static constexpr int budget_of_a_throw = 8;         // an exception takes longer than what is ready
   static constexpr std::int32_t held_down = 1 << 20;  // off the budget: beyond all that is spent in a resume
   static constexpr int most_handovers = 16;
   static constexpr std::uint32_t queue_size = 1024;
@@ -134,6 +135,8 @@ class worker {
 #endif
   }
 
+  // For an await that ends with an exception before it tries anything.
+  void spend_a_throw() noexcept { budget -= budget_of_a_throw - 1; }
   // After spend(): whether the turn lasts, cancelled or not.
   bool turn_lasts() const noexcept { return budget > 0 || (budget < -held_down / 2 && budget + held_down > 0); }
   // Spends, and tells whether an operation need look at nothing but its source: with one worker, while the turn lasts,
