@@ -8,9 +8,9 @@ namespace ringo {
 
 struct process_access;
 
-// Where bytes come from: recv, read, read_exactly, close (detail::byte_source). Move-only; its destructor closes it, in
-// the background. Thread: workers; destroyed on any.
-class pipe_reader : public detail::byte_source {
+// Where bytes come from: recv, read, read_exactly, close (detail::stream_source). Move-only; its destructor closes it,
+// in the background. Thread: workers; destroyed on any.
+class pipe_reader : public detail::stream_source {
  public:
   pipe_reader() noexcept = default;
 
@@ -23,13 +23,13 @@ class pipe_reader : public detail::byte_source {
   friend class pipe_pair;
   friend struct process_access;
   friend pipe_reader standard_input();
-  explicit pipe_reader(detail::stream_handle core) noexcept : byte_source(std::move(core)) {}
+  explicit pipe_reader(detail::stream_handle core) noexcept : stream_source(std::move(core)) {}
 };
 
-// Where bytes go: send, close (detail::byte_sink). As the reader. Destroying it is the end of the stream for who reads.
-// A send to a pipe that nobody reads any more throws disconnected; SIGPIPE, which would end the process, is blocked in
-// workers.
-class pipe_writer : public detail::byte_sink {
+// Where bytes go: send, close (detail::stream_sink). As the reader. Destroying it is the end of the stream for who
+// reads. A send to a pipe that nobody reads any more throws disconnected; SIGPIPE, which would end the process, is
+// blocked in workers.
+class pipe_writer : public detail::stream_sink {
  public:
   pipe_writer() noexcept = default;
   static pipe_writer adopt(int descriptor);
@@ -39,7 +39,7 @@ class pipe_writer : public detail::byte_sink {
   friend struct process_access;
   friend pipe_writer standard_output();
   friend pipe_writer standard_error();
-  explicit pipe_writer(detail::stream_handle core) noexcept : byte_sink(std::move(core)) {}
+  explicit pipe_writer(detail::stream_handle core) noexcept : stream_sink(std::move(core)) {}
 };
 
 // The two ends of a new pipe; neither is inherited by what is executed. Throws std::system_error without descriptors.

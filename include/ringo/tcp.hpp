@@ -37,17 +37,17 @@ struct socket_options {
 static_assert(std::is_trivially_destructible_v<socket_options>);
 
 // The half of a stream that bytes come from.
-class tcp_reader : public detail::byte_source {
+class tcp_reader : public detail::stream_source {
  public:
   tcp_reader() noexcept = default;
 
  private:
   friend class tcp_stream;
-  explicit tcp_reader(detail::byte_source&& half) noexcept : byte_source(std::move(half)) {}
+  explicit tcp_reader(detail::stream_source&& half) noexcept : stream_source(std::move(half)) {}
 };
 
 // The half of a stream that bytes go to. Destroying it tells the peer that no more will come, as shutdown_send does.
-class tcp_writer : public detail::byte_sink {
+class tcp_writer : public detail::stream_sink {
  public:
   tcp_writer() noexcept = default;
   tcp_writer(tcp_writer&&) noexcept = default;
@@ -63,12 +63,12 @@ class tcp_writer : public detail::byte_sink {
 
  private:
   friend class tcp_stream;
-  explicit tcp_writer(detail::byte_sink&& half) noexcept : byte_sink(std::move(half)) {}
+  explicit tcp_writer(detail::stream_sink&& half) noexcept : stream_sink(std::move(half)) {}
 };
 
-// A connection. Move-only; its destructor closes it, in the background. recv, read, read_exactly: detail::byte_source;
-// send: detail::byte_sink. Thread: workers; destroyed on any.
-class tcp_stream : public detail::byte_source, public detail::byte_sink {
+// A connection. Move-only; its destructor closes it, in the background. recv, read, read_exactly:
+// detail::stream_source; send: detail::stream_sink. Thread: workers; destroyed on any.
+class tcp_stream : public detail::stream_source, public detail::stream_sink {
  public:
   tcp_stream() noexcept = default;
 
@@ -86,17 +86,17 @@ class tcp_stream : public detail::byte_source, public detail::byte_sink {
 
   // For two routines. The connection is closed when both halves have gone.
   std::pair<tcp_reader, tcp_writer> split() && {
-    return {tcp_reader(static_cast<byte_source&&>(*this)), tcp_writer(static_cast<byte_sink&&>(*this))};
+    return {tcp_reader(static_cast<stream_source&&>(*this)), tcp_writer(static_cast<stream_sink&&>(*this))};
   }
 
   // Tells the peer that no more will come, after all that has been sent; receiving goes on (semantics of shutdown(2)).
   detail::stream_send_operation shutdown_send() const noexcept {
-    return {byte_source::core_.get(), detail::sending::kind::shutdown};
+    return {stream_source::core_.get(), detail::sending::kind::shutdown};
   }
 
-  using byte_source::close;
-  using byte_source::native_handle;
-  using byte_source::operator bool;
+  using stream_source::close;
+  using stream_source::native_handle;
+  using stream_source::operator bool;
   endpoint local() const;  // of nothing where the stream is empty or has been closed
   endpoint peer() const noexcept;
 
@@ -105,7 +105,7 @@ class tcp_stream : public detail::byte_source, public detail::byte_sink {
   friend class detail::accept_operation;
   friend struct detail::stream_access;
   explicit tcp_stream(detail::stream_handle core) noexcept
-      : byte_source(core.get() != nullptr ? core.another() : detail::stream_handle()), byte_sink(std::move(core)) {}
+      : stream_source(core.get() != nullptr ? core.another() : detail::stream_handle()), stream_sink(std::move(core)) {}
 };
 
 // Where connections come in. Move-only; several routines may accept, and are served in their order. Its destructor

@@ -42,7 +42,7 @@ class tls_context {
 // std::system_error whose text is OpenSSL's. A connection that ends without TLS having ended first throws disconnected:
 // somebody may have cut it. Destroying and closing it end TLS before. A send that is cancelled or loses when it has
 // been encrypted counts as one of which bytes have gone out.
-class tls_stream : public detail::byte_source, public detail::byte_sink {
+class tls_stream : public detail::stream_source, public detail::stream_sink {
  public:
   tls_stream() noexcept = default;
 
@@ -59,12 +59,12 @@ class tls_stream : public detail::byte_source, public detail::byte_sink {
 
   // Tells the peer that no more will come; receiving goes on.
   detail::stream_send_operation shutdown_send() const noexcept {
-    return {byte_source::core_.get(), detail::sending::kind::shutdown};
+    return {stream_source::core_.get(), detail::sending::kind::shutdown};
   }
 
-  using byte_source::close;
-  using byte_source::native_handle;
-  using byte_source::operator bool;
+  using stream_source::close;
+  using stream_source::native_handle;
+  using stream_source::operator bool;
   std::string alpn() const;     // what was agreed upon; empty: nothing
   std::string version() const;  // "TLSv1.3"
   endpoint local() const;
@@ -73,7 +73,7 @@ class tls_stream : public detail::byte_source, public detail::byte_sink {
  private:
   static task<tls_stream> agree(tls_stream s);
   explicit tls_stream(tcp_stream&& over) noexcept
-      : byte_source(static_cast<byte_source&&>(over)), byte_sink(static_cast<byte_sink&&>(over)) {}
+      : stream_source(static_cast<stream_source&&>(over)), stream_sink(static_cast<stream_sink&&>(over)) {}
 };
 
 }  // namespace ringo

@@ -56,17 +56,17 @@ class RINGO_AWAITABLE message_recv_operation final
   std::optional<unix_message> take();
 };
 
-class unix_source : public byte_source {
+class unix_source : public stream_source {
  public:
   // As recv(), with the descriptors that have come beside the bytes; where others read, those are closed. Where one
   // message ends and the next begins is not told: a stream keeps only the order.
   message_recv_operation recv_message() const noexcept { return message_recv_operation(core_.get()); }
 
  protected:
-  using byte_source::byte_source;
+  using stream_source::stream_source;
 };
 
-class unix_sink : public byte_sink {
+class unix_sink : public stream_sink {
  public:
   // As send(), with these descriptors, at most 253, beside the first of the bytes, of which there must be one. They are
   // duplicated at once, and stay the caller's, who may close them.
@@ -84,7 +84,7 @@ class unix_sink : public byte_sink {
   stream_send_operation send_message(char (&)[N], More&&...) const = delete;  // a buffer is no string: pass a span
 
  protected:
-  using byte_sink::byte_sink;
+  using stream_sink::stream_sink;
 };
 
 }  // namespace detail
@@ -119,8 +119,8 @@ class unix_writer : public detail::unix_sink {
   explicit unix_writer(detail::unix_sink&& half) noexcept : unix_sink(std::move(half)) {}
 };
 
-// A connection. Move-only; its destructor closes it, in the background. recv, read, read_exactly: detail::byte_source;
-// send: detail::byte_sink. Thread: workers; destroyed on any.
+// A connection. Move-only; its destructor closes it, in the background. recv, read, read_exactly:
+// detail::stream_source; send: detail::stream_sink. Thread: workers; destroyed on any.
 class unix_stream : public detail::unix_source, public detail::unix_sink {
  public:
   unix_stream() noexcept = default;
@@ -142,15 +142,15 @@ class unix_stream : public detail::unix_source, public detail::unix_sink {
 
   // Tells the peer that no more will come, after all that has been sent; receiving goes on (semantics of shutdown(2)).
   detail::stream_send_operation shutdown_send() const noexcept {
-    return {byte_source::core_.get(), detail::sending::kind::shutdown};
+    return {stream_source::core_.get(), detail::sending::kind::shutdown};
   }
 
   // Who is at the other end. Throws std::system_error.
   peer_credentials peer() const;
 
-  using byte_source::close;
-  using byte_source::native_handle;
-  using byte_source::operator bool;
+  using stream_source::close;
+  using stream_source::native_handle;
+  using stream_source::operator bool;
 
  private:
   template <class Stream>

@@ -113,7 +113,7 @@ endpoint tcp_stream::local() const {
   return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
 }
 endpoint tcp_stream::peer() const noexcept {
-  const detail::stream_core* core = byte_source::core_.get();
+  const detail::stream_core* core = stream_source::core_.get();
   return core != nullptr ? core->peer() : endpoint();
 }
 

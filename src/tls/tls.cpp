@@ -267,7 +267,7 @@ const tls_filter* filter_of(stream_core* core) noexcept {
 // ---- the stream
 
 task<tls_stream> tls_stream::agree(tls_stream s) {
-  co_await detail::stream_established_operation(s.byte_source::core_.get());
+  co_await detail::stream_established_operation(s.stream_source::core_.get());
   co_return s;
 }
 
@@ -292,7 +292,7 @@ task<tls_stream> tls_stream::client(tcp_stream over, std::string_view name, tls_
   detail::expect(ssl.get(), host);
   ::SSL_set_connect_state(ssl.get());
   tls_stream s(std::move(over));
-  detail::put_on(s.byte_source::core_.get(), std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, host));
+  detail::put_on(s.stream_source::core_.get(), std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, host));
   return agree(std::move(s));
 }
 
@@ -301,7 +301,7 @@ task<tls_stream> tls_stream::server(tcp_stream over, tls_context with) {
   ::SSL_set_accept_state(ssl.get());
   const endpoint peer = over.peer();
   tls_stream s(std::move(over));
-  detail::put_on(s.byte_source::core_.get(),
+  detail::put_on(s.stream_source::core_.get(),
                  std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, peer.to_string()));
   return agree(std::move(s));
 }
@@ -309,14 +309,14 @@ task<tls_stream> tls_stream::server(tcp_stream over, tls_context with) {
 std::string tls_stream::alpn() const {
   const unsigned char* chosen = nullptr;
   unsigned length = 0;
-  if (const auto* f = detail::filter_of(byte_source::core_.get())) {
+  if (const auto* f = detail::filter_of(stream_source::core_.get())) {
     ::SSL_get0_alpn_selected(f->ssl(), &chosen, &length);
   }
   return std::string(reinterpret_cast<const char*>(chosen), length);
 }
 
 std::string tls_stream::version() const {
-  const auto* f = detail::filter_of(byte_source::core_.get());
+  const auto* f = detail::filter_of(stream_source::core_.get());
   return f != nullptr ? ::SSL_get_version(f->ssl()) : "";
 }
 
@@ -324,7 +324,7 @@ endpoint tls_stream::local() const {
   return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
 }
 endpoint tls_stream::peer() const noexcept {
-  const detail::stream_core* core = byte_source::core_.get();
+  const detail::stream_core* core = stream_source::core_.get();
   return core != nullptr ? core->peer() : endpoint();
 }
 

@@ -17,7 +17,7 @@ namespace ringo::detail {
 // All of these throw cancelled; disconnected where the peer has gone without an end of the stream, or its own side has
 // closed it meanwhile; std::system_error for what else the kernel answers; std::logic_error on a stream that has been
 // moved from. They lose nothing: what had come for one that is cancelled or loses a select is there for the next.
-class byte_source {
+class stream_source {
  public:
   // Whatever has come, at once; nullopt at the end of the stream, each time. It waits without a buffer of its own.
   stream_recv_operation recv() const noexcept { return stream_recv_operation(core_.get()); }
@@ -43,21 +43,21 @@ class byte_source {
   explicit operator bool() const noexcept { return core_.get() != nullptr; }  // false: default-made or moved from
 
  protected:
-  byte_source() noexcept = default;
-  explicit byte_source(stream_handle of) noexcept : core_(std::move(of)) {}
-  byte_source(byte_source&&) noexcept = default;
-  byte_source& operator=(byte_source&&) noexcept = default;
-  ~byte_source() = default;
+  stream_source() noexcept = default;
+  explicit stream_source(stream_handle of) noexcept : core_(std::move(of)) {}
+  stream_source(stream_source&&) noexcept = default;
+  stream_source& operator=(stream_source&&) noexcept = default;
+  ~stream_source() = default;
 
   stream_handle core_;
 };
 
 // Where bytes go. Several may send: each one's bytes are sent whole, in their order.
 //
-// All of these throw as byte_source's do. A send that is cancelled or loses a select when bytes of it have gone out,
+// All of these throw as stream_source's do. A send that is cancelled or loses a select when bytes of it have gone out,
 // though it be all of them, makes every later send throw disconnected: what came next would be wrong for the peer, or
 // be there twice. Otherwise nothing of it is sent.
-class byte_sink {
+class stream_sink {
  public:
   // All of the bytes, which the kernel has taken when it returns. They stay the caller's, unchanged until then.
   stream_send_operation send(std::span<const std::byte> bytes) const noexcept { return {core_.get(), bytes}; }
@@ -93,11 +93,11 @@ class byte_sink {
   explicit operator bool() const noexcept { return core_.get() != nullptr; }
 
  protected:
-  byte_sink() noexcept = default;
-  explicit byte_sink(stream_handle of) noexcept : core_(std::move(of)) {}
-  byte_sink(byte_sink&&) noexcept = default;
-  byte_sink& operator=(byte_sink&&) noexcept = default;
-  ~byte_sink() = default;
+  stream_sink() noexcept = default;
+  explicit stream_sink(stream_handle of) noexcept : core_(std::move(of)) {}
+  stream_sink(stream_sink&&) noexcept = default;
+  stream_sink& operator=(stream_sink&&) noexcept = default;
+  ~stream_sink() = default;
 
   stream_handle core_;
 };
