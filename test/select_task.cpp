@@ -1,6 +1,7 @@
 // Plain tasks as cases of a select: the one that loses is cancelled and joined.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <ringo/ringo.hpp>
@@ -15,6 +16,8 @@ using namespace ringo;
 using namespace std::chrono_literals;
 
 namespace {
+
+task<> never_ends() { co_await never(); }
 
 task<int> answer_after(duration wait, int answer) {
   co_await sleep(wait);
@@ -98,5 +101,62 @@ TEST_CASE("A routine that is cancelled inside a select over tasks has cancelled 
     CHECK(end == ending::was_cancelled);
     CHECK(first_ended);
     CHECK(second_ended);
+  });
+}
+
+TEST_CASE("A task is not started where another case is ready at once, or where there is an otherwise") {
+  on_every_scheduler([]() -> task<> {
+    std::atomic<int> started = 0;
+    const auto counts = [](std::atomic<int>& runs) -> task<int> {
+      ++runs;
+      co_await never();
+      co_return 1;
+    };
+    const channel<int> ready(1);
+    for (int i = 0; i != 300; ++i) {  // beyond the end of a turn
+      ready.try_send(i);
+      const auto got = co_await select(counts(started), ready.recv(), with_timeout(1h, counts(started)));
+      REQUIRE(got.index() == 1);
+      CHECK(std::get<1>(got) == i);
+    }
+    const auto none = co_await select(counts(started), otherwise);
+    CHECK(none.index() == 1);
+    const auto neither = co_await select(counts(started), ready.recv(), otherwise);
+    CHECK(neither.index() == 2);
+    ready.try_send(5);
+    const auto five = co_await select(prefer_first, counts(started), ready.recv(), otherwise);
+    CHECK(five.index() == 1);
+    const auto handled = co_await select(on(counts(started), [](int n) { return n; }), on(sleep(0s), [] { return 2; }));
+    CHECK(handled.index() == 1);
+    const channel<int> closed;
+    closed.close();
+    bool refused = false;
+    try {
+      (void)co_await select(closed.send(1), counts(started));
+    } catch (const channel_closed&) {
+      refused = true;
+    }
+    CHECK(refused);
+    CHECK(started <= 1);  // by the sleep, which is not ready at once
+  });
+}
+
+TEST_CASE(
+    "A loop over a case that is always ready lets others run, and ends when it is cancelled, with a task beside it") {
+  on_every_scheduler([]() -> task<> {
+    const channel<int> closed;
+    closed.close();
+    std::atomic<bool> loops = false;
+    const auto endless = [&]() -> task<> {
+      for (;;) {
+        (void)co_await select(closed.recv(), never_ends());
+        loops = true;
+      }
+    };
+    auto routine = go(endless);
+    while (!loops) co_await yield();
+    routine.cancel();
+    const auto end = co_await ending_of(routine);
+    CHECK(end == ending::was_cancelled);
   });
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <tuple>
@@ -83,7 +84,9 @@ inline constexpr bool is_task_case<handled_case<Kept, F>> = is_task_case<std::re
 template <class Kept>
 class held_case {
  public:
+  static constexpr bool of_task = false;
   explicit held_case(Kept&& kept) : kept_(std::forward<Kept>(kept)) {}
+  void make(std::source_location) noexcept {}
   void start(std::source_location) noexcept {}
   auto& operation() noexcept { return kept_; }
   routine* started() const noexcept { return nullptr; }
@@ -98,23 +101,33 @@ class held_case<Kept> {
   using T = typename std::remove_reference_t<Kept>::result_type;
 
  public:
+  static constexpr bool of_task = true;
   explicit held_case(Kept&& kept) : kept_(std::forward<Kept>(kept)) {}
-  void start(std::source_location where) {
+  void make(std::source_location where) {
     if constexpr (is_task<Kept>) {
-      routine_ = make_routine_of(std::move(kept_));
+      made_.reset(make_routine_of(std::move(kept_)));
     } else {
-      routine_ = make_routine_of(kept_.begin(where));
+      made_.reset(make_routine_of(kept_.begin(where)));
     }
-    handle_ = handle_access::make(routine_);
-    detail::start(require_worker("select"), *routine_, where);
+    handle_ = handle_access::make(made_.get());
     join_ = handle_.join();
+  }
+  void start(std::source_location where) {
+    worker& w = require_worker("select");
+    routine_ = made_.release();
+    detail::start(w, *routine_, where);
   }
   join_operation<T>& operation() noexcept { return join_; }
   routine* started() const noexcept { return routine_; }
 
  private:
+  struct release {
+    void operator()(routine* never_started) const noexcept { never_started->release(); }
+  };
+
   Kept kept_;
-  record<T>* routine_ = nullptr;
+  std::unique_ptr<record<T>, release> made_;  // until it is started
+  routine* routine_ = nullptr;
   handle<T> handle_;
   join_operation<T> join_ = join_operation<T>(nullptr);
 };
@@ -141,8 +154,9 @@ class held_case<handled_case<Kept, F>> : public held_case<Kept> {
 template <class Held>
 using operation_in = std::remove_reference_t<decltype(std::declval<Held&>().operation())>;
 
-// The tasks that lose are cancelled and joined before a handler that is a coroutine runs, and before this returns,
-// however it does. The handlers live here, and so until theirs has run.
+// The tasks are started when no other case is ready, and so not where one says what is to be done otherwise. Those that
+// lose are cancelled and joined before a handler that is a coroutine runs, and before this returns, however it does.
+// The handlers live here, and so until theirs has run.
 template <class Operation, class... Held>
 task<typename awaited_alternatives<typename Operation::result_type>::type> select_held(std::source_location where,
                                                                                        Held... held) {
@@ -150,9 +164,19 @@ task<typename awaited_alternatives<typename Operation::result_type>::type> selec
   std::optional<typename Operation::result_type> chosen;
   std::exception_ptr error;
   try {
-    (held.start(where), ...);
+    (held.make(where), ...);
     Operation operation(std::in_place, held.operation()...);
-    chosen.emplace(co_await awaited_at<Operation&>{operation, where});
+    if constexpr (!Operation::never_waits) {
+      if constexpr (!(Held::of_task && ...)) {
+        // It counts as every other await.
+        if (worker& w = require_worker("select"); !w.spend() || w.current->is_cancelled()) co_await yield();
+        worker& w = *current_worker();
+        operation.enter(&w);
+        if (operation.try_once(w, false)) chosen.emplace(operation.take());
+      }
+      if (!chosen) (held.start(where), ...);
+    }
+    if (!chosen) chosen.emplace(co_await awaited_at<Operation&>{operation, where});
   } catch (...) {
     error = std::current_exception();
   }

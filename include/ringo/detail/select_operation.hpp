@@ -211,6 +211,7 @@ template <bool PreferFirst, class Kept>
 class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
  public:
   using result_type = std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>, std::monostate>;
+  static constexpr bool never_waits = true;
 
   template <class Case>
   explicit select_operation(std::in_place_t, Case&& c) : case_(keep(std::forward<Case>(c))) {}
