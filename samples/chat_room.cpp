@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -156,7 +155,7 @@ task<> accept_all(tcp_listener& listener, room& here, duration silence, group& v
   for (;;) {
     tcp_stream stream = co_await listener.accept();
     try {
-      visitors.go(visit, std::move(stream), std::ref(here), silence);
+      visitors.go(visit(std::move(stream), here, silence));
     } catch (const std::bad_alloc&) {
       // There is no memory for one more.
     }

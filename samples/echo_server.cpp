@@ -32,7 +32,7 @@ task<> accept_all(tcp_listener& listener, duration silence, group& clients) {
   for (;;) {
     tcp_stream client = co_await listener.accept();
     try {
-      clients.go(echo, std::move(client), silence);
+      clients.go(echo(std::move(client), silence));
     } catch (const std::bad_alloc&) {
       // There is no memory for one more client.
     }

@@ -78,9 +78,12 @@ std::string_view reason(int status) {
 // The text of a Date header, made once a second.
 std::string_view date() {
   thread_local std::time_t made = 0;
-  thread_local std::string text;
+  thread_local char text[40];
   const std::time_t time = std::time(nullptr);
-  if (std::exchange(made, time) != time) text = http_date(time);
+  if (made != time) {
+    http_date(time).copy(text, sizeof text - 1);
+    made = time;
+  }
   return text;
 }
 
@@ -380,7 +383,7 @@ task<> accept_all(tcp_listener& listener, int folder, context stopping, group& c
     co_await clients.slot();
     tcp_stream client = co_await listener.accept();
     try {
-      clients.go(serve_client, std::move(client), folder, stopping);
+      clients.go(serve_client(std::move(client), folder, stopping));
     } catch (const std::bad_alloc&) {
       // There is no memory for one more client.
     }

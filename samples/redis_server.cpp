@@ -18,7 +18,6 @@
 #include <cstdlib>
 #include <deque>
 #include <exception>
-#include <functional>
 #include <map>
 #include <memory>
 #include <new>
@@ -717,7 +716,7 @@ task<> accept_all(tcp_listener& listener, database& data, context stopping, grou
     co_await clients.slot();
     tcp_stream client = co_await listener.accept();
     try {
-      clients.go(serve_client, std::move(client), std::ref(data), stopping);
+      clients.go(serve_client(std::move(client), data, stopping));
     } catch (const std::bad_alloc&) {
       // There is no memory for one more client.
     }

@@ -15,7 +15,9 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <variant>
 
 #include <sys/socket.h>
 
@@ -43,17 +45,21 @@ struct passage {
   }
 };
 
-task<> pass_on(tcp_stream& from, tcp_stream& to, std::atomic<time_point>& last_byte) {
-  while (auto chunk = co_await from.recv()) {
-    co_await to.send(*chunk);
+// True when `from` has ended. A side may be silent while the other one talks; false if both are silent for too long.
+task<bool> pass_on(tcp_stream& from, tcp_stream& to, std::atomic<time_point>& last_byte, duration silence) {
+  for (;;) {
+    const auto came = co_await select(prefer_first, from.recv(), sleep_until(last_byte.load() + silence));
+    if (came.index() == 1) {
+      if (now() < last_byte.load() + silence) continue;
+      co_return false;
+    }
+    const auto& chunk = std::get<0>(came);
+    if (!chunk) break;
+    co_await with_timeout(silence, to.send(*chunk));
     last_byte = now();
   }
   co_await to.shutdown_send();
-}
-
-// A side may be silent while the other one talks.
-task<> both_are_silent(const std::atomic<time_point>& last_byte, duration silence) {
-  while (now() < last_byte.load() + silence) co_await sleep_until(last_byte.load() + silence);
+  co_return true;
 }
 
 task<> connect_and_pass_on(tcp_stream client, std::string target, duration silence) {
@@ -61,10 +67,9 @@ task<> connect_and_pass_on(tcp_stream client, std::string target, duration silen
   try {
     both.server = co_await with_timeout(10s, tcp_stream::connect(target, keep_alive));
     std::atomic<time_point> last_byte = now();
-    const auto ended =
-        co_await select(all(pass_on(both.client, both.server, last_byte), pass_on(both.server, both.client, last_byte)),
-                        both_are_silent(last_byte, silence));
-    both.complete = ended.index() == 0;
+    const auto passed = co_await all(pass_on(both.client, both.server, last_byte, silence),
+                                     pass_on(both.server, both.client, last_byte, silence));
+    both.complete = std::get<0>(passed) && std::get<1>(passed);
   } catch (const std::exception& error) {
     // One side is gone, and `all` has ended the other direction, too; or the target cannot be reached.
     if (!both.server) std::fprintf(stderr, "tcp_proxy: %s\n", error.what());
@@ -75,7 +80,7 @@ task<> accept_all(tcp_listener& listener, const std::string& target, duration si
   for (;;) {
     tcp_stream client = co_await listener.accept();
     try {
-      clients.go(connect_and_pass_on, std::move(client), target, silence);
+      clients.go(connect_and_pass_on(std::move(client), target, silence));
     } catch (const std::bad_alloc&) {
       // There is no memory for one more client.
     }
