@@ -1,5 +1,7 @@
 // all: several operations or tasks at once, and the results of all.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <exception>
 #include <optional>
@@ -94,16 +96,24 @@ class RINGO_AWAITABLE all_of : public deferred<all_of<A...>, std::tuple<case_res
 // Awaits all of them at once, each in a routine of its own; yields a tuple of their results, std::monostate for void.
 // The first error cancels the rest, and is rethrown when all have ended; here a part's `cancelled` is an error,
 // wherever it comes from, since its result is missing. Throws: cancelled. As a case of a select it is a plain task.
-template <detail::has_result... A>
+template <class... A>
 requires(sizeof...(A) > 0) auto all(A&&... awaited) {
-  return detail::all_of<A...>(std::in_place, std::forward<A>(awaited)...);
+  if constexpr ((detail::awaited_later<A> && ...)) {
+    return detail::all_of<A...>(std::in_place, std::forward<A>(awaited)...);
+  } else {
+    constexpr detail::await_of<A...> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+    return handle<detail::anything>();
+  }
 }
 // The same for alike tasks: their results in their order.
 template <class T>
-auto all(std::vector<task<T>> tasks, std::source_location where = std::source_location::current()) {
+auto all(std::vector<task<T>>&& tasks, std::source_location where = std::source_location::current()) {
   return detail::deferred_task<std::vector<T>>(detail::await_each(std::move(tasks), where));
 }
-detail::deferred_task<void> all(std::vector<task<>> tasks,
+detail::deferred_task<void> all(std::vector<task<>>&& tasks,
                                 std::source_location where = std::source_location::current());
 
 }  // namespace ringo

@@ -1,5 +1,7 @@
 // barrier: n routines wait for each other, again and again.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <string>
 

@@ -1,5 +1,7 @@
 // batch: a stage of a pipeline that gathers values.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <exception>
@@ -85,6 +87,12 @@ template <class T>
 receiver<std::vector<T>> batch(const channel<T>& in, std::size_t n, delay max_wait,
                                std::source_location where = std::source_location::current()) {
   return batch(receiver<T>(in), n, max_wait, where);
+}
+template <detail::no_input In, class... More>
+receiver<std::vector<int>> batch(In&&, const More&...) {
+  constexpr bool input_is_a_channel = !detail::no_input<In>;
+  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
+  return {};
 }
 
 }  // namespace ringo

@@ -1,5 +1,7 @@
 // blocking: calls what would stop a worker, on a thread of a pool.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <exception>
 #include <functional>
 #include <optional>
@@ -11,6 +13,7 @@
 
 #include <ringo/detail/blocking_call.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/started.hpp>
 
@@ -176,11 +179,16 @@ requires detail::startable<F, A...>
 auto blocking(F&& f, A&&... args) {
   using returned = std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>;
   using result = std::decay_t<returned>;
-  static_assert(!detail::awaited_result<result>::awaited,
+  constexpr bool is_plain_function = !detail::awaited_result<result>::awaited;
+  static_assert(is_plain_function,
                 "blocking() calls a plain function: what returns a task or an operation is awaited, or given to go()");
-  return detail::blocking_operation_for<result, F, A...>(
-      new detail::blocking_call_with<result, std::decay_t<F>, std::decay_t<A>...>(std::in_place, std::forward<F>(f),
-                                                                                  std::forward<A>(args)...));
+  if constexpr (is_plain_function) {
+    return detail::blocking_operation_for<result, F, A...>(
+        new detail::blocking_call_with<result, std::decay_t<F>, std::decay_t<A>...>(std::in_place, std::forward<F>(f),
+                                                                                    std::forward<A>(args)...));
+  } else {
+    return detail::blocking_operation<detail::anything>(nullptr);
+  }
 }
 
 }  // namespace ringo

@@ -10,6 +10,8 @@
 // Both refer to a stream that is named, as here, and own one that is moved into them. Each is for one routine at a
 // time; std::logic_error where a second one is found to use it meanwhile.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -29,14 +31,25 @@
 
 namespace ringo {
 
+namespace detail {
+template <class S>
+struct piece_from : std::type_identity<std::string> {};
+template <ringo::byte_source S>
+struct piece_from<S> {
+  using type = typename std::remove_cvref_t<decltype(std::declval<S&>().recv())>::result_type::value_type;
+};
+}  // namespace detail
+
 // Bytes that come, a line or a record at a time. The source is any byte_source (bytes.hpp): a tcp_stream, a
 // pipe_reader, a file's reader, a receiver<std::string> where a test feeds it.
 //
 // All of its reads throw what the source's recv() throws; what has come before stays to be read. Cancel safety: they
 // lose nothing; what has been received for one that is cancelled or loses a select stays in the reader.
-template <byte_source Source>
+template <class Source>
 class buffered_reader {
-  using piece = typename std::remove_cvref_t<decltype(std::declval<Source&>().recv())>::result_type::value_type;
+  static constexpr bool is_source = byte_source<Source>;
+  static_assert(is_source, "a buffered_reader reads from a byte_source (bytes.hpp): of a file that is file::reader()");
+  using piece = typename detail::piece_from<Source>::type;
   template <class Request>
   using read_of = detail::buffered_read<buffered_reader, Request>;
   using location = std::source_location;
@@ -123,13 +136,15 @@ class buffered_reader {
   static task<Result> perform(buffered_reader& in, Request r, location where) {
     detail::throw_if_cancelled(Request::call_name);
     const detail::sole_use::guard alone(in.use_, Request::call_name);
-    for (bool ended = false; !r.satisfied(in.buffered(), ended);) {
-      auto receiving = in.source_.recv();
-      auto came = co_await detail::awaited_at<decltype(receiving)>{std::move(receiving), where};
-      if (came) {
-        in.received_.append(std::move(*came));
-      } else {
-        ended = true;
+    if constexpr (is_source) {
+      for (bool ended = false; !r.satisfied(in.buffered(), ended);) {
+        auto receiving = in.source_.recv();
+        auto came = co_await detail::awaited_at<decltype(receiving)>{std::move(receiving), where};
+        if (came) {
+          in.received_.append(std::move(*came));
+        } else {
+          ended = true;
+        }
       }
     }
     if constexpr (std::is_same_v<Result, Request>) {
@@ -152,18 +167,17 @@ class buffered_reader {
   detail::received_bytes<piece> received_;
   detail::sole_use use_;
 };
-template <byte_source S>
+template <class S>
 buffered_reader(S&&) -> buffered_reader<S>;
 
 // Bytes that go, in many small pieces that are sent as one. What has not been flushed when it is destroyed is not sent.
 // The sink is any byte_sink (bytes.hpp): a tcp_stream, a pipe_writer, a file's writer, a sender<std::string>.
-template <byte_sink Sink>
+template <class Sink>
 class buffered_writer {
-  static constexpr bool takes_views = requires(Sink & s, std::string_view text) { s.send(text); };
-
-  static constexpr bool takes_pieces = requires(Sink & s, std::span<const std::span<const std::byte>> pieces) {
-    s.send(pieces);
-  };
+  static constexpr bool is_sink = byte_sink<Sink>;
+  static_assert(is_sink, "a buffered_writer writes to a byte_sink (bytes.hpp): of a file that is file::writer()");
+  static constexpr bool takes_views = detail::sends<Sink, std::string_view>;
+  static constexpr bool takes_pieces = detail::sends<Sink, std::span<const std::span<const std::byte>>>;
   static auto sendable(const std::string& text) {
     if constexpr (takes_views) {
       return std::string_view(text);
@@ -255,9 +269,9 @@ class buffered_writer {
   std::string buffer_;
   detail::sole_use use_;
 };
-template <byte_sink S>
+template <class S>
 buffered_writer(S&&) -> buffered_writer<S>;
-template <byte_sink S>
+template <class S>
 buffered_writer(S&&, std::size_t) -> buffered_writer<S>;
 
 }  // namespace ringo

@@ -4,6 +4,8 @@
 // sockets and pipes, a file's reader and writer, a channel of std::string where a test feeds them, and types of your
 // own, which keep to the contracts below.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <ranges>
@@ -12,6 +14,8 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+
+#include <ringo/detail/mistaken_await.hpp>
 
 namespace ringo {
 
@@ -29,6 +33,12 @@ requires(std::ranges::sized_range<const Piece> && sizeof(std::ranges::range_valu
     text_of_piece(const Piece& p)
 noexcept { return {reinterpret_cast<const char*>(std::ranges::data(p)), std::ranges::size(p)}; }
 
+template <class S, class Bytes>
+concept sends = requires(S& to, Bytes bytes) {
+  to.send(bytes);
+  requires !std::is_same_v<decltype(to.send(bytes)), mistaken_await>;
+};
+
 }  // namespace detail
 
 // recv() is awaited, as a case of a select, too. It yields the next bytes, in order and at least one, as an optional
@@ -45,9 +55,6 @@ concept byte_source = requires(S& from) {
 // every send before it. Cancel safety: where a send that is cancelled or loses a select has not begun, nothing of it is
 // sent; where it has, every later send throws, since what came next would be wrong for the reader, or be there twice.
 template <class S>
-concept byte_sink = requires(S& to, std::string_view text) {
-  to.send(text);
-}
-|| requires(S& to, std::string text) { to.send(text); };
+concept byte_sink = detail::sends<S, std::string_view> || detail::sends<S, std::string>;
 
 }  // namespace ringo

@@ -7,6 +7,8 @@
 // but post, send_blocking, recv_blocking, close and try_close, which are for any thread. Handles may be copied, moved,
 // compared and destroyed anywhere.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <compare>
 #include <concepts>
 #include <functional>
@@ -34,7 +36,40 @@ namespace detail {
 struct signal {};  // what a channel<void> carries
 struct no_channel {};
 template <class T>
-using carried = std::conditional_t<std::is_void_v<T>, signal, T>;
+using carried = std::conditional_t<
+    std::is_void_v<T>, signal,
+    std::conditional_t<std::is_move_constructible_v<std::remove_cvref_t<T>>, std::remove_cvref_t<T>, anything>>;
+
+// Asserted in each of the three classes: in their base it would make the message longer.
+template <class T>
+inline constexpr bool is_plain_object = std::is_void_v<T> || std::is_same_v<T, std::remove_cvref_t<T>>;
+template <class T>
+inline constexpr bool moves_without_throwing =
+    std::is_void_v<T> || std::is_nothrow_move_constructible_v<std::remove_cvref_t<T>>;
+#define RINGO_SAY_OBJECT \
+  "a channel carries objects: use a pointer or std::reference_wrapper for references, a plain type for const ones"
+#define RINGO_SAY_BOX \
+  "a channel's values must not throw when they are moved: box it, for example in a std::unique_ptr<T>"
+
+// What is wrong with the arguments of a send; the first that is false is the mistake.
+template <class T, class... A>
+struct send_of {
+  bool signal_has_no_value = !std::is_same_v<T, signal> || sizeof...(A) == 0;
+  bool there_is_one_value = !signal_has_no_value || std::is_same_v<T, signal> || sizeof...(A) == 1;
+  bool value_is_copied_or_moved = !there_is_one_value || !(std::is_same_v<std::decay_t<A>, T> && ...);
+  bool value_fits = !signal_has_no_value || !there_is_one_value || !value_is_copied_or_moved;
+};
+template <class T, class A>
+inline constexpr bool is_sent_as = std::is_convertible_v<A, T> &&
+                                   (std::is_same_v<A, T> || !std::is_same_v<std::decay_t<A>, T> ||
+                                    std::copy_constructible<T>);
+template <class T, class... A>
+concept mistaken_send = !((std::is_same_v<T, signal> && sizeof...(A) == 0) ||
+                          (!std::is_same_v<T, signal> && sizeof...(A) == 1 && (is_sent_as<T, A> && ...)));
+#define RINGO_SAY_SIGNAL "a channel<void> carries signals without a value: write ch.send()"
+#define RINGO_SAY_ONE "a channel carries one value at a time: write ch.send(x)"
+#define RINGO_SAY_GIVE "a value that cannot be copied is given away: write ch.send(std::move(x))"
+#define RINGO_SAY_FIT "the channel carries values of another type, into which this is not converted"
 
 // The awaitable of recv(). Yields the next value, or nullopt when the channel is closed and drained (for channel<void>:
 // true, or false); rethrows what close(error) was given. Throws: cancelled. Cancel safety: a receive that loses or is
@@ -218,11 +253,6 @@ class RINGO_AWAITABLE send_value_operation : private slot<T>, public send_operat
 // The counted reference behind every handle, with all that a channel can do. T is what is carried.
 template <class T>
 class channel_handle {
-  static_assert(
-      std::is_object_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>,
-      "a channel carries objects: use a pointer or std::reference_wrapper for references, a plain type for const ones");
-  static_assert(std::is_nothrow_move_constructible_v<T>,
-                "a channel's values must not throw when they are moved: box it, for example in a std::unique_ptr<T>");
   static constexpr bool of_signals = std::is_same_v<T, signal>;
 
  public:
@@ -259,8 +289,25 @@ class channel_handle {
   }
   send_value_operation<T> send() const requires of_signals { return send_value_operation<T>(core_, std::in_place); }
   template <class... A>
+  requires mistaken_send<T, A...> mistaken_await send(A&&...)
+  const {
+    constexpr send_of<T, A...> the;
+    static_assert(the.signal_has_no_value, RINGO_SAY_SIGNAL);
+    static_assert(the.there_is_one_value, RINGO_SAY_ONE);
+    static_assert(the.value_is_copied_or_moved, RINGO_SAY_GIVE);
+    static_assert(the.value_fits, RINGO_SAY_FIT);
+    return {};
+  }
+  template <class... A>
   requires std::constructible_from<T, A...> send_value_operation<T> emplace(A&&... args)
   const { return send_value_operation<T>(core_, std::in_place, std::forward<A>(args)...); }
+  template <class... A>
+  requires(!std::constructible_from<T, A...>) mistaken_await emplace(A&&...)
+  const {
+    constexpr bool value_can_be_built = std::constructible_from<T, A...>;
+    static_assert(value_can_be_built, "no value of the channel's type can be built from these arguments");
+    return {};
+  }
 
   // Sends if that is possible at this instant; moves from the value only when it returns true. A value that is only
   // lent is copied when there is room for it, or a receiver. Throws channel_closed, and what copying throws.
@@ -275,6 +322,16 @@ class channel_handle {
   bool try_send() const requires of_signals {
     signal value;
     return try_send_now(value);
+  }
+  template <class... A>
+  requires mistaken_send<T, A...>
+  bool try_send(A&&...) const {
+    constexpr send_of<T, A...> the;
+    static_assert(the.signal_has_no_value, RINGO_SAY_SIGNAL);
+    static_assert(the.there_is_one_value, RINGO_SAY_ONE);
+    static_assert(the.value_is_copied_or_moved, RINGO_SAY_GIVE);
+    static_assert(the.value_fits, RINGO_SAY_FIT);
+    __builtin_unreachable();
   }
 
   // The next value; an empty optional (false) when the channel is closed and drained. Rethrows what close(error) was
@@ -317,7 +374,10 @@ class channel_handle {
   // For threads that are no workers: as send and recv, but the thread waits; also for a runtime to use the channel.
   // A call of blocking() uses the channel for its own runtime.
   // Throws std::system_error (std::errc::operation_canceled) if the runtime ends first.
-  void send_blocking(T value) const requires(!of_signals) {
+  void send_blocking(const T& value) const requires(!of_signals && std::copy_constructible<T>) {
+    send_blocking(T(value));
+  }
+  void send_blocking(T&& value) const requires(!of_signals) {
     block_until(
         core_, "send_blocking",
         [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, value, named_in(woken)); },
@@ -329,6 +389,15 @@ class channel_handle {
         core_, "send_blocking",
         [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, value, named_in(woken)); },
         [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
+  }
+  template <class... A>
+  requires mistaken_send<T, A...>
+  void send_blocking(A&&...) const {
+    constexpr send_of<T, A...> the;
+    static_assert(the.signal_has_no_value, RINGO_SAY_SIGNAL);
+    static_assert(the.there_is_one_value, RINGO_SAY_ONE);
+    static_assert(the.value_is_copied_or_moved, RINGO_SAY_GIVE);
+    static_assert(the.value_fits, RINGO_SAY_FIT);
   }
   typename receive_operation<T>::result_type recv_blocking() const {
     typename receive_operation<T>::result_type result{};
@@ -398,6 +467,9 @@ template <class T>
 class channel : public detail::channel_handle<detail::carried<T>> {
   using base = detail::channel_handle<detail::carried<T>>;
 
+  static_assert(detail::is_plain_object<T>, RINGO_SAY_OBJECT);
+  static_assert(detail::moves_without_throwing<T>, RINGO_SAY_BOX);
+
  public:
   using value_type = T;
   // capacity 0: a rendezvous. Throws std::length_error if that many values cannot be held, std::bad_alloc.
@@ -421,6 +493,9 @@ template <class T>
 class sender : private detail::channel_handle<detail::carried<T>> {
   using base = detail::channel_handle<detail::carried<T>>;
 
+  static_assert(detail::is_plain_object<T>, RINGO_SAY_OBJECT);
+  static_assert(detail::moves_without_throwing<T>, RINGO_SAY_BOX);
+
  public:
   using value_type = T;
   sender() noexcept : base(nullptr) {}
@@ -440,6 +515,9 @@ class sender : private detail::channel_handle<detail::carried<T>> {
 template <class T>
 class receiver : private detail::channel_handle<detail::carried<T>> {
   using base = detail::channel_handle<detail::carried<T>>;
+
+  static_assert(detail::is_plain_object<T>, RINGO_SAY_OBJECT);
+  static_assert(detail::moves_without_throwing<T>, RINGO_SAY_BOX);
 
  public:
   using value_type = T;

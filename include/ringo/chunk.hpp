@@ -1,5 +1,7 @@
 // chunk: bytes that have been received, in a block that is lent from a pool and goes back when the chunk is destroyed.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <span>
 #include <string_view>

@@ -1,9 +1,12 @@
 // The runtime's clock, and lengths of time that are passed in.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <chrono>
 #include <concepts>
 #include <limits>
 #include <ratio>
+#include <type_traits>
 
 namespace ringo {
 
@@ -16,6 +19,10 @@ class delay {
  public:
   template <class Rep, class Period>
   delay(std::chrono::duration<Rep, Period> length) : value_(saturated(length)) {}
+
+  template <class N>
+  requires std::is_arithmetic_v<N> delay(N)
+  = delete;  // a number is no length of time: write 5s or 5ms
 
   duration value() const { return value_; }
 

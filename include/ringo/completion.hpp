@@ -1,5 +1,7 @@
 // completion: one result that comes from outside of the routines: from a callback or a thread of another library.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <atomic>
 #include <concepts>
 #include <cstdint>

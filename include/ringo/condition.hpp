@@ -1,5 +1,7 @@
 // condition: routines that hold a lock wait for what they test under it to change (Go: sync.Cond).
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <type_traits>
 #include <utility>
 

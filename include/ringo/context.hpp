@@ -3,6 +3,8 @@
 // A routine runs under a context: the one it was started with, or else its starter's. When that is cancelled, the
 // routine's awaits end with `cancelled`: the one that it waits in, and every later one before it tries anything.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -15,6 +17,7 @@
 #include <ringo/detail/awaited.hpp>
 #include <ringo/detail/context_core.hpp>
 #include <ringo/detail/ended_case.hpp>
+#include <ringo/detail/mistakes.hpp>
 #include <ringo/go.hpp>
 #include <ringo/task.hpp>
 
@@ -99,11 +102,22 @@ class context {
   // Runs f, once it is cancelled, in a routine of its own under the background; at once if it is already. f is a
   // callable, or returns a task. The result stops it: true if f will then not run (142).
   template <class F>
-  std::function<bool()> after_func(F f, std::source_location where = std::source_location::current()) const {
+  requires detail::startable<F> std::function<bool()> after_func(
+      F&& f, std::source_location where = std::source_location::current())
+  const {
     detail::worker* w = detail::worker_or_alone("context::after_func");
-    detail::routine& r = *detail::make_routine(std::move(f));
+    detail::routine& r = *detail::make_routine(std::forward<F>(f));
     r.started = where;
     return call_after(w, r);
+  }
+  template <class F>
+  requires detail::mistaken_start<F> || detail::is_task<F> std::function<bool()> after_func(F&&)
+  const {
+    constexpr detail::start_of<F> the;
+    static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
+    constexpr bool is_called_without_arguments = !the.argument_is_copied_or_moved;
+    static_assert(is_called_without_arguments, "after_func takes a function that is called without arguments");
+    return {};
   }
   // Has stop requested when it is cancelled, by the thread that cancels, after all else.
   std::stop_token stop_token() const { return core_ ? core_->stop_token() : std::stop_token(); }
@@ -215,16 +229,24 @@ auto go(const std::type_identity_t<detail::under>& c, F&& f, A&&... args)
   return detail::start_under(c, detail::make_routine(std::forward<F>(f), std::forward<A>(args)...));
 }
 template <class T>
-handle<T> go(const std::type_identity_t<detail::under>& c, task<T> t) {
+handle<T> go(const std::type_identity_t<detail::under>& c, task<T>&& t) {
   return detail::start_under(c, detail::make_routine_of(std::move(t)));
 }
 
 // Awaits in the caller's place, under that context. Throws: cancelled, and what the awaited does. As a case of a select
 // an operation stays one, and the case has also won, and throws, when the context is cancelled; a task is a plain task
 // there.
-template <detail::has_result A>
+template <class A>
 auto with_context(const context& c, A&& awaited, std::source_location where = std::source_location::current()) {
-  return detail::in_context<A>(c, std::forward<A>(awaited), where);
+  if constexpr (detail::awaited_later<A>) {
+    return detail::in_context<A>(c, std::forward<A>(awaited), where);
+  } else {
+    constexpr detail::await_of<A> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+    return handle<detail::anything>();
+  }
 }
 
 }  // namespace ringo

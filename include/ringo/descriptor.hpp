@@ -1,5 +1,7 @@
 // descriptor: a number of the system's that is closed when it is destroyed.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <utility>
 
 namespace ringo {

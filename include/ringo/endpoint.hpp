@@ -1,5 +1,7 @@
 // endpoint: the address and the port of one end of a connection.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>

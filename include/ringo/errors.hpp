@@ -1,5 +1,7 @@
 // What ringo throws besides the standard library's own.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <stdexcept>
 #include <system_error>
 

@@ -1,5 +1,7 @@
 // event: a flag that is waited on to be set; one opens a gate for all who wait, and for all who come later.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <memory>
 #include <string>
 

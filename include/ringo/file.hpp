@@ -1,6 +1,8 @@
 // Files and directories. No worker waits for a disk: what is asked for is done by the kernel's own threads, or, where
 // io_uring cannot do it, by blocking()'s.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>

@@ -1,14 +1,18 @@
 // generate: the first stage of a pipeline, from a range.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <exception>
 #include <optional>
 #include <ranges>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 #include <ringo/detail/stage.hpp>
+#include <ringo/detail/started.hpp>
 
 namespace ringo {
 
@@ -20,8 +24,8 @@ class generate_stage final : public stage {
   static_assert(fit_into_frames<element>());
 
  public:
-  generate_stage(Range range, std::size_t buffer)
-      : stage("generate"), range_(std::in_place, std::move(range)), out_(*this), buffer_(buffer) {}
+  generate_stage(auto&& range, std::size_t buffer)
+      : stage("generate"), range_(std::in_place, std::forward<decltype(range)>(range)), out_(*this), buffer_(buffer) {}
   receiver<element> open() { return out_.open(buffer_); }
 
  private:
@@ -55,9 +59,17 @@ class generate_stage final : public stage {
 // with the last receiver of the output; the range is destroyed then, soon, so it must own what it uses, or share it.
 // Throws: std::bad_alloc. Thread: workers, and the range is advanced on one at a time.
 template <class R>
-requires std::ranges::input_range<R> receiver<std::ranges::range_value_t<R>> generate(
-    R range, std::size_t buffer = 0, std::source_location where = std::source_location::current()) {
-  return detail::start_stage(new detail::generate_stage<R>(std::move(range), buffer), 1, where);
+auto generate(R&& range, std::size_t buffer = 0, std::source_location where = std::source_location::current()) {
+  using kept = std::decay_t<R>;
+  constexpr bool is_range = std::ranges::input_range<kept>;
+  constexpr bool is_copied_or_moved = !is_range || detail::can_be_kept<R>;
+  static_assert(is_range, "generate takes a range: a container, a view, or a coroutine that is one");
+  static_assert(is_copied_or_moved, "the range is copied, and cannot be: give it away, write std::move(range)");
+  if constexpr (is_range && is_copied_or_moved) {
+    return detail::start_stage(new detail::generate_stage<kept>(std::forward<R>(range), buffer), 1, where);
+  } else {
+    return receiver<int>();
+  }
 }
 
 }  // namespace ringo

@@ -1,5 +1,7 @@
 // go: starts routines (Go spec: Go statements). handle: joins, cancels or detaches them.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <concepts>
 #include <source_location>
 #include <stdexcept>
@@ -7,6 +9,7 @@
 
 #include <ringo/detail/bridge.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/started.hpp>
 
 namespace ringo {
@@ -208,7 +211,7 @@ handle<started<F, A...>> start_here(std::source_location where, F&& f, A&&... ar
 // caller next waits, or on another worker. Throws std::bad_alloc, what copying throws, and std::logic_error on a thread
 // that is no worker (there: runtime::go).
 template <class T>
-handle<T> go(task<T> t, std::source_location where = std::source_location::current()) {
+handle<T> go(task<T>&& t, std::source_location where = std::source_location::current()) {
   detail::worker& w = detail::require_worker("go");
   detail::record<T>* r = detail::make_routine_of(std::move(t));
   handle<T> h = detail::handle_access::make(r);

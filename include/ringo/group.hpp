@@ -1,5 +1,7 @@
 // group: routines that are waited for together, and end together (Go: errgroup). scope: a group that nothing outlives.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <exception>
 #include <source_location>
@@ -9,6 +11,7 @@
 #include <ringo/context.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/group_core.hpp>
+#include <ringo/detail/mistakes.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo {
@@ -22,8 +25,10 @@ namespace ringo {
 // that was cancelled, or where a group inside of it was ended early, ends alone: the other members run on.
 //
 // Thread: workers, or one thread while no runtime runs.
-class group {
+class group : private detail::mistaken_starts {
  public:
+  using mistaken_starts::go, mistaken_starts::try_go, mistaken_starts::background;
+
   explicit group(const context& parent = current_context(), on_error policy = on_error::cancel_rest,
                  std::source_location made = std::source_location::current())
       : core_(new detail::group_core(parent, policy, made)) {}
@@ -40,7 +45,7 @@ class group {
   // Starts a member that runs f(args...); at the limit it is queued, and starts when another ends. After the first
   // error or cancel(), what is queued never starts, and a new member is cancelled from its beginning.
   template <class T>
-  void go(task<T> t, std::source_location where = std::source_location::current()) {
+  void go(task<T>&& t, std::source_location where = std::source_location::current()) {
     add(where, *detail::make_routine_of<detail::member_record>(std::move(t)));
   }
   template <class F>
@@ -80,7 +85,7 @@ class group {
   // joins them. In a scope, that is when the body and all other members have ended. What a background member throws
   // counts as any member's error. It takes no place of the limit, and starts at once.
   template <class T>
-  void background(task<T> t, std::source_location where = std::source_location::current()) {
+  void background(task<T>&& t, std::source_location where = std::source_location::current()) {
     add_background(where, *detail::make_routine_of<detail::member_record>(std::move(t)));
   }
   template <class F>
@@ -171,6 +176,12 @@ class group {
 namespace detail {
 
 template <class F>
+concept scope_body = can_be_kept<F> && requires(std::decay_t<F>& f, group& g) {
+  {f(g)};
+  requires awaitable<decltype(f(g))>;
+};
+
+template <class F>
 task<> run_scope(F f, std::source_location where) {
   group members(current_context(), on_error::cancel_rest, where);
   task<> ended =
@@ -199,7 +210,11 @@ task<> scope(F&& f, std::source_location where = std::source_location::current()
   static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
                 "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
                 "first, and pass it by name, or capture by reference");
-  return detail::run_scope<std::decay_t<F>>(std::forward<F>(f), where);
+  constexpr bool is_body = detail::scope_body<F>;
+  static_assert(is_body,
+                "scope calls f(group&), and awaits the task that it returns: write [&](group& g) -> task<> { ... }");
+  if constexpr (is_body) return detail::run_scope<std::decay_t<F>>(std::forward<F>(f), where);
+  __builtin_unreachable();
 }
 
 }  // namespace ringo

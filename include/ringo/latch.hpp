@@ -1,5 +1,7 @@
 // latch: a counter that goes down to zero once, and is waited on to get there.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <string>
 

@@ -1,5 +1,7 @@
 // map: a stage of a pipeline that applies a function to each value, in several routines.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <exception>
@@ -92,6 +94,10 @@ class map_stage final : public stage {
   std::vector<turns> turns_;
 };
 
+template <class T, class F>
+concept maps = can_be_kept<F> && std::invocable < std::decay_t<F>
+&, T > ;
+
 [[noreturn]] void throw_map_without_workers();
 
 }  // namespace detail
@@ -105,22 +111,34 @@ class map_stage final : public stage {
 // with `cancelled`, and when the last receiver of the output goes: nobody waits for their end then, so f must own what
 // it uses, or share it. Throws: std::invalid_argument for no workers, std::bad_alloc. Thread: workers.
 template <class T, class F>
-auto map(receiver<T> in, std::size_t workers, F f, map_options o = {},
+requires detail::maps<T, F>
+auto map(receiver<T> in, std::size_t workers, F&& f, map_options o = {},
          std::source_location where = std::source_location::current()) {
-  static_assert(std::invocable<F&, T>, "map's function is called with a value of the input's type");
-  if constexpr (std::is_member_pointer_v<F>) {
+  if constexpr (std::is_member_pointer_v<std::decay_t<F>>) {
     return map(std::move(in), workers, std::mem_fn(f), o, where);
   } else {
-    using result = std::decay_t<typename detail::awaited_result<std::invoke_result_t<F&, T>>::type>;
+    using function = std::decay_t<F>;
+    using result = std::decay_t<typename detail::awaited_result<std::invoke_result_t<function&, T>>::type>;
     if (workers == 0) detail::throw_map_without_workers();
-    return detail::start_stage(new detail::map_stage<T, F, result>(std::move(in), workers, std::move(f), o), workers,
-                               where);
+    return detail::start_stage(
+        new detail::map_stage<T, function, result>(std::move(in), workers, std::forward<F>(f), o), workers, where);
   }
 }
 template <class T, class F>
-auto map(const channel<T>& in, std::size_t workers, F f, map_options o = {},
+requires detail::maps<T, F>
+auto map(const channel<T>& in, std::size_t workers, F&& f, map_options o = {},
          std::source_location where = std::source_location::current()) {
-  return map(receiver<T>(in), workers, std::move(f), o, where);
+  return map(receiver<T>(in), workers, std::forward<F>(f), o, where);
+}
+template <class In, class F, class... Options>
+requires(!detail::maps<detail::received_from<In>, F>) auto map(In&&, std::size_t, F&&, const Options&...) {
+  constexpr bool input_is_a_channel = !std::is_same_v<detail::received_from<In>, detail::nothing_received>;
+  constexpr bool function_is_moved = !input_is_a_channel || detail::can_be_kept<F>;
+  constexpr bool function_takes_a_value = !input_is_a_channel || !function_is_moved;
+  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
+  static_assert(function_is_moved, "map's function is copied, and cannot be: write std::move(f)");
+  static_assert(function_takes_a_value, "map's function is called with a value of the input's type");
+  return receiver<int>();
 }
 
 }  // namespace ringo

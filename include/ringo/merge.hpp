@@ -1,7 +1,11 @@
 // merge: a stage of a pipeline that makes one of several (fan-in).
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
+#include <concepts>
 #include <cstddef>
 #include <exception>
+#include <ranges>
 #include <source_location>
 #include <utility>
 #include <vector>
@@ -34,6 +38,9 @@ class merge_stage final : public stage {
   stage_output<T> out_;
 };
 
+template <class T, class... In>
+concept alike_inputs = (std::convertible_to<In, receiver<T>> && ...);
+
 }  // namespace detail
 
 // The values of all inputs, each input's in its order; closes when all are drained, at once if there is none. The first
@@ -46,7 +53,7 @@ receiver<T> merge(std::vector<receiver<T>> inputs, std::source_location where = 
   return detail::start_stage(new detail::merge_stage<T>(std::move(inputs)), count, where);
 }
 template <class T, class... More>
-receiver<T> merge(receiver<T> first, More... more) {
+requires detail::alike_inputs<T, More...> receiver<T> merge(receiver<T> first, More... more) {
   std::vector<receiver<T>> inputs;
   inputs.reserve(1 + sizeof...(more));
   inputs.push_back(std::move(first));
@@ -54,8 +61,16 @@ receiver<T> merge(receiver<T> first, More... more) {
   return merge(std::move(inputs), std::source_location());
 }
 template <class T, class... More>
-receiver<T> merge(const channel<T>& first, More... more) {
+requires detail::alike_inputs<T, More...> receiver<T> merge(const channel<T>& first, More... more) {
   return merge(receiver<T>(first), std::move(more)...);
+}
+template <class First, class... More>
+requires(!std::ranges::range<First> &&
+         !detail::alike_inputs<detail::received_from<First>, First, More...>) receiver<int> merge(const First&,
+                                                                                                  const More&...) {
+  constexpr bool inputs_are_alike = std::ranges::range<First>;
+  static_assert(inputs_are_alike, "merge takes channels and receivers of one type of values");
+  return {};
 }
 
 }  // namespace ringo

@@ -1,5 +1,7 @@
 // mutex: a lock that routines wait for without stopping their worker (Go: sync.Mutex).
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/permit_core.hpp>
 

@@ -1,5 +1,7 @@
 // once: runs a function once, whoever comes first (Go: sync.Once).
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <atomic>
 #include <functional>
 #include <type_traits>
@@ -7,6 +9,7 @@
 
 #include <ringo/detail/awaited.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/started.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/mutex.hpp>
@@ -32,8 +35,14 @@ class once {
         !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
         "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
         "first, and pass it by name, or capture by reference");
+    constexpr detail::start_of<F> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
+    static_assert(the.reference_is_wrapped && the.function_and_arguments_match,
+                  "once calls a function without arguments, or awaits a task");
     if (done()) return return_at_once();  // without a copy of f
-    return run<std::decay_t<F>>(std::forward<F>(f));
+    if constexpr (the.works) return run<std::decay_t<F>>(std::forward<F>(f));
+    __builtin_unreachable();
   }
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
 

@@ -1,6 +1,8 @@
 // outcome, finally: what came of an operation or a task, and clean-up after it that may await, whichever way it ended.
 // (C++ has no co_await in a catch block or a destructor.)
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <exception>
 #include <optional>
 #include <source_location>
@@ -158,16 +160,32 @@ class RINGO_AWAITABLE finally_wait : public deferred<finally_wait<A, B>, result_
 
 // Does not throw, but for want of memory: what the awaited throws is in the outcome, `cancelled` too. As a case of a
 // select an operation stays one, and a task is a plain task there.
-template <detail::has_result A>
+template <class A>
 auto outcome(A&& awaited, std::source_location where = std::source_location::current()) {
-  return detail::outcome_wait<A>(std::forward<A>(awaited), where);
+  if constexpr (detail::awaited_later<A>) {
+    return detail::outcome_wait<A>(std::forward<A>(awaited), where);
+  } else {
+    constexpr detail::await_of<A> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+    return handle<detail::anything>();
+  }
 }
 
 // Awaits the first, and then, however that ended, the clean-up, which cancellation does not end. Yields what the first
 // came to; where that is a value, an error of the clean-up is thrown instead. As a case of a select it is a plain task.
-template <detail::has_result A, class B>
+template <class A, class B>
 auto finally(A&& awaited, B&& cleanup, std::source_location where = std::source_location::current()) {
-  return detail::finally_wait<A, B>(std::forward<A>(awaited), std::forward<B>(cleanup), where);
+  if constexpr (detail::awaited_later<A> && detail::awaited_later<B>) {
+    return detail::finally_wait<A, B>(std::forward<A>(awaited), std::forward<B>(cleanup), where);
+  } else {
+    constexpr detail::await_of<A, B> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+    return handle<detail::anything>();
+  }
 }
 
 }  // namespace ringo

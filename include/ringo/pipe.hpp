@@ -1,5 +1,7 @@
 // Pipes, the standard streams, and other descriptors that bytes come from or go to.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <utility>
 
 #include <ringo/detail/byte_stream.hpp>

@@ -1,5 +1,7 @@
 // process: another program, started, fed and read by pipes, waited for and told to stop.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <concepts>
 #include <cstdint>
 #include <memory>

@@ -1,5 +1,7 @@
 // readable, writable: what lets C libraries that have their own sockets (libpq, hiredis, libcurl, c-ares) run here.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <ringo/detail/kernel_call.hpp>
 
 namespace ringo {

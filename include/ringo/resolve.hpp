@@ -1,5 +1,7 @@
 // resolve: the addresses of a host's name.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,45 +1,48 @@
 // All of ringo but files (file.hpp) and processes (process.hpp), whose names are words that programs have for things of
 // their own, and TLS (tls.hpp), which is a component of its own.
 #pragma once
-#if __cplusplus < 202002L
-#error "ringo needs C++20: compile with -std=c++20 or newer"
-#endif
+#include <ringo/detail/cpp20.hpp>
+
+// First those that others include, so that a message about one of them does not tell how it came to be included.
+// clang-format off
+#include <ringo/clock.hpp>
+#include <ringo/task.hpp>
+#include <ringo/channel.hpp>
+#include <ringo/go.hpp>
+#include <ringo/context.hpp>
+#include <ringo/select.hpp>
+#include <ringo/group.hpp>
+#include <ringo/mutex.hpp>
+// clang-format on
+
 #include <ringo/all.hpp>
 #include <ringo/barrier.hpp>
 #include <ringo/batch.hpp>
 #include <ringo/blocking.hpp>
 #include <ringo/buffered.hpp>
-#include <ringo/channel.hpp>
 #include <ringo/chunk.hpp>
-#include <ringo/clock.hpp>
 #include <ringo/completion.hpp>
 #include <ringo/condition.hpp>
-#include <ringo/context.hpp>
 #include <ringo/descriptor.hpp>
 #include <ringo/endpoint.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
 #include <ringo/generate.hpp>
-#include <ringo/go.hpp>
-#include <ringo/group.hpp>
 #include <ringo/latch.hpp>
 #include <ringo/map.hpp>
 #include <ringo/merge.hpp>
-#include <ringo/mutex.hpp>
 #include <ringo/once.hpp>
 #include <ringo/outcome.hpp>
 #include <ringo/pipe.hpp>
 #include <ringo/ready.hpp>
 #include <ringo/resolve.hpp>
 #include <ringo/run.hpp>
-#include <ringo/select.hpp>
 #include <ringo/select_any.hpp>
 #include <ringo/semaphore.hpp>
 #include <ringo/shared_mutex.hpp>
 #include <ringo/shield.hpp>
 #include <ringo/signals.hpp>
 #include <ringo/take.hpp>
-#include <ringo/task.hpp>
 #include <ringo/tcp.hpp>
 #include <ringo/tee.hpp>
 #include <ringo/testing.hpp>

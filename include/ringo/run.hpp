@@ -1,5 +1,7 @@
 // Running: a runtime with its workers, and the program's main routine.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -26,8 +28,8 @@ struct options {
   // after a line on stderr, by the handler of std::set_terminate, if the program has set one, else by std::abort.
   // Any thread. It must not throw: that ends the process.
   std::function<void(std::exception_ptr, const std::source_location& started)> on_unhandled = {};
-  // What a person should know and no caller can be told. By default a line on stderr. What may come in a loop is told at
-  // once and then ever less often, with the number of those left out. Any thread. It must not throw: that ends the
+  // What a person should know and no caller can be told. By default a line on stderr. What may come in a loop is told
+  // at once and then ever less often, with the number of those left out. Any thread. It must not throw: that ends the
   // process. (But for std::bad_alloc: then the warning is a line on stderr.)
   std::function<void(std::string_view)> on_warning = {};
   unsigned ring_entries = 256;                                        // of each worker's io_uring
@@ -48,18 +50,21 @@ void start_from_outside(std::uint64_t runtime_id, routine& r);
 }  // namespace detail
 
 // Refers to a runtime, which it may outlive. Copyable. Thread: any.
-class runtime_ref {
+class runtime_ref : private detail::mistaken_runs {
  public:
+  using mistaken_runs::go;
+
   // As runtime::go; throws std::logic_error if the runtime has ended.
   template <class F, class... A>
-  requires detail::startable<F, A...> handle<detail::started<F, A...>> go(F&& f, A&&... args) const {
+  requires detail::startable<F, A...> handle<detail::started<F, A...>> go(F&& f, A&&... args)
+  const {
     auto* r = detail::make_routine(std::forward<F>(f), std::forward<A>(args)...);
     auto h = detail::handle_access::make(r);
     detail::start_from_outside(id_, *r);
     return h;
   }
   template <class T>
-  handle<T> go(task<T> t) const {
+  handle<T> go(task<T>&& t) const {
     auto* r = detail::make_routine_of(std::move(t));
     handle<T> h = detail::handle_access::make(r);
     detail::start_from_outside(id_, *r);
@@ -75,8 +80,10 @@ class runtime_ref {
   std::uint64_t id_;
 };
 
-class runtime {
+class runtime : private detail::mistaken_runs {
  public:
+  using mistaken_runs::go;
+
   // Throws std::system_error that says why, where the kernel refuses a ring; std::invalid_argument.
   explicit runtime(options = {});
   runtime(const runtime&) = delete;
@@ -87,18 +94,27 @@ class runtime {
   // Returns or rethrows what main does. The program ends with main: whatever still runs is cancelled, unwound and
   // destroyed before this returns. Throws deadlock if nothing can ever run again.
   template <class T>
-  T run(task<T> main) {
+  T run(task<T>&& main) {
     prepare_run();
     auto* r = detail::make_routine_of(std::move(main));
     return finish_main<T>(*r);
   }
   template <class F>
   requires detail::startable<F>
-  auto run(F main) -> detail::started<F> {
+  auto run(F&& main) -> detail::started<F> {
     prepare_run();
     using result = detail::started<F>;
-    auto* r = detail::make_routine(std::move(main));
+    auto* r = detail::make_routine(std::forward<F>(main));
     return finish_main<result>(*r);
+  }
+  template <class F>
+  requires detail::mistaken_start<F>
+  auto run(F&&) {
+    constexpr detail::start_of<F> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
+    static_assert(the.reference_is_wrapped && the.function_and_arguments_match, RINGO_SAY_RUN);
+    return detail::anything();
   }
 
   // The runtime whose worker the calling thread is, or for whose blocking() it works: to be given to a callback or a
@@ -112,7 +128,7 @@ class runtime {
   }
 
   template <class T>
-  handle<T> go(task<T> t) {
+  handle<T> go(task<T>&& t) {
     return ref().go(std::move(t));
   }
 
@@ -137,11 +153,26 @@ class runtime {
 };
 
 template <class T>
-T run(task<T> main, options o = {}) {
+T run(task<T>&& main, options o = {}) {
   return runtime(std::move(o)).run(std::move(main));
 }
 template <class F>
-requires std::invocable<F>
-auto run(F main, options o = {}) -> detail::started<F> { return runtime(std::move(o)).run(std::move(main)); }
+requires detail::startable<F>
+auto run(F&& main, options o = {}) -> detail::started<F> { return runtime(std::move(o)).run(std::forward<F>(main)); }
+template <class F>
+requires detail::mistaken_start<F>
+auto run(F&&, const options& = {}) {
+  constexpr detail::start_of<F> the;
+  static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+  static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
+  static_assert(the.reference_is_wrapped && the.function_and_arguments_match, RINGO_SAY_RUN);
+  return detail::anything();
+}
+template <class F, class... A>
+requires(sizeof...(A) > 0 && !(std::convertible_to<A, options> && ...)) auto run(F&&, A&&...) {
+  constexpr bool runs_without_arguments = sizeof...(A) == 0;
+  static_assert(runs_without_arguments, RINGO_SAY_RUN);
+  return detail::anything();
+}
 
 }  // namespace ringo

@@ -4,6 +4,9 @@
 // is uniformly random, or by priority with prefer_first. Nothing is allocated, unless a case is a plain task or has a
 // handler that is a coroutine. A stored select owns the operations that were moved into it and refers to the others.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
+#include <concepts>
 #include <cstddef>
 #include <tuple>
 #include <type_traits>
@@ -82,7 +85,7 @@ class RINGO_AWAITABLE only_otherwise_operation final
 };
 
 template <class C>
-concept selectable = case_like<C> || is_task_case<std::remove_reference_t<kept_case<C>>>;
+concept selectable = !is_named_task<C> && (case_like<C> || is_task_case<std::remove_reference_t<kept_case<C>>>);
 
 template <class... C>
 inline constexpr bool ends_with_otherwise = false;
@@ -121,22 +124,60 @@ auto select_of(Cases&&... cases) {
   }
 }
 
+template <class... C>
+inline constexpr bool only_the_last_is_otherwise = true;
+template <class C, class D, class... More>
+inline constexpr bool only_the_last_is_otherwise<C, D, More...> =
+    !ends_with_otherwise<C> && only_the_last_is_otherwise<D, More...>;
+
 template <class C>
-concept selectable_or_otherwise = selectable<C> || std::is_same_v<std::remove_cvref_t<C>, otherwise_t>;
+concept selectable_or_otherwise = selectable<C> || ends_with_otherwise<C>;
+template <class... C>
+concept selectable_together = (selectable_or_otherwise<C> && ...) && only_the_last_is_otherwise<C...>;
+
+// What a mistaken select would have yielded, as far as that can be told.
+template <class C>
+struct mistaken_alternative : std::type_identity<anything> {};
+template <has_result C>
+struct mistaken_alternative<C> : std::type_identity<or_monostate<result_of<C>>> {};
+template <class... C>
+using mistaken_select = handle<std::variant<typename mistaken_alternative<C>::type...>>;
+
+template <class F, class R>
+inline constexpr bool handles = std::invocable<std::remove_reference_t<F>&, R>;
+template <class F>
+inline constexpr bool handles<F, void> = std::invocable<std::remove_reference_t<F>&>;
 
 }  // namespace detail
 
 // A case with a handler: the case's result is what handler(result of the operation) returns; a handler that returns a
 // task is awaited.
-template <detail::selectable Operation, class F>
+template <class Operation, class F>
 auto on(Operation&& operation, F&& handler) {
-  static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
+  constexpr bool lambda_has_a_name = !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>;
+  static_assert(lambda_has_a_name,
                 "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
-                "first, and pass "
-                "it by name, or capture by reference");
-  return detail::handled_case<detail::kept_case<Operation>,
-                              std::conditional_t<std::is_lvalue_reference_v<F>, F, std::remove_reference_t<F>>>(
-      std::in_place, std::forward<Operation>(operation), std::forward<F>(handler));
+                "first, and pass it by name, or capture by reference");
+  if constexpr (!detail::selectable<Operation>) {
+    constexpr detail::await_of<Operation> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+    return detail::never_operation();
+  } else {
+    constexpr bool handler_takes_the_result =
+        detail::handles<F, typename std::remove_cvref_t<detail::kept_case<Operation>>::result_type>;
+    static_assert(handler_takes_the_result,
+                  "the handler of a case is called with what the operation yields, for example on(ch.recv(), "
+                  "[](auto v) { ... }), and without arguments where it yields nothing");
+    if constexpr (!handler_takes_the_result) {
+      return detail::never_operation();
+    } else {
+      return detail::handled_case<detail::kept_case<Operation>,
+                                  std::conditional_t<std::is_lvalue_reference_v<F>, F, std::remove_reference_t<F>>>(
+          std::in_place, std::forward<Operation>(operation), std::forward<F>(handler));
+    }
+  }
 }
 
 // Yields a std::variant: the index says which case was chosen, the alternative is its result, std::monostate for void.
@@ -144,13 +185,33 @@ auto on(Operation&& operation, F&& handler) {
 // where there is an otherwise. If it loses it is cancelled and joined before the select completes, and what it has done
 // until then is done. What it throws then, other than `cancelled`, is unhandled
 // (options::on_unhandled): by default it ends the process, unless it is a std::system_error.
-template <detail::selectable_or_otherwise... Cases>
+template <class... Cases>
 auto select(Cases&&... cases) {
-  return detail::select_of<false>(std::forward<Cases>(cases)...);
+  if constexpr (detail::selectable_together<Cases...>) {
+    return detail::select_of<false>(std::forward<Cases>(cases)...);
+  } else {
+    constexpr bool otherwise_is_last = detail::only_the_last_is_otherwise<Cases...>;
+    static_assert(otherwise_is_last, "`otherwise` is the last case of a select");
+    constexpr detail::await_of<Cases...> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited || !otherwise_is_last, RINGO_SAY_AWAIT);
+    return detail::mistaken_select<Cases...>();
+  }
 }
-template <detail::selectable_or_otherwise... Cases>
+template <class... Cases>
 auto select(prefer_first_t, Cases&&... cases) {
-  return detail::select_of<true>(std::forward<Cases>(cases)...);
+  if constexpr (detail::selectable_together<Cases...>) {
+    return detail::select_of<true>(std::forward<Cases>(cases)...);
+  } else {
+    constexpr bool otherwise_is_last = detail::only_the_last_is_otherwise<Cases...>;
+    static_assert(otherwise_is_last, "`otherwise` is the last case of a select");
+    constexpr detail::await_of<Cases...> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited || !otherwise_is_last, RINGO_SAY_AWAIT);
+    return detail::mistaken_select<Cases...>();
+  }
 }
 
 // Waits until it is cancelled: the select without cases.

@@ -1,5 +1,7 @@
 // select_any: select over a range of alike operations, as many as there are at run time.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>

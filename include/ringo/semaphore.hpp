@@ -1,5 +1,7 @@
 // semaphore: so many permits, of which each acquires some (Go: golang.org/x/sync/semaphore).
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 
 #include <ringo/detail/compilers.hpp>

@@ -1,5 +1,7 @@
 // shared_mutex: many readers or one writer (Go: sync.RWMutex).
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <ringo/mutex.hpp>
 
 namespace ringo {

@@ -4,6 +4,8 @@
 // context of its own, with the caller's values: so do the routines that it starts, and a with_timeout in there ends
 // what it bounds. As a case of a select it is what it shields: a select ends as a whole, and its losers with it.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <source_location>
 #include <utility>
 
@@ -56,9 +58,17 @@ class RINGO_AWAITABLE shielded : public deferred<shielded<A>, result_of<A>> {
 
 }  // namespace detail
 
-template <detail::has_result A>
+template <class A>
 auto shield(A&& awaited, std::source_location where = std::source_location::current()) {
-  return detail::shielded<A>(std::forward<A>(awaited), where);
+  if constexpr (detail::awaited_later<A>) {
+    return detail::shielded<A>(std::forward<A>(awaited), where);
+  } else {
+    constexpr detail::await_of<A> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+    return handle<detail::anything>();
+  }
 }
 
 }  // namespace ringo

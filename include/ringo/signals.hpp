@@ -1,5 +1,7 @@
 // signals: what the system tells the whole process, as something that is received.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <csignal>
 #include <initializer_list>
 #include <string>

@@ -1,5 +1,7 @@
 // take: a stage of a pipeline that passes on the first values only.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <exception>
 #include <source_location>
@@ -50,6 +52,12 @@ receiver<T> take(receiver<T> in, std::size_t n, std::source_location where = std
 template <class T>
 receiver<T> take(const channel<T>& in, std::size_t n, std::source_location where = std::source_location::current()) {
   return take(receiver<T>(in), n, where);
+}
+template <detail::no_input In, class... More>
+receiver<int> take(In&&, const More&...) {
+  constexpr bool input_is_a_channel = !detail::no_input<In>;
+  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
+  return {};
 }
 
 }  // namespace ringo

@@ -3,6 +3,8 @@
 // Lazy: it starts when it is awaited, or when go() makes a routine of it. Move-only. Awaiting a million of them in a
 // row takes no more stack than one.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
@@ -25,10 +27,6 @@ class handle;
 
 namespace detail {
 
-template <class A>
-inline constexpr bool is_task = false;
-template <class T>
-inline constexpr bool is_task<task<T>> = true;
 template <class A>
 inline constexpr bool is_handle = false;
 template <class T>
@@ -163,8 +161,14 @@ class task_promise : public task_promise_base {
  public:
   task<T> get_return_object() noexcept;
   template <class U = T>
-  requires std::convertible_to<U&&, T>
-  void return_value(U&& value) { outcome.set_value(std::forward<U>(value)); }
+  void return_value(U&& value) {
+    constexpr bool is_converted = std::convertible_to<U&&, T>;
+    static_assert(
+        is_converted,
+        "what co_return has is not converted to the task's result; what cannot be copied is given away: write "
+        "co_return std::move(x)");
+    if constexpr (is_converted) outcome.set_value(std::forward<U>(value));
+  }
   void unhandled_exception() noexcept { outcome.set_error(std::current_exception()); }
 
   result<T> outcome;
@@ -201,6 +205,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   // Runs it in the caller's place: yields what it returns, rethrows what it throws. It is done with, and its frame
   // gone, at the end of the expression. Throws std::logic_error if it is empty: moved from, or awaited before.
   auto operator co_await()&& { return awaiter(*this); }
+  auto operator co_await()& = delete;  // it is given away: write co_await std::move(t)
 
  private:
   class awaiter {

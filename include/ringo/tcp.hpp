@@ -1,5 +1,7 @@
 // TCP: streams of bytes between two programs, and where connections come in.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <string_view>

@@ -1,5 +1,7 @@
 // tee: a stage of a pipeline that passes each value on to several (fan-out of copies).
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <exception>
@@ -86,6 +88,12 @@ template <class T>
 std::vector<receiver<T>> tee(const channel<T>& in, std::size_t n,
                              std::source_location where = std::source_location::current()) {
   return tee(receiver<T>(in), n, where);
+}
+template <detail::no_input In, class... More>
+std::vector<receiver<int>> tee(In&&, const More&...) {
+  constexpr bool input_is_a_channel = !detail::no_input<In>;
+  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
+  return {};
 }
 
 }  // namespace ringo

@@ -1,5 +1,7 @@
 // Testing one's own program: simulations, in which time is virtual and every choice of the scheduler comes from a seed.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -63,7 +65,7 @@ namespace ringo::testing {
 // and which of its ready routines runs, and the clock moves to the next deadline only when everybody waits. The same
 // seed gives the same run. Throws what main throws; deadlock as run() does.
 template <class T>
-report simulate(sim_options o, task<T> main) {
+report simulate(sim_options o, task<T>&& main) {
   detail::refuse_simulation_inside_routine();
   auto* r = detail::make_routine_of(std::move(main));
   handle<T> h = detail::handle_access::make(r);
@@ -72,13 +74,22 @@ report simulate(sim_options o, task<T> main) {
   return result;
 }
 template <class F>
-requires std::invocable<F> report simulate(sim_options o, F main) {
+requires detail::startable<F> report simulate(sim_options o, F&& main) {
   detail::refuse_simulation_inside_routine();
-  auto* r = detail::make_routine(std::move(main));
+  auto* r = detail::make_routine(std::forward<F>(main));
   auto h = detail::handle_access::make(r);
   const report result = detail::simulate(o, nullptr, *r);
   h.join().take();
   return result;
+}
+
+template <class F>
+requires detail::mistaken_start<F> report simulate(const sim_options&, F&&) {
+  constexpr detail::start_of<F> the;
+  static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+  static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
+  static_assert(the.reference_is_wrapped && the.function_and_arguments_match, RINGO_SAY_RUN);
+  return {};
 }
 
 // What an exploration has seen.

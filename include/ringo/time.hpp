@@ -1,8 +1,11 @@
 // sleep, timers and tickers (Go: package time). Never early (semantics 82); late by one turn of the worker at the most
 // when it is not idle.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <atomic>
 #include <string>
+#include <type_traits>
 
 #include <ringo/clock.hpp>
 #include <ringo/detail/compilers.hpp>
@@ -139,7 +142,13 @@ class RINGO_AWAITABLE alarm_operation final : public mortal_operation<alarm_oper
 // Completes after the length of time. sleep(0) alone yields; as a case of a select it is ready at once. Throws
 // cancelled.
 inline detail::sleep_operation sleep(delay length) noexcept { return detail::sleep_operation(length.value()); }
-void sleep(int) = delete;  // not POSIX sleep: say sleep(1s)
+template <class N>
+requires std::is_arithmetic_v<N> detail::sleep_operation sleep(N) {
+  constexpr bool has_a_unit = !std::is_arithmetic_v<N>;
+  static_assert(has_a_unit, "a number is no length of time: write sleep(1s) or sleep(5ms)");
+  return detail::sleep_operation(duration());
+}
+void sleep(unsigned) = delete;  // ambiguous with POSIX sleep, which would block a worker
 inline detail::sleep_operation sleep_until(time_point t) noexcept { return detail::sleep_operation(t); }
 
 // One value, at a time. Starts to run when it is made. When it is destroyed, who waits ends with `cancelled`. Thread:

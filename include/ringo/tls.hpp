@@ -1,5 +1,7 @@
 // TLS (1.2 and 1.3) over a stream, by OpenSSL: a component of its own, linked as ringo::tls. It is not in ringo.hpp.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <memory>
 #include <span>
 #include <string>

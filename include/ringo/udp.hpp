@@ -1,5 +1,7 @@
 // UDP: datagrams between programs, each of which arrives whole or not at all, and in any order.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <span>
 #include <string_view>

@@ -3,6 +3,8 @@
 // A socket's name is a path, of 107 bytes at the most, or an abstract name, "@name", which is gone with its socket and
 // has no file. A path that begins with an @ is written "./@name".
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <array>
 #include <concepts>
 #include <optional>

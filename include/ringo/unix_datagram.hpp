@@ -1,5 +1,7 @@
 // unix_datagram: datagrams between programs of one machine, in their order; who is too fast waits. Names: unix.hpp.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <cstddef>
 #include <span>
 #include <string>

@@ -1,5 +1,8 @@
 // wait_group: waits for a collection of routines (Go: sync.WaitGroup).
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+#include <ringo/detail/mistakes.hpp>
+
 #include <cstddef>
 #include <source_location>
 #include <string>
@@ -45,8 +48,10 @@ struct counted_record : record<T> {
 // all have. When it is destroyed, who still waits ends with `cancelled`; it must outlive the routines that its go() has
 // started. Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it
 // has happened soon after.
-class wait_group {
+class wait_group : private detail::mistaken_starts {
  public:
+  using mistaken_starts::go;
+
   wait_group() noexcept = default;
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
@@ -60,7 +65,7 @@ class wait_group {
   // Counts, starts a routine that runs f(args...), and is done() when it ends, whichever way. What it throws is
   // unhandled (options::on_unhandled).
   template <class T>
-  void go(task<T> t, std::source_location where = std::source_location::current()) {
+  void go(task<T>&& t, std::source_location where = std::source_location::current()) {
     count_in<T>(where, *detail::make_routine_of<detail::counted_record>(std::move(t)));
   }
   template <class F>

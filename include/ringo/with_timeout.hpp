@@ -5,6 +5,8 @@
 // value all the same, the value wins; whatever else it throws passes. As a case of a select an operation stays one, and
 // the case has also won when the deadline comes; a task is a plain task there.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <source_location>
 #include <utility>
 
@@ -70,14 +72,30 @@ class RINGO_AWAITABLE within : public deferred<within<A, Limit>, result_of<A>> {
 
 }  // namespace detail
 
-template <detail::has_result A>
+template <class A>
 auto with_timeout(delay length, A&& awaited, std::source_location where = std::source_location::current()) {
-  return detail::within<A, delay>(length, std::forward<A>(awaited), where);
+  if constexpr (detail::awaited_later<A>) {
+    return detail::within<A, delay>(length, std::forward<A>(awaited), where);
+  } else {
+    constexpr detail::await_of<A> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+    return handle<detail::anything>();
+  }
 }
 
-template <detail::has_result A>
+template <class A>
 auto with_deadline(time_point deadline, A&& awaited, std::source_location where = std::source_location::current()) {
-  return detail::within<A, time_point>(deadline, std::forward<A>(awaited), where);
+  if constexpr (detail::awaited_later<A>) {
+    return detail::within<A, time_point>(deadline, std::forward<A>(awaited), where);
+  } else {
+    constexpr detail::await_of<A> the;
+    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+    static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+    static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+    return handle<detail::anything>();
+  }
 }
 
 }  // namespace ringo

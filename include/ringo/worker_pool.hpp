@@ -1,5 +1,7 @@
 // worker_pool: runs jobs, so many at a time, and pushes back when it has enough.
 #pragma once
+#include <ringo/detail/cpp20.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include <ringo/clock.hpp>
+#include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/pool_job.hpp>
 
 namespace ringo {
@@ -26,8 +29,10 @@ static_assert(std::is_trivially_destructible_v<pool_options>);
 //
 // Thread: workers, or one thread while no runtime runs; to destroy it and to cancel() it, any, and from a thread that
 // is no worker it has happened soon after.
-class worker_pool {
+class worker_pool : private detail::mistaken_starts {
  public:
+  using mistaken_starts::submit;
+
   explicit worker_pool(pool_options = {});  // std::invalid_argument if max is 0, or less than min
   worker_pool(const worker_pool&) = delete;
   worker_pool& operator=(const worker_pool&) = delete;
@@ -40,7 +45,7 @@ class worker_pool {
   // job whose submission loses or is cancelled never runs; an operation that you keep can be awaited again.
   // Fairness: first come, first served. Thread: workers.
   template <class T>
-  detail::submit_operation<T> submit(task<T> t, std::source_location where = std::source_location::current()) {
+  detail::submit_operation<T> submit(task<T>&& t, std::source_location where = std::source_location::current()) {
     return submitted<detail::submit_operation<T>, T>(*detail::make_routine_of<detail::pool_record>(std::move(t)),
                                                      where);
   }

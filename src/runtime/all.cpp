@@ -10,7 +10,7 @@ task<> await_each(std::vector<task<>> tasks, std::source_location where) {
 
 }  // namespace
 
-detail::deferred_task<void> all(std::vector<task<>> tasks, std::source_location where) {
+detail::deferred_task<void> all(std::vector<task<>>&& tasks, std::source_location where) {
   return await_each(std::move(tasks), where);
 }
 

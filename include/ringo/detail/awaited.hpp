@@ -19,12 +19,11 @@ concept has_result = requires {
   typename std::remove_cvref_t<A>::result_type;
 };
 template <class A>
+concept awaited_later = has_result<A> && awaitable<A> && !is_named_task<A>;
+template <class A>
 using result_of = std::decay_t<typename std::remove_cvref_t<A>::result_type>;
 template <class R>
 using or_monostate = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
-
-template <class A>
-inline constexpr bool is_named_task = std::is_lvalue_reference_v<A>&& is_task<std::remove_cvref_t<A>>;
 
 // What an argument is kept as for later: values are moved in, the rest is referred to.
 template <class A>
@@ -33,7 +32,6 @@ using stored = std::conditional_t<std::is_lvalue_reference_v<A> || !std::move_co
 
 template <class A>
 stored<A>&& as_stored(std::remove_reference_t<A>& awaited) noexcept {
-  static_assert(!is_named_task<A>, "a task is awaited once, and given away for that: write std::move(t)");
   return static_cast<stored<A>&&>(awaited);
 }
 // What becomes of something stored where the one that stores it is awaited by name: a task is given away.
@@ -44,7 +42,6 @@ using stored_by_name = std::conditional_t<is_task<stored<A>>, stored<A>, stored<
 // its join, and what awaits an operation in a way of its own for what it says itself.
 template <class C>
 decltype(auto) keep(C&& c) {
-  static_assert(!is_named_task<C>, "a task is awaited once, and given away for that: write std::move(t)");
   if constexpr (requires { std::forward<C>(c).as_case(); }) {
     return std::forward<C>(c).as_case();
   } else if constexpr (requires { std::forward<C>(c).join(std::source_location()); }) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/mistaken_await.hpp>
 #include <ringo/detail/worker.hpp>
 
 namespace ringo::detail {
@@ -36,12 +37,30 @@ struct awaited_at {
   std::source_location where;
 };
 
+// What a coroutine can await: what has an await_ready(), a join() or a begin(), or is converted to that by co_await.
+template <class A>
+concept awaitable = requires(A&& a) {
+  a.await_ready();
+}
+|| requires(A&& a, std::source_location where) { std::forward<A>(a).join(where); }
+|| requires(A&& a, std::source_location where) { a.begin(where); }
+|| requires(A&& a) { std::forward<A>(a).operator co_await(); }
+|| requires(A&& a) { operator co_await(std::forward<A>(a)); };
+
 // Base of the promises of ringo's own coroutine types: they run inside a routine and wait in its place.
 struct routine_promise {
   // Notes where an operation is awaited, for the reports.
   template <class A>
   static decltype(auto) await_transform(A&& awaited, code_position at = __builtin_source_location()) {
-    return noted(std::forward<A>(awaited), location_of(at));
+    if constexpr (awaitable<A>) {
+      return noted(std::forward<A>(awaited), location_of(at));
+    } else {
+      constexpr await_of<A> the;
+      static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
+      static_assert(the.length_is_of_a_sleep, RINGO_SAY_SLEEP);
+      static_assert(the.can_be_awaited, RINGO_SAY_AWAIT);
+      return mistaken_await();
+    }
   }
   template <class A>
   static decltype(auto) await_transform(awaited_at<A>&& in_a_callers_name) {

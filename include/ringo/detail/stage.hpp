@@ -16,6 +16,7 @@
 #include <exception>
 #include <optional>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 #include <ringo/channel.hpp>
@@ -33,6 +34,20 @@ constexpr bool fit_into_frames() {
                 "it in a std::unique_ptr");
   return true;
 }
+
+// What is received from a channel or a receiver.
+struct nothing_received {};
+template <class In>
+struct received : std::type_identity<nothing_received> {};
+template <class T>
+struct received<channel<T>> : std::type_identity<T> {};
+template <class T>
+struct received<receiver<T>> : std::type_identity<T> {};
+template <class In>
+using received_from = typename received<std::remove_cvref_t<In>>::type;
+template <class In>
+concept no_input = std::is_same_v<received_from<In>, nothing_received>;
+#define RINGO_SAY_INPUT "the input is a channel or a receiver; generate(range) makes one of a range"
 
 class stage : public channel_feeder {
  public:

@@ -35,8 +35,25 @@ struct awaited_result<R> {
 template <class F, class... A>
 using started = typename awaited_result<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>>::type;
 
+// Whether a copy of the argument can be made, or it be moved. The standard containers say that they can be copied also
+// where their elements cannot.
+template <class A>
+inline constexpr bool has_copyable_elements = true;
+template <class A>
+requires requires {
+  typename A::allocator_type;
+  typename A::value_type;
+}
+inline constexpr bool has_copyable_elements<A> =
+    std::is_copy_constructible_v<typename A::value_type> && has_copyable_elements<typename A::value_type>;
+template <class A>
+inline constexpr bool can_be_kept = std::is_constructible_v<std::decay_t<A>, A>;
+template <class A>
+inline constexpr bool can_be_kept<A&> = std::is_constructible_v<std::decay_t<A>, A&>&& has_copyable_elements<A>;
+
+// Whether copies can be made of the function and the arguments, and the call made with those.
 template <class F, class... A>
-concept startable = std::invocable<std::decay_t<F>, std::decay_t<A>...>;
+concept startable = can_be_kept<F> &&(can_be_kept<A>&&...) && std::invocable<std::decay_t<F>, std::decay_t<A>...>;
 
 // A routine's record with what it came to.
 template <class T>
@@ -56,18 +73,22 @@ struct parameters_of {};
 template <class R, class... P>
 struct parameters_of<R (*)(P...)> {
   using types = std::tuple<P...>;
+  using result = R;
 };
 template <class R, class... P>
 struct parameters_of<R (*)(P...) noexcept> {
   using types = std::tuple<P...>;
+  using result = R;
 };
 template <class R, class C, class... P>
 struct parameters_of<R (C::*)(P...)> {
   using types = std::tuple<P...>;
+  using result = R;
 };
 template <class R, class C, class... P>
 struct parameters_of<R (C::*)(P...) const> {
   using types = std::tuple<P...>;
+  using result = R;
 };
 template <class F>
 requires requires { &F::operator(); }

@@ -1,0 +1,30 @@
+# How the mistakes are compiled. COMPILERS is a list, with commas, of GNU=COMMAND and Clang=COMMAND. Run as a script, this makes the
+# precompiled headers, in PRECOMPILED.
+set(ENV{LC_ALL} C)
+string(REPLACE "," ";" COMPILERS "${COMPILERS}")
+
+function(compile_command variable compiler)
+  string(REGEX REPLACE "^.*=" "" command ${compiler})
+  list(APPEND command -std=c++20 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-variable -Wno-unused-function -I${INCLUDE} ${ARGN})
+  set(${variable} ${command} PARENT_SCOPE)
+endfunction()
+
+function(with_precompiled variable compiler)
+  if(compiler MATCHES "^Clang")
+    set(${variable} -include-pch ${PRECOMPILED}/ringo.pch PARENT_SCOPE)
+  else()
+    set(${variable} -include ${PRECOMPILED}/ringo.hpp PARENT_SCOPE)
+  endif()
+endfunction()
+
+if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
+  file(WRITE ${PRECOMPILED}/ringo.hpp "#include <ringo/ringo.hpp>\n")
+  foreach(compiler IN LISTS COMPILERS)
+    set(precompiled ${PRECOMPILED}/ringo.hpp.gch)
+    if(compiler MATCHES "^Clang")
+      set(precompiled ${PRECOMPILED}/ringo.pch)
+    endif()
+    compile_command(compile ${compiler} -x c++-header ${PRECOMPILED}/ringo.hpp -o ${precompiled})
+    execute_process(COMMAND ${compile} COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+endif()
