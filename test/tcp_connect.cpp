@@ -1,11 +1,20 @@
 // Connecting: names, several addresses, what fails, and what is cancelled.
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
+#include <cstring>
 #include <ringo/ringo.hpp>
+#include <ringo/udp.hpp>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -92,4 +101,37 @@ TEST_CASE("connecting that is cancelled or loses leaves no socket") {
     auto ended = co_await outcome(waits.join());
     CHECK_THROWS_AS(std::move(ended).value(), cancelled);
   });
+}
+
+// In a network of its own, whose only port for a socket that connects is the one that it connects to.
+static bool enter_network_of_one_port(std::uint16_t port) {
+  if (::unshare(CLONE_NEWNET) != 0) return false;
+  const descriptor s(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq loopback{};
+  std::memcpy(loopback.ifr_name, "lo", 3);
+  loopback.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (::ioctl(s.native_handle(), SIOCSIFFLAGS, &loopback) != 0) return false;
+  const descriptor range(::open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC));
+  const std::string text = std::to_string(port) + ' ' + std::to_string(port);
+  return ::write(range.native_handle(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+TEST_CASE("a connection to a local port where nothing listens is refused, and never connects to itself") {
+  bool entered = false;
+  std::thread apart([&entered] {
+    constexpr std::uint16_t port = 20'000;
+    entered = enter_network_of_one_port(port);
+    if (!entered) return;
+    on_the_network([port]() -> task<> {
+      for (const std::string& to : {"127.0.0.1:" + std::to_string(port), "0.0.0.0:" + std::to_string(port)}) {
+        auto refused = co_await outcome(tcp_stream::connect(to));
+        REQUIRE(!refused.has_value());
+        CHECK(told(refused.error()) == "ringo: connecting to " + to + ": Connection refused");
+        CHECK(error_thrown_by([&] { udp_socket::connect(to); }) ==
+              "ringo: udp_socket::connect to " + to + ": Connection refused");
+      }
+    });
+  });
+  apart.join();
+  if (!entered) MESSAGE("not tried: this process may not make a network of its own");
 }

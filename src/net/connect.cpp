@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <optional>
@@ -34,6 +35,8 @@ namespace {
 
 // RFC 8305, 8: the recommended delay between two attempts.
 constexpr std::chrono::milliseconds attempt_delay{250};
+// Of those that connect to themselves: more than one in a row is a matter of one in some ten thousand.
+constexpr int most_attempts = 3;
 
 class connect_call final : public kernel_call_of<stream_handle> {
  public:
@@ -43,9 +46,17 @@ class connect_call final : public kernel_call_of<stream_handle> {
     ::io_uring_prep_connect(&entry, socket_.native_handle(), address_.get(), address_.length);
   }
   std::string name() const override { return "connecting to " + to_.to_string(); }
+  // Empty where the socket has connected to itself: to a local port at which nothing listens, and which the kernel has
+  // chosen for the socket, too (TCP's simultaneous open).
   stream_handle result() override {
     take();
-    return make_stream(socket_.release(), stream_core::kind::socket, to_);
+    const endpoint peer = peer_endpoint(socket_.native_handle());
+    if (peer && peer == local_endpoint(socket_.native_handle())) {
+      const linger reset{1, 0};  // or the port would be taken for a minute
+      (void)::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      return {};
+    }
+    return make_stream(socket_.release(), stream_core::kind::socket, peer ? peer : to_);
   }
 
  private:
@@ -58,10 +69,14 @@ task<tcp_stream> connect_to(endpoint to, socket_options o) {
   check_not_simulated("tcp_stream::connect");
   const std::string doing = "ringo: connecting to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
-  descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
-  set_stream_options(s.native_handle(), o, doing);
-  kernel_call_operation<stream_handle> connecting(new connect_call(std::move(s), to));
-  co_return stream_access::make(co_await connecting);
+  for (int i = 0; i < most_attempts; ++i) {
+    descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
+    set_stream_options(s.native_handle(), o, doing);
+    kernel_call_operation<stream_handle> connecting(new connect_call(std::move(s), to));
+    stream_handle connected = co_await connecting;
+    if (connected.get() != nullptr) co_return stream_access::make(std::move(connected));
+  }
+  throw_outside_error(ECONNREFUSED, doing);
 }
 
 // What has come of one attempt.

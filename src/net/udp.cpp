@@ -123,12 +123,18 @@ udp_socket udp_socket::connect(const endpoint& to, udp_options o) {
   detail::check_not_simulated("udp_socket::connect");
   const std::string doing = "ringo: udp_socket::connect to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
-  descriptor s = detail::make_udp_socket(to.is_v6(), o, doing);
   const detail::socket_address address = detail::to_socket_address(to);
-  if (::connect(s.native_handle(), address.get(), address.length) != 0) {
-    throw std::system_error(errno, std::generic_category(), doing);
+  for (int i = 0; i < 3; ++i) {
+    descriptor s = detail::make_udp_socket(to.is_v6(), o, doing);
+    if (::connect(s.native_handle(), address.get(), address.length) != 0) {
+      throw std::system_error(errno, std::generic_category(), doing);
+    }
+    // Its own port may be the one that it connects to, where no other socket has that: it would hear itself.
+    const endpoint peer = detail::peer_endpoint(s.native_handle());
+    if (peer && peer == detail::local_endpoint(s.native_handle())) continue;
+    return udp_socket(detail::make_datagrams(s.release(), o.largest, to.to_string()));
   }
-  return udp_socket(detail::make_datagrams(s.release(), o.largest, to.to_string()));
+  throw std::system_error(ECONNREFUSED, std::generic_category(), doing);
 }
 
 udp_socket udp_socket::adopt(int descriptor) {
