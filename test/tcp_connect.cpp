@@ -122,7 +122,7 @@ TEST_CASE("a connection to a local port where nothing listens is refused, and ne
     constexpr std::uint16_t port = 20'000;
     entered = enter_network_of_one_port(port);
     if (!entered) return;
-    on_the_network([port]() -> task<> {
+    on_the_network([]() -> task<> {
       for (const std::string& to : {"127.0.0.1:" + std::to_string(port), "0.0.0.0:" + std::to_string(port)}) {
         auto refused = co_await outcome(tcp_stream::connect(to));
         REQUIRE(!refused.has_value());

@@ -1,10 +1,6 @@
 // TLS: what is sent arrives, once both sides trust each other, with the promises of every stream; and where they do
 // not, it is told why.
 #include <doctest/doctest.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <array>
@@ -26,75 +22,12 @@
 #include "error_told.hpp"
 #include "hostile_driver.hpp"
 #include "network.hpp"
+#include "tls_certificate.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
 
 namespace {
-
-// A certificate that trusts itself, for localhost and 127.0.0.1, in files that go with it.
-class certificate {
- public:
-  certificate() {
-    const std::unique_ptr<EVP_PKEY, decltype(&::EVP_PKEY_free)> key(::EVP_EC_gen("P-256"), ::EVP_PKEY_free);
-    const std::unique_ptr<X509, decltype(&::X509_free)> made(::X509_new(), ::X509_free);
-    ::X509_set_version(made.get(), 2);
-    ::ASN1_INTEGER_set(::X509_get_serialNumber(made.get()), 1);
-    ::X509_gmtime_adj(::X509_getm_notBefore(made.get()), -3600);
-    ::X509_gmtime_adj(::X509_getm_notAfter(made.get()), 24 * 3600);
-    ::X509_set_pubkey(made.get(), key.get());
-    X509_NAME* name = ::X509_get_subject_name(made.get());
-    ::X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("ringo"), -1, -1, 0);
-    ::X509_set_issuer_name(made.get(), name);
-    X509_EXTENSION* names = ::X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
-    ::X509_add_ext(made.get(), names, -1);
-    ::X509_EXTENSION_free(names);
-    REQUIRE(::X509_sign(made.get(), key.get(), ::EVP_sha256()) != 0);
-    std::FILE* file = std::fopen(certificate_file.c_str(), "w");
-    REQUIRE(file != nullptr);
-    ::PEM_write_X509(file, made.get());
-    std::fclose(file);
-    file = std::fopen(key_file.c_str(), "w");
-    REQUIRE(file != nullptr);
-    ::PEM_write_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
-    std::fclose(file);
-  }
-  certificate(const certificate&) = delete;
-  certificate& operator=(const certificate&) = delete;
-  ~certificate() {
-    std::filesystem::remove(certificate_file);
-    std::filesystem::remove(key_file);
-  }
-
-  tls_context server(std::span<const std::string_view> alpn = {}, bool verify = false) const {
-    tls_options o;
-    o.certificate_file = certificate_file;
-    o.key_file = key_file;
-    o.alpn = alpn;
-    o.verify_client = verify;
-    o.trust_file = certificate_file;
-    return tls_context::server(o);
-  }
-  tls_context client(std::span<const std::string_view> alpn = {}, bool with_certificate = false) const {
-    tls_options o;
-    o.trust_file = certificate_file;
-    o.alpn = alpn;
-    if (with_certificate) {
-      o.certificate_file = certificate_file;
-      o.key_file = key_file;
-    }
-    return tls_context::client(o);
-  }
-
-  const std::string base = (std::filesystem::temp_directory_path() / "ringo_test_tls_").string() +
-                           std::to_string(::getpid());
-  const std::string certificate_file = base + ".pem", key_file = base + ".key";
-};
-
-const certificate& own() {
-  static const certificate made;
-  return made;
-}
 
 class tls_pair {
  public:
@@ -375,5 +308,37 @@ TEST_CASE("a simulation has no TLS: the files of a context are not read") {
     CHECK(error_thrown_by([] { (void)tls_context::client(); }).find("in a simulation") != std::string::npos);
     CHECK(error_thrown_by([] { (void)tls_context::server({}); }).find("in a simulation") != std::string::npos);
     co_return;
+  });
+}
+
+TEST_CASE(
+    "an address with an interface is compared with the certificate without it, and a mismatch is said to be one") {
+  on_the_network([]() -> task<> {
+    for (const char* address : {"fe80::1%lo", "fe80::2%lo"}) {
+      connected c = co_await connect_pair();
+      auto server = go(tls_stream::server(std::move(c.there), own().server()));
+      auto agreed = co_await outcome(tls_stream::client(std::move(c.here), address, own().client()));
+      CHECK(agreed.has_value() == (std::string_view(address) == "fe80::1%lo"));
+      if (!agreed.has_value()) CHECK(told(agreed).find("IP address mismatch") != std::string::npos);
+      (void)co_await outcome(server.join());
+    }
+  });
+}
+
+TEST_CASE(
+    "an error of a connection whose certificate is not asked for says nothing of certificates, and says it once") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    auto server = go(tls_stream::server(std::move(c.there), own().server()));
+    tls_options o;
+    o.verify_peer = false;
+    tls_stream client = co_await tls_stream::client(std::move(c.here), "localhost", tls_context::client(o));
+    tls_stream other = co_await server;
+    // What is no TLS, past the other's TLS.
+    const std::string rubbish(50, 'x');
+    CHECK(::send(other.native_handle(), rubbish.data(), rubbish.size(), MSG_NOSIGNAL) == 50);
+    auto failed = co_await outcome(client.recv());
+    const std::string why = told(failed);
+    CHECK(why == "ringo: TLS with localhost: wrong version number");
   });
 }

@@ -1,9 +1,11 @@
 #include <ringo/tls.hpp>
 
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <array>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -24,8 +26,10 @@ class openssl_errors final : public std::error_category {
  public:
   const char* name() const noexcept override { return "OpenSSL"; }
   std::string message(int code) const override {
+    const auto number = static_cast<unsigned long>(static_cast<unsigned>(code));
+    if (const char* reason = ::ERR_reason_error_string(number)) return reason;
     char text[256];
-    ::ERR_error_string_n(static_cast<unsigned long>(static_cast<unsigned>(code)), text, sizeof text);
+    ::ERR_error_string_n(number, text, sizeof text);
     return text;
   }
 };
@@ -39,9 +43,10 @@ const std::error_category& openssl_category() {
 std::system_error openssl_error(const std::string& doing) {
   const unsigned long first = ::ERR_get_error();
   ::ERR_clear_error();
-  const char* why = ::ERR_reason_error_string(first);
-  return std::system_error(static_cast<int>(first), openssl_category(),
-                           "ringo: " + doing + (why != nullptr ? std::string(": ") + why : std::string()));
+  const std::string what = "ringo: " + doing;
+  if (first == 0) return std::system_error(std::make_error_code(std::errc::protocol_error), what);
+  if (ERR_SYSTEM_ERROR(first)) return std::system_error(ERR_GET_REASON(first), std::generic_category(), what);
+  return std::system_error(static_cast<int>(first), openssl_category(), what);
 }
 
 struct freeing {
@@ -116,6 +121,13 @@ tls_context tls_context::server(tls_options o) {
   made->read(o, "tls_context::server");
   ::SSL_CTX_set_verify(made->ssl.get(),
                        o.verify_client ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, nullptr);
+  // Where clients have certificates, a session is resumed only in a context of the same name: so each context has a
+  // name of its own, and no client that one of them has trusted is trusted by another.
+  std::array<unsigned char, SSL_MAX_SID_CTX_LENGTH> name;
+  if (::RAND_bytes(name.data(), static_cast<int>(name.size())) != 1 ||
+      ::SSL_CTX_set_session_id_context(made->ssl.get(), name.data(), static_cast<unsigned>(name.size())) != 1) {
+    throw openssl_error("tls_context::server");
+  }
   const auto choose = [](SSL*, const unsigned char** chosen, unsigned char* length, const unsigned char* offered,
                          unsigned offered_length, void* of) -> int {
     const std::string& ours = static_cast<const state*>(of)->protocols;
@@ -212,10 +224,11 @@ class tls_filter final : public stream_filter {
         break;
     }
     try {
-      const long verified = ::SSL_get_verify_result(ssl_.get());
       std::string doing = "TLS with " + name_;
-      if (verified != X509_V_OK)
-        doing += std::string(", whose certificate is refused: ") + ::X509_verify_cert_error_string(verified);
+      if (ERR_GET_REASON(::ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+        doing += std::string(", whose certificate is refused: ") +
+                 ::X509_verify_cert_error_string(::SSL_get_verify_result(ssl_.get()));
+      }
       error_ = std::make_exception_ptr(openssl_error(doing));
     } catch (const std::bad_alloc&) {
       error_ = std::current_exception();
@@ -240,8 +253,10 @@ ssl_pointer make_ssl(SSL_CTX* context) {
 // The name that the certificate has to be for, and that the server is told.
 void expect(SSL* ssl, const std::string& name) {
   const endpoint numeric = numeric_endpoint(name, 0);
+  // A certificate says nothing of this machine's interfaces.
+  const std::string address = name.substr(0, name.find('%'));
   const bool done = numeric
-                        ? ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(ssl), name.c_str()) == 1
+                        ? ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(ssl), address.c_str()) == 1
                         : ::SSL_set1_host(ssl, name.c_str()) == 1 && ::SSL_set_tlsext_host_name(ssl, name.c_str()) == 1;
   if (!done) throw openssl_error("TLS with the name \"" + name + "\"");
 }
