@@ -1,23 +1,21 @@
 #include <ringo/buffered.hpp>
 
 #include <cstring>
-#include <system_error>
+#include <string>
 
-#include <ringo/errors.hpp>
+#include "runtime/outside_error.hpp"
 
 namespace ringo::detail {
 
 namespace {
 
 [[noreturn]] void throw_too_long(const char* what, std::size_t limit) {
-  throw std::system_error(
-      std::make_error_code(std::errc::message_size),
-      std::string("ringo: ") + what + ": more than " + std::to_string(limit) + " bytes have come without its end");
+  throw_outside_error(
+      too_long, std::string("ringo: ") + what + ", of which more than " + std::to_string(limit) + " bytes have come");
 }
 [[noreturn]] void throw_ended_early(const char* what, std::size_t there) {
-  throw disconnected(std::make_error_code(std::errc::connection_reset),
-                     std::string("ringo: ") + what + ": the stream has ended before all of it had come (" +
-                         std::to_string(there) + " bytes of it are there)");
+  throw_outside_error(ended_early,
+                      std::string("ringo: ") + what + ", of which " + std::to_string(there) + " are there");
 }
 
 }  // namespace

@@ -122,16 +122,20 @@ class failed_attempts {
       std::rethrow_exception(a.error);
     } catch (const std::system_error& e) {
       if (!first_) first_ = e.code();
-      text_ += (text_.empty() ? "" : ", ") + a.tried.to_string() + " " + e.code().message();
+      if (e.code() == first_) {
+        alike_ += (alike_.empty() ? " at " : " and ") + a.tried.to_string();
+      } else {
+        others_ += (others_.empty() ? " (" : ", ") + a.tried.to_string() + ": " + e.code().message();
+      }
     }
   }
   [[noreturn]] void raise(const std::string& name) const {
-    throw std::system_error(first_, "ringo: connecting to " + name + " (" + text_ + ")");
+    throw std::system_error(first_, "ringo: connecting to " + name + others_ + (others_.empty() ? "" : ")") + alike_);
   }
 
  private:
   std::error_code first_;
-  std::string text_;
+  std::string alike_, others_;  // what was tried, and failed as the first did, or otherwise
 };
 
 task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresses, socket_options o) {

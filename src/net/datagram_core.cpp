@@ -46,7 +46,7 @@ void take_received(datagram_core& from, datagram_reading& r, bool failed) {
   if (!failed) return stop_counting(from, r);
   const std::string what = "ringo: receiving on " + from.name();
   stop_counting(from, r);
-  throw_descriptor_error(r.error, what);
+  throw_outside_error(r.error, what);
 }
 void discard_received(datagram_core& from, datagram_reading& r) noexcept {
   worker* w = current_worker();
@@ -83,7 +83,7 @@ void take_sent(datagram_core& to, datagram_sending& s, bool failed) {
                             : peer.empty() ? ""
                                            : " to " + peer);
   stop_counting(to, s);
-  throw_descriptor_error(s.error, what);
+  throw_outside_error(s.error, what);
 }
 void datagram_send_operation::discard() noexcept {
   stand(progress::idle);

@@ -3,8 +3,6 @@
 #include <liburing.h>
 #include <unistd.h>
 
-#include <system_error>
-
 #include <ringo/detail/bridge.hpp>
 #include <ringo/errors.hpp>
 
@@ -19,13 +17,6 @@ void descriptor_core::enter(const worker* w, const char* call) {
   if (w->simulated) [[unlikely]]
     refuse_in_simulation(call);
   owner.enter(w, call);
-}
-
-void throw_descriptor_error(int error, const std::string& what) {
-  if (error == own_side_closed) {
-    throw disconnected(std::make_error_code(std::errc::connection_aborted), what + ": its own side has closed it");
-  }
-  throw_outside_error(error, what);
 }
 
 void descriptor_core::end_use() noexcept {

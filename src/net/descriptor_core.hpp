@@ -22,6 +22,7 @@
 #include <ringo/detail/ownership.hpp>
 
 #include "runtime/kernel_operation.hpp"
+#include "runtime/outside_error.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace ringo::detail {
@@ -161,10 +162,5 @@ template <class Request>
 void stop_counting(descriptor_core& in, Request& r) noexcept {
   if (std::exchange(r.counts, false)) in.end_use();
 }
-
-inline constexpr int own_side_closed = -1;  // instead of an errno
-
-// What such a request has come to.
-[[noreturn]] void throw_descriptor_error(int error, const std::string& what);
 
 }  // namespace ringo::detail

@@ -60,7 +60,7 @@ stream_handle take_accepted(listener_core& of, accepting& a, bool failed) {
   }
   const std::string what = "ringo: accepting on " + of.name();
   stop_counting(of, a);
-  throw_descriptor_error(error, what);
+  throw_outside_error(error, what);
 }
 
 void discard_accepted(listener_core& of, accepting& a) noexcept {

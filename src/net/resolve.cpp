@@ -17,6 +17,23 @@
 namespace ringo {
 namespace {
 
+// What getaddrinfo(3) says, whose words for it are better than those of the std::errc that it is equal to.
+class resolver_errors final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "getaddrinfo"; }
+  std::string message(int error) const override { return ::gai_strerror(error); }
+  std::error_condition default_error_condition(int error) const noexcept override {
+    return std::make_error_condition(error == EAI_AGAIN    ? std::errc::resource_unavailable_try_again
+                                     : error == EAI_MEMORY ? std::errc::not_enough_memory
+                                                           : std::errc::address_not_available);
+  }
+};
+
+std::error_code resolver_code(int error) noexcept {
+  static const auto& category = *new resolver_errors;  // never destroyed: threads may run while the process exits
+  return error == EAI_SYSTEM ? std::error_code(errno, std::generic_category()) : std::error_code(error, category);
+}
+
 std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -31,12 +48,7 @@ std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port
     }
     if (!endpoints.empty()) return endpoints;
   }
-  std::error_code code = std::make_error_code(std::errc::address_not_available);
-  if (error == EAI_SYSTEM) code = std::error_code(errno, std::generic_category());
-  if (error == EAI_AGAIN) code = std::make_error_code(std::errc::resource_unavailable_try_again);
-  if (error == EAI_MEMORY) code = std::make_error_code(std::errc::not_enough_memory);
-  throw std::system_error(code, "ringo: the address of \"" + host +
-                                    "\": " + (error != 0 ? ::gai_strerror(error) : "it has none of IPv4 or IPv6"));
+  throw std::system_error(resolver_code(error != 0 ? error : EAI_NODATA), "ringo: the address of \"" + host + '"');
 }
 
 task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t port) {

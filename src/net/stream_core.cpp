@@ -41,28 +41,12 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
   }
   stop_counting(from, r);
   if (of_filter) std::rethrow_exception(of_filter);
-  if (r.error == not_ended) {
-    throw disconnected(std::make_error_code(std::errc::connection_reset),
-                       what + ": the connection has ended, and the TLS within it has not: it may have been cut");
-  }
-  if (r.error == ended_early) {
-    throw disconnected(std::make_error_code(std::errc::connection_reset),
-                       what + ": the stream has ended before all of the bytes had come");
-  }
-  if (r.error == cut_short) {
-    throw disconnected(std::make_error_code(std::errc::broken_pipe),
-                       what + ": an earlier send was cancelled, or lost a select, when bytes of it had been sent");
-  }
-  if (r.error == own_side_ended) {
-    throw disconnected(std::make_error_code(std::errc::broken_pipe),
-                       what + ": its own side has ended what it sends (shutdown_send)");
-  }
   // Of a connection these mean that the peer has not answered for too long (tcp(7)): the latter two where the last
   // thing that was heard of it was that there is no way to it.
   if (r.error == ETIMEDOUT || r.error == EHOSTUNREACH || r.error == ENETUNREACH) {
-    throw disconnected(std::error_code(r.error, std::generic_category()), what);
+    throw disconnected(code_of(r.error), what);
   }
-  throw_descriptor_error(r.error, what);
+  throw_outside_error(r.error, what);
 }
 
 }  // namespace

@@ -139,11 +139,4 @@ class stream_core final : public descriptor_core {
 // A handle of a new stream over the descriptor, which it takes, also where it throws std::bad_alloc.
 stream_handle make_stream(int descriptor, stream_core::kind k, const endpoint& peer, std::string name = {});
 
-// Instead of an errno, as own_side_closed is.
-inline constexpr int ended_early = -2;
-inline constexpr int cut_short = -3;
-inline constexpr int not_ended = -4;  // the descriptor's bytes have ended, and the filter's have not
-inline constexpr int filter_failed = -5;
-inline constexpr int own_side_ended = -6;  // shutdown_send
-
 }  // namespace ringo::detail

@@ -78,10 +78,7 @@ void check_adopted(int descriptor, bool listens, const char* call) {
   if (::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) != 0) {
     throw std::system_error(errno, std::generic_category(), doing);
   }
-  if ((value != 0) != listens) {
-    throw std::system_error(EINVAL, std::generic_category(),
-                            doing + (listens ? " does not listen" : " listens, and is no stream"));
-  }
+  if ((value != 0) != listens) throw_outside_error(listens ? not_listening : listening, doing);
   // The ring waits; a descriptor that does not would answer at once, and again and again.
   const int flags = ::fcntl(descriptor, F_GETFL);
   if (flags < 0 || ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
@@ -100,9 +97,8 @@ tcp_stream tcp_stream::adopt(int descriptor) {
   int type = 0;
   socklen_t size = sizeof type;
   if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_STREAM) {
-    throw std::system_error(
-        EPROTOTYPE, std::generic_category(),
-        "ringo: tcp_stream::adopt: descriptor " + std::to_string(descriptor) + " is a socket, but no stream");
+    detail::throw_outside_error(detail::no_stream,
+                                "ringo: tcp_stream::adopt: descriptor " + std::to_string(descriptor));
   }
   detail::check_adopted(descriptor, false, "tcp_stream::adopt");
   const endpoint peer = detail::peer_endpoint(descriptor);

@@ -24,9 +24,7 @@ void check_datagrams(int descriptor, bool of_unix, const char* call) {
   ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size);
   ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
   if (type == SOCK_DGRAM && (domain == AF_UNIX) == of_unix) return;
-  throw std::system_error(
-      EINVAL, std::generic_category(),
-      std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor) + " is no socket of such datagrams");
+  throw_outside_error(no_datagrams, std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor));
 }
 
 namespace {

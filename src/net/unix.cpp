@@ -57,9 +57,7 @@ void check_is_unix(int descriptor, bool listens, const char* call) {
   ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size);
   ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
   if (domain == AF_UNIX && type == SOCK_STREAM) return;
-  throw std::system_error(
-      EINVAL, std::generic_category(),
-      std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor) + " is no stream of a Unix socket");
+  throw_outside_error(no_unix_stream, std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor));
 }
 
 }  // namespace

@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include "runtime/outside_error.hpp"
+
 namespace ringo::detail {
 namespace {
 
@@ -77,11 +79,7 @@ socket_file bind_to_name(int socket, std::string_view name, int mode, const std:
   const socket_address at = to_unix_address(name, doing);
   const bool has_file = !name.starts_with('@');
   if (::bind(socket, at.get(), at.length) != 0) {
-    throw std::system_error(errno, std::generic_category(),
-                            doing + (errno == EADDRINUSE && has_file
-                                         ? ": the file is there already (it stays when its program is killed: then it "
-                                           "can be removed)"
-                                         : ""));
+    throw_outside_error(errno == EADDRINUSE && has_file ? file_is_there : errno, doing);
   }
   socket_file file(name);
   if (has_file && mode >= 0 && ::chmod(std::string(name).c_str(), static_cast<mode_t>(mode)) != 0) {

@@ -10,6 +10,7 @@
 
 #include <ringo/errors.hpp>
 
+#include "runtime/outside_error.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 #include "testing/simulation.hpp"
@@ -46,8 +47,7 @@ class request {
 
 // A thread is no routine, so its calls never throw `cancelled`: that belongs to the routine that served the call.
 std::exception_ptr runtime_has_ended() {
-  return std::make_exception_ptr(std::system_error(std::make_error_code(std::errc::operation_canceled),
-                                                   "ringo: the runtime has ended while a thread waited for it"));
+  return std::make_exception_ptr(std::system_error(code_of(detail::runtime_ended), "ringo"));
 }
 
 // Tells the thread even if the routine that serves it is destroyed before it ends, or before it has begun.

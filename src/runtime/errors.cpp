@@ -11,12 +11,14 @@
 #include "runtime/runtime_core.hpp"
 #include "testing/simulation.hpp"
 
+#include "runtime/outside_error.hpp"
+
 namespace ringo {
 
 const char* cancelled::what() const noexcept { return "ringo: cancelled"; }
 std::error_code cancelled::code() const noexcept { return std::make_error_code(std::errc::operation_canceled); }
 
-timed_out::timed_out() : std::system_error(std::make_error_code(std::errc::timed_out), "ringo: timed out") {}
+timed_out::timed_out() : std::system_error(detail::code_of(detail::time_limit), "ringo") {}
 
 namespace detail {
 

@@ -62,9 +62,7 @@ class process_state {
   process_end end() {
     const std::lock_guard guard(mutex_);
     if (end_) return *end_;
-    throw_outside_error(error_, "ringo: waiting for process " + std::to_string(id_) +
-                                    ": its end has been taken by other code of this process (SIGCHLD is ignored, or "
-                                    "a call waits for every child)");
+    throw_outside_error(error_ == ECHILD ? end_was_taken : error_, "ringo: waiting for process " + std::to_string(id_));
   }
 
   bool kill(int signal) {
