@@ -282,6 +282,64 @@ TEST_CASE("Nothing outlives a scope, whichever way it is left (158)") {
   });
 }
 
+TEST_CASE(
+    "In the body of a scope, wait joins the members there are, and the body, the group and background members go on") {
+  on_every_scheduler([]() -> task<> {
+    std::atomic<int> ran = 0, ticks = 0;
+    std::atomic<bool> background_has_ended = false;
+    const auto counts = [&ran]() -> task<> {
+      co_await yield();
+      ++ran;
+    };
+    const auto ticks_on = [&]() -> task<> {
+      try {
+        for (;; ++ticks) co_await yield();
+      } catch (const cancelled&) {
+        background_has_ended = true;
+        throw;
+      }
+    };
+    int stages = 0;
+    const auto body = [&](group& g) -> task<> {
+      g.background(ticks_on);
+      for (; stages != 3; ++stages) {
+        g.go(counts);
+        g.go(counts);
+        co_await g.wait();
+        CHECK(ran == 2 * (stages + 1));
+        CHECK_FALSE(g.ctx().is_cancelled());
+        const int before = ticks;
+        while (ticks == before) co_await yield();
+        const auto polled = co_await select(g.wait(), otherwise);
+        CHECK(polled.index() == 0);
+      }
+      CHECK_FALSE(background_has_ended);
+    };
+    co_await scope(body);
+    CHECK(stages == 3);
+    CHECK(background_has_ended);
+    const auto fails_in_between = [&](group& g) -> task<> {
+      g.go(fails, "stage");
+      (void)co_await outcome(g.wait());
+      stages = 4;
+    };
+    const auto ended = co_await outcome(scope(fails_in_between));
+    CHECK(message_of(ended.error()) == "stage");
+    CHECK(stages == 4);
+    const auto cancels_in_between = [&](group& g) -> task<> {
+      g.go(waits_for_ever);
+      g.go([&g]() -> task<> {
+        co_await yield();
+        g.cancel();
+      });
+      co_await g.wait();
+      stages = 5;
+    };
+    co_await scope(cancels_in_between);
+    CHECK(stages == 4);
+  });
+}
+
 TEST_CASE("all yields every result, or cancels and joins the rest at the first error") {
   on_every_scheduler([]() -> task<> {
     channel<int> c(1);

@@ -35,8 +35,8 @@ class group : private detail::mistaken_starts {
   group(const group&) = delete;
   group& operator=(const group&) = delete;
   // Cancels the members that still run, and does not wait for them: they may use what is gone by then, so
-  // options::on_warning hears of it. Await wait() on every way out, or use scope(). Those that are queued never start. A
-  // routine that waits in wait() ends with `cancelled` when all have ended.
+  // options::on_warning hears of it. Await wait() on every way out, or use scope(). Those that are queued never start.
+  // A routine that waits in wait() ends with `cancelled` when all have ended.
   ~group() { core_->leave(); }
 
   // At most n members run at a time. Throws std::logic_error while there are any (semantics 154).
@@ -123,7 +123,8 @@ class group : private detail::mistaken_starts {
 
   // Until all members have ended; then rethrows the first error. Throws cancelled if the parent has been cancelled. If
   // the caller is cancelled, the members are, too, and are joined before it throws.
-  // As a case of a select that loses it has done nothing but what background() says.
+  // As a case of a select that loses it has done nothing but what background() says. In the body of a scope it is a
+  // stage on the way: background members run on, and the body and the group go on as before.
   detail::group_wait wait() noexcept { return detail::group_wait(*core_); }
 
   const context& ctx() const noexcept { return core_->ctx(); }
@@ -184,6 +185,7 @@ concept scope_body = can_be_kept<F> && requires(std::decay_t<F>& f, group& g) {
 template <class F>
 task<> run_scope(F f, std::source_location where) {
   group members(current_context(), on_error::cancel_rest, where);
+  members.core_->body_begins();
   task<> ended =
       wait_for_group(*members.core_, where);  // made before there are members, so that nothing keeps from joining them
   std::exception_ptr error;
@@ -195,7 +197,7 @@ task<> run_scope(F f, std::source_location where) {
       error = std::current_exception();
     }
   }
-  if (error) members.core_->body_ended(error);
+  members.core_->body_ended(error);
   co_await std::move(ended);
 }
 

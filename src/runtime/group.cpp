@@ -147,14 +147,14 @@ void group_core::wait_begins(worker* w) {
   context ended;
   {
     const optional_guard guard(lock_, w != nullptr && w->shared);
-    waited_for_ = true;
+    waited_for_ = !body_runs_;
     ended = background_to_end();
   }
   if (ended != context::background()) ended.cancel();
 }
 
 void group_core::wake_waiting(bool shared, routine_list& woken) noexcept {
-  if (all_ended()) joining_.claim_all(shared, woken);
+  if (wait_is_over()) joining_.claim_all(shared, woken);
   for (std::size_t taken = running_ + queued_; taken < limit_ && !slots_.empty(); ++taken) {
     if (waiter* one = slots_.claim_first(shared)) woken.push_back(*one->who);
   }
@@ -181,7 +181,12 @@ bool group_core::note_error(std::exception_ptr error, bool of_the_body) noexcept
 }
 
 void group_core::body_ended(std::exception_ptr error) noexcept {
-  if (note_error(error, true)) cancel(std::move(error));
+  {
+    const worker* w = current_worker();
+    const optional_guard guard(lock_, w == nullptr || w->shared);
+    body_runs_ = false;
+  }
+  if (error && note_error(error, true)) cancel(std::move(error));
 }
 
 void group_core::stop() {
@@ -287,14 +292,18 @@ void group_core::finish() {
   worker& w = *current_worker();
   std::exception_ptr error;
   std::size_t further;
+  bool body_runs;
   {
     const optional_guard guard(lock_, w.shared);
+    body_runs = body_runs_;
     error = first_error_;
     first_error_told_ = true;
     further = std::exchange(further_errors_, 0);
   }
-  ctx_.cancel();  // semantics 150
-  finished_.store(true, std::memory_order_relaxed);
+  if (!body_runs) {
+    ctx_.cancel();  // semantics 150
+    finished_.store(true, std::memory_order_relaxed);
+  }
   if (further != 0) {
     w.runtime.warned.tell_rarely("besides the error that wait() throws, " + std::to_string(further) +
                                      " more of the members of the group made at " + place_of(made_) +

@@ -38,9 +38,12 @@ class group_core {
   void start_reserved(routine& r) noexcept;
   void give_back_reserved() noexcept;
   void member_ended(worker& w, std::exception_ptr error, member kind) noexcept;
-  void stop();                                         // group::cancel()
-  void cancel(std::exception_ptr cause) noexcept;      // all members, those in the queue included
-  void body_ended(std::exception_ptr error) noexcept;  // a scope's body has thrown it
+  void stop();                                     // group::cancel()
+  void cancel(std::exception_ptr cause) noexcept;  // all members, those in the queue included
+  // Around the body of a scope. Until its end, wait() is for the ordinary members only, and leaves the context as it
+  // is.
+  void body_begins() noexcept { body_runs_ = true; }
+  void body_ended(std::exception_ptr error) noexcept;  // null: it has returned
   void wait_begins(worker* w);
   void leave() noexcept;  // the group is destroyed: who waits ends with `cancelled`
   void retain() noexcept;
@@ -58,6 +61,7 @@ class group_core {
   static ending kind_of(const std::exception_ptr& error) noexcept;
   bool ordinary_ended() const noexcept { return running_ == 0 && queued_ == 0; }
   bool all_ended() const noexcept { return ordinary_ended() && background_ == 0; }
+  bool wait_is_over() const noexcept { return ordinary_ended() && (background_ == 0 || body_runs_); }
   bool unused() const noexcept { return holds_ == 0 && all_ended(); }  // to be deleted by whoever finds it so
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
   bool is_cancelled() const noexcept { return context_access::core(ctx_)->is_marked(); }
@@ -88,6 +92,7 @@ class group_core {
   context background_ctx_;   // a child of ctx_; made with the first background member
   bool waited_for_ = false;  // a wait() has begun since the group was renewed
   bool stopped_ = false;     // so has a cancel()
+  bool body_runs_ = false;   // of a scope
   std::exception_ptr first_error_;
   ending first_ending_ = ending::error;
   bool first_error_told_ = false;
@@ -131,7 +136,7 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
   }
   spin_lock* lock() noexcept { return &of_->lock_; }
   wait_queue& queue() noexcept { return of_->joining_; }
-  bool ready(worker&) noexcept { return of_->all_ended(); }
+  bool ready(worker&) noexcept { return of_->wait_is_over(); }
   void tell(std::string& text) const;
 
  protected:
