@@ -95,7 +95,8 @@ class process {
   pipe_reader& output() noexcept { return output_; }
   pipe_reader& errors() noexcept { return errors_; }
 
-  // Until it has ended, and as often as is wanted. What it still writes to a pipe has to be read meanwhile, or it waits
+  // Until it has ended, and as often as is wanted; while another process traces it (strace -p), until that one has seen
+  // its end. What it still writes to a pipe has to be read meanwhile, or it waits
   // with it for ever. Throws: cancelled; std::system_error where the end has been taken by others in this process
   // (SIGCHLD is ignored, or someone waits for every child). Cancel safety: waiting changes nothing.
   detail::kernel_call_operation<process_end> wait() const;

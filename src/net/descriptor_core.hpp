@@ -76,7 +76,7 @@ class descriptor_core {
   // An operation of this descriptor. Where the kernel does not wait in it, but answers EAGAIN (of a device that was
   // made not to wait, or of what another file has been put in the place of), `Events` are waited for before it is tried
   // again: the core sees EAGAIN, and when they have come EINTR. Where the answer is EAGAIN again although they had
-  // come, the next try comes after a pause: they would be there at once.
+  // come, there is a pause before they are waited for anew: they could be there at once.
   template <class Core, void (Core::*Fill)(io_uring_sqe&) noexcept, void (Core::*Complete)(int, unsigned) noexcept,
             short Events = 0>
   class operation_of final : public kernel_operation {
@@ -116,7 +116,7 @@ class descriptor_core {
     enum class turn : std::uint8_t { asks, waits, asks_again, pauses };
     int note_turn(int result) noexcept {
       if (turn_ == turn::waits || turn_ == turn::pauses) {
-        turn_ = turn::asks_again;
+        turn_ = turn_ == turn::waits ? turn::asks_again : turn::waits;
         return -EINTR;
       }
       if (result == -EAGAIN) {
