@@ -57,9 +57,10 @@ inline std::string http_date(std::time_t time) {
 
 // In each of the three forms that HTTP knows; nothing for what is no date.
 inline std::optional<std::time_t> parse_http_date(std::string_view text) {
+  const std::string ended_by_zero(text);
   for (const char* const form : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"}) {
     std::tm utc{};
-    const char* const end = strptime(std::string(text).c_str(), form, &utc);
+    const char* const end = strptime(ended_by_zero.c_str(), form, &utc);
     if (end != nullptr && *end == '\0') return timegm(&utc);
   }
   return std::nullopt;
