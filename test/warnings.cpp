@@ -157,7 +157,7 @@ TEST_CASE("A thousand warnings of one kind are told as a few, which say how many
         warnings.how(workers));
     // The first at once, one a second meanwhile, and one at the end with the count of what was left out.
     CHECK(warnings.size() < 100);
-    CHECK(warnings.count("7 more of the members") >= 2);
+    CHECK(warnings.count("7 more of its members") >= 2);
     CHECK(warnings.count("without wait()") >= 2);
     std::size_t told = 0;
     for (const std::string& text : warnings.all()) {

@@ -1,5 +1,6 @@
 #include <ringo/group.hpp>
 
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -239,11 +240,9 @@ void group_core::leave() noexcept {
   cancel(nullptr);
   // At the end of the runtime everything is cancelled, and not all are joined.
   if (left != 0 && !w->runtime.unwinding()) {
-    w->runtime.warned.tell_rarely("the group made at " + place_of(made_) + " was destroyed without wait() while " +
-                                      std::to_string(left) +
-                                      " of its members still ran: they have been cancelled, and may still use what "
-                                      "is gone; await wait() on every way out, or use scope()",
-                                  made_);
+    warn(*w, " was destroyed without wait() while ", left,
+         " of its members still ran: they have been cancelled, and may still use what is gone; await wait() on every "
+         "way out, or use scope()");
   }
   let_go();
 }
@@ -282,9 +281,17 @@ group_core::~group_core() {
   const bool first_untold = first_error_ && !first_error_told_ && first_ending_ == ending::error;
   const std::size_t untold = further_errors_ + (first_untold ? 1 : 0);
   if (untold != 0 && w != nullptr) {
-    w->runtime.warned.tell_rarely(std::to_string(untold) + " of the members of the group made at " + place_of(made_) +
-                                      " ended with an error that no wait() has thrown",
-                                  made_);
+    warn(*w, " was destroyed, and ", untold, " of its members ended with an error that no wait() has thrown");
+  }
+}
+
+void group_core::warn(worker& w, const char* how, std::size_t members, const char* what,
+                      const std::source_location& call) const noexcept {
+  try {
+    const std::string text = "the group made at " + place_of(made_) + how + std::to_string(members) + what;
+    w.runtime.warned.tell_rarely(text, made_, call);
+  } catch (const std::bad_alloc&) {
+    w.runtime.warned.tell_rarely(what, made_, call);
   }
 }
 
@@ -305,10 +312,7 @@ void group_core::finish() {
     finished_.store(true, std::memory_order_relaxed);
   }
   if (further != 0) {
-    w.runtime.warned.tell_rarely("besides the error that wait() throws, " + std::to_string(further) +
-                                     " more of the members of the group made at " + place_of(made_) +
-                                     " have ended with an error",
-                                 made_);
+    warn(w, ": besides the error that wait() throws, ", further, " more of its members have ended with an error");
   }
   if (error) std::rethrow_exception(error);
   if (parent_.is_cancelled()) throw_cancelled();

@@ -71,6 +71,9 @@ class group_core {
   context background_to_end() const noexcept;
   void start(worker& w, routine& r) noexcept;
   void renew();
+  // "the group made at file:line" + how + members + what.
+  void warn(worker& w, const char* how, std::size_t members, const char* what,
+            const std::source_location& call = std::source_location::current()) const noexcept;
   routine_list take_queue() noexcept;
   static void drop(routine_list queued) noexcept;
   void wake_waiting(bool shared, routine_list& woken) noexcept;
