@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/destroyed.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/posted.hpp>
@@ -85,7 +86,7 @@ class completion_core : public posted {
   wait_queue waiting_;  // under the lock
 };
 
-[[noreturn]] void throw_empty_completion(const char* call);
+[[noreturn]] void throw_taken_completion();
 std::exception_ptr no_error_given();
 
 template <class T>
@@ -139,7 +140,7 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
   }
 
   void enter(worker* w) {
-    if (of_.get() == nullptr) throw_empty_completion(call_name);
+    if (of_.get() == nullptr) throw_empty_or_ended(call_name, "completion");
     of_.get()->enter(*w);
   }
   spin_lock* lock() noexcept { return &of_.get()->lock; }
@@ -162,7 +163,7 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
   void dispose() noexcept {}
   T take() {
     this->stand(progress::idle);
-    if (!of_.get()->take()) throw_empty_completion(call_name);
+    if (!of_.get()->take()) throw_taken_completion();
     result<T>& outcome = of_.get()->outcome;
     if (outcome.has_error()) {
       // Taken out, since another thread may be the last to let go of the record while the handler reads the error.
@@ -265,11 +266,12 @@ class completion {
     return *this;
   }
   ~completion() {
-    if (of_ != nullptr) of_->release();
+    if (of_ != nullptr) std::exchange(of_, nullptr)->release();
+    detail::keep_mark(of_);
   }
 
   completion_setter<T> setter() const {
-    if (of_ == nullptr) detail::throw_empty_completion("completion::setter");
+    if (of_ == nullptr) detail::throw_empty_or_ended("completion::setter", "completion");
     of_->add_setter();
     return completion_setter<T>(of_);
   }

@@ -37,10 +37,14 @@ class group : private detail::mistaken_starts {
   // Cancels the members that still run, and does not wait for them: they may use what is gone by then, so
   // options::on_warning hears of it. Await wait() on every way out, or use scope(). Those that are queued never start.
   // A routine that waits in wait() ends with `cancelled` when all have ended.
-  ~group() { core_->leave(); }
+  ~group() {
+    core_->leave();
+    core_ = nullptr;
+    detail::keep_mark(core_);
+  }
 
   // At most n members run at a time. Throws std::logic_error while there are any (semantics 154).
-  void limit(std::size_t n) { core_->limit(n); }
+  void limit(std::size_t n) { core().limit(n); }
 
   // Starts a member that runs f(args...); at the limit it is queued, and starts when another ends. After the first
   // error or cancel(), what is queued never starts, and a new member is cancelled from its beginning.
@@ -112,22 +116,22 @@ class group : private detail::mistaken_starts {
 
   // Until one more member would start at once: for who makes work faster than the group does it. In a cancelled group,
   // places come free as the members end, so look at ctx() too before you make work without end. Throws: cancelled.
-  detail::group_slot_operation slot() noexcept { return detail::group_slot_operation(*core_); }
+  detail::group_slot_operation slot() { return detail::group_slot_operation(core()); }
 
   // Ends the group early, without an error: cancels all members, and returns at once. Those that are still queued never
   // start. wait() and scope then join the members and return normally, unless a member has thrown something else than
   // `cancelled`, or `parent` is cancelled as well. In a scope the body is cancelled, too. Members that are started
   // before wait() returns are cancelled from their beginning; after that, the group can be used anew. Once or more
   // often; from a thread that is no worker, cancel a copy of ctx() instead: wait() then throws `cancelled`.
-  void cancel() { core_->stop(); }
+  void cancel() { core().stop(); }
 
   // Until all members have ended; then rethrows the first error. Throws cancelled if the parent has been cancelled. If
   // the caller is cancelled, the members are, too, and are joined before it throws.
   // As a case of a select that loses it has done nothing but what background() says. In the body of a scope it is a
   // stage on the way: background members run on, and the body and the group go on as before.
-  detail::group_wait wait() noexcept { return detail::group_wait(*core_); }
+  detail::group_wait wait() { return detail::group_wait(core()); }
 
-  const context& ctx() const noexcept { return core_->ctx(); }
+  const context& ctx() const { return core().ctx(); }
 
  private:
   template <class F>
@@ -140,7 +144,7 @@ class group : private detail::mistaken_starts {
   template <class T>
   void add(std::source_location where, detail::member_record<T>& r) {
     join(r, where);
-    core_->add(r);
+    core().add(r);
   }
   template <class F, class... A>
   void start_background(std::source_location where, F&& f, A&&... args) {
@@ -150,25 +154,35 @@ class group : private detail::mistaken_starts {
   void add_background(std::source_location where, detail::member_record<T>& r) {
     join(r, where);
     r.kind = detail::group_core::member::background;
-    core_->add_background(r);
+    core().add_background(r);
   }
   template <class Make>
   bool start_reserved(std::source_location where, Make make) {
-    if (!core_->reserve()) return false;
+    if (!core().reserve()) return false;
     try {
       auto* r = make();
       join(*r, where);
-      core_->start_reserved(*r);
+      core().start_reserved(*r);
     } catch (...) {
-      core_->give_back_reserved();
+      core().give_back_reserved();
       throw;
     }
     return true;
   }
   template <class T>
-  void join(detail::member_record<T>& r, std::source_location where) noexcept {
+  void join(detail::member_record<T>& r, std::source_location where) {
+    if (core_ == nullptr) [[unlikely]] {
+      delete &r;
+      detail::throw_used_after_end("group::go");
+    }
     r.of = core_;
     r.started = where;
+  }
+
+  detail::group_core& core() const {
+    if (core_ == nullptr) [[unlikely]]
+      detail::throw_used_after_end("group");
+    return *core_;
   }
 
   detail::group_core* core_;

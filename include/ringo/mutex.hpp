@@ -46,7 +46,7 @@ class mutex {
   mutex() : core_(new detail::permit_core(detail::permit_core::kind::mutex, 1)) {}
   mutex(const mutex&) = delete;
   mutex& operator=(const mutex&) = delete;
-  ~mutex() { core_->orphan(); }
+  ~mutex() { detail::end_of(core_); }
 
   // A guard, when the lock is free and everybody who came before has had it. Throws cancelled. Cancel safety: a lock
   // that loses is not taken.

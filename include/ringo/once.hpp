@@ -24,6 +24,10 @@ class once {
   once() = default;
   once(const once&) = delete;
   once& operator=(const once&) = delete;
+  ~once() {  // who calls later comes to the mutex, which says that it has been destroyed
+    done_.store(false, std::memory_order_relaxed);
+    detail::keep_mark(done_);
+  }
 
   // Runs f(), or the task f, and awaits the task or operation that f() returns; whoever calls meanwhile waits until it
   // is done, and later calls return at once (semantics 118). A function that throws has run, and what it throws reaches

@@ -43,7 +43,7 @@ class semaphore {
   explicit semaphore(std::size_t n);  // throws std::invalid_argument of what was a negative number
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
-  ~semaphore() { core_->orphan(); }
+  ~semaphore() { detail::end_of(core_); }
 
   // n permits in one, when there are as many and everybody who came before has theirs. Throws cancelled, and at once
   // std::invalid_argument of what was a negative number. Cancel safety: an acquire that loses takes nothing, and lets

@@ -16,7 +16,7 @@ class shared_mutex {
   shared_mutex() : core_(new detail::permit_core(detail::permit_core::kind::shared_mutex, everybody)) {}
   shared_mutex(const shared_mutex&) = delete;
   shared_mutex& operator=(const shared_mutex&) = delete;
-  ~shared_mutex() { core_->orphan(); }
+  ~shared_mutex() { detail::end_of(core_); }
 
   // To write. Throws cancelled. Cancel safety: a lock that loses is not taken.
   detail::lock_operation lock() noexcept { return detail::lock_operation(*core_, everybody); }

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <string>
 
+#include <ringo/detail/destroyed.hpp>
 #include <ringo/detail/operation.hpp>
 
 namespace ringo {
@@ -70,7 +71,11 @@ class signals {
   // that waits for one is no deadlock. Throws: cancelled. Cancel safety: a signal that has come for a case that loses
   // is the next one's. Fairness: who waits longest is first; each signal is received once from each object. Thread:
   // workers.
-  detail::signal_operation recv() const noexcept { return detail::signal_operation(core_); }
+  detail::signal_operation recv() const {
+    if (core_ == nullptr) [[unlikely]]
+      detail::throw_used_after_end("signals::recv");
+    return detail::signal_operation(core_);
+  }
 
  private:
   detail::signals_core* core_;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <ringo/go.hpp>
 
@@ -31,6 +32,9 @@ struct report {
   std::uint64_t trace_hash;          // of every choice and every move of the clock: equal for equal runs
   std::uint64_t steps;               // resumes
   std::chrono::nanoseconds elapsed;  // virtual time
+  // Each routine that had not ended when main did, newest first: what it waited for, where, and where it was started. In
+  // a real run it would have gone on while what main had was destroyed.
+  std::vector<std::string> outlived_main;
 };
 
 // Where a simulation's choices come from: a number below n.

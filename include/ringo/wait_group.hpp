@@ -38,6 +38,7 @@ class RINGO_AWAITABLE wait_group_operation final : public mortal_operation<wait_
 template <class T>
 struct counted_record : record<T> {
   void at_end(worker&) noexcept override;
+  wait_group** counted_in() noexcept override { return &group; }
 
   wait_group* group = nullptr;
 };
@@ -45,8 +46,10 @@ struct counted_record : record<T> {
 }  // namespace detail
 
 // A counter that is waited on to become zero. It may be destroyed as soon as a wait has returned, and used again once
-// all have. When it is destroyed, who still waits ends with `cancelled`; it must outlive the routines that its go() has
-// started. Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it
+// all have. When it is destroyed, who still waits ends with `cancelled`. It must outlive the routines that its go() has
+// started: if one of them still runs when it is destroyed, the process ends, with a message that says where it was
+// started. (A routine whose wait() was cancelled and that goes on to destroy the wait_group does that: use scope() or a
+// group where routines are cancelled.) Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it
 // has happened soon after.
 class wait_group : private detail::mistaken_starts {
  public:
@@ -106,6 +109,7 @@ class wait_group : private detail::mistaken_starts {
     r.group = this;
     count_and_start(where, r);
   }
+  void look_for_members() noexcept;
   void count_and_start(std::source_location where, detail::routine& r);
   void change(detail::worker* w, std::ptrdiff_t n, const char* call);
   // With one worker, where nobody is to be woken, a change is no more than this; else false, and nothing has changed.

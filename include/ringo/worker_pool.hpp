@@ -36,7 +36,11 @@ class worker_pool : private detail::mistaken_starts {
   explicit worker_pool(pool_options = {});  // std::invalid_argument if max is 0, or less than min
   worker_pool(const worker_pool&) = delete;
   worker_pool& operator=(const worker_pool&) = delete;
-  ~worker_pool() { cancel(); }  // waits for nobody: the jobs end by themselves
+  ~worker_pool() {  // waits for nobody: the jobs end by themselves
+    cancel();
+    core_.reset();
+    detail::keep_mark(core_);
+  }
 
   // Has f(args...) run as a job, and yields its handle: when a worker or a place in the queue is free. f and the
   // arguments are copied or moved into the job at once; f may return a task, an operation or a plain value. What it
@@ -83,6 +87,10 @@ class worker_pool : private detail::mistaken_starts {
  private:
   template <class Operation, class R>
   Operation submitted(detail::pool_record<R>& job, std::source_location where) {
+    if (core_ == nullptr) [[unlikely]] {
+      delete &job;
+      detail::throw_used_after_end("worker_pool::submit");
+    }
     job.pool = core_;
     return Operation(core_, job, where);
   }
@@ -91,6 +99,12 @@ class worker_pool : private detail::mistaken_starts {
     using result = detail::started<F, A...>;
     return submitted<detail::submit_operation_for<result, F, A...>, result>(
         *detail::make_routine<detail::pool_record>(std::forward<F>(f), std::forward<A>(args)...), where);
+  }
+
+  detail::pool_core& core(const char* call) const {
+    if (core_ == nullptr) [[unlikely]]
+      detail::throw_used_after_end(call);
+    return *core_;
   }
 
   std::shared_ptr<detail::pool_core> core_;

@@ -17,9 +17,7 @@ namespace ringo::detail {
 // ---- what the operations call
 
 void enter_datagrams(datagram_core* of, const worker* w, const char* call) {
-  if (of == nullptr) {
-    throw std::logic_error(std::string("ringo: ") + call + ": the socket is empty: default-made, or moved from");
-  }
+  if (of == nullptr) throw_empty_or_ended(call, "socket");
   of->enter(w, call);
 }
 spin_lock* lock_of(datagram_core& of) noexcept { return &of.lock; }

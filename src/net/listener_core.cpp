@@ -23,9 +23,7 @@ namespace ringo::detail {
 // ---- what the operations call
 
 void enter_listener(listener_core* of, const worker* w, const char* call) {
-  if (of == nullptr) {
-    throw std::logic_error(std::string("ringo: ") + call + ": the listener is empty: it was moved from");
-  }
+  if (of == nullptr) throw_empty_or_ended(call, "listener");
   of->enter(w, call);
 }
 spin_lock* lock_of(listener_core& of) noexcept { return &of.lock; }

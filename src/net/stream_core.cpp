@@ -52,9 +52,7 @@ void take(stream_core& from, Request& r, bool failed, const char* doing) {
 }  // namespace
 
 void enter_stream(stream_core* of, const worker* w, const char* call) {
-  if (of == nullptr) {
-    throw std::logic_error(std::string("ringo: ") + call + ": the stream is empty: default-made, or moved from");
-  }
+  if (of == nullptr) throw_empty_or_ended(call, "stream");
   of->enter(w, call);
 }
 spin_lock* lock_of(stream_core& of) noexcept { return &of.lock; }
@@ -110,7 +108,7 @@ void delete_stream(stream_core& of) noexcept { of.delete_this(); }
 void tell_stream(const stream_core& of, std::string& text) { text += of.name(); }
 
 void close_operation::enter(const worker* w) {
-  if (of_ == nullptr) throw std::logic_error("ringo: close of something empty: default-made, or moved from");
+  if (of_ == nullptr) throw_empty_or_ended("close", "object");
   of_->enter(w, call_name);
 }
 spin_lock* close_operation::lock() noexcept { return &of_->lock; }

@@ -250,30 +250,34 @@ worker_pool::worker_pool(pool_options o) {
 
 detail::drain_operation worker_pool::drain() {
   detail::worker* w = detail::worker_or_alone("worker_pool::drain");
-  core_->enter(w, "worker_pool::drain");
-  core_->refuse(w, false);
+  detail::pool_core& pool = core("worker_pool::drain");
+  pool.enter(w, "worker_pool::drain");
+  pool.refuse(w, false);
   return detail::drain_operation(core_);
 }
 
 void worker_pool::cancel() {
   detail::worker* w = detail::current_worker();
+  detail::pool_core& pool = core("worker_pool::cancel");
   if (w != nullptr) {
-    core_->enter(w, "worker_pool::cancel");
-    return core_->refuse(w, true);
+    pool.enter(w, "worker_pool::cancel");
+    return pool.refuse(w, true);
   }
-  detail::do_where_used(core_->owner, [core = core_](detail::worker* there) { core->refuse(there, true); });
+  detail::do_where_used(pool.owner, [core = core_](detail::worker* there) { core->refuse(there, true); });
 }
 
 std::size_t worker_pool::workers() const {
   detail::worker* w = detail::worker_or_alone("worker_pool::workers");
-  const detail::optional_guard guard(core_->lock, w != nullptr && w->shared);
-  return core_->workers();
+  detail::pool_core& pool = core("worker_pool::workers");
+  const detail::optional_guard guard(pool.lock, w != nullptr && w->shared);
+  return pool.workers();
 }
 
 std::size_t worker_pool::queued() const {
   detail::worker* w = detail::worker_or_alone("worker_pool::queued");
-  const detail::optional_guard guard(core_->lock, w != nullptr && w->shared);
-  return core_->queued();
+  detail::pool_core& pool = core("worker_pool::queued");
+  const detail::optional_guard guard(pool.lock, w != nullptr && w->shared);
+  return pool.queued();
 }
 
 }  // namespace ringo

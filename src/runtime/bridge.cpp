@@ -234,8 +234,8 @@ void cancel(routine& r) {
   if (!accepted) r.release();
 }
 
-void tell_join(std::string& text, const routine& of) {
-  text += "the end of the routine started at ";
+void tell_start(std::string& text, const routine& of) {
+  text += "started at ";
   if (of.started.line() == 0) {
     text += "an unknown place";
   } else {
@@ -243,6 +243,11 @@ void tell_join(std::string& text, const routine& of) {
     text += ':';
     text += std::to_string(of.started.line());
   }
+}
+
+void tell_join(std::string& text, const routine& of) {
+  text += "the end of the routine ";
+  tell_start(text, of);
 }
 
 // ---- the end of a record

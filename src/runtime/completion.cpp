@@ -12,7 +12,7 @@ namespace ringo::detail {
 
 void completion_core::enter(const worker& w) {
   owner_.enter(&w, "wait for a completion");
-  if (taken_.load(std::memory_order_relaxed)) throw_empty_completion("wait for a completion");
+  if (taken_.load(std::memory_order_relaxed)) throw_taken_completion();
 }
 
 void completion_core::end_setting() noexcept {
@@ -67,9 +67,8 @@ std::exception_ptr no_error_given() {
   return std::make_exception_ptr(std::invalid_argument("ringo: completion_setter::set_error of a null exception_ptr"));
 }
 
-void throw_empty_completion(const char* call) {
-  throw std::logic_error(std::string("ringo: ") + call +
-                         ": its result has been taken, or it was moved from: a completion is awaited once");
+void throw_taken_completion() {
+  throw std::logic_error("ringo: wait for a completion: its result has been taken, as it is awaited once");
 }
 
 }  // namespace ringo::detail

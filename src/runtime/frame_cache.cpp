@@ -14,6 +14,7 @@
 #include <ringo/detail/frame.hpp>
 #include <ringo/detail/worker.hpp>
 
+#include "runtime/kept_blocks.hpp"
 #include "runtime/live_counts.hpp"
 #include "runtime/scheduler.hpp"
 #include "testing/simulation.hpp"
@@ -77,6 +78,29 @@ exchange& shared_frames() {
 
 }  // namespace
 
+kept_blocks::~kept_blocks() {
+  while (!blocks_.empty()) free_oldest();
+}
+
+void kept_blocks::add(void* block, std::size_t size) noexcept {
+  try {
+    blocks_.push_back({block, size});
+  } catch (const std::bad_alloc&) {
+    return ::operator delete(block);
+  }
+  poison_but_marks(block, size);
+  bytes_ += size;
+  while (bytes_ > most_bytes) free_oldest();
+}
+
+void kept_blocks::free_oldest() noexcept {
+  const kept oldest = blocks_.front();
+  blocks_.pop_front();
+  bytes_ -= oldest.size;
+  unpoison(oldest.block, oldest.size);
+  ::operator delete(oldest.block);
+}
+
 void* frame_cache::allocate(std::size_t size) {
   const std::size_t of_class = size_class(size);
   if (of_class >= classes) return ::operator new(size);
@@ -85,6 +109,7 @@ void* frame_cache::allocate(std::size_t size) {
 }
 
 void frame_cache::free(void* frame, std::size_t size) noexcept {
+  if (keeps_) return keep_block(frame, size);
   const std::size_t of_class = size_class(size);
   if (of_class >= classes) return ::operator delete(frame);
   if (free_[of_class].count >= most_free_) share(of_class);
@@ -124,7 +149,17 @@ void frame_cache::trim() noexcept {
 #endif
 }
 
+void frame_cache::keep_block(void* freed, std::size_t size) noexcept {
+  try {
+    if (kept_ == nullptr) kept_ = new kept_blocks;
+    kept_->add(freed, size);
+  } catch (const std::bad_alloc&) {
+    ::operator delete(freed);
+  }
+}
+
 void frame_cache::release_all() noexcept {
+  delete std::exchange(kept_, nullptr);
   for (stack& s : free_) {
     while (block* b = s.top) {
       s.top = b->next;
@@ -158,7 +193,7 @@ void* allocate_block_slowly(std::size_t size) {
 
 void free_block_slowly(void* block, std::size_t size) noexcept {
   worker* w = current_worker();
-  if (frame_cache::recycles && w != nullptr) return w->frames.free(block, size);
+  if (w != nullptr && (frame_cache::recycles || w->frames.keeps())) return w->frames.free(block, size);
   ::operator delete(block);
 }
 

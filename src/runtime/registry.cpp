@@ -143,6 +143,7 @@ namespace {
 void ownership::change(const worker& w, const char* call) {
   std::uint64_t seen = owner_.load(std::memory_order_relaxed);
   while (seen != w.runtime_id) {
+    if (seen == destroyed) throw_used_after_end(call);
     if (seen != 0 && runtime_registry::has(seen)) refuse_second_runtime(seen, w, call);
     // acq_rel: what its earlier users did is seen by this runtime's.
     if (owner_.compare_exchange_strong(seen, w.runtime_id, std::memory_order_acq_rel)) {

@@ -15,6 +15,15 @@
 #include "testing/simulation.hpp"
 
 namespace ringo::detail {
+namespace {
+
+#if defined(NDEBUG)
+constexpr bool keeps_all_frames = false;
+#else
+constexpr bool keeps_all_frames = true;
+#endif
+
+}  // namespace
 
 // ---- what the hot paths call
 
@@ -198,6 +207,7 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
       driver_(std::move(d)),
       resumes_of_others_(workers) {
   timers.sleeper = driver_.get();
+  if (keeps_all_frames || simulated) frames.keep(true);
 }
 
 routine* scheduler::take() noexcept {
@@ -327,9 +337,8 @@ void scheduler::resume_foreign(foreign_record& wait) noexcept {
   if (station != nullptr) station->release();
 }
 
-void scheduler::finish(routine& r) noexcept {
-  // What the routine's frames, function and arguments held is gone before anybody hears of its end.
-  r.close();
+// The routine's frames are gone.
+RINGO_ALWAYS_INLINE inline void scheduler::end_and_tell(routine& r) noexcept {
   leave_context(r, shared);
   r.listed_in->remove(r);
   counts.routines.add(-1);
@@ -340,11 +349,30 @@ void scheduler::finish(routine& r) noexcept {
     r.ended.store(true, std::memory_order_release);  // as below
   }
   r.at_end(*this);
+}
+
+void scheduler::finish(routine& r) noexcept {
   if (&r == runtime.main) [[unlikely]]
-    runtime.main_has_ended(*this);
+    return finish_main(r);
+  // What the routine's frames, function and arguments held is gone before anybody hears of its end.
+  r.close();
+  end_and_tell(r);
   r.release();
   if (runtime.unwinding()) [[unlikely]]
     runtime.routine_has_ended();
+}
+
+// What is in its frame was the others', too, in many a program: the frame is kept, so that who uses that hears of it.
+void scheduler::finish_main(routine& r) noexcept {
+  if (simulated) runtime.sim->note_outliving(runtime);
+  const bool all_are_kept = frames.keeps();
+  frames.keep(true);
+  r.close();
+  frames.keep(all_are_kept);
+  end_and_tell(r);
+  runtime.main_has_ended(*this);
+  r.release();
+  runtime.routine_has_ended();
 }
 
 void scheduler::end_joined(routine& r) noexcept {

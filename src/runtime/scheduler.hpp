@@ -125,6 +125,8 @@ class scheduler final : public worker {
   void idle();
   void resume_foreign(foreign_record& wait) noexcept;
   void finish(routine& r) noexcept;
+  [[gnu::cold, gnu::noinline]] void finish_main(routine& r) noexcept;
+  void end_and_tell(routine& r) noexcept;
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;

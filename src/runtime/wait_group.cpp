@@ -1,6 +1,10 @@
 #include <ringo/wait_group.hpp>
 
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -8,10 +12,45 @@
 #include <ringo/detail/bridge.hpp>
 
 #include "runtime/report.hpp"
+#include "runtime/runtime_core.hpp"
 
 namespace ringo {
 
-wait_group::~wait_group() { waiting_.end_waits(lock_, owner_); }
+wait_group::~wait_group() {
+  if (count_ != 0) look_for_members();
+  waiting_.end_waits(lock_, owner_);
+  owner_.mark_destroyed();
+}
+
+// Those that still run would count in what is gone.
+void wait_group::look_for_members() noexcept {
+  std::string places;
+  std::size_t members = 0;
+  detail::runtime_registry::with(owner_.runtime_id(), [&](detail::runtime_core& rt) {
+    for (const auto& w : rt.workers) {
+      w->routines.each([&](detail::routine& r) {
+        wait_group** const of = r.counted_in();
+        if (of == nullptr || *of != this) return;
+        if (rt.done()) {  // all are being destroyed, in no order
+          if (rt.abandoned == nullptr) {
+            rt.abandoned = std::make_unique<wait_group>();
+            rt.abandoned->count_ = std::numeric_limits<std::ptrdiff_t>::max();
+          }
+          *of = rt.abandoned.get();
+        } else if (++members <= 10) {
+          places += "\n  ";
+          detail::tell_start(places, r);
+        }
+      });
+    }
+  });
+  if (members == 0) return;
+  std::fprintf(stderr,
+               "ringo: a wait_group is destroyed, %s, while %zu of the routines that its go() has started still run: "
+               "co_await its wait() first, or use scope().%s%s\n",
+               detail::the_caller().c_str(), members, places.c_str(), members > 10 ? "\n  ..." : "");
+  std::abort();
+}
 
 void wait_group::add(std::ptrdiff_t n) { change(detail::worker_or_alone("wait_group::add"), n, "add"); }
 
@@ -28,6 +67,7 @@ void wait_group::count_and_start(std::source_location where, detail::routine& r)
 }
 
 void wait_group::done() {
+  owner_.refuse_if_destroyed("wait_group::done");
   detail::worker* w = detail::current_worker();
   if (w != nullptr) return change(w, -1, "done");
   detail::do_where_used(owner_, [this, caller = std::this_thread::get_id()](detail::worker* there) {

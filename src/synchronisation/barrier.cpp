@@ -40,7 +40,10 @@ barrier::barrier(std::size_t n) : number_(n) {
   }
 }
 
-barrier::~barrier() { waiting_.end_waits(lock_, owner_); }
+barrier::~barrier() {
+  waiting_.end_waits(lock_, owner_);
+  owner_.mark_destroyed();
+}
 
 bool barrier::everybody_else_waits() const noexcept {
   if (queued_ + 1 < number_) return false;

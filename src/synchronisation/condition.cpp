@@ -117,7 +117,13 @@ task<> wait_notified(condition_core& of, mutex::guard& held) {
 }  // namespace detail
 
 condition::condition() : core_(new detail::condition_core) {}
-condition::~condition() { static_cast<detail::source_core*>(core_)->orphan(); }
+condition::~condition() {
+  static auto& destroyed = *new detail::condition_core;
+  static_cast<detail::source_core*>(core_)->orphan();
+  destroyed.owner.mark_destroyed();
+  core_ = &destroyed;
+  detail::keep_mark(core_);
+}
 
 void condition::notify_one() { core_->notify_here("condition::notify_one", false); }
 void condition::notify_all() { core_->notify_here("condition::notify_all", true); }

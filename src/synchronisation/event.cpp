@@ -59,9 +59,14 @@ event::~event() {
   } else {
     detail::do_where_used(core_->owner, [core = core_](detail::worker*) { core->end_waits(); });
   }
+  static auto& destroyed = *new detail::event_core(false);
+  destroyed.owner.mark_destroyed();
+  core_ = std::shared_ptr<detail::event_core>(std::shared_ptr<void>(), &destroyed);
+  detail::keep_mark(core_);
 }
 
 void event::set() {
+  core_->owner.refuse_if_destroyed("event::set");
   if (detail::worker* w = detail::current_worker()) return core_->set(w);
   detail::do_where_used(core_->owner, [core = core_](detail::worker* there) { core->set(there); });
 }

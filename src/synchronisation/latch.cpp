@@ -10,7 +10,10 @@ latch::latch(std::size_t n) : count_(n) {
     throw std::invalid_argument("ringo: a latch of " + std::to_string(n) + ": was it a negative number?");
 }
 
-latch::~latch() { waiting_.end_waits(lock_, owner_); }
+latch::~latch() {
+  waiting_.end_waits(lock_, owner_);
+  owner_.mark_destroyed();
+}
 
 void latch::count_down(std::size_t n) {
   detail::worker* w = detail::worker_or_alone("latch::count_down");

@@ -13,6 +13,14 @@ void throw_nothing_held(const char* call) {
                          "destroyed");
 }
 
+void end_of(permit_core*& core) noexcept {
+  static auto& destroyed = *new permit_core(permit_core::kind::mutex, 0);
+  destroyed.owner.mark_destroyed();
+  core->orphan();
+  core = &destroyed;
+  keep_mark(core);
+}
+
 std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
   routine& r = *w.current;
   who = &r;
@@ -95,6 +103,7 @@ bool permit_core::try_take(std::size_t amount, const char* call) {
 
 std::size_t permit_core::available(const char* call) {
   const worker* w = worker_or_alone(call);
+  owner.refuse_if_destroyed(call);
   const optional_guard guard(lock, w != nullptr && w->shared);
   return available_;
 }

@@ -32,9 +32,7 @@ void check_range(std::uint64_t offset, std::size_t size, const char* call) {
 }
 
 void check_opened(const file_handle& f, const char* call) {
-  if (f.get() == nullptr) {
-    throw std::logic_error(std::string("ringo: ") + call + ": the file is empty: default-made, or moved from");
-  }
+  if (f.get() == nullptr) throw_empty_or_ended(call, "file");
   if (const worker* w = current_worker()) f.get()->enter(w, call);
 }
 
@@ -360,7 +358,8 @@ file_handle::file_handle(const file_handle& from) noexcept : core_(from.core_) {
   if (core_ != nullptr) core_->add_handle();
 }
 file_handle::~file_handle() {
-  if (core_ != nullptr) core_->drop_handle();
+  if (core_ != nullptr) std::exchange(core_, nullptr)->drop_handle();
+  keep_mark(core_);
 }
 
 file_handle make_file(int descriptor, std::string path) {

@@ -383,7 +383,8 @@ signals::~signals() {
     detail::each_of(core_->wanted(), detail::stop_handling);
     detail::take_out(*core_);
   }
-  core_->drop_handle();
+  std::exchange(core_, nullptr)->drop_handle();
+  detail::keep_mark(core_);
 }
 
 }  // namespace ringo

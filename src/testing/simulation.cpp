@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/report.hpp"
+#include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
@@ -90,7 +91,18 @@ void fail_if_asked(worker& w) {
   if (w.runtime.sim->fails_allocation()) throw std::bad_alloc();
 }
 
-testing::report simulation::report() const noexcept { return {hash_, steps_, now_ - start_}; }
+testing::report simulation::report() const noexcept { return {hash_, steps_, now_ - start_, outlived_main_}; }
+
+void simulation::note_outliving(runtime_core& rt) {
+  for (const auto& w : rt.workers) {
+    w->routines.each([&](routine& r) {
+      if (&r == rt.main) return;
+      std::string text;
+      describe_routine(text, r, false);
+      outlived_main_.push_back(text.substr(2, text.size() - 3));  // without its indentation and the end of the line
+    });
+  }
+}
 
 void simulation::run(runtime_core& rt) {
   std::int64_t grace = steps_of_grace;

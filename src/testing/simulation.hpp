@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <ringo/testing.hpp>
@@ -27,6 +28,8 @@ class simulation {
   testing::report report() const noexcept;
   bool in_blocking_call() const noexcept { return in_blocking_call_; }
 
+  void note_outliving(runtime_core& rt);  // main is about to end: who else is there
+
   time_point now() const noexcept { return now_; }
   // An await of a routine that catches the exceptions in which its awaits end, and goes on.
   void note_stubborn_await() noexcept;
@@ -48,6 +51,7 @@ class simulation {
   int busyness_ = 0;  // since all waited
   bool throws_ = false;
   bool in_blocking_call_ = false;
+  std::vector<std::string> outlived_main_;
   time_point start_;
   time_point now_;
 };

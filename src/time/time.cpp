@@ -32,6 +32,15 @@ ticker::ticker(delay period) : alarm_(checked_period(period), checked_period(per
 void ticker::reset(delay period) { alarm_.reset(checked_period(period), checked_period(period)); }
 
 namespace detail {
+namespace {
+
+// Where the alarm's queue was; never looked into.
+timer_queue* destroyed_queue() noexcept {
+  alignas(timer_queue) static std::byte nothing[1];
+  return reinterpret_cast<timer_queue*>(nothing);
+}
+
+}  // namespace
 
 void sleep_operation::expire(timer_queue& queue, time_point, routine_list& woken) noexcept {
   if (!who->claim(queue.shared())) return;
@@ -60,6 +69,8 @@ alarm::~alarm() {
   }
   armed_ = false;
   count();
+  queue_.store(destroyed_queue(), std::memory_order_relaxed);
+  keep_mark(queue_);
 }
 
 void alarm::queue_gone() noexcept {
@@ -69,6 +80,7 @@ void alarm::queue_gone() noexcept {
 
 timer_queue* alarm::enter(worker* w) {
   timer_queue* q = queue_.load(std::memory_order_acquire);
+  if (q == destroyed_queue()) throw_used_after_end("a timer");
   if (q != nullptr) return q;
   timer_queue* mine = &timers_of(*w);
   const optional_guard guard(mine->lock, mine->shared());
@@ -106,6 +118,7 @@ bool alarm::set(bool armed, duration first, duration period) {
   worker* w = worker_or_alone("timer::reset");
   if (w != nullptr) (void)enter(w);
   timer_queue* q = queue_.load(std::memory_order_acquire);
+  if (q == destroyed_queue()) throw_used_after_end("a timer");
   const time_point start = now();
   const auto change = [&] {
     const bool was = armed_;

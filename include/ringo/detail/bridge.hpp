@@ -39,6 +39,7 @@ void cancel(routine& r);  // any thread
 [[noreturn]] void throw_empty_handle(const char* call);
 [[noreturn]] void throw_joined_twice();
 std::size_t checked_capacity(std::size_t capacity, std::size_t value_size);
+void tell_start(std::string& text, const routine& of);  // "started at FILE:LINE"
 void tell_join(std::string& text, const routine& of);
 
 }  // namespace ringo::detail

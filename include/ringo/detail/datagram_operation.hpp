@@ -180,7 +180,8 @@ class datagram_handle {
     return *this;
   }
   ~datagram_handle() {
-    if (core_ != nullptr) drop(*core_);
+    if (core_ != nullptr) drop(*std::exchange(core_, nullptr));
+    keep_mark(core_);
   }
 
   void swap(datagram_handle& with) noexcept { std::swap(core_, with.core_); }

@@ -19,6 +19,8 @@
 
 namespace ringo::detail {
 
+class kept_blocks;
+
 class frame_cache {
  public:
   static constexpr bool recycles = RINGO_RECYCLES_FRAMES;
@@ -26,7 +28,7 @@ class frame_cache {
   static constexpr std::size_t step = 16, fits = 8, largest = 1024, classes = largest / step;
 
   // Without other workers there is nobody to hand blocks to: they stay until the worker is idle.
-  explicit frame_cache(bool has_peers) noexcept : most_free_(has_peers ? 2 * batch : ~std::uint32_t{0}) {}
+  explicit frame_cache(bool has_peers) noexcept : usual_most_free_(has_peers ? 2 * batch : ~std::uint32_t{0}) {}
   frame_cache(const frame_cache&) = delete;
   frame_cache& operator=(const frame_cache&) = delete;
   ~frame_cache() { release_all(); }
@@ -67,6 +69,13 @@ class frame_cache {
     return true;
   }
 
+  // Until it is called with false, what is freed is kept until the worker goes; but not more than some megabytes.
+  void keep(bool all) noexcept {
+    keeps_ = all;
+    most_free_ = all ? 0 : usual_most_free_;
+  }
+  bool keeps() const noexcept { return keeps_; }
+
   // Whether trim() would give something back.
   bool has_plenty() const noexcept;
   // Gives back to the system what has piled up: when the worker has had nothing else to do for a while.
@@ -92,8 +101,13 @@ class frame_cache {
   void share(std::size_t of_class) noexcept;
   bool refill(std::size_t of_class) noexcept;
 
-  const std::uint32_t most_free_;
+  void keep_block(void* freed, std::size_t size) noexcept;
+
+  const std::uint32_t usual_most_free_;
+  std::uint32_t most_free_ = usual_most_free_;
+  bool keeps_ = false;
   std::array<stack, classes> free_{};
+  kept_blocks* kept_ = nullptr;
 };
 
 }  // namespace ringo::detail

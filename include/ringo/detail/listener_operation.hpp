@@ -89,7 +89,8 @@ class listener_handle {
     return *this;
   }
   ~listener_handle() {
-    if (core_ != nullptr) drop(*core_);
+    if (core_ != nullptr) drop(*std::exchange(core_, nullptr));
+    keep_mark(core_);
   }
 
   void swap(listener_handle& with) noexcept { std::swap(core_, with.core_); }

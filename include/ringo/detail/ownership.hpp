@@ -5,6 +5,7 @@
 #include <functional>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/destroyed.hpp>
 #include <ringo/detail/worker.hpp>
 
 namespace ringo::detail {
@@ -23,9 +24,20 @@ class ownership {
   RINGO_ALWAYS_INLINE bool is_of_lone(const worker& w) const noexcept {
     return owner_.load(std::memory_order_relaxed) == w.lone_id;
   }
+  // At the end of the object's destructor: every enter() from now on throws std::logic_error.
+  void mark_destroyed() noexcept {
+    owner_.store(destroyed, std::memory_order_relaxed);
+    keep_mark(owner_);
+  }
+  void refuse_if_destroyed(const char* call) const {  // where enter() does not come first
+    if (runtime_id() == destroyed) [[unlikely]]
+      throw_used_after_end(call);
+  }
   std::uint64_t runtime_id() const noexcept { return owner_.load(std::memory_order_acquire); }  // 0: none yet
 
  private:
+  static constexpr std::uint64_t destroyed = ~std::uint64_t{0} - 1;  // no runtime's, and none's lone_id
+
   [[gnu::cold]] void change(const worker& w, const char* call);
 
   std::atomic<std::uint64_t> owner_;

@@ -71,6 +71,9 @@ class permit_core final : public source_core {
   const kind kind_;
 };
 
+// In the destructor of what has the core: it says so to who uses it later.
+void end_of(permit_core*& core) noexcept;
+
 // Something held, given back once: what guards and permits are made of.
 class hold {
  public:

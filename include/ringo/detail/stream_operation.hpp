@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <ringo/chunk.hpp>
+#include <ringo/detail/destroyed.hpp>
 #include <ringo/detail/operation.hpp>
 
 namespace ringo::detail {
@@ -320,7 +321,8 @@ class stream_handle {
     return *this;
   }
   ~stream_handle() {
-    if (core_ != nullptr) drop(*core_);
+    if (core_ != nullptr) drop(*std::exchange(core_, nullptr));
+    keep_mark(core_);
   }
 
   void swap(stream_handle& with) noexcept { std::swap(core_, with.core_); }
