@@ -27,6 +27,8 @@ void throw_cancelled() {
   constexpr std::uint32_t usual = 64;
   if (worker* w = current_worker(); w != nullptr && w->current != nullptr) {
     w->current->count_ended_await();
+    // acquire: what was done before the cancellation has happened, for who catches this.
+    (void)w->current->state.load(std::memory_order_acquire);
     w->spend_a_throw();
     if (w->simulated && w->current->ended_awaits() > usual) w->runtime.sim->note_stubborn_await();
   }
