@@ -15,6 +15,7 @@
 
 #include "runtime/live_counts.hpp"
 #include "runtime/runtime_core.hpp"
+#include "runtime/sigpipe.hpp"
 
 namespace ringo::detail {
 namespace {
@@ -258,6 +259,7 @@ void blocking_pool::run(blocking_call& c, std::unique_lock<std::mutex>& guard) n
   runtime_of_call = runtime_id_;
   c.run();
   runtime_of_call = 0;
+  if (!simulated_) end_where_output_is_broken();
   guard.lock();
   c.stage_ = blocking_call::stage::over;
   // Whoever held the call could come by another count of it; if that is the pool's, nobody can.

@@ -391,18 +391,28 @@ void scheduler::become_current() noexcept {
 }
 
 void scheduler::run() noexcept {
-  const sigpipe_blocked while_it_runs;
+  sigpipe_blocked while_it_runs;
+  constexpr unsigned rounds_without_a_look = 256;
+  constexpr duration time_without_a_look = std::chrono::milliseconds(10);
+  unsigned rounds = 0;
+  time_point next_look{};
   become_current();
   try {
     driver_->attach();
     while (!runtime.done()) {
+      if (++rounds % rounds_without_a_look == 0) while_it_runs.look();
       for (turn = turn_length_; turn > 0; --turn) {
         routine* r = take();
         if (r == nullptr) break;
         resume(*r);
       }
       end_turn();
-      if (!has_work() && !runtime.done() && !find_work()) idle();
+      if (has_work() || runtime.done() || find_work()) continue;
+      if (const time_point now = driver_->now(); now >= next_look) {
+        while_it_runs.look();
+        next_look = now + time_without_a_look;
+      }
+      idle();
     }
   } catch (...) {
     runtime.fail(std::current_exception());
