@@ -29,8 +29,8 @@ class pipe_reader : public detail::stream_source {
 };
 
 // Where bytes go: send, close (detail::stream_sink). As the reader. Destroying it is the end of the stream for who
-// reads. A send to a pipe that nobody reads any more throws disconnected; SIGPIPE, which would end the process, is
-// blocked in workers.
+// reads. A send to a pipe that nobody reads any more throws disconnected; SIGPIPE is blocked in
+// workers, and ends the process only where descriptor 1 or 2 is such a pipe: so a send to standard_output() does.
 class pipe_writer : public detail::stream_sink {
  public:
   pipe_writer() noexcept = default;
