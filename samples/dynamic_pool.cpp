@@ -48,7 +48,7 @@ task<> scale(receiver<int> jobs, event& at_rest, group& workers) {
 
 task<> pool(receiver<int> jobs, event& at_rest) {
   // The scope ends when the workers that remain have ended, too.
-  co_await scope([&](group& workers) { return scale(jobs, at_rest, workers); });
+  co_await scope([&](group& workers) -> task<> { co_await scale(jobs, at_rest, workers); });
 }
 
 task<> program() {

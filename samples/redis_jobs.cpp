@@ -1,7 +1,7 @@
 // A worker pool across machines: its jobs channel is fed by a stream of Redis, whose consumer group gives each job to
-// one of the programs that ask. A job is acknowledged when its result is stored; the jobs of a program that has died are
-// taken over by the others, so that none is lost. (One may be done twice, then: storing its result twice is no harm.)
-// Ctrl-C or SIGTERM stops it gracefully: what has begun is done.
+// one of the programs that ask. A job is acknowledged when its result is stored; the jobs of a program that has died
+// are taken over by the others, so that none is lost. (One may be done twice, then: storing its result twice is no
+// harm.) Ctrl-C or SIGTERM stops it gracefully: what has begun is done.
 //
 //   redis-server                                 6.2 or later, in one terminal
 //   redis_jobs work 127.0.0.1:6379 anna          in others, on other machines, each with a name of its own
@@ -87,7 +87,7 @@ class redis {
   }
 
   // The answer to a command. Any number may be on their way; they are answered in order.
-  task<reply> command(const auto&... words) { return ask({std::string(words)...}); }
+  RINGO_RETURNS_TASK task<reply> command(const auto&... words) { return ask({std::string(words)...}); }
 
  private:
   // Who asks may be cancelled before the answer comes: it has a channel that both share.
@@ -217,7 +217,8 @@ task<> work(std::string address, std::string me) {
   channel<job> jobs;
   channel<result> results;
   job_ids ours;
-  auto pool = all(fetch(incoming, me, jobs, ours, stopping), run_workers(jobs, results), store(outgoing, results, ours));
+  auto pool =
+      all(fetch(incoming, me, jobs, ours, stopping), run_workers(jobs, results), store(outgoing, results, ours));
   // Whichever ends first ends the others: the pool after a signal, or what has gone wrong, or the grace period.
   co_await select(std::move(pool), hold_on_to(ours, outgoing, me), stop_gracefully(stop, stopping), incoming.drive(),
                   outgoing.drive());

@@ -80,9 +80,9 @@ class RINGO_AWAITABLE all_of : public deferred<all_of<A...>, std::tuple<case_res
 
  private:
   friend class deferred<all_of, std::tuple<case_result<A>...>>;
-  task<std::tuple<case_result<A>...>> make(std::source_location where) {
-    return std::apply(
-        [where](stored<A>&... each) {
+  RINGO_RETURNS_TASK task<std::tuple<case_result<A>...>> make(std::source_location where) {
+    return apply_to(
+        [where](stored<A>&... each) RINGO_LAMBDA_RETURNS_TASK {
           return await_all<A...>(std::index_sequence_for<A...>(), where, static_cast<stored<A>&&>(each)...);
         },
         awaited_);

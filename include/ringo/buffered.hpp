@@ -199,7 +199,7 @@ class buffered_writer {
     using result_type = void;
     flushing(buffered_writer& of, std::source_location where) noexcept : of_(of), where_(where) {}
     auto operator co_await() && { return send_buffer(of_, where_).operator co_await(); }
-    auto as_case() && {
+    RINGO_RETURNS_TASK auto as_case() && {
       if constexpr (takes_views) {
         return on(of_.sink_.send(std::string_view(of_.buffer_)), clearing(of_.buffer_));
       } else {
@@ -220,7 +220,7 @@ class buffered_writer {
   // it. Throws: cancelled; what the sink's send() throws. Cancel safety: all of the pieces have been written or none,
   // unless it was cut short within a send (byte_sink). As a case of a select it is a plain task.
   template <detail::piece_of_text... Pieces>
-  task<void> write(Pieces&&... pieces) {
+  RINGO_REFERS_AND_RETURNS_TASK task<void> write(Pieces&&... pieces) {
     static_assert(!(detail::is_buffer<Pieces> || ...), "a buffer is no string: pass a span");
     return write_all(*this, std::array<std::string_view, sizeof...(Pieces)>{detail::text_to_write(pieces)...});
   }

@@ -42,10 +42,10 @@ class condition {
   // std::logic_error if the guard is empty; cancelled. Cancel safety: a wait that was notified returns; one that is
   // cancelled, or destroyed, before it returns leaves the notification to the next. As a case of a select it has let
   // the lock go and had it back, also when it loses. Fairness: first come, first served (semantics 120).
-  task<> wait(mutex::guard& held) { return detail::wait_notified(*core_, held); }
+  RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held) { return detail::wait_notified(*core_, held); }
   // Until until(), which is called with the lock held, is true. Throws what until() throws, with the lock held.
   template <class P>
-  task<> wait(mutex::guard& held, P&& until) {
+  RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held, P&& until) {
     static_assert(
         !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<P>,
         "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "

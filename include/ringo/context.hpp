@@ -210,7 +210,7 @@ class RINGO_AWAITABLE in_context : public deferred<in_context<A>, result_of<A>> 
 
  private:
   friend class deferred<in_context, result_of<A>>;
-  task<result_of<A>> make(std::source_location) {
+  RINGO_RETURNS_TASK task<result_of<A>> make(std::source_location) {
     return await_in<A>(context_, static_cast<stored<A>&&>(awaited_), where_);
   }
 

@@ -94,8 +94,8 @@ class file {
  public:
   file() noexcept = default;
 
-  // Waits as open(2) does: of a FIFO until its other side has been opened, too. Throws std::invalid_argument for options
-  // that contradict each other.
+  // Waits as open(2) does: of a FIFO until its other side has been opened, too. Throws std::invalid_argument for
+  // options that contradict each other.
   static detail::kernel_call_operation<file> open(std::string_view path, open_options options = {});
   // Takes it. If it does not wait (O_NONBLOCK), it does from now on, for all that share it. Throws std::system_error if
   // it is none.
@@ -104,27 +104,29 @@ class file {
   // What is there, as much as fits: less only at the end of the file, 0 behind it.
   task<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) const;
   template <detail::bytes_to_fill R>
-  task<std::size_t> read_at(std::uint64_t offset, R&& into) const {
+  RINGO_REFERS_AND_RETURNS_TASK task<std::size_t> read_at(std::uint64_t offset, R&& into) const {
     return read_at(offset, detail::as_writable_bytes_of(into));
   }
 
   // All of the bytes, which stay the caller's and unchanged until then. Throws std::logic_error for a descriptor that
   // was opened to append (O_APPEND), where the kernel would write at the end of the file.
   task<> write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
-  task<> write_at(std::uint64_t offset, std::string_view text) const {
+  RINGO_REFERS_AND_RETURNS_TASK task<> write_at(std::uint64_t offset, std::string_view text) const {
     return write_at(offset, std::as_bytes(std::span(text)));
   }
   template <detail::bytes_to_send R>
-  task<> write_at(std::uint64_t offset, const R& bytes) const {
+  RINGO_REFERS_AND_RETURNS_TASK task<> write_at(std::uint64_t offset, const R& bytes) const {
     return write_at(offset, detail::as_bytes_of(bytes));
   }
 
   // All of them at the end of the file, wherever others have brought that meanwhile: up to 256 KiB in one piece, into
   // which no other append writes.
   task<> append(std::span<const std::byte> bytes) const;
-  task<> append(std::string_view text) const { return append(std::as_bytes(std::span(text))); }
+  RINGO_REFERS_AND_RETURNS_TASK task<> append(std::string_view text) const {
+    return append(std::as_bytes(std::span(text)));
+  }
   template <detail::bytes_to_send R>
-  task<> append(const R& bytes) const {
+  RINGO_REFERS_AND_RETURNS_TASK task<> append(const R& bytes) const {
     return append(detail::as_bytes_of(bytes));
   }
 
@@ -219,9 +221,9 @@ class file_writer {
   // All of the bytes, which stay the caller's and unchanged until then. Throws as the file's calls do. A send that
   // fails, is cancelled or loses a select may have written a part; every later one throws disconnected then.
   task<> send(std::span<const std::byte> bytes);
-  task<> send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
+  RINGO_REFERS_AND_RETURNS_TASK task<> send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
   template <detail::bytes_to_send R>
-  task<> send(const R& bytes) {
+  RINGO_REFERS_AND_RETURNS_TASK task<> send(const R& bytes) {
     return send(detail::as_bytes_of(bytes));
   }
   template <std::size_t N>

@@ -222,7 +222,7 @@ task<> run_scope(F f, std::source_location where) {
 // rest, and is rethrown when all have ended. After group::cancel() it returns normally, although f may have ended with
 // `cancelled`; any other `cancelled` of f is an error as every other. Throws: cancelled.
 template <class F>
-task<> scope(F&& f, std::source_location where = std::source_location::current()) {
+RINGO_RETURNS_TASK task<> scope(F&& f, std::source_location where = std::source_location::current()) {
   static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
                 "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
                 "first, and pass it by name, or capture by reference");

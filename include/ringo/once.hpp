@@ -65,7 +65,7 @@ class once {
       if constexpr (detail::is_task<F>) {
         co_await std::move(f);
       } else if constexpr (detail::awaited_result<std::invoke_result_t<F>>::awaited) {
-        co_await std::invoke(std::move(f));
+        co_await std::move(f)();
       } else {
         (void)std::invoke(std::move(f));
       }

@@ -131,7 +131,7 @@ class RINGO_AWAITABLE outcome_wait : public deferred<outcome_wait<A>, outcome_of
 
  private:
   friend class deferred<outcome_wait, outcome_of<result_of<A>>>;
-  task<outcome_of<result_of<A>>> make(std::source_location) {
+  RINGO_RETURNS_TASK task<outcome_of<result_of<A>>> make(std::source_location) {
     return await_outcome<A>(static_cast<stored<A>&&>(awaited_), where_);
   }
 
@@ -147,7 +147,7 @@ class RINGO_AWAITABLE finally_wait : public deferred<finally_wait<A, B>, result_
 
  private:
   friend class deferred<finally_wait, result_of<A>>;
-  task<result_of<A>> make(std::source_location) {
+  RINGO_RETURNS_TASK task<result_of<A>> make(std::source_location) {
     return await_finally<A, B>(static_cast<stored<A>&&>(awaited_), static_cast<stored<B>&&>(cleanup_), where_);
   }
 

@@ -43,12 +43,14 @@ class RINGO_AWAITABLE shielded : public deferred<shielded<A>, result_of<A>> {
  public:
   shielded(A&& awaited, std::source_location where) : awaited_(as_stored<A>(awaited)), where_(where) {}
 
-  kept_case<stored<A>> as_case() && { return keep(static_cast<stored<A>&&>(awaited_)); }
-  kept_case<stored_by_name<A>> as_case() & { return keep(static_cast<stored_by_name<A>&&>(awaited_)); }
+  RINGO_RETURNS_TASK kept_case<stored<A>> as_case() && { return keep(static_cast<stored<A>&&>(awaited_)); }
+  RINGO_RETURNS_TASK kept_case<stored_by_name<A>> as_case() & {
+    return keep(static_cast<stored_by_name<A>&&>(awaited_));
+  }
 
  private:
   friend class deferred<shielded, result_of<A>>;
-  task<result_of<A>> make(std::source_location) {
+  RINGO_RETURNS_TASK task<result_of<A>> make(std::source_location) {
     return await_shielded<A>(static_cast<stored<A>&&>(awaited_), where_);
   }
 

@@ -187,7 +187,7 @@ class task_promise<void> : public task_promise_base {
 }  // namespace detail
 
 template <class T>
-class [[nodiscard("a task does nothing until it is awaited or given to go()")]] task {
+class [[nodiscard("a task does nothing until it is awaited or given to go()")]] RINGO_COROUTINE task {
  public:
   struct promise_type : detail::task_promise<T> {};
   using result_type = T;
@@ -263,7 +263,7 @@ struct task_access {
     return t.coroutine_;
   }
   template <class T>
-  static task<T> none() noexcept {
+  RINGO_RETURNS_TASK static task<T> none() noexcept {
     return task<T>(nullptr);
   }
 };

@@ -61,7 +61,7 @@ class RINGO_AWAITABLE within : public deferred<within<A, Limit>, result_of<A>> {
 
  private:
   friend class deferred<within, result_of<A>>;
-  task<result_of<A>> make(std::source_location) {
+  RINGO_RETURNS_TASK task<result_of<A>> make(std::source_location) {
     return await_within<A>(limit_, static_cast<stored<A>&&>(awaited_), where_);
   }
 

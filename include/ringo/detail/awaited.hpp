@@ -41,7 +41,7 @@ using stored_by_name = std::conditional_t<is_task<stored<A>>, stored<A>, stored<
 // What a case's argument is kept as: an operation that can be moved in is, others are referred to; a handle stands for
 // its join, and what awaits an operation in a way of its own for what it says itself.
 template <class C>
-decltype(auto) keep(C&& c) {
+RINGO_RETURNS_TASK decltype(auto) keep(C&& c) {
   if constexpr (requires { std::forward<C>(c).as_case(); }) {
     return std::forward<C>(c).as_case();
   } else if constexpr (requires { std::forward<C>(c).join(std::source_location()); }) {
@@ -80,7 +80,7 @@ class deferred : public deferred_base {
  public:
   using result_type = R;
 
-  task<R> begin(std::source_location where) {
+  RINGO_RETURNS_TASK task<R> begin(std::source_location where) {
     if (std::exchange(begun_, true)) return task_access::none<R>();  // which throws when it is awaited
     return static_cast<Derived&>(*this).make(where);
   }
@@ -105,7 +105,7 @@ class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
 
  private:
   friend class deferred<deferred_task, T>;
-  task<T> make(std::source_location) noexcept { return std::move(task_); }
+  RINGO_RETURNS_TASK task<T> make(std::source_location) noexcept { return std::move(task_); }
 
   task<T> task_;
 };

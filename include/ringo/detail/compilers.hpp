@@ -36,6 +36,21 @@
 #define RINGO_LIFETIMEBOUND
 #endif
 
+// With RINGO_LIFETIME_CHECKS clang warns of a task that refers to what is gone before it runs: of a lambda with
+// captures that is called in place, of a temporary. A function that returns a task and is no coroutine is to be marked
+// then.
+#if defined(RINGO_LIFETIME_CHECKS) && defined(__clang__) && __clang_major__ >= 18
+#define RINGO_COROUTINE [[clang::coro_return_type, clang::coro_lifetimebound]]
+#define RINGO_RETURNS_TASK [[clang::coro_wrapper, clang::coro_disable_lifetimebound]]
+#define RINGO_REFERS_AND_RETURNS_TASK [[clang::coro_wrapper]]
+#define RINGO_LAMBDA_RETURNS_TASK __attribute__((coro_wrapper))
+#else
+#define RINGO_REFERS_AND_RETURNS_TASK
+#define RINGO_LAMBDA_RETURNS_TASK
+#define RINGO_COROUTINE
+#define RINGO_RETURNS_TASK
+#endif
+
 // On each operation: the attribute is not inherited.
 #define RINGO_AWAITABLE [[nodiscard("co_await it, or make it a case of a select: by itself it does nothing")]]
 

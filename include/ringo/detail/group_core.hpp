@@ -188,7 +188,7 @@ class RINGO_AWAITABLE group_wait : public deferred<group_wait, void> {
 
  private:
   friend class deferred<group_wait, void>;
-  task<> make(std::source_location where) { return wait_for_group(*of_, where); }
+  RINGO_RETURNS_TASK task<> make(std::source_location where) { return wait_for_group(*of_, where); }
 
   group_core* of_;
 };

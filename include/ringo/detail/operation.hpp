@@ -51,7 +51,8 @@ concept awaitable = requires(A&& a) {
 struct routine_promise {
   // Notes where an operation is awaited, for the reports.
   template <class A>
-  static decltype(auto) await_transform(A&& awaited, code_position at = __builtin_source_location()) {
+  RINGO_RETURNS_TASK static decltype(auto) await_transform(A&& awaited,
+                                                           code_position at = __builtin_source_location()) {
     if constexpr (awaitable<A>) {
       return noted(std::forward<A>(awaited), location_of(at));
     } else {
@@ -63,14 +64,14 @@ struct routine_promise {
     }
   }
   template <class A>
-  static decltype(auto) await_transform(awaited_at<A>&& in_a_callers_name) {
+  RINGO_RETURNS_TASK static decltype(auto) await_transform(awaited_at<A>&& in_a_callers_name) {
     return noted(static_cast<A&&>(in_a_callers_name.awaited), in_a_callers_name.where);
   }
 
  private:
   // What has a join() is awaited by it, and what is deferred is made now.
   template <class A>
-  RINGO_ALWAYS_INLINE static decltype(auto) noted(A&& awaited, std::source_location where) {
+  RINGO_RETURNS_TASK RINGO_ALWAYS_INLINE static decltype(auto) noted(A&& awaited, std::source_location where) {
     if constexpr (requires { std::forward<A>(awaited).join(where); }) {
       return std::forward<A>(awaited).join(where);
     } else if constexpr (requires { awaited.begin(where); }) {

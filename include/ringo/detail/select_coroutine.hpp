@@ -66,7 +66,7 @@ class RINGO_AWAITABLE handled_select
 
  private:
   friend base;
-  task<typename base::result_type> make(std::source_location where) {
+  RINGO_RETURNS_TASK task<typename base::result_type> make(std::source_location where) {
     return select_and_handle<Select>(std::move(operation_), where);
   }
 
@@ -214,9 +214,11 @@ class RINGO_AWAITABLE select_with_tasks
 
  private:
   friend base;
-  task<typename base::result_type> make(std::source_location where) {
-    return std::apply(
-        [where](Held&... held) { return select_held<operation_type, Held...>(where, std::move(held)...); }, held_);
+  RINGO_RETURNS_TASK task<typename base::result_type> make(std::source_location where) {
+    return apply_to(
+        [where](Held&... held)
+            RINGO_LAMBDA_RETURNS_TASK { return select_held<operation_type, Held...>(where, std::move(held)...); },
+        held_);
   }
 
   std::tuple<Held...> held_;

@@ -359,7 +359,7 @@ class handled_case : public forwarding_case<Operation> {
 
   std::remove_reference_t<F>& handler() noexcept { return handler_; }
 
-  result_type take() {
+  RINGO_RETURNS_TASK result_type take() {
     if constexpr (std::is_void_v<yielded>) {
       this->operation_.take();
       return handler_();

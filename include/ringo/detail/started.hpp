@@ -135,6 +135,26 @@ class routine_of_task : public Base {
   task<T> task_ = task_access::none<T>();
 };
 
+// std::apply and std::invoke, of what returns a task; theirs clang would refuse (RINGO_LIFETIME_CHECKS).
+template <class F, class Tuple, std::size_t... I>
+RINGO_RETURNS_TASK decltype(auto) apply_to(F&& f, Tuple& arguments, std::index_sequence<I...>) {
+  return f(std::get<I>(arguments)...);
+}
+template <class F, class Tuple>
+RINGO_RETURNS_TASK decltype(auto) apply_to(F&& f, Tuple& arguments) {
+  return apply_to(f, arguments, std::make_index_sequence<std::tuple_size_v<Tuple>>());
+}
+template <class F, class Object, class... A>
+RINGO_RETURNS_TASK decltype(auto) invoke_member(F f, Object&& object, A&&... args) {
+  if constexpr (requires { (std::forward<Object>(object).*f)(std::forward<A>(args)...); }) {
+    return (std::forward<Object>(object).*f)(std::forward<A>(args)...);
+  } else if constexpr (requires { (object.get().*f)(std::forward<A>(args)...); }) {
+    return (object.get().*f)(std::forward<A>(args)...);
+  } else {
+    return ((*std::forward<Object>(object)).*f)(std::forward<A>(args)...);
+  }
+}
+
 // A routine that calls f(args...) when it first runs, and then runs the task.
 template <class T, class Base, class F, class... A>
 class routine_of_call final : public routine_of_task<T, Base> {
@@ -155,8 +175,8 @@ class routine_of_call final : public routine_of_task<T, Base> {
 
   std::coroutine_handle<> begin() noexcept override {
     try {
-      this->task_ = std::apply(
-          [this](A&... args) {
+      this->task_ = apply_to(
+          [this](A&... args) RINGO_LAMBDA_RETURNS_TASK {
             if constexpr (can_call_directly<F, A...>()) {
               return std::move(call_.f)(std::move(args)...);
             } else {
@@ -181,12 +201,10 @@ class routine_of_call final : public routine_of_task<T, Base> {
   // routine.
   static task<T> call_and_await(F f, A... args) {
     constexpr bool awaited = awaited_result<std::invoke_result_t<F, A...>>::awaited;
-    if constexpr (std::is_member_pointer_v<F>) {
-      if constexpr (awaited) {
-        co_return co_await std::invoke(f, std::move(args)...);
-      } else {
-        co_return std::invoke(f, std::move(args)...);
-      }
+    if constexpr (std::is_member_function_pointer_v<F> && awaited) {
+      co_return co_await invoke_member(f, std::move(args)...);
+    } else if constexpr (std::is_member_pointer_v<F>) {
+      co_return std::invoke(f, std::move(args)...);
     } else if constexpr (awaited) {
       co_return co_await std::move(f)(std::move(args)...);
     } else {

@@ -1,0 +1,23 @@
+# With RINGO_LIFETIME_CHECKS, which is clang's: what MISTAKE shows is told of, and in SAMPLES there is nothing to tell of.
+include(${CMAKE_CURRENT_LIST_DIR}/compile.cmake)
+list(FILTER COMPILERS INCLUDE REGEX "^Clang")
+string(REPLACE "," ";" samples "${SAMPLES}")
+compile_command(compile ${COMPILERS} -DRINGO_LIFETIME_CHECKS)
+execute_process(COMMAND ${compile} -x c++-header ${PRECOMPILED}/ringo.hpp -o ${PRECOMPILED}/lifetimes.pch COMMAND_ERROR_IS_FATAL ANY)
+list(APPEND compile -include-pch ${PRECOMPILED}/lifetimes.pch -fsyntax-only)
+
+foreach(source IN LISTS samples ITEMS ${MISTAKE})
+  execute_process(COMMAND ${compile} -DREFUSED=0 ${source} RESULT_VARIABLE status ERROR_VARIABLE said)
+  if(NOT status EQUAL 0)
+    message(SEND_ERROR "${source} is right, and clang tells of it:\n${said}")
+  endif()
+endforeach()
+
+file(STRINGS ${MISTAKE} expectations ENCODING UTF-8 REGEX "^// refused ")
+foreach(expectation IN LISTS expectations)
+  string(REGEX MATCH "^// refused ([0-9]+): (.+)$" understood "${expectation}")
+  execute_process(COMMAND ${compile} -DREFUSED=${CMAKE_MATCH_1} ${MISTAKE} RESULT_VARIABLE status ERROR_VARIABLE said)
+  if(status EQUAL 0 OR NOT said MATCHES "${CMAKE_MATCH_2}")
+    message(SEND_ERROR "${CMAKE_MATCH_1}: clang does not tell of it by '${CMAKE_MATCH_2}':\n${said}")
+  endif()
+endforeach()
