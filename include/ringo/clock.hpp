@@ -20,9 +20,10 @@ class delay {
   template <class Rep, class Period>
   delay(std::chrono::duration<Rep, Period> length) : value_(saturated(length)) {}
 
-  template <class N>
-  requires std::is_arithmetic_v<N> delay(N)
-  = delete;  // a number is no length of time: write 5s or 5ms
+  // The compiler shows this line.
+  // clang-format off
+  template <class N> requires std::is_arithmetic_v<N> delay(N) = delete;  // a number is no length of time: write 5s or 5ms
+  // clang-format on
 
   duration value() const { return value_; }
 

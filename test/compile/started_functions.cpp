@@ -4,8 +4,8 @@
 // refused 2: look at the number of the arguments
 // refused 3: look at the number of the arguments
 // refused 4: look at the number of the arguments
-// refused 5: look at the number of the arguments
-// refused 6: look at the number of the arguments
+// refused 5: write std::ref.x.
+// refused 6: write std::ref.x.
 // refused 7: write std::ref.x.
 // refused 8: write std::ref.x.
 // refused 9: write std::ref.x.
@@ -14,36 +14,30 @@
 // refused 12: write std::ref.x.
 // refused 13: write std::ref.x.
 // refused 14: write std::ref.x.
-// refused 15: write std::ref.x.
-// refused 16: write std::ref.x.
+// refused 15: write std::move.x.
+// refused 16: write std::move.x.
 // refused 17: write std::move.x.
 // refused 18: write std::move.x.
 // refused 19: write std::move.x.
 // refused 20: write std::move.x.
-// refused 21: write std::move.x.
-// refused 22: write std::move.x.
-// refused 23: write std::move.x.
+// refused 21: write std::move.t.
+// refused 22: write std::move.t.
+// refused 23: write std::move.t.
 // refused 24: write std::move.t.
 // refused 25: write std::move.t.
 // refused 26: write std::move.t.
 // refused 27: write std::move.t.
 // refused 28: write std::move.t.
 // refused 29: write std::move.t.
-// refused 30: write std::move.t.
-// refused 31: write std::move.t.
-// refused 32: write std::move.t.
-// refused 33: write std::move.t.
-// refused 34: write std::move.t.
-// refused 35: write std::move.t.
-// refused 36: run.f.x..
-// refused 37: run.f.x..
-// refused 38: run.f.x..
-// refused 39: run.f.x..
-// refused 40: without arguments
-// refused 41: without arguments
-// refused 42: calls a plain function
-// refused 43: group. g. -> task
-// refused 44: group. g. -> task
+// refused 30: run.f.x..
+// refused 31: run.f.x..
+// refused 32: run.f.x..
+// refused 33: run.f.x..
+// refused 34: without arguments
+// refused 35: without arguments
+// refused 36: calls a plain function
+// refused 37: group. g. -> task
+// refused 38: group. g. -> task
 #include <ringo/ringo.hpp>
 
 #include <functional>
@@ -80,88 +74,76 @@ task<> starts(runtime& outside, context ctx) {
 #elif REFUSED == 3
   go(child, 1);
 #elif REFUSED == 4
-  go(5);
-#elif REFUSED == 5
   go(counts, 1, 2, 3, 4, 5, 6, 7);
-#elif REFUSED == 6
-  go(child(), 5);
-#elif REFUSED == 7
+#elif REFUSED == 5
   go(appends, s);
-#elif REFUSED == 8
+#elif REFUSED == 6
   auto h = go(ctx, appends, s);
   co_await h;
-#elif REFUSED == 9
+#elif REFUSED == 7
   go([](std::string& text, int) -> task<> { return appends(text); }, s, 1);
-#elif REFUSED == 10
+#elif REFUSED == 8
   auto h = outside.go(appends, s);
   h.wait();
-#elif REFUSED == 11
+#elif REFUSED == 9
   wg.go(appends, s);
-#elif REFUSED == 12
+#elif REFUSED == 10
   g.go(appends, s);
-#elif REFUSED == 13
+#elif REFUSED == 11
   if (g.try_go(appends, s)) co_return;
-#elif REFUSED == 14
+#elif REFUSED == 12
   g.background(appends, s);
-#elif REFUSED == 15
+#elif REFUSED == 13
   co_await pool.submit(appends, s);
-#elif REFUSED == 16
+#elif REFUSED == 14
   co_await blocking([](std::string& text) { return text.size(); }, s);
-#elif REFUSED == 17
+#elif REFUSED == 15
   go(owns, u);
-#elif REFUSED == 18
-  wg.go(owns, u);
-#elif REFUSED == 19
+#elif REFUSED == 16
   go(owner);
-#elif REFUSED == 20
+#elif REFUSED == 17
   go([](std::vector<std::unique_ptr<int>> v) { return v.size(); }, many);
-#elif REFUSED == 21
+#elif REFUSED == 18
   ctx.after_func(owner);
-#elif REFUSED == 22
+#elif REFUSED == 19
   co_await first.call(owner);
-#elif REFUSED == 23
+#elif REFUSED == 20
   run(owner);
-#elif REFUSED == 24
+#elif REFUSED == 21
   go(t);
-#elif REFUSED == 25
+#elif REFUSED == 22
   go(ctx, t);
-#elif REFUSED == 26
-  wg.go(t);
-#elif REFUSED == 27
+#elif REFUSED == 23
   g.go(t);
-#elif REFUSED == 28
+#elif REFUSED == 24
   g.try_go(t);
-#elif REFUSED == 29
-  g.background(t);
-#elif REFUSED == 30
+#elif REFUSED == 25
   co_await pool.submit(t);
-#elif REFUSED == 31
-  outside.go(t);
-#elif REFUSED == 32
+#elif REFUSED == 26
   outside.run(t);
-#elif REFUSED == 33
+#elif REFUSED == 27
   run(t);
-#elif REFUSED == 34
+#elif REFUSED == 28
   testing::simulate({}, t);
-#elif REFUSED == 35
+#elif REFUSED == 29
   co_await first.call(t);
-#elif REFUSED == 36
+#elif REFUSED == 30
   run(counts, 1);
-#elif REFUSED == 37
+#elif REFUSED == 31
   run([](int) {});
-#elif REFUSED == 38
+#elif REFUSED == 32
   outside.run([](int) {});
-#elif REFUSED == 39
+#elif REFUSED == 33
   testing::simulate({}, [](int) {});
-#elif REFUSED == 40
+#elif REFUSED == 34
   ctx.after_func([](int) {});
-#elif REFUSED == 41
+#elif REFUSED == 35
   co_await first.call([](int) {});
-#elif REFUSED == 42
+#elif REFUSED == 36
   co_await blocking([] { return child(); });
-#elif REFUSED == 43
+#elif REFUSED == 37
   co_await scope([](int) -> task<> { co_return; });
-#elif REFUSED == 44
+#elif REFUSED == 38
   co_await scope([](group&) {});
 #else
   go(counts, 1);
