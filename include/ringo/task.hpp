@@ -9,6 +9,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <new>
 #include <source_location>
 #include <stdexcept>
@@ -34,6 +35,22 @@ inline constexpr bool is_handle<handle<T>> = true;
 
 struct task_access;
 
+// Of a coroutine that has ended without co_return: std::logic_error that names its routine.
+std::exception_ptr no_value(const std::source_location& started) noexcept;
+[[noreturn]] void throw_no_value();  // in the current routine
+
+// A value outside of the frame.
+template <class T>
+class apart {
+ public:
+  template <class U>
+  explicit apart(U&& value) : value_(new T(std::forward<U>(value))) {}
+  T& operator*() noexcept { return *value_; }
+
+ private:
+  std::unique_ptr<T> value_;
+};
+
 // What a coroutine came to: nothing yet, a value or an exception.
 template <class T>
 class result {
@@ -56,9 +73,10 @@ class result {
   bool has_error() const noexcept { return kind_ == kind::error; }
   std::exception_ptr error() const noexcept { return has_error() ? error_ : nullptr; }
 
-  void take_over(result& from) noexcept {
+  // What a coroutine came to that has ended, in a routine that was started there.
+  void take_over(result& from, const std::source_location& started) noexcept {
     if (from.kind_ == kind::error) return set_error(std::move(from.error_));
-    if (from.kind_ == kind::nothing) return;
+    if (from.kind_ == kind::nothing) return set_error(no_value(started));
     try {
       set_value(std::move(from.value_));
     } catch (...) {
@@ -67,16 +85,20 @@ class result {
   }
 
   T take() {
-    if (kind_ == kind::error) std::rethrow_exception(error_);
-    if constexpr (std::is_reference_v<T>) {
-      return static_cast<T>(*value_);
+    if (kind_ != kind::value) [[unlikely]]
+      throw_otherwise();
+    if constexpr (std::is_reference_v<T> || is_apart) {
+      return static_cast<T&&>(*value_);
     } else {
       return std::move(value_);
     }
   }
 
  private:
-  using stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, std::remove_const_t<T>>;
+  // Frames need not honour a larger alignment, and it would move the promise in its frame (innermost_of).
+  static constexpr bool is_apart = !std::is_reference_v<T> && alignof(T) > alignof(std::max_align_t);
+  using stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*,
+                                    std::conditional_t<is_apart, apart<T>, std::remove_const_t<T>>>;
   enum class kind : unsigned char { nothing, value, error };
 
   template <class U>
@@ -88,6 +110,10 @@ class result {
     } else {
       return std::forward<U>(value);
     }
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_otherwise() {
+    if (kind_ == kind::error) std::rethrow_exception(error_);
+    throw_no_value();
   }
   void clear() noexcept {
     if (kind_ == kind::value) value_.~stored();
@@ -109,7 +135,7 @@ class result<void> {
   void set_error(std::exception_ptr error) noexcept { error_ = std::move(error); }
   bool has_error() const noexcept { return error_ != nullptr; }
   std::exception_ptr error() const noexcept { return error_; }
-  void take_over(result& from) noexcept { error_ = std::move(from.error_); }
+  void take_over(result& from, const std::source_location&) noexcept { error_ = std::move(from.error_); }
   void take() {
     if (error_) [[unlikely]]
       std::rethrow_exception(error_);
@@ -130,6 +156,12 @@ inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
   return std::noop_coroutine();
 }
 
+// Where a task is awaited, in the frame of the coroutine that awaits it.
+struct awaited_task {
+  std::coroutine_handle<> task;      // null: its frame is gone
+  std::coroutine_handle<> awaiting;  // goes on when the task has ended
+};
+
 class task_promise_base : public routine_promise {
  public:
   static void* operator new(std::size_t size) { return allocate_frame(size); }
@@ -138,14 +170,14 @@ class task_promise_base : public routine_promise {
   std::suspend_always initial_suspend() noexcept { return {}; }
   auto final_suspend() noexcept { return at_end(); }
 
-  std::coroutine_handle<> continuation;
+  awaited_task* awaited_by = nullptr;  // null: it is the routine's own
 
  private:
   struct at_end {  // with nothing in it, which would be in the frame
     bool await_ready() noexcept { return false; }
     template <class P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> ended) noexcept {
-      if (const auto next = ended.promise().continuation) return transfer(next);
+      if (const awaited_task* by = ended.promise().awaited_by) return transfer(by->awaiting);
       // The routine's own task: its worker destroys it when it is back in its loop, with nothing of the frame on the
       // stack.
       worker* w = current_worker();
@@ -155,6 +187,11 @@ class task_promise_base : public routine_promise {
     void await_resume() noexcept {}
   };
 };
+
+// Destroys a suspended task's frame and those of the tasks that it awaits. There may be as many as memory holds, and
+// each owns the next, so that by recursion they would overflow the stack: from the innermost outwards they do not.
+// innermost: the coroutine that is suspended at an await of ringo's; null where that is not known.
+void destroy_frames(std::coroutine_handle<> task, std::coroutine_handle<> innermost) noexcept;
 
 template <class T>
 class task_promise : public task_promise_base {
@@ -204,44 +241,68 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
 
   // Runs it in the caller's place: yields what it returns, rethrows what it throws. It is done with, and its frame
   // gone, at the end of the expression. Throws std::logic_error if it is empty: moved from, or awaited before.
-  auto operator co_await()&& { return awaiter(*this); }
+  auto operator co_await()&& { return foreign_awaiter(*this); }
   auto operator co_await()& = delete;  // it is given away: write co_await std::move(t)
 
  private:
+  // In one of ringo's own coroutines.
   class awaiter {
    public:
-    explicit awaiter(task& t) : coroutine_(std::exchange(t.coroutine_, nullptr)) {
-      if (!coroutine_) [[unlikely]] {
+    explicit awaiter(task& t) : link_{std::exchange(t.coroutine_, nullptr), nullptr} {
+      if (!link_.task) [[unlikely]] {
         task refused = refusal();
-        std::swap(coroutine_, refused.coroutine_);
+        link_.task = std::exchange(refused.coroutine_, nullptr);
       }
     }
     awaiter(const awaiter&) = delete;
     awaiter& operator=(const awaiter&) = delete;
     ~awaiter() {
-      coroutine_.destroy();
-      if (station_ != nullptr) [[unlikely]]
-        detail::leave_station(*station_);
+      if (link_.task) link_.task.destroy();
     }
 
     bool await_ready() noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) {
+      awaited_from(awaiting);
+      return detail::transfer(link_.task);
+    }
+    T await_resume() { return promise().outcome.take(); }
+
+   protected:
+    promise_type& promise() noexcept {
+      return std::coroutine_handle<promise_type>::from_address(link_.task.address()).promise();
+    }
+    void awaited_from(std::coroutine_handle<> awaiting) noexcept {
+      link_.awaiting = awaiting;
+      promise().awaited_by = &link_;
+    }
+    detail::awaited_task link_;
+  };
+  // In a coroutine of any type.
+  class foreign_awaiter : public awaiter {
+   public:
+    using awaiter::awaiter;
+    ~foreign_awaiter() {
+      if (station_ == nullptr) return;
+      const auto of = std::exchange(this->link_.task, nullptr);
+      detail::destroy_frames(of, of.done() ? nullptr : station_->resume_at);
+      detail::leave_station(*station_);
+    }
     template <class P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) {
-      coroutine_.promise().continuation = awaiting;
       if constexpr (!std::derived_from<P, detail::routine_promise>) {
+        this->awaited_from(awaiting);
         station_ = detail::make_station();
-        detail::run_at_station(*station_, coroutine_);
+        detail::run_at_station(*station_, this->link_.task);
         return std::noop_coroutine();
       } else {
-        return detail::transfer(coroutine_);
+        return awaiter::await_suspend(awaiting);
       }
     }
-    T await_resume() { return coroutine_.promise().outcome.take(); }
 
    private:
-    std::coroutine_handle<promise_type> coroutine_;
     detail::foreign_record* station_ = nullptr;  // where a coroutine of a foreign type awaits
   };
+  friend awaiter await_in_place(task && t) { return awaiter(t); }
 
   // What is awaited in the place of an empty task: so that counts as any other await.
   [[gnu::cold, gnu::noinline]] static task refusal() {
@@ -261,6 +322,10 @@ struct task_access {
   template <class T>
   static auto coroutine(const task<T>& t) noexcept {
     return t.coroutine_;
+  }
+  template <class T>
+  static auto release(task<T>& t) noexcept {
+    return std::exchange(t.coroutine_, nullptr);
   }
   template <class T>
   RINGO_RETURNS_TASK static task<T> none() noexcept {

@@ -7,6 +7,7 @@
 
 #include <ringo/detail/bridge.hpp>
 #include <ringo/detail/operation.hpp>
+#include <ringo/task.hpp>
 
 #include "runtime/runtime_core.hpp"
 #include "testing/simulation.hpp"
@@ -64,6 +65,20 @@ void throw_noted(parked_operation& by) {
 }
 void drop_noted(parked_operation& by) noexcept { (void)take_noted(by); }
 void note_cancelled(parked_operation& by) noexcept { note(by, nullptr); }
+
+void destroy_frames(std::coroutine_handle<> task, std::coroutine_handle<> innermost) noexcept {
+  while (innermost && innermost != task) {
+    // All promises of tasks begin with their base at the same place, since none has a larger alignment (result).
+    const auto& promise = std::coroutine_handle<task_promise_base>::from_address(innermost.address()).promise();
+    awaited_task* const by = promise.awaited_by;
+    if (by == nullptr) break;
+    const std::coroutine_handle<> next = by->awaiting;
+    by->task = nullptr;
+    innermost.destroy();
+    innermost = next;
+  }
+  if (task) task.destroy();
+}
 
 void throw_empty_task() {
   throw std::logic_error("ringo: awaiting an empty task: it was moved from, or has been awaited before");

@@ -11,6 +11,7 @@
 
 #include <ringo/detail/worker.hpp>
 #include <ringo/errors.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo::detail {
 namespace {
@@ -86,6 +87,33 @@ void describe_routine(std::string& text, routine& r, bool is_main) {
     text += ended == 1 ? " await has ended with `cancelled`" : " awaits have ended with `cancelled`";
   }
   text += '\n';
+}
+
+const char* const forgotten_body =
+    "was compiled wrongly: g++ before 12.3 forgets the whole body of a coroutine that has no local variable and a "
+    "co_await in the condition of an if or of a loop. Give the result of that co_await a name first: bool more = "
+    "co_await next(); if (more) ...\n";
+
+void report_forgotten(const routine& r) noexcept {
+  std::fprintf(stderr,
+               "ringo: a coroutine has done nothing, and given back neither a result nor its turn. It, or what it "
+               "awaits, %s  It runs in the routine started at %s\n",
+               forgotten_body, place_of(r.started).c_str());
+  end_process();
+}
+
+std::exception_ptr no_value(const std::source_location& started) noexcept {
+  try {
+    return std::make_exception_ptr(std::logic_error(
+        "ringo: a task that has a result has ended without co_return, in the routine started at " + place_of(started)));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+void throw_no_value() {
+  const worker* w = current_worker();
+  std::rethrow_exception(
+      no_value(w != nullptr && w->current != nullptr ? w->current->started : std::source_location()));
 }
 
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept {

@@ -22,6 +22,11 @@ std::string place_of(const std::source_location& at);
 // the process is being handled, if there is one, so that the program's handler finds it.
 [[noreturn]] void end_process() noexcept;
 
+// What g++ before 12.3 does to some coroutines (GCC bug 106188), and what to write instead.
+extern const char* const forgotten_body;
+// A routine has been resumed, and has done nothing: ends the process.
+[[noreturn]] void report_forgotten(const routine& r) noexcept;
+
 // options::on_unhandled's default.
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;
 

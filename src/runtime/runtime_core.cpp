@@ -324,11 +324,8 @@ void runtime_core::declare_deadlock(worker& w) {
   }
   // GCC bug 106188.
   if (!all_wait) {
-    deadlock_report_ +=
-        "One that is ready here, and never runs, was compiled wrongly: g++ before 12.3 forgets the whole body of a "
-        "coroutine that has no local variable and a co_await in the condition of an if or of a loop. Give the result "
-        "of "
-        "that co_await a name first: bool more = co_await next(); if (more) ...\n";
+    deadlock_report_ += "One that is ready here, and never runs, ";
+    deadlock_report_ += forgotten_body;
   }
   deadlocked_ = true;
   begin_unwinding(w, main);

@@ -10,6 +10,7 @@
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/context_core.hpp>
 
+#include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 #include "runtime/sigpipe.hpp"
 #include "testing/simulation.hpp"
@@ -135,6 +136,7 @@ void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
     r->count.fetch_add(1, std::memory_order_relaxed);  // the run queue's
   }
   r->resume_at = coroutine;
+  if (r->resumed_as != routine::kind::foreign) w.current = nullptr;
   w.push(*r);
 }
 
@@ -315,14 +317,25 @@ void scheduler::resume(routine& r) noexcept {
     }
     case routine::kind::tries_again:
       r.resumed_as = routine::kind::plain;
-      if (r.parked->try_again(*r.parked, *this)) r.resume_at.resume();
+      r.parked->try_again(*r.parked, *this) ? r.resume_at.resume() : void(current = nullptr);
       break;
     case routine::kind::foreign:
       resume_foreign(static_cast<foreign_record&>(r));
+      current = nullptr;
       break;
   }
-  current = nullptr;
-  if (finished != nullptr) finish(*std::exchange(finished, nullptr));
+  if (finished != nullptr) {
+    current = nullptr;
+    finish(*std::exchange(finished, nullptr));
+  } else if (current != nullptr) [[unlikely]] {
+    find_forgotten();
+  }
+}
+
+void scheduler::find_forgotten() noexcept {
+  const routine& r = *std::exchange(current, nullptr);
+  if (foreign_await == counts.resumes.value()) return;
+  report_forgotten(r);
 }
 
 void scheduler::resume_foreign(foreign_record& wait) noexcept {

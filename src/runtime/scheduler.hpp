@@ -127,6 +127,7 @@ class scheduler final : public worker {
   void finish(routine& r) noexcept;
   [[gnu::cold, gnu::noinline]] void finish_main(routine& r) noexcept;
   void end_and_tell(routine& r) noexcept;
+  void find_forgotten() noexcept;
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;

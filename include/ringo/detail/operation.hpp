@@ -69,17 +69,27 @@ struct routine_promise {
   }
 
  private:
+  static void note_foreign() noexcept {
+    if (worker* w = current_worker()) w->note_foreign_await();
+  }
   // What has a join() is awaited by it, and what is deferred is made now.
   template <class A>
   RINGO_RETURNS_TASK RINGO_ALWAYS_INLINE static decltype(auto) noted(A&& awaited, std::source_location where) {
     if constexpr (requires { std::forward<A>(awaited).join(where); }) {
       return std::forward<A>(awaited).join(where);
     } else if constexpr (requires { awaited.begin(where); }) {
-      return awaited.begin(where);
+      return await_in_place(awaited.begin(where));
+    } else if constexpr (requires { await_in_place(std::forward<A>(awaited)); }) {
+      return await_in_place(std::forward<A>(awaited));
     } else if constexpr (requires { awaited.await_ready(); }) {
-      if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>) awaited.where = where;
+      if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>) {
+        awaited.where = where;
+      } else if constexpr (!requires { typename std::remove_cvref_t<A>::case_tag; }) {
+        note_foreign();
+      }
       return by_reference<std::remove_reference_t<A>>(awaited);
     } else {
+      note_foreign();
       return std::forward<A>(awaited);
     }
   }
@@ -91,8 +101,11 @@ struct routine_promise {
 //                     nothing refers to it
 template <class P, class Wait>
 [[gnu::noinline]] std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<P> coroutine, Wait wait) {
-  routine& r = adopt(w, std::derived_from<P, routine_promise>);
+  constexpr bool in_task = std::derived_from<P, routine_promise>;
+  routine& r = adopt(w, in_task);
   r.resume_at = coroutine;
+  // The station's, so that its frames can be destroyed from the innermost outwards.
+  if (in_task && w.current->resumed_as == routine::kind::foreign) w.current->resume_at = coroutine;
   if (wait(r)) return std::noop_coroutine();
   r.release();  // nobody else knows it any more
   return coroutine;

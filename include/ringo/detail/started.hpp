@@ -125,10 +125,13 @@ class routine_of_task : public Base {
   std::coroutine_handle<> begin() noexcept override { return task_access::coroutine(task_); }
   void close() noexcept override {
     if (auto coroutine = task_access::coroutine(task_); coroutine && coroutine.done()) {
-      this->outcome.take_over(coroutine.promise().outcome);
+      this->outcome.take_over(coroutine.promise().outcome, this->started);
+      task_ = task_access::none<T>();
+    } else if (coroutine) {
+      (void)task_access::release(task_);
+      destroy_frames(coroutine, this->resumed_as == routine::kind::begins ? nullptr : this->resume_at);
     }
     this->failed = this->outcome.has_error();
-    task_ = task_access::none<T>();
   }
 
  protected:

@@ -79,14 +79,14 @@ class worker {
     routine* r = run_next;
     if (r != nullptr) {
       if (handovers <= 0 || r->resumed_as != routine::kind::plain) [[unlikely]]
-        return std::noop_coroutine();
+        return back_to_loop();
       --handovers;
       run_next = nullptr;
       return go_to(*r);
     }
-    if (!may_take_from_queue()) return std::noop_coroutine();
+    if (!may_take_from_queue()) return back_to_loop();
     const std::uint32_t head = head_.load(std::memory_order_relaxed);
-    if (head == tail_.load(std::memory_order_relaxed)) return std::noop_coroutine();
+    if (head == tail_.load(std::memory_order_relaxed)) return back_to_loop();
     return go_to_first(head);
   }
   // The same for one that goes to the end of the queue.
@@ -97,7 +97,7 @@ class worker {
     if (run_next != nullptr || !may_take_from_queue() || tail - head - 1 >= queue_size - 1) [[unlikely]] {
       if (tail == head && run_next == nullptr && !simulated) {
         go_on_alone(r);
-        return std::noop_coroutine();
+        return back_to_loop();
       }
       push(r);
       return switch_away();
@@ -110,6 +110,19 @@ class worker {
   void push(routine& r) noexcept {
     if (enqueue(r) && shared) [[unlikely]]
       tell_others();
+  }
+
+  // Every routine that waits, or goes to a queue, leaves `current` null on its way back to the loop. One that comes
+  // back otherwise, and has not ended, has done nothing: its compiler has forgotten its body
+  // (scheduler::find_forgotten).
+  RINGO_ALWAYS_INLINE std::coroutine_handle<> back_to_loop() noexcept {
+    current = nullptr;
+    return std::noop_coroutine();
+  }
+  // The current routine awaits something that is not ringo's: whoever that gives the coroutine to will resume it.
+  void note_foreign_await() noexcept {
+    foreign_await = counts.resumes.value();
+    if (current != nullptr) current->resume_at = nullptr;  // not known from now on
   }
 
   // Puts a routine on this worker: what it awaits is in its name from now on.
@@ -171,8 +184,9 @@ class worker {
   const std::uint64_t runtime_id;
   const std::uint64_t lone_id;  // the same, or where there are other workers a number that no runtime has
   counters counts;
-  routine* alone = nullptr;       // has let others go where nobody was ready: goes on after this turn's end
-  routine_list woken_under_lock;  // behind what every resume touches, which is to stay on one cache line
+  routine* alone = nullptr;         // has let others go where nobody was ready: goes on after this turn's end
+  std::int64_t foreign_await = -1;  // in which resume
+  routine_list woken_under_lock;    // behind what every resume touches, which is to stay on one cache line
   frame_cache frames;
 
  protected:
@@ -213,7 +227,7 @@ class worker {
   RINGO_ALWAYS_INLINE std::coroutine_handle<> go_to_first(std::uint32_t head) noexcept {
     routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
     if (r->resumed_as != routine::kind::plain) [[unlikely]]
-      return std::noop_coroutine();
+      return back_to_loop();
     __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));  // as in scheduler::pop
     head_.store(head + 1, std::memory_order_relaxed);
     --turn;
