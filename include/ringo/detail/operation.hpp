@@ -84,7 +84,9 @@ struct routine_promise {
     } else if constexpr (requires { awaited.await_ready(); }) {
       if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>) {
         awaited.where = where;
-      } else if constexpr (!requires { typename std::remove_cvref_t<A>::case_tag; }) {
+      } else if constexpr (
+          !requires { std::remove_cvref_t<A>::never_waits; } &&
+          !requires { typename std::remove_cvref_t<A>::case_tag; }) {
         note_foreign();
       }
       return by_reference<std::remove_reference_t<A>>(awaited);
