@@ -1,6 +1,8 @@
 // Listeners: no connection is lost, whatever becomes of who accepts it; and what is wrong is said.
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -256,4 +258,29 @@ TEST_CASE("a listener that is dropped is closed; made before the runtime, it ser
     });
   }
   CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("a listener is bound at once where the one before it has been killed with its program") {
+  for (int i = 0; i < 10; ++i) {
+    int told_port[2];
+    REQUIRE(::pipe(told_port) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      run([&]() -> task<> {
+        tcp_listener listener = listen_locally();
+        const std::uint16_t port = listener.local().port();
+        (void)!::write(told_port[1], &port, sizeof port);
+        co_await listener.accept();
+      });
+      ::_exit(1);
+    }
+    std::uint16_t port = 0;
+    REQUIRE(::read(told_port[0], &port, sizeof port) == sizeof port);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    const std::string at = "127.0.0.1:" + std::to_string(port);
+    CHECK(error_thrown_by([&] { (void)tcp_listener::bind(at); }) == "nothing");
+    ::close(told_port[0]);
+    ::close(told_port[1]);
+  }
 }

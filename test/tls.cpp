@@ -342,3 +342,10 @@ TEST_CASE(
     CHECK(why == "ringo: TLS with localhost: wrong version number");
   });
 }
+
+TEST_CASE("a client that names no server is refused, since any certificate would do") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    CHECK_THROWS_AS((void)tls_stream::client(std::move(c.here), "", own().client()), std::invalid_argument);
+  });
+}

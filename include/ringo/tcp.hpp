@@ -74,11 +74,11 @@ class tcp_stream : public detail::stream_source, public detail::stream_sink {
  public:
   tcp_stream() noexcept = default;
 
-  // "example.org:80", "192.0.2.1:80", "[::1]:80". All of the host's addresses are tried, the two families in turn, each
-  // a quarter of a second after the one before or when that has failed, and the first that answers wins (RFC 8305).
-  // Throws std::invalid_argument for what is no host and port, or no option, std::system_error that names what was
-  // tried, or that the name is not known. Cancel safety: what has been connected is closed. As a case of a select it is
-  // a plain task.
+  // "example.org:80", "192.0.2.1:80", "[::1]:80", ":80" (this machine). All of the host's addresses are tried, the two
+  // families in turn, each a quarter of a second after the one before or when that has failed, and the first that
+  // answers wins (RFC 8305). Throws std::invalid_argument for what is no host and port, or no option, std::system_error
+  // that names what was tried, or that the name is not known. Cancel safety: what has been connected is closed. As a
+  // case of a select it is a plain task.
   static detail::deferred_task<tcp_stream> connect(std::string_view host_and_port, socket_options options = {});
   static detail::deferred_task<tcp_stream> connect(const endpoint& to, socket_options options = {});
 

@@ -64,6 +64,10 @@ class tls_stream : public detail::stream_source, public detail::stream_sink {
     return {stream_source::core_.get(), detail::sending::kind::shutdown};
   }
 
+  // Closes the connection, as destroying it does. What has been sent may be lost where something that the peer has sent
+  // has not been received: the kernel resets the connection then, and the peer need not hear more of it. Over TLS 1.3
+  // that can be a session that the server has sent, which comes without being asked for: a client that only sends waits
+  // for an answer, or for the end of the stream after shutdown_send(), before it closes.
   using stream_source::close;
   using stream_source::native_handle;
   using stream_source::operator bool;

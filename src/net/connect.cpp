@@ -162,7 +162,12 @@ task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresse
 
 task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16_t port, socket_options o) {
   check_not_simulated("tcp_stream::connect");
-  const std::vector<endpoint> addresses = co_await resolve(host, port);
+  std::vector<endpoint> addresses;
+  if (host.empty()) {  // this machine
+    addresses = {numeric_endpoint("127.0.0.1", port), numeric_endpoint("::1", port)};
+  } else {
+    addresses = co_await resolve(host, port);
+  }
   if (addresses.size() == 1) co_return co_await connect_to(addresses.front(), o);
   co_return co_await connect_to_any(std::move(name), interleaved(addresses), o);
 }

@@ -13,6 +13,7 @@
 
 #include "net/socket_address.hpp"
 #include "runtime/outside_error.hpp"
+#include "runtime/runtime_core.hpp"
 
 namespace ringo {
 namespace {
@@ -34,7 +35,8 @@ std::error_code resolver_code(int error) noexcept {
   return error == EAI_SYSTEM ? std::error_code(errno, std::generic_category()) : std::error_code(error, category);
 }
 
-std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port) {
+// The call has the permit, since it goes on when its waiter has gone.
+std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port, const semaphore::permit&) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
@@ -51,10 +53,28 @@ std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port
   throw std::system_error(resolver_code(error != 0 ? error : EAI_NODATA), "ringo: the address of \"" + host + '"');
 }
 
+// getaddrinfo(3) takes 127.1 and 0x7f000001 as addresses, as inet_aton(3) does; what else takes them for something
+// different, or refuses them, can be deceived so. No name of the DNS ends in a number.
+bool ends_in_a_number(std::string_view host) noexcept {
+  if (host.ends_with('.')) host.remove_suffix(1);
+  const std::string_view last = host.substr(host.rfind('.') + 1);
+  const auto all_of = [](std::string_view text, std::string_view these) {
+    return text.find_first_not_of(these) == text.npos;
+  };
+  if (last.starts_with("0x") || last.starts_with("0X")) return all_of(last.substr(2), "0123456789abcdefABCDEF");
+  return !last.empty() && all_of(last, "0123456789");
+}
+
 task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t port) {
   if (const endpoint numeric = detail::numeric_endpoint(host, port)) co_return std::vector<endpoint>(1, numeric);
   detail::check_not_simulated("resolve of a name");
-  auto asked = blocking(ask_the_system, std::move(host), port);
+  if (ends_in_a_number(host)) {
+    throw std::system_error(resolver_code(EAI_NONAME),
+                            "ringo: the address of \"" + host + "\", which is neither a name nor four numbers");
+  }
+  auto acquiring = detail::require_worker("resolve").runtime.names().acquire();
+  semaphore::permit one = co_await acquiring;
+  auto asked = blocking(ask_the_system, std::move(host), port, std::move(one));
   co_return co_await asked;
 }
 

@@ -1,5 +1,7 @@
 // Sockets as they are made and set up, before they belong to a stream or a listener.
 #pragma once
+#include <sys/socket.h>
+
 #include <string>
 
 #include <ringo/descriptor.hpp>
@@ -13,6 +15,10 @@ void set_option(int socket, int level, int option, int value, const std::string&
 void set_buffers(int socket, int send_buffer, int receive_buffer, const std::string& doing);
 // What a stream of TCP has, or has from its listener. Throws std::invalid_argument, too.
 void set_stream_options(int socket, const socket_options& o, const std::string& doing);
+
+// As bind(2). What is in use is tried again for 20 ms, in which the thread waits: a program that was killed may hold
+// its address for some ms more.
+int bind_patiently(int socket, const sockaddr* address, socklen_t size) noexcept;
 
 // That it is a socket of that kind; makes it one that waits. Throws std::system_error.
 void check_adopted(int descriptor, bool listens, const char* call);

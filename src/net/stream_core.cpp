@@ -282,6 +282,8 @@ bool stream_core::serve_readers(worker& w, routine_list& woken) noexcept {
 
 void stream_core::receive(scheduler& w) noexcept {
   if (receive_.in_flight() || !is_open() || at_end_ || receive_error_ != 0 || w.runtime.done()) return;
+  // A peer that makes the filter answer and does not read the answers is not read from either, until it does: sent().
+  if (filter_ != nullptr && send_.in_flight() && filter_->coded_size() > most_answers) return;
   if (can_borrow_ && !w.driver_->lends_blocks(false)) can_borrow_ = false;
   if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->blocks.take();  // without memory: fill_receive
   receive_.start(w);
@@ -578,7 +580,10 @@ void stream_core::serve_senders(worker& w, routine_list& woken, const sending* l
 }
 
 bool stream_core::send_coded(scheduler& w) noexcept {
-  if (is_cut_ || send_error_ != 0) return false;
+  if (is_cut_ || send_error_ != 0) {
+    filter_->drop_coded();  // it goes on answering to what is received
+    return false;
+  }
   coded_.clear();
   if (!filter_->take_coded(coded_)) {
     send_error_ = ENOMEM;
@@ -670,6 +675,7 @@ void stream_core::sent(int result, unsigned) noexcept {
       send_.start(w);  // the rest
     } else {
       serve_senders(w, woken);
+      if (!readers_.empty()) receive(w);  // which may have waited for the filter's answers to be sent
     }
     last = settle(w);
   }

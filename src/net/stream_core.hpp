@@ -12,8 +12,9 @@
 // given to the ring, it could go out when another case has won.
 //
 // Whose turn it is: both lists are served from the front only. Invariant, whenever the lock is free: if the list of
-// readers is not empty, nothing that is there satisfies its first, and a receive is in flight; if that of senders is
-// not empty, a send is in flight. (But for a stream that is being closed, where both are empty, and a runtime that
+// readers is not empty, nothing that is there satisfies its first, and a receive is in flight, or a send behind which
+// too much of what a filter has to answer waits, so that a peer that does not read is not read from; if that of senders
+// is not empty, a send is in flight. (But for a stream that is being closed, where both are empty, and a runtime that
 // ends.)
 #pragma once
 #include <cstddef>
@@ -76,6 +77,7 @@ class stream_core final : public descriptor_core {
  private:
   static constexpr std::size_t most_at_once = 128 * 1024;  // of what is sent
   static constexpr std::size_t most_pieces_at_once = 16;
+  static constexpr std::size_t most_answers = 64 * 1024;  // bytes of a filter's own that may wait to be sent
 
   ~stream_core() override;
   void stop(worker* w) noexcept override;

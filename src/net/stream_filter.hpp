@@ -29,6 +29,8 @@ class stream_filter {
   virtual void end_output() noexcept = 0;  // the peer is to know that no more comes
   // Moves there what is to be sent; false: no memory for it.
   virtual bool take_coded(std::vector<std::byte>& into) noexcept = 0;
+  virtual std::size_t coded_size() const noexcept = 0;  // of what is to be sent
+  virtual void drop_coded() noexcept = 0;               // nothing can be sent any more
 
   // Null while all is well; after an error nothing more comes in or goes out.
   virtual std::exception_ptr error() const noexcept = 0;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <cerrno>
 #include <cstdint>
+#include <ctime>
 #include <limits>
 #include <stdexcept>
 #include <system_error>
@@ -40,6 +41,16 @@ void set_buffers(int socket, int send_buffer, int receive_buffer, const std::str
   }
   if (send_buffer != 0) set_option(socket, SOL_SOCKET, SO_SNDBUF, send_buffer, doing);
   if (receive_buffer != 0) set_option(socket, SOL_SOCKET, SO_RCVBUF, receive_buffer, doing);
+}
+
+int bind_patiently(int socket, const sockaddr* address, socklen_t size) noexcept {
+  for (int i = 0;; ++i) {
+    const int result = ::bind(socket, address, size);
+    if (result == 0 || errno != EADDRINUSE || i == 20) return result;
+    const timespec a_millisecond{0, 1'000'000};
+    ::nanosleep(&a_millisecond, nullptr);
+    errno = EADDRINUSE;
+  }
 }
 
 namespace {
@@ -137,7 +148,7 @@ tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {
   // Connections have these from their listener.
   detail::set_stream_options(s.native_handle(), o, doing);
   const detail::socket_address address = detail::to_socket_address(at);
-  if (::bind(s.native_handle(), address.get(), address.length) != 0) {
+  if (detail::bind_patiently(s.native_handle(), address.get(), address.length) != 0) {
     if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
     throw std::system_error(errno, std::generic_category(), doing);
   }

@@ -107,7 +107,7 @@ udp_socket udp_socket::bind(const endpoint& at, udp_options o) {
   }
   if (at.is_v6()) detail::set_option(s.native_handle(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
   const detail::socket_address address = detail::to_socket_address(at);
-  if (::bind(s.native_handle(), address.get(), address.length) != 0) {
+  if (detail::bind_patiently(s.native_handle(), address.get(), address.length) != 0) {
     if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
     throw std::system_error(errno, std::generic_category(), doing);
   }

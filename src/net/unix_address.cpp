@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "net/socket.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo::detail {
@@ -78,7 +79,8 @@ socket_file::socket_file(std::string_view name) {
 socket_file bind_to_name(int socket, std::string_view name, int mode, const std::string& doing) {
   const socket_address at = to_unix_address(name, doing);
   const bool has_file = !name.starts_with('@');
-  if (::bind(socket, at.get(), at.length) != 0) {
+  // A file that is there stays.
+  if ((has_file ? ::bind(socket, at.get(), at.length) : bind_patiently(socket, at.get(), at.length)) != 0) {
     throw_outside_error(errno == EADDRINUSE && has_file ? file_is_there : errno, doing);
   }
   socket_file file(name);

@@ -30,6 +30,7 @@
 
 #include <ringo/detail/posted.hpp>
 #include <ringo/run.hpp>
+#include <ringo/semaphore.hpp>
 #include <ringo/wait_group.hpp>
 
 #include "runtime/blocking_pool.hpp"
@@ -114,8 +115,17 @@ class runtime_core {
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
   const std::shared_ptr<blocking_pool> pool;   // of blocking calls
   std::unique_ptr<wait_group> abandoned;       // where members count whose own was destroyed first, at the end
+  // Of those calls, how many may be resolving names: where no name server answers they take long, and files are to go
+  // on. On a worker of this runtime.
+  semaphore& names() {
+    std::call_once(names_made_, [this] { names_.emplace(64u); });
+    return *names_;
+  }
 
  private:
+  std::once_flag names_made_;
+  std::optional<semaphore> names_;  // made on a worker: so it is this runtime's
+
   static void deliver(posted* first, worker* w) noexcept;
   routine* pop_global() noexcept;  // under its lock
   void cancel_all(worker& w, const routine* except) noexcept;

@@ -206,6 +206,8 @@ class tls_filter final : public stream_filter {
     }
     return ::BIO_read(out_, into.data(), static_cast<int>(there)) == static_cast<int>(there);
   }
+  std::size_t coded_size() const noexcept override { return ::BIO_ctrl_pending(out_); }
+  void drop_coded() noexcept override { (void)BIO_reset(out_); }
   std::exception_ptr error() const noexcept override { return error_; }
 
   SSL* ssl() const noexcept { return ssl_.get(); }
@@ -252,6 +254,10 @@ ssl_pointer make_ssl(SSL_CTX* context) {
 
 // The name that the certificate has to be for, and that the server is told.
 void expect(SSL* ssl, const std::string& name) {
+  if (name.empty()) {
+    if (::SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE) return;
+    throw std::invalid_argument("ringo: TLS: without a name for the server its certificate could be anyone's");
+  }
   const endpoint numeric = numeric_endpoint(name, 0);
   // A certificate says nothing of this machine's interfaces.
   const std::string address = name.substr(0, name.find('%'));
@@ -298,7 +304,8 @@ task<tls_stream> connect_by_name(std::string to, std::string name, tls_context w
 detail::deferred_task<tls_stream> tls_stream::connect(std::string_view host_and_port, tls_context with,
                                                       socket_options o) {
   const auto [host, port] = detail::split_host_and_port(host_and_port, "tls_stream::connect");
-  return connect_by_name(std::string(host_and_port), std::string(host), std::move(with), o);
+  return connect_by_name(std::string(host_and_port), host.empty() ? "localhost" : std::string(host), std::move(with),
+                         o);
 }
 
 task<tls_stream> tls_stream::client(tcp_stream over, std::string_view name, tls_context with) {
