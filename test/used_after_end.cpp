@@ -274,6 +274,51 @@ TEST_CASE("A wait_group that is destroyed while its members run ends the process
   }
 }
 
+TEST_CASE("A wait_group may go before its members where one cancellation ends both") {
+  on_every_scheduler([]() -> task<> {
+    const auto waits_for_members = []() -> task<> {
+      wait_group wg;
+      for (int i = 0; i != 3; ++i) wg.go([]() -> task<> { co_await shield(sleep(1ms)); });
+      wg.go([]() -> task<> { co_await sleep(1h); });
+      co_await wg.wait();
+    };
+    auto by_time = co_await outcome(with_timeout(10us, waits_for_members()));
+    CHECK_FALSE(by_time.has_value());
+    const context under = context::with_cancel();
+    auto below = go(under, waits_for_members);
+    co_await yield();
+    under.cancel();
+    auto by_context = co_await outcome(below.join());
+    CHECK_FALSE(by_context.has_value());
+  });
+}
+
+TEST_CASE("At the end of the program, and where main is cancelled, a wait_group may go before its members") {
+  on_every_scheduler([]() -> task<> {
+    for (int i = 0; i != 5; ++i) {
+      go([]() -> task<> {
+        wait_group wg;
+        for (int k = 0; k != 3; ++k) wg.go([]() -> task<> { co_await sleep(1h); });
+        co_await wg.wait();
+      });
+    }
+    for (int i = 0; i != 20; ++i) co_await yield();
+  });
+  for (unsigned workers : {1u, 2u, 4u}) {
+    runtime rt({.workers = workers});
+    CHECK_THROWS_AS(rt.run([&rt]() -> task<> {
+      wait_group wg;
+      for (int k = 0; k != 3; ++k) wg.go([]() -> task<> { co_await sleep(1h); });
+      go([&rt]() -> task<> {
+        rt.stop();
+        co_return;
+      });
+      co_await wg.wait();
+    }),
+                    cancelled);
+  }
+}
+
 TEST_CASE("A wait_group whose members are destroyed at the end of the grace may go before them") {
   for (unsigned workers : {1u, 2u}) {
     options o;

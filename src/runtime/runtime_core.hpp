@@ -31,7 +31,6 @@
 #include <ringo/detail/posted.hpp>
 #include <ringo/run.hpp>
 #include <ringo/semaphore.hpp>
-#include <ringo/wait_group.hpp>
 
 #include "runtime/blocking_pool.hpp"
 #include "runtime/scheduler.hpp"
@@ -114,7 +113,6 @@ class runtime_core {
   std::atomic<routine*> main = nullptr;        // null again when it has ended
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
   const std::shared_ptr<blocking_pool> pool;   // of blocking calls
-  std::unique_ptr<wait_group> abandoned;       // where members count whose own was destroyed first, at the end
   // Of those calls, how many may be resolving names: where no name server answers they take long, and files are to go
   // on. On a worker of this runtime.
   semaphore& names() {

@@ -3,8 +3,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <limits>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -14,33 +12,49 @@
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 
-namespace ringo {
+namespace ringo::detail {
 
-wait_group::~wait_group() {
-  if (count_ != 0) look_for_members();
+void wait_group_core::drop() noexcept {
+  const worker* w = current_worker();
+  const bool shared = w == nullptr || w->shared;
+  bool any_runs;
+  {
+    const optional_guard guard(lock_, shared);
+    any_runs = members() != 0;
+  }
+  if (any_runs) refuse_running_members();
   waiting_.end_waits(lock_, owner_);
-  owner_.mark_destroyed();
+  bool last;
+  {
+    const optional_guard guard(lock_, shared);
+    is_dropped_ = true;
+    count_ = members();  // so that change_alone() leaves the last member's end to change()
+    by_hand_ = 0;
+    last = count_ == 0;
+  }
+  if (last) delete this;
 }
 
-// Those that still run would count in what is gone.
-void wait_group::look_for_members() noexcept {
+// Members that still run are likely to use what is destroyed beside the wait_group. Those that have been cancelled are
+// on their way out: so are, most often, those of a routine whose context has been cancelled; and at the end of the
+// program all are, as they are when main itself is cancelled, which ends it.
+void wait_group_core::refuse_running_members() const noexcept {
+  const worker* w = current_worker();
+  const routine* destroyer = w != nullptr ? w->current : nullptr;
+  const std::uint32_t state = destroyer != nullptr ? destroyer->state.load(std::memory_order_relaxed) : 0;
+  if ((state & routine::context_cancelled) != 0) return;
   std::string places;
   std::size_t members = 0;
-  detail::runtime_registry::with(owner_.runtime_id(), [&](detail::runtime_core& rt) {
-    for (const auto& w : rt.workers) {
-      w->routines.each([&](detail::routine& r) {
-        wait_group** const of = r.counted_in();
-        if (of == nullptr || *of != this) return;
-        if (rt.done()) {  // all are being destroyed, in no order
-          if (rt.abandoned == nullptr) {
-            rt.abandoned = std::make_unique<wait_group>();
-            rt.abandoned->count_ = std::numeric_limits<std::ptrdiff_t>::max();
-          }
-          *of = rt.abandoned.get();
-        } else if (++members <= 10) {
-          places += "\n  ";
-          detail::tell_start(places, r);
-        }
+  runtime_registry::with(owner_.runtime_id(), [&](runtime_core& rt) {
+    const bool is_main = destroyer != nullptr && destroyer == rt.main;
+    if (rt.unwinding() || rt.done() || (is_main && (state & routine::cancelled) != 0)) return;
+    for (const auto& each : rt.workers) {
+      each->routines.each([&](routine& r) {
+        constexpr std::uint32_t any_cancellation = routine::cancelled | routine::context_cancelled;
+        if (r.counted_in() != this || (r.state.load(std::memory_order_relaxed) & any_cancellation) != 0) return;
+        if (++members > 10) return;
+        places += "\n  ";
+        tell_start(places, r);
       });
     }
   });
@@ -48,17 +62,17 @@ void wait_group::look_for_members() noexcept {
   std::fprintf(stderr,
                "ringo: a wait_group is destroyed, %s, while %zu of the routines that its go() has started still run: "
                "co_await its wait() first, or use scope().%s%s\n",
-               detail::the_caller().c_str(), members, places.c_str(), members > 10 ? "\n  ..." : "");
+               the_caller().c_str(), members, places.c_str(), members > 10 ? "\n  ..." : "");
   std::abort();
 }
 
-void wait_group::add(std::ptrdiff_t n) { change(detail::worker_or_alone("wait_group::add"), n, "add"); }
+void wait_group_core::add(std::ptrdiff_t n) { change(worker_or_alone("wait_group::add"), n, "add", false); }
 
-void wait_group::count_and_start(std::source_location where, detail::routine& r) {
+void wait_group_core::start(routine& r, std::source_location where) {
   try {
-    detail::worker& w = detail::require_worker("wait_group::go");
+    worker& w = require_worker("wait_group::go");
     if (!change_alone(w, 1)) [[unlikely]]
-      change(&w, 1, "go");
+      change(&w, 1, "go", true);
     detail::start(w, r, where);
   } catch (...) {
     delete &r;
@@ -66,48 +80,45 @@ void wait_group::count_and_start(std::source_location where, detail::routine& r)
   }
 }
 
-void wait_group::done() {
-  owner_.refuse_if_destroyed("wait_group::done");
-  detail::worker* w = detail::current_worker();
-  if (w != nullptr) return change(w, -1, "done");
-  detail::do_where_used(owner_, [this, caller = std::this_thread::get_id()](detail::worker* there) {
+void wait_group_core::done() {
+  worker* w = current_worker();
+  if (w != nullptr) return change(w, -1, "done", false);
+  do_where_used(owner_, [this, caller = std::this_thread::get_id()](worker* there) {
     try {
-      change(there, -1, "done");
+      change(there, -1, "done", false);
     } catch (...) {
       if (std::this_thread::get_id() == caller) throw;
-      detail::tell_unhandled(owner_.runtime_id(), std::current_exception(), {});
+      tell_unhandled(owner_.runtime_id(), std::current_exception(), {});
     }
   });
 }
 
-void wait_group::change(detail::worker* w, std::ptrdiff_t n, const char* call) {
+void wait_group_core::change(worker* w, std::ptrdiff_t n, const char* call, bool of_member) {
   owner_.enter(w, "wait_group");
   const bool shared = w != nullptr && w->shared;
-  detail::routine_list woken;
+  routine_list woken;
+  bool last;
   {
-    const detail::optional_guard guard(lock_, shared);
+    const optional_guard guard(lock_, shared);
     if (n < 0 && count_ + n < 0) {
       throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " +
                              std::to_string(count_) + " and " + std::to_string(n) +
                              " was added: done() was called more often than add() counted");
     }
     count_ += n;
+    if (!of_member) by_hand_ += n;
     if (count_ == 0) waiting_.claim_all(shared, woken);
+    last = is_dropped_ && count_ == 0;
   }
-  // From the unlock on, a waiter may have returned and destroyed the group.
-  while (detail::routine* r = woken.pop_front()) detail::make_ready_or_drop(w, *r);
+  // From the unlock on, a waiter may have returned and destroyed the group; where it is destroyed, this was the last.
+  while (routine* r = woken.pop_front()) make_ready_or_drop(w, *r);
+  if (last) delete this;
 }
 
-namespace detail {
-
 void wait_group_operation::enter(worker* w) { of_->owner_.enter(w, call_name); }
-spin_lock* wait_group_operation::lock() noexcept { return &of_->lock_; }
-bool wait_group_operation::ready(worker&) noexcept { return of_->count_ == 0; }
-mortal_queue& wait_group_operation::queue() noexcept { return of_->waiting_; }
 void wait_group_operation::tell(std::string& text) const {
   text += "a wait_group with a counter of ";
   text += std::to_string(of_->count_);
 }
 
-}  // namespace detail
-}  // namespace ringo
+}  // namespace ringo::detail

@@ -26,15 +26,12 @@
 #include <ringo/detail/frame.hpp>
 #include <ringo/detail/spin_lock.hpp>
 
-namespace ringo {
-class wait_group;
-}
-
 namespace ringo::detail {
 
 class context_core;
 class roster;
 class routine_list;
+class wait_group_core;
 class worker;
 struct routine;
 
@@ -214,7 +211,7 @@ struct routine {
   virtual std::coroutine_handle<> begin() noexcept;  // its task; null: it has none, and an error
   virtual void close() noexcept;          // at its end: keeps the result; the frames, the function and its arguments go
   virtual void at_end(worker&) noexcept;  // when it has ended, its frame is gone and its joiners are ready
-  virtual wait_group** counted_in() noexcept { return nullptr; }  // where a member of a wait_group keeps whose it is
+  virtual const wait_group_core* counted_in() const noexcept { return nullptr; }  // of which wait_group it is a member
   virtual void fail(std::exception_ptr) noexcept {}  // what it came to, where its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
 
