@@ -1,5 +1,6 @@
 // Nobody starves: routines whose operations are always ready, pairs that hand to each other, timers, and yields.
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -7,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <ringo/ringo.hpp>
+#include <string>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -407,4 +409,102 @@ TEST_CASE("Whom a routine wakes and then computes on, again and again, runs on a
         co_await counter;
       },
       {.workers = 2});
+}
+
+namespace {
+
+// Five hundred routines that yield for ever, and others that something from outside wakes: in which order they run. With
+// one worker, so that there is one order.
+class beside_yields {
+ public:
+  beside_yields() {
+    for (int i = 0; i != 500; ++i) {
+      all_.go([this]() -> task<> {
+        while (!stop_) {
+          order_ += 'q';
+          co_await yield();
+        }
+      });
+    }
+  }
+  // From the next await on.
+  void start_over() { order_.clear(); }
+  void note_woken() { order_ += 'e'; }
+  const std::string& order() const { return order_; }
+  task<> end() {
+    stop_ = true;
+    co_await all_.wait();
+  }
+
+ private:
+  wait_group all_;
+  std::string order_;
+  bool stop_ = false;
+};
+
+constexpr std::size_t a_turn = 64;  // what was begun before it is looked at what has come
+constexpr std::size_t early = 16;   // in a row before the queue
+
+}  // namespace
+
+TEST_CASE("A routine that bytes, time or a thread wakes runs before those in the queue") {
+  scheduler_under_test::real(1).run([]() -> task<> {
+    auto ends = unix_stream::pair();
+    event set;
+    beside_yields beside;
+    channel<int> woken(3);
+    go([&]() -> task<> {
+      co_await ends.second.recv();
+      beside.note_woken();
+      co_await woken.send(1);
+    });
+    go([&]() -> task<> {
+      co_await set.wait();
+      beside.note_woken();
+      co_await woken.send(1);
+    });
+    const auto deadline = now() + 2ms;
+    go([&]() -> task<> {
+      co_await sleep_until(deadline);
+      beside.note_woken();
+      co_await woken.send(1);
+    });
+    for (int i = 0; i != 3; ++i) co_await yield();
+    while (now() < deadline) {
+    }
+    const auto sent = ::send(ends.first.native_handle(), "x", 1, 0);
+    CHECK(sent == 1);
+    std::thread([&set] { set.set(); }).join();
+    beside.start_over();
+    for (int i = 0; i != 3; ++i) co_await woken.recv();
+    CHECK(std::count(beside.order().begin(), beside.order().end(), 'e') == 3);
+    CHECK(beside.order().find_last_of('e') <= a_turn + early);
+    co_await beside.end();
+  });
+}
+
+TEST_CASE("Those whom time wakes run before the queue, but for one of the queue after each sixteen") {
+  scheduler_under_test::real(1).run([]() -> task<> {
+    beside_yields beside;
+    wait_group sleepers;
+    const auto deadline = now() + 5ms;
+    constexpr std::size_t number = 200;
+    for (std::size_t i = 0; i != number; ++i) {
+      sleepers.go([&beside, deadline]() -> task<> {
+        co_await sleep_until(deadline);
+        beside.note_woken();
+      });
+    }
+    for (int i = 0; i != 3; ++i) co_await yield();
+    while (now() < deadline) {
+    }
+    beside.start_over();
+    co_await sleepers.wait();
+    const std::string order = beside.order().substr(0, beside.order().find_last_of('e') + 1);
+    CHECK(order.find(std::string(early + 1, 'e')) == std::string::npos);
+    const auto of_the_queue = static_cast<std::size_t>(std::count(order.begin(), order.end(), 'q'));
+    CHECK(of_the_queue >= number / early - 1);
+    CHECK(of_the_queue <= a_turn + number / early + 1);
+    co_await beside.end();
+  });
 }

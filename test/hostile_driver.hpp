@@ -49,12 +49,14 @@ class hostile_driver final : public ringo::detail::driver {
   void wake() noexcept override { real_->wake(); }
   std::size_t in_flight() const noexcept override { return in_flight_.load(std::memory_order_acquire); }
 
-  void poll(ringo::time_point until) override {
+  bool poll(ringo::time_point until) override {
     end_what_was_asked_for();
     const bool is_idle = held_.empty() && to_end_.empty();
-    real_->poll(is_idle ? until : ringo::time_point::min());
+    const bool has_answers = real_->poll(is_idle ? until : ringo::time_point::min());
     answer(false);
+    return has_answers;
   }
+  bool may_have_answers() const noexcept override { return real_->may_have_answers(); }
 
   void submit(ringo::detail::kernel_request& r) noexcept override {
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);

@@ -61,8 +61,13 @@ class driver {
   // Submits what is queued and reaps what has completed. Sleeps until a completion, a wake() or `until`, never returns
   // early for a reason that a caller could mistake for the deadline, but may return early for no reason at all.
   // time_point::min(): does not sleep (and makes no system call when it has nothing to ask of the kernel);
-  // time_point::max(): sleeps without limit. Throws std::system_error when the ring is lost.
-  virtual void poll(time_point until) = 0;
+  // time_point::max(): sleeps without limit. Throws std::system_error when the ring is lost. Returns whether anything
+  // had completed.
+  virtual bool poll(time_point until) = 0;
+
+  // Any thread. Whether a poll() that begins now may find something completed: operations have been submitted since the
+  // last one, or the kernel has an answer to one. False is certain for all that came some microseconds ago.
+  virtual bool may_have_answers() const noexcept = 0;
 
   // Ends the current or the next sleep. Any thread. A wake() that comes before the sleep is remembered.
   virtual void wake() noexcept = 0;

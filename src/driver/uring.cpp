@@ -182,6 +182,7 @@ class mapped_ring {
   void publish_submissions(unsigned tail) { store_release(ring_.sq.ktail, tail); }
   unsigned flags() const { return load(ring_.sq.kflags, std::memory_order_relaxed); }
   unsigned answer_tail() const { return load(ring_.cq.ktail, std::memory_order_acquire); }
+  bool has_unread_answers() const { return answer_tail() != load(ring_.cq.khead, std::memory_order_acquire); }
   void release_answers(unsigned head) { store_release(ring_.cq.khead, head); }
 
  private:
@@ -235,19 +236,21 @@ class uring_driver final : public uring {
 
   time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
 
-  void poll(time_point until) override {
+  bool poll(time_point until) override {
     check_thread();
+    const answering now_and_at_the_end(answers_);
     const bool all_submitted = (backlog_.empty() && to_end_.empty()) || submit_backlog();
-    const bool has_reaped = reap();
+    bool has_reaped = reap();
     if (!has_reaped && all_submitted && wants_to_sleep(until) && (wake_is_armed_ || arm_wake())) {
       auto expected = state::awake;
       if (state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_acq_rel,
                                          std::memory_order_relaxed)) {
+        answers_.store(false, std::memory_order_release);
         const int result = enter_until(until);
+        answers_.store(true, std::memory_order_release);
         state_.exchange(state::awake, std::memory_order_acq_rel);
         check(result);
-        reap();
-        return;
+        return reap();
       }
       state_.exchange(state::awake, std::memory_order_acq_rel);
     }
@@ -255,8 +258,17 @@ class uring_driver final : public uring {
     // there is nothing to ask.
     if (unsubmitted() != 0 || (ring_.flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
       check(enter(0, IORING_ENTER_GETEVENTS));
-      reap();
+      has_reaped = reap() || has_reaped;
     }
+    return has_reaped;
+  }
+
+  // The flags, and where the answers are, are in memory that the kernel writes and any thread may read.
+  bool may_have_answers() const noexcept override {
+    // In the order in which an answer goes through them.
+    return asks_.load(std::memory_order_acquire) ||
+           (ring_.flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0 || ring_.has_unread_answers() ||
+           answers_.load(std::memory_order_acquire);
   }
 
   void wake() noexcept override {
@@ -287,6 +299,7 @@ class uring_driver final : public uring {
   }
 
   void submit(kernel_request& r) noexcept override {
+    asks_.store(true, std::memory_order_relaxed);
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
     if (!backlog_.empty() || !try_submit(r)) backlog_.push_back(r);
   }
@@ -321,6 +334,14 @@ class uring_driver final : public uring {
 
  private:
   enum class state : std::uint8_t { awake, sleeping, notified };
+
+  struct answering {
+    explicit answering(std::atomic<bool>& now) noexcept : now_(now) { now_.store(true, std::memory_order_release); }
+    answering(const answering&) = delete;
+    answering& operator=(const answering&) = delete;
+    ~answering() { now_.store(false, std::memory_order_release); }
+    std::atomic<bool>& now_;
+  };
 
   void check_thread() const {
     assert(owner_ == std::this_thread::get_id() && "a ring is used by the thread that it is attached to");
@@ -425,6 +446,7 @@ class uring_driver final : public uring {
   // What io_uring_enter answers: the number of entries taken, or a negative errno.
   int enter(unsigned wait_for, unsigned flags, io_uring_getevents_arg* argument = nullptr) {
     ring_.publish_submissions(tail_);
+    asks_.store(false, std::memory_order_relaxed);
     return ::io_uring_enter2(static_cast<unsigned>(ring_.number()), unsubmitted(), wait_for, flags,
                              reinterpret_cast<sigset_t*>(argument), argument == nullptr ? 0 : sizeof *argument);
   }
@@ -526,6 +548,8 @@ class uring_driver final : public uring {
   unsigned tail_ = 0;                       // of the submissions; published by enter()
   unsigned head_ = 0;                       // of the answers
   std::atomic<std::size_t> in_flight_ = 0;  // written by the owner alone
+  std::atomic<bool> asks_ = false;          // requests have come since the kernel was last entered; likewise
+  std::atomic<bool> answers_ = false;       // what has completed is being told, or asked for; likewise
   std::uint64_t event_count_ = 0;           // the kernel writes here; nobody reads it
   bool wake_is_armed_ = false;
   request_backlog backlog_;

@@ -148,6 +148,7 @@ void datagram_core::begin(datagram_reading& r, worker& w) noexcept {
   use();
   waiting_.push_back(r);
   receive(scheduler_of(w));
+  receive_.feeds(*r.waits->who);
 }
 
 void datagram_core::end(datagram_reading& r) noexcept {
@@ -262,6 +263,7 @@ void datagram_core::begin(datagram_sending& s, worker& w) noexcept {
   use();
   senders_.push_back(s);
   if (!send_.in_flight()) send(scheduler_of(w));
+  send_.feeds(*s.waits->who);
 }
 
 void datagram_core::end(datagram_sending& s) noexcept {

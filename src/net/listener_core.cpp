@@ -151,6 +151,7 @@ void listener_core::begin(accepting& a, worker& w) noexcept {
   use();
   waiting_.push_back(a);
   go_on(scheduler_of(w));
+  accept_.feeds(*a.waits->who);
 }
 
 void listener_core::end(accepting& a) noexcept {

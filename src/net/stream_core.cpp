@@ -246,6 +246,7 @@ void stream_core::begin(reading& r, worker& w) noexcept {
   use();
   readers_.push_back(r);
   receive(scheduler_of(w));
+  receive_.feeds(*r.waits->who);
 }
 
 void stream_core::end(reading& r) noexcept {
@@ -512,6 +513,7 @@ void stream_core::begin(sending& s, worker& w) noexcept {
   senders_.push_back(s);
   routine_list woken;
   serve_senders(w, woken, &s);  // wakes nobody: it is the only one and begins, or waits for its turn
+  send_.feeds(*s.waits->who);
 }
 
 void stream_core::end(sending& s) noexcept {

@@ -322,8 +322,33 @@ void context_core::expire(timer_queue& queue, time_point, routine_list&) noexcep
 }
 
 void context_core::after_expiry(worker& w) noexcept {
-  expire_now(&w);
+  const time_point at = w.shared ? now() : time_point();
+  if (w.shared && may_yet_be_served(at)) {
+    if (timer_queue* q = queue_.load(std::memory_order_seq_cst)) {
+      const optional_guard guard(q->lock, true);
+      // As in watch(): who cancels it after this finds the timer there.
+      if (!cancelled_.load(std::memory_order_seq_cst)) q->add(*this, at + look_again);
+    }
+  } else {
+    expire_now(&w);
+  }
   release();
+}
+
+// Whether one of the routines under it may have what it waits for already. Of many the first are asked, for the lock's
+// sake.
+bool context_core::may_yet_be_served(time_point at) noexcept {
+  int left = 64;
+  const optional_guard guard(root_.lock_, true);
+  for (const context_core* c = this; c != nullptr && left > 0; --left) {
+    for (const routine* r = c->first_member_; r != nullptr && left > 0; r = r->member_next, --left) {
+      if (may_have_arrived(*r, at)) return true;
+    }
+    const context_core* next = c->first_child_;
+    for (; next == nullptr && c != this; c = c->parent_) next = c->next_sibling_;
+    c = next;
+  }
+  return false;
 }
 
 void context_core::queue_gone() noexcept { queue_.store(nullptr, std::memory_order_release); }

@@ -31,10 +31,12 @@ void kernel_call::enter(const worker& w, const char* call) {
 void kernel_call::begin(waiter& as, worker& w) noexcept {
   waiting_.push_back(as);
   // One that was asked to end early, and is waited for again, is begun anew when it has ended.
-  if (in_flight()) return;
-  ++holds_;
-  begins();
-  start(scheduler_of(w));
+  if (!in_flight()) {
+    ++holds_;
+    begins();
+    start(scheduler_of(w));
+  }
+  feeds(*as.who);
 }
 
 void kernel_call::end(waiter& as) noexcept {

@@ -13,6 +13,10 @@ void kernel_operation::start(scheduler& on) noexcept {
   on.driver_->submit(*this);
 }
 
+void kernel_operation::feeds(routine& r) const noexcept {
+  if (on_ != nullptr && on_->shared) r.is_fed_by(on_->index);
+}
+
 void kernel_operation::end_early(scheduler& here) noexcept {
   if (on_ == nullptr) return;
   if (on_ == &here) return here.driver_->end_early(*this);

@@ -7,6 +7,7 @@
 namespace ringo::detail {
 
 class scheduler;
+struct routine;
 
 // Guarded by its source's lock, but for fill() and complete(), which its worker calls. The source lives until the last
 // answer, and until the worker that was asked to end it has let go.
@@ -14,6 +15,9 @@ class kernel_operation : public kernel_request {
  public:
   bool in_flight() const noexcept { return on_ != nullptr; }
   void start(scheduler& on) noexcept;
+  // For a routine that begins to wait for this one, which has been started: notes whose ring it is on
+  // (routine::is_fed_by).
+  void feeds(routine& r) const noexcept;
   // First of all in complete(), after the last answer.
   void over() noexcept { on_ = nullptr; }
 

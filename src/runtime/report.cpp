@@ -150,7 +150,7 @@ bool cancel_under_lock(routine& r, bool shared, std::uint32_t why) noexcept {
   for (;;) {
     const bool claims = (seen & routine::waiting) && routine::ends_awaits(seen | why);
     std::uint32_t wanted = seen | why;
-    if (claims) wanted &= ~routine::waiting;
+    if (claims) wanted &= ~(routine::waiting | routine::ring_bits);
     if (!shared) {
       r.state.store(wanted, std::memory_order_relaxed);
       if (worker* w = current_worker()) w->look_for_cancellation(r);

@@ -49,6 +49,7 @@ void worker::overflow(routine& r) noexcept {
   // Half of the queue goes to the global one, with the newcomer behind it, so that a long queue costs the global lock
   // rarely.
   auto& self = scheduler_of(*this);
+  if (room_ == 0) return self.add_early(r);
   std::array<routine*, queue_size / 2 + 1> oldest;
   std::size_t count = 0;
   while (count < queue_size / 2) {
@@ -97,6 +98,15 @@ void scheduler::add_new(routine& r) noexcept {
     runtime.wake_one();
 }
 
+void scheduler::add_early(routine& r) noexcept {
+  {
+    const optional_guard guard(early_lock_, shared);
+    early_.push_back(r);
+    early_count_.store(early_count_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  if (shared) tell_others();
+}
+
 void start(worker& w, routine& r, std::source_location started) {
   start_in(w, r, w.current != nullptr ? w.current->context : nullptr, started);
 }
@@ -120,7 +130,11 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
   w.counts.started.add();
   // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is
   // nobody else's.
-  w.shared ? self.add_new(r) : w.make_next(r);
+  if (self.looks_outside()) [[unlikely]] {
+    self.add_early(r);
+  } else {
+    w.shared ? self.add_new(r) : w.make_next(r);
+  }
 }
 
 void leave_context(routine& r, bool shared) noexcept {
@@ -255,7 +269,39 @@ routine* scheduler::take_random() noexcept {
   return pop();
 }
 
+// Null: others have taken them.
+routine* scheduler::take_early() noexcept {
+  const optional_guard guard(early_lock_, shared);
+  routine* const r = early_.pop_front();
+  if (r != nullptr) early_count_.store(early_count_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+  return r;
+}
+
+void scheduler::run_early() noexcept {
+  for (int left = most_early; left > 0 && has_early(); --left) {
+    routine* const r = take_early();
+    if (r == nullptr) break;
+    turn = 1;  // the loop's own: where one of them waits, the next of them comes, not the queue's first
+    if (before_expiry_ != 0) --before_expiry_;
+    resume(*r);
+  }
+}
+
+std::uint32_t scheduler::give_early(scheduler& thief) noexcept {
+  if (!has_early()) return 0;
+  const std::lock_guard guard(early_lock_);
+  const std::uint32_t there = early_count_.load(std::memory_order_relaxed);
+  // The thief's queue is empty, as below.
+  const std::uint32_t count = std::min(there - there / 2, queue_size / 2);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    thief.append(*early_.pop_front(), thief.tail_.load(std::memory_order_relaxed));
+  }
+  early_count_.store(there - count, std::memory_order_release);
+  return count;
+}
+
 std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
+  if (const std::uint32_t early = give_early(thief)) return early;
   std::uint32_t head = head_.load(std::memory_order_acquire);
   for (;;) {
     const std::uint32_t tail = tail_.load(std::memory_order_acquire);
@@ -299,6 +345,7 @@ void scheduler::discard_queue() noexcept {
   if (run_next != nullptr) drop_from_queue(*std::exchange(run_next, nullptr));
   if (alone != nullptr) drop_from_queue(*std::exchange(alone, nullptr));
   if (routine* r = take_newest()) drop_from_queue(*r);
+  while (routine* r = take_early()) drop_from_queue(*r);
   while (routine* r = pop()) drop_from_queue(*r);
 }
 
@@ -414,7 +461,11 @@ void scheduler::run() noexcept {
     driver_->attach();
     while (!runtime.done()) {
       if (++rounds % rounds_without_a_look == 0) while_it_runs.look();
-      for (turn = turn_length_; turn > 0; --turn) {
+      run_early();
+      // Where more of them wait, one of the queue comes; where timers wait until they have run, none does.
+      turn = !has_early() ? turn_length_ : 1;
+      if (put_off_at_ && before_expiry_ == 0) turn = 0;
+      for (; turn > 0; --turn) {
         routine* r = take();
         if (r == nullptr) break;
         resume(*r);
@@ -440,22 +491,68 @@ void scheduler::finish_operations() noexcept {
 }
 
 void scheduler::end_turn() {
-  if (!timers.empty() || alone != nullptr || shared) {
-    const time_point now = driver_->now();
-    expire_timers(now);
-    judge_turn(now);
-  } else {
-    turn_end_ = {};
-  }
   if (to_end_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
     end_those_asked_for(true);
-  driver_->poll(time_point::min());
-  if (runtime.has_posts()) runtime.run_posts(*this);
+  if (!timers.empty() || alone != nullptr || shared) {
+    const time_point now = driver_->now();
+    look(now, now - turn_end_ > late_look);  // where that is not known, it may be late
+    judge_turn(now);
+  } else {
+    look(time_point::min(), false);
+    turn_end_ = {};
+  }
   const bool was_given_work = runtime.has_global() && runtime.take_global(*this) > 0;
   if (runtime.unwinding()) [[unlikely]]
     runtime.check_grace(driver_->now());
   runtime.serve_dump_request(*this);
   if (alone != nullptr) go_on_after_turn(*std::exchange(alone, nullptr), was_given_work);
+}
+
+// While it lives, what is made ready is an early one; where it need not be, and nobody is in the queue, it is not.
+class scheduler::goes_before_queue {
+ public:
+  goes_before_queue(scheduler& w, bool has_to) noexcept : of_(w) {
+    if (w.simulated || (!has_to && w.queue_empty() && !w.has_early())) return;
+    next_ = std::exchange(w.run_next, nullptr);
+    w.room_ = 0;
+  }
+  goes_before_queue(const goes_before_queue&) = delete;
+  goes_before_queue& operator=(const goes_before_queue&) = delete;
+  ~goes_before_queue() {
+    if (of_.room_ != 0) return;
+    if (routine* last = std::exchange(of_.run_next, next_)) of_.add_early(*last);
+    of_.room_ = queue_size;
+  }
+
+ private:
+  scheduler& of_;
+  routine* next_ = nullptr;
+};
+
+// `now` is min() where there are no timers.
+void scheduler::look(time_point now, bool late) {
+  {
+    const goes_before_queue what_comes(*this, late);
+    // It may be followed at once by more, such as the rest of what was asked for.
+    for (int looks = late ? looks_when_late : 1; driver_->poll(time_point::min()) && looks > 1;) --looks;
+    if (runtime.has_posts()) runtime.run_posts(*this);
+  }
+  // release: who sees it sees whose waits have been claimed.
+  if (shared) looked_at_.store(now.time_since_epoch().count(), std::memory_order_release);
+  if (now == time_point::min()) return put_off_at_.reset();
+  const goes_before_queue what_expires(*this, false);
+  if (put_off_at_ && (before_expiry_ == 0 || !has_early())) {
+    expire_timers(now, *std::exchange(put_off_at_, std::nullopt));
+  }
+  if (put_off_at_ || (late && has_early())) {
+    if (!put_off_at_) {
+      put_off_at_ = now;
+      before_expiry_ = early_count_.load(std::memory_order_relaxed);
+    }
+    expire_timers(now, time_point::min());
+  } else {
+    expire_timers(now, now);
+  }
 }
 
 // Who has let others go goes behind those who have become ready meanwhile. But where somebody computes, everything is
@@ -494,11 +591,11 @@ void scheduler::judge_resumes(duration took) noexcept {
   judged_resumes_ += resumes;
 }
 
-void scheduler::expire_timers(time_point now) {
+void scheduler::expire_timers(time_point now, time_point due) {
   expired_timers expired;
   {
     optional_guard guard(timers.lock, shared);
-    expired = take_expired(timers, now, now >= next_expiry_ ? timers_a_turn : 0);
+    expired = take_expired(timers, now, due, now >= next_expiry_ ? timers_a_turn : 0);
   }
   if (expired.all && !expired.woken.empty()) next_expiry_ = now + slack();
   go_on_with(expired);
@@ -512,6 +609,7 @@ duration scheduler::slack() const noexcept {
 }
 
 void scheduler::expire_timers_of_others() {
+  if (runtime.has_posts()) runtime.run_posts(*this);
   for (const auto& other : runtime.workers) {
     if (other.get() == this || other->idle_listed.load(std::memory_order_relaxed) || other->timers.empty()) continue;
     expired_timers expired;
@@ -521,17 +619,26 @@ void scheduler::expire_timers_of_others() {
       // timer.
       const time_point now = driver_->now();
       if (!other->timers.is_late(now - watch_period)) continue;
-      expired = take_expired(other->timers, now, timers_a_turn);
+      expired = take_expired(other->timers, now, now, timers_a_turn);
     }
     go_on_with(expired);
   }
 }
 
-scheduler::expired_timers scheduler::take_expired(timer_queue& of, time_point now, int at_most) {
+scheduler::expired_timers scheduler::take_expired(timer_queue& of, time_point now, time_point due, int at_most) {
   expired_timers expired;
-  expired.all = !of.advance(now, at_most, expired.woken);
+  expired.all = !of.advance(now, due, at_most, expired.woken);
   expired.put_off = of.take_put_off();
   return expired;
+}
+
+bool may_have_arrived(const routine& r, time_point now) noexcept {
+  const std::uint32_t ring = r.state.load(std::memory_order_relaxed) >> routine::ring_shift;
+  if (ring == 0) [[likely]]
+    return false;
+  const auto& workers = current_worker()->runtime.workers;
+  if (ring != routine::all_rings) return workers[ring - 1]->has_unseen(now);
+  return std::any_of(workers.begin(), workers.end(), [now](const auto& w) { return w->has_unseen(now); });
 }
 
 void scheduler::go_on_with(expired_timers& expired) {

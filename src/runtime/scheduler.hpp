@@ -24,7 +24,18 @@ namespace ringo::detail {
 // these, and the queue, first in first out. Woken routines go into run_next, and new ones where there is one worker;
 // expired timers, routines whose budget is spent, and new ones after the newest go to the end of the queue.
 //
-// Stealing: half of a queue. To move routines that run for a moment, and then wait for those they were taken from,
+// What comes from outside, by time, the kernel, other threads and blocking calls, is looked at between turns. What that
+// makes ready goes before the queue, as `early`: at most `most_early` of them, with the hand-overs among them, run
+// before the queue's next comes, and the others in their order after it. Where the queue is empty they are its first.
+//
+// Limits: before a timer expires, it is looked at what has come. The clock is read first: so what came before the
+// deadline wins, however late the look is (the routines of one worker computed, or the process was stopped). After a
+// look that is late by more than `late_look`, what it has woken runs first, too, for it may be what serves the limit's
+// wait: a posted operation, or one step of many. A limit that another worker expires, or whose wait another worker's
+// ring feeds, is put off as long as that ring may hold something that has not been seen for so long
+// (may_have_arrived); a limit of nothing that a ring feeds is not.
+//
+// Stealing: half of a queue, or of the early ones. To move routines that run for a moment, and then wait for those they were taken from,
 // costs more than they do: so a thief whose last loot ran for less than `long_resume` each time, and did not keep it
 // busy for `worthwhile`, lets the others go on for a while before it takes again, each time longer, up to
 // `most_patience`; but not one that has been in one resume for `stuck_after`.
@@ -38,6 +49,9 @@ class scheduler final : public worker {
  public:
   static constexpr int turn_length = 64;
   static constexpr duration long_turn = std::chrono::microseconds(200);
+  static constexpr int most_early = 16;
+  static constexpr duration late_look = std::chrono::milliseconds(1);
+  static constexpr int looks_when_late = 64;
   static constexpr int timers_a_turn = 1024;
   static constexpr std::int64_t few_timers = 64;
   static constexpr duration timer_slack = std::chrono::microseconds(100);  // with more than a few timers
@@ -67,7 +81,10 @@ class scheduler final : public worker {
   }
   bool has_work() const noexcept { return run_next != nullptr || has_loot(); }
   // What others may take; any thread.
-  bool has_loot() const noexcept { return newest_.load(std::memory_order_acquire) != nullptr || !queue_empty(); }
+  bool has_loot() const noexcept {
+    return newest_.load(std::memory_order_acquire) != nullptr || !queue_empty() || has_early();
+  }
+  bool has_early() const noexcept { return early_count_.load(std::memory_order_acquire) != 0; }
   bool queue_empty() const noexcept {
     return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire);
   }
@@ -77,10 +94,17 @@ class scheduler final : public worker {
     r.runtime_id = static_cast<std::uint32_t>(runtime_id);
   }
   void add_new(routine& r) noexcept;
+  void add_early(routine& r) noexcept;
+  bool looks_outside() const noexcept { return room_ == 0; }  // and what is made ready goes before the queue
+  // Any thread: its ring may hold something, and it has not looked there for a while.
+  bool has_unseen(time_point now) const noexcept {
+    return now.time_since_epoch().count() - looked_at_.load(std::memory_order_acquire) > late_look.count() &&
+           driver_->may_have_answers();
+  }
   std::uint32_t steal_into(scheduler& thief) noexcept;  // half of the queue, or the newest; how many
   void discard_queue() noexcept;
   void wake() noexcept { driver_->wake(); }
-  void expire_timers(time_point now);
+  void expire_timers(time_point now) { expire_timers(now, now); }
   void become_current() noexcept;
   void end_early_soon(kernel_operation& one) noexcept;  // from other workers
   // Ends early what other workers have asked for; without its driver when its thread has ended, and nothing is left to
@@ -98,6 +122,7 @@ class scheduler final : public worker {
 
  private:
   friend class worker;
+  class goes_before_queue;
   routine* pop() noexcept;
   [[gnu::noinline]] routine* take_before_queue() noexcept;
   bool may_pass_over(bool somebody) noexcept;
@@ -106,6 +131,11 @@ class scheduler final : public worker {
     if (newest_.load(std::memory_order_relaxed) == nullptr) return nullptr;
     return newest_.exchange(nullptr, std::memory_order_acq_rel);
   }
+  routine* take_early() noexcept;
+  void run_early() noexcept;
+  std::uint32_t give_early(scheduler& thief) noexcept;
+  void look(time_point now, bool late);
+  void expire_timers(time_point now, time_point due);
   bool steal() noexcept;
   void go_on_after_turn(routine& r, bool was_given_work) noexcept;
   void judge_turn(time_point now) noexcept;
@@ -118,7 +148,7 @@ class scheduler final : public worker {
     timer_entry* put_off = nullptr;
     bool all = true;  // none is left that is due
   };
-  static expired_timers take_expired(timer_queue& of, time_point now, int at_most);  // under its lock
+  static expired_timers take_expired(timer_queue& of, time_point now, time_point due, int at_most);  // under its lock
   duration slack() const noexcept;
   void go_on_with(expired_timers& expired);
   void expire_timers_of_others();
@@ -145,6 +175,15 @@ class scheduler final : public worker {
   std::vector<std::int64_t> resumes_of_others_;  // for let_others_go_on()
   std::atomic<routine*> newest_ = nullptr;       // with other workers: started last; anybody may take it
   std::atomic<kernel_operation*> to_end_ = nullptr;
+  std::atomic<std::int64_t> looked_at_ = 0;  // with other workers: the clock's reading before the last look, which is over
+
+  // Made ready from outside, and to run before the queue. Linked, as there are few, and they may be many.
+  spin_lock early_lock_;
+  routine_list early_;
+  std::atomic<std::uint32_t> early_count_ = 0;  // written under the lock
+  // What was due then has been put off, until so many of the early ones have run.
+  std::optional<time_point> put_off_at_;
+  std::uint32_t before_expiry_ = 0;
 };
 
 // Its frames are gone: it runs under its context no more.

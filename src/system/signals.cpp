@@ -247,6 +247,7 @@ void signals_core::begin(signal_operation& one, worker& w) noexcept {
   one.counts_ = true;
   waiting_.push_back(one);
   listen(scheduler_of(w));
+  read_.feeds(*one.who);
 }
 
 void signals_core::end(signal_operation& one) noexcept {

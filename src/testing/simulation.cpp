@@ -20,7 +20,8 @@ class simulated_driver final : public driver {
   explicit simulated_driver(const simulation& of) noexcept : of_(of) {}
   void attach() override {}
   time_point now() const noexcept override { return of_.now(); }
-  void poll(time_point) override {}
+  bool poll(time_point) override { return false; }
+  bool may_have_answers() const noexcept override { return false; }
   void wake() noexcept override {}
   std::size_t in_flight() const noexcept override { return 0; }
   // Sources of the outside world refuse a simulated worker before they come here (descriptor_core::enter).

@@ -42,7 +42,8 @@ timer_queue* destroyed_queue() noexcept {
 
 }  // namespace
 
-void sleep_operation::expire(timer_queue& queue, time_point, routine_list& woken) noexcept {
+void sleep_operation::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
+  if (may_have_arrived(*who, at)) return queue.add(*this, at + look_again);
   if (!who->claim(queue.shared())) return;
   stand(progress::done);
   woken.push_back(*who);
@@ -136,6 +137,8 @@ bool alarm::set(bool armed, duration first, duration period) {
 }
 
 void alarm::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
+  const waiter* next = waiting_.front();
+  if (next != nullptr && may_have_arrived(*next->who, at)) return queue.add(*this, at + look_again);
   if (waiter* first = due(at) ? waiting_.claim_first(queue.shared()) : nullptr) {
     static_cast<alarm_operation*>(first)->value_ = take_value(at);
     woken.push_back(*first->who);

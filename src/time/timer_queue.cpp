@@ -63,13 +63,14 @@ void timer_queue::remove(timer_entry& e) noexcept {
   e.place_ = timer_entry::out;
 }
 
-bool timer_queue::advance(time_point now, int at_most, routine_list& woken) noexcept {
-  const std::int64_t at = ticks(now);
+bool timer_queue::advance(time_point now, time_point due, int at_most, routine_list& woken) noexcept {
+  const std::int64_t from = ticks(now);
   while (timer_entry* e = fresh_.first) {
     unlink(fresh_, *e);
-    e->when_ = e->when_ > never - at ? never : at + e->when_;
+    e->when_ = e->when_ > never - from ? never : from + e->when_;
     place(*e);
   }
+  const std::int64_t at = ticks(due);
   for (;;) {
     std::size_t level = 0;
     while (level < levels && occupied_[level].empty()) ++level;

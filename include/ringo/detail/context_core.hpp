@@ -104,6 +104,7 @@ class context_core : private timer_entry {
   void stop_requested() noexcept;
   bool take_out() noexcept;          // false: a worker of its runtime will, and disposes of it
   context_core* dispose() noexcept;  // its parent, which is to be released
+  bool may_yet_be_served(time_point now) noexcept;
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
   void after_expiry(worker& w) noexcept override;
   void queue_gone() noexcept override;

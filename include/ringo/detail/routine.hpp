@@ -151,9 +151,13 @@ struct routine {
   static constexpr std::uint32_t inspected = 8;           // a report reads the parked operation: claims spin
   static constexpr std::uint32_t context_cancelled = 16;  // the context under which it runs now: the same
   static constexpr std::uint32_t immune = 32;             // `cancelled` alone is held back
-  // The bits above count how many awaits have ended with `cancelled`.
+  // The thirteen bits above count how many awaits have ended with `cancelled`.
   static constexpr std::uint32_t one_ended = 256;
-  static constexpr std::uint32_t most_ended = std::numeric_limits<std::uint32_t>::max() / one_ended;
+  static constexpr std::uint32_t most_ended = (1U << 13) - 1;
+  // Above them, where there are other workers and the wait has a case that a ring feeds: whose ring, as its worker's
+  // index and 1, or all_rings for more than one. Until the wait is claimed.
+  static constexpr unsigned ring_shift = 21;
+  static constexpr std::uint32_t all_rings = (1U << (32 - ring_shift)) - 1, ring_bits = all_rings << ring_shift;
 
   routine() = default;
   routine(const routine&) = delete;
@@ -163,7 +167,7 @@ struct routine {
   void count_ended_await() noexcept {  // by the routine itself
     if (ended_awaits() < most_ended) state.fetch_add(one_ended, std::memory_order_relaxed);
   }
-  std::uint32_t ended_awaits() const noexcept { return state.load(std::memory_order_relaxed) / one_ended; }
+  std::uint32_t ended_awaits() const noexcept { return state.load(std::memory_order_relaxed) / one_ended % (most_ended + 1); }
 
   RINGO_ALWAYS_INLINE bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
   RINGO_ALWAYS_INLINE static bool ends_awaits(std::uint32_t s) noexcept {
@@ -188,6 +192,13 @@ struct routine {
   // False if its wait has been claimed; a true one may be claimed the next moment.
   bool is_waiting() const noexcept { return (state.load(std::memory_order_relaxed) & waiting) != 0; }
 
+  // By the routine itself, before it opens its wait: a case of it is fed by the ring of the worker with that index.
+  void is_fed_by(unsigned worker_index) noexcept {
+    const std::uint32_t already = state.load(std::memory_order_relaxed) >> ring_shift;
+    const std::uint32_t ring = already == 0 || already == worker_index + 1 ? worker_index + 1 : all_rings;
+    state.fetch_or(ring << ring_shift, std::memory_order_relaxed);
+  }
+
   // True for the one who may deliver.
   bool claim(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
@@ -197,7 +208,7 @@ struct routine {
         return true;
       }
       seen &= ~inspected;
-      if (state.compare_exchange_weak(seen, seen & ~waiting, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+      if (state.compare_exchange_weak(seen, seen & ~(waiting | ring_bits), std::memory_order_acq_rel, std::memory_order_relaxed)) {
         return true;
       }
     }

@@ -83,8 +83,9 @@ class timer_queue {
   timer_entry* take_put_off() noexcept { return std::exchange(put_off_, nullptr); }  // all, linked: see next_put_off
   static timer_entry* next_put_off(const timer_entry& e) noexcept { return e.next_; }
 
-  // Gives the new entries their deadlines, and expires at most so many that are due. True if more are due.
-  bool advance(time_point now, int at_most, routine_list& woken) noexcept;
+  // Gives the new entries their deadlines, and expires at most so many that were due at `due`, which is not after now.
+  // True if more are due.
+  bool advance(time_point now, time_point due, int at_most, routine_list& woken) noexcept;
   // No later than the earliest deadline, at most that; time_point::max() if there is none. After advance().
   time_point next() noexcept;
   // Whether advance() has been due since then.
@@ -127,5 +128,10 @@ class timer_queue {
 };
 
 timer_queue& timers_of(worker& w) noexcept;
+
+// Whether a ring that feeds the wait of this routine may have something for it that its worker, which has not looked
+// for a while, has not seen. Then its limit is not over yet, and is looked at again after `look_again`. On a worker.
+bool may_have_arrived(const routine& r, time_point now) noexcept;
+inline constexpr duration look_again = std::chrono::milliseconds(1);
 
 }  // namespace ringo::detail

@@ -211,7 +211,7 @@ class worker {
   bool enqueue(routine& r) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     // acquire: a thief's reads of the slots before its head is advanced come before this overwrites them.
-    if (tail - head_.load(std::memory_order_acquire) >= queue_size) [[unlikely]] {
+    if (tail - head_.load(std::memory_order_acquire) >= room_) [[unlikely]] {
       overflow(r);
       return false;
     }
@@ -244,6 +244,7 @@ class worker {
   std::atomic<std::uint32_t> head_ = 0;
   std::atomic<std::uint32_t> tail_ = 0;
   std::array<std::atomic<routine*>, queue_size> queue_{};
+  std::uint32_t room_ = queue_size;  // 0: what is made ready goes before the queue (scheduler::look), by overflow()
   std::uint64_t random_;
 };
 
