@@ -1,4 +1,4 @@
-// How late others are beside a routine that computes for 50 ms at a time.
+// How late others are beside a routine that computes for 50 ms at a time, and beside a queue that is never empty.
 #include <chrono>
 #include <functional>
 #include <utility>
@@ -63,6 +63,29 @@ ringo::task<> late_timers(bench::timing& timing) {
   report(timing, of_each);
 }
 
+ringo::task<> yield_often(clock::time_point end) {
+  while (clock::now() < end) {
+    const auto until = clock::now() + 250us;
+    while (clock::now() < until) {
+    }
+    co_await ringo::yield();
+  }
+}
+
+ringo::task<> late_ticks(bench::timing& timing) {
+  std::vector<delays> late(1);
+  const auto end = end_of(timing);
+  ringo::wait_group all;
+  for (int i = 0; i != 16; ++i) all.go(yield_often, end);
+  ringo::ticker ticks(1ms);
+  while (clock::now() < end) {
+    const auto due = co_await ticks.tick();
+    late.front().push_back(nanoseconds(clock::now() - due).count());
+  }
+  co_await all.wait();
+  report(timing, late);
+}
+
 ringo::task<> late_echo(bench::timing& timing) {
   std::vector<delays> of_each(20);
   const auto end = end_of(timing);
@@ -80,5 +103,6 @@ ringo::task<> late_echo(bench::timing& timing) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::measure(argc, argv, {{"late_timers", late_timers}, {"late_echo", late_echo}});
+  return bench::measure(argc, argv,
+                        {{"late_timers", late_timers}, {"late_echo", late_echo}, {"late_ticks", late_ticks}});
 }

@@ -1337,3 +1337,20 @@ TEST_CASE("a context's end can be awaited and rethrown as its cause") {
     CHECK(told(ended.error()) == "told");
   });
 }
+
+TEST_CASE("The stop function of one among very many after_funcs does not look through the others") {
+  // With a search for each it would take minutes.
+  on_real_schedulers([]() -> task<> {
+    auto c = context::with_cancel();
+    std::vector<std::function<bool()>> stops;
+    for (int i = 0; i != 200'000; ++i) stops.push_back(c.after_func([] {}));
+    std::size_t stopped = 0;
+    while (!stops.empty()) {
+      stopped += stops.back()() ? 1 : 0;
+      stops.pop_back();
+    }
+    CHECK(stopped == 200'000);
+    c.cancel();
+    co_return;
+  });
+}

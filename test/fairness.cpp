@@ -413,8 +413,8 @@ TEST_CASE("Whom a routine wakes and then computes on, again and again, runs on a
 
 namespace {
 
-// Five hundred routines that yield for ever, and others that something from outside wakes: in which order they run. With
-// one worker, so that there is one order.
+// Five hundred routines that yield for ever, and others that something from outside wakes: in which order they run.
+// With one worker, so that there is one order.
 class beside_yields {
  public:
   beside_yields() {

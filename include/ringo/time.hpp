@@ -1,5 +1,9 @@
-// sleep, timers and tickers (Go: package time). Never early (semantics 82); late by one turn of the worker at the most
-// when it is not idle.
+// sleep, timers and tickers (Go: package time). Never early (semantics 82). When the worker is not idle they are late by
+// a turn of it: what is due then runs before the routines in the queue, sixteen in a row at the most.
+//
+// A limit is no alarm clock: what came before it wins. Before a sleep, a timer or a deadline of a context ends
+// something, the worker looks at what the kernel and other threads have brought; so a select between bytes and a sleep
+// has the bytes that came first, also where a routine computed for long or the process was stopped meanwhile.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 

@@ -32,7 +32,8 @@ class kernel_request : public completion {
   // Fills an entry of the submission queue, all zero but for its user_data.
   virtual void fill(io_uring_sqe& entry) noexcept = 0;
 
-  unsigned position = 0;  // the driver's: which it was in the submission queue
+  unsigned position = 0;    // the driver's: which it was in the submission queue
+  bool is_put_off = false;  // the driver's: the kernel has had no room for it
 
  protected:
   kernel_request() = default;

@@ -57,18 +57,22 @@ class request_backlog {
     r.next_ = nullptr;
     (last_ != nullptr ? last_->next_ : first_) = &r;
     last_ = &r;
+    r.is_put_off = true;
   }
   void pop_front() noexcept {
+    first_->is_put_off = false;
     first_ = first_->next_;
     if (first_ == nullptr) last_ = nullptr;
   }
   // False if it is not in it.
   bool remove(kernel_request& r) noexcept {
+    if (!r.is_put_off) return false;  // it need not be looked for among many
     kernel_request* before = nullptr;
     for (kernel_request* each = first_; each != nullptr; before = std::exchange(each, each->next_)) {
       if (each != &r) continue;
       (before != nullptr ? before->next_ : first_) = r.next_;
       if (last_ == &r) last_ = before;
+      r.is_put_off = false;
       return true;
     }
     return false;

@@ -1,6 +1,7 @@
 #include <ringo/context.hpp>
 
 #include <stdexcept>
+#include <utility>
 
 #include <ringo/detail/bridge.hpp>
 #include <ringo/errors.hpp>
@@ -367,6 +368,7 @@ std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
   enter(w, "context::after_func");
   {
     const optional_guard guard(root_.lock_, is_shared(w));
+    call->place = one.begin();
     calls_.splice(calls_.end(), one);
   }
   if (is_cancelled()) {
@@ -385,11 +387,7 @@ bool context_core::stop_call(after_call& c) {
   std::list<std::shared_ptr<after_call>> stopped;
   {
     const optional_guard guard(root_.lock_, is_shared(w));
-    for (auto each = calls_.begin(); each != calls_.end(); ++each) {
-      if (each->get() != &c) continue;
-      stopped.splice(stopped.end(), calls_, each);
-      break;
-    }
+    if (c.place) stopped.splice(stopped.end(), calls_, *std::exchange(c.place, std::nullopt));
   }
   return c.stop();
 }
@@ -402,6 +400,7 @@ void context_core::start_calls(worker& w) noexcept {
       const optional_guard guard(root_.lock_, w.shared);
       if (calls_.empty()) return;
       next.splice(next.end(), calls_, calls_.begin());
+      next.front()->place.reset();
       r = next.front()->pending.exchange(nullptr, std::memory_order_acq_rel);
     }
     if (r != nullptr) start_in(w, *r, nullptr, r->started);

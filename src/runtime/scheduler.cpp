@@ -236,19 +236,19 @@ routine* scheduler::take() noexcept {
 
 routine* scheduler::take_before_queue() noexcept {
   if (run_next != nullptr) {
-    if (may_pass_over(has_loot())) return std::exchange(run_next, nullptr);
+    if (--handovers >= 0 || may_pass_over(has_loot())) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
   }
   if (routine* const newest = take_newest()) {
-    if (may_pass_over(!queue_empty())) return newest;
+    if (--handovers >= 0 || may_pass_over(!queue_empty())) return newest;
     push(*newest);
   }
   return nullptr;
 }
 
-// Where there is nobody, the hand-overs count anew, and no other worker need be told of a newcomer in the queue.
+// After as many hand-overs as there may be. Where there is nobody, they count anew, and no other worker need be told of
+// a newcomer in the queue.
 bool scheduler::may_pass_over(bool somebody) noexcept {
-  if (--handovers >= 0) return true;
   if (somebody) return false;
   handovers = most_handovers;
   return true;
@@ -508,18 +508,23 @@ void scheduler::end_turn() {
   if (alone != nullptr) go_on_after_turn(*std::exchange(alone, nullptr), was_given_work);
 }
 
-// While it lives, what is made ready is an early one; where it need not be, and nobody is in the queue, it is not.
+// While it lives, what is made ready is an early one; where it need not be, and all in the queue have come from
+// outside, it goes behind them.
 class scheduler::goes_before_queue {
  public:
   goes_before_queue(scheduler& w, bool has_to) noexcept : of_(w) {
-    if (w.simulated || (!has_to && w.queue_empty() && !w.has_early())) return;
+    const bool all_from_outside = w.queue_empty() || w.tail_.load(std::memory_order_relaxed) == w.outside_until_;
+    if (w.simulated || (!has_to && all_from_outside && !w.has_early())) return;
     next_ = std::exchange(w.run_next, nullptr);
     w.room_ = 0;
   }
   goes_before_queue(const goes_before_queue&) = delete;
   goes_before_queue& operator=(const goes_before_queue&) = delete;
   ~goes_before_queue() {
-    if (of_.room_ != 0) return;
+    if (of_.room_ != 0) {
+      of_.outside_until_ = of_.tail_.load(std::memory_order_relaxed);
+      return;
+    }
     if (routine* last = std::exchange(of_.run_next, next_)) of_.add_early(*last);
     of_.room_ = queue_size;
   }

@@ -35,10 +35,10 @@ namespace ringo::detail {
 // ring feeds, is put off as long as that ring may hold something that has not been seen for so long
 // (may_have_arrived); a limit of nothing that a ring feeds is not.
 //
-// Stealing: half of a queue, or of the early ones. To move routines that run for a moment, and then wait for those they were taken from,
-// costs more than they do: so a thief whose last loot ran for less than `long_resume` each time, and did not keep it
-// busy for `worthwhile`, lets the others go on for a while before it takes again, each time longer, up to
-// `most_patience`; but not one that has been in one resume for `stuck_after`.
+// Stealing: half of a queue, or of the early ones. To move routines that run for a moment, and then wait for those they
+// were taken from, costs more than they do: so a thief whose last loot ran for less than `long_resume` each time, and
+// did not keep it busy for `worthwhile`, lets the others go on for a while before it takes again, each time longer, up
+// to `most_patience`; but not one that has been in one resume for `stuck_after`.
 //
 // Computing: where the resumes of late took `long_resume` each, woken routines go to the end of the queue, too, where
 // others take them at once: the stages of a pipeline that compute run at the same time.
@@ -175,12 +175,14 @@ class scheduler final : public worker {
   std::vector<std::int64_t> resumes_of_others_;  // for let_others_go_on()
   std::atomic<routine*> newest_ = nullptr;       // with other workers: started last; anybody may take it
   std::atomic<kernel_operation*> to_end_ = nullptr;
-  std::atomic<std::int64_t> looked_at_ = 0;  // with other workers: the clock's reading before the last look, which is over
+  // With other workers: the clock's reading before the last look, which is over.
+  std::atomic<std::int64_t> looked_at_ = 0;
 
   // Made ready from outside, and to run before the queue. Linked, as there are few, and they may be many.
   spin_lock early_lock_;
   routine_list early_;
   std::atomic<std::uint32_t> early_count_ = 0;  // written under the lock
+  std::uint32_t outside_until_ = 0;             // while the queue's tail is there, all in it have come from outside
   // What was due then has been put off, until so many of the early ones have run.
   std::optional<time_point> put_off_at_;
   std::uint32_t before_expiry_ = 0;

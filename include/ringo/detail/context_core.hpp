@@ -26,6 +26,8 @@ struct after_call {
   ~after_call();
   bool stop() noexcept;           // false if it has been started or stopped
   std::atomic<routine*> pending;  // null then
+  // Under the tree's lock: where it is in its context's list, while it is there.
+  std::optional<std::list<std::shared_ptr<after_call>>::iterator> place;
 };
 
 class context_core : private timer_entry {

@@ -208,7 +208,8 @@ struct routine {
         return true;
       }
       seen &= ~inspected;
-      if (state.compare_exchange_weak(seen, seen & ~(waiting | ring_bits), std::memory_order_acq_rel, std::memory_order_relaxed)) {
+      if (state.compare_exchange_weak(seen, seen & ~(waiting | ring_bits), std::memory_order_acq_rel,
+                                      std::memory_order_relaxed)) {
         return true;
       }
     }

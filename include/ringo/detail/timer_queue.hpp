@@ -132,6 +132,9 @@ timer_queue& timers_of(worker& w) noexcept;
 // Whether a ring that feeds the wait of this routine may have something for it that its worker, which has not looked
 // for a while, has not seen. Then its limit is not over yet, and is looked at again after `look_again`. On a worker.
 bool may_have_arrived(const routine& r, time_point now) noexcept;
+inline bool is_fed(const routine& r) noexcept {
+  return r.state.load(std::memory_order_relaxed) >> routine::ring_shift != 0;
+}
 inline constexpr duration look_again = std::chrono::milliseconds(1);
 
 }  // namespace ringo::detail
