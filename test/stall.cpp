@@ -347,7 +347,6 @@ TEST_CASE("The result of a blocking call that came before a limit wins over it")
   scheduler_under_test::real(1).run([]() -> task<> {
     for (int i = 0; i != rounds; ++i) {
       std::atomic<pid_t> id = 0;
-      std::atomic<time_point> ended;
       const time_point limit = now() + 20ms;
       auto waiting = go([&, limit]() -> task<bool> {
         auto first = co_await select(prefer_first, blocking([&id] { id = ::gettid(); }), sleep_until(limit));

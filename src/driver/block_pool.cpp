@@ -1,5 +1,6 @@
 #include "driver/block_pool.hpp"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -33,6 +34,13 @@ void block_pool::give_back(block& b) noexcept {
   if (count_ == most_free || b.room != block::size || !frame_cache::recycles) return free(b);
   b.next = std::exchange(free_, &b);
   ++count_;
+}
+
+void block_pool::free_unneeded() noexcept {
+  for (std::size_t n = (std::min(seen_, count_) + 1) / 2; n != 0; --n, --count_) {
+    free(*std::exchange(free_, free_->next));
+  }
+  seen_ = count_;
 }
 
 void block_pool::free(block& b) noexcept {

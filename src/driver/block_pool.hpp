@@ -29,6 +29,9 @@ class block_pool {
 
   block* take() noexcept;  // null where there is no memory
   void give_back(block& b) noexcept;
+  // Frees the half of those that neither this call nor the last one has found in use.
+  void free_unneeded() noexcept;
+  std::size_t held() const noexcept { return count_; }
 
   static block* allocate(std::size_t room) noexcept;  // null where there is no memory
   static void free(block& b) noexcept;                // on any thread
@@ -38,6 +41,7 @@ class block_pool {
 
   block* free_ = nullptr;
   std::size_t count_ = 0;
+  std::size_t seen_ = 0;  // by the last free_unneeded()
 };
 
 }  // namespace ringo::detail

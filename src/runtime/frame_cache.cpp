@@ -55,6 +55,21 @@ class exchange {
     }
     return count_.exchange(0, std::memory_order_relaxed);
   }
+  // As frame_cache's.
+  std::size_t release_unneeded() noexcept {
+    std::size_t released = 0;
+    const std::lock_guard guard(mutex_);
+    for (std::size_t c = 0; c < batches_.size(); ++c) {
+      const std::size_t unneeded = std::min(seen_[c], batches_[c].size());
+      for (std::size_t n = std::min((unneeded + 1) / 2, most_at_once); n != 0; --n, ++released) {
+        give_back(batches_[c].back());
+        batches_[c].pop_back();
+      }
+      seen_[c] = batches_[c].size();
+    }
+    count_.fetch_sub(released, std::memory_order_relaxed);
+    return released;
+  }
 
  private:
   static void give_back(void* batch) noexcept {
@@ -66,7 +81,9 @@ class exchange {
   }
 
   std::mutex mutex_;
+  static constexpr std::size_t most_at_once = 64;
   std::array<std::vector<void*>, frame_cache::classes> batches_;
+  std::array<std::size_t, frame_cache::classes> seen_{};  // by the last release_unneeded()
   std::atomic<std::size_t> count_ = 0;  // of batches; changed under the mutex
 };
 
@@ -156,6 +173,34 @@ void frame_cache::keep_block(void* freed, std::size_t size) noexcept {
   } catch (const std::bad_alloc&) {
     ::operator delete(freed);
   }
+}
+
+void frame_cache::give_back_unneeded() noexcept {
+  std::size_t released = shared_frames().empty() ? 0 : shared_frames().release_unneeded() * batch;
+  for (std::size_t c = 0; c < classes; ++c) {
+    stack& s = free_[c];
+    const std::uint32_t unneeded = std::min(seen_free_[c], s.count);
+    if (unneeded > kept_when_idle) {
+      std::uint32_t n = std::min((unneeded - kept_when_idle + 1) / 2, most_at_once);
+      released += n;
+      for (; n != 0; --n, --s.count) ::operator delete(std::exchange(s.top, s.top->next));
+    }
+    seen_free_[c] = s.count;
+  }
+  released_ += released;
+#if defined(__GLIBC__)
+  // At the end, as below.
+  if (released < batch && released_ >= many) {
+    ::malloc_trim(0);
+    released_ = 0;
+  }
+#endif
+}
+
+std::size_t frame_cache::held() const noexcept {
+  std::size_t all = 0;
+  for (const stack& s : free_) all += s.count;
+  return all;
 }
 
 void frame_cache::release_all() noexcept {

@@ -497,6 +497,8 @@ void scheduler::end_turn() {
     const time_point now = driver_->now();
     look(now, now - turn_end_ > late_look);  // where that is not known, it may be late
     judge_turn(now);
+    if (now >= next_giving_back_) [[unlikely]]
+      give_back_memory(now);
   } else {
     look(time_point::min(), false);
     turn_end_ = {};
@@ -533,6 +535,12 @@ class scheduler::goes_before_queue {
   scheduler& of_;
   routine* next_ = nullptr;
 };
+
+void scheduler::give_back_memory(time_point now) noexcept {
+  next_giving_back_ = now + frames_kept;
+  frames.give_back_unneeded();
+  driver_->blocks.free_unneeded();
+}
 
 // `now` is min() where there are no timers.
 void scheduler::look(time_point now, bool late) {
@@ -736,8 +744,10 @@ void scheduler::idle() {
     time_point until = std::min(runtime.check_quiet(*this), std::max(next_timer(), next_expiry_));
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
-    const time_point trim_at =
-        until == time_point::max() && frames.has_plenty() ? driver_->now() + frames_kept : time_point::max();
+    const bool is_long = until == time_point::max() || until - turn_end_ > frames_kept;
+    const time_point trim_at = is_long && (frames.has_plenty() || driver_->blocks.held() != 0)
+                                   ? driver_->now() + frames_kept
+                                   : time_point::max();
     const bool watches = runtime.begin_watching(*this);
     until = std::min({until, trim_at, watches ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) driver_->poll(until);
@@ -747,7 +757,11 @@ void scheduler::idle() {
       runtime.stop_watching();
       expire_timers_of_others();
     }
-    if (trim_at != time_point::max() && driver_->now() >= trim_at) frames.trim();
+    if (trim_at != time_point::max()) {
+      const time_point now = driver_->now();
+      if (now >= trim_at) frames.trim();
+      if (now >= next_giving_back_) give_back_memory(now);
+    }
     counts.wakes.add();
   }
   if (woken_to_search) {

@@ -28,6 +28,9 @@ namespace ringo::detail {
 // makes ready goes before the queue, as `early`: at most `most_early` of them, with the hand-overs among them, run
 // before the queue's next comes, and the others in their order after it. Where the queue is empty they are its first.
 //
+// Memory: what routines that have ended and blocks of bytes have left behind goes back to the system, all of it when
+// there has been nothing to do for `frames_kept`, else a part after each such time, as far as it was not needed then.
+//
 // Limits: before a timer expires, it is looked at what has come. The clock is read first: so what came before the
 // deadline wins, however late the look is (the routines of one worker computed, or the process was stopped). After a
 // look that is late by more than `late_look`, what it has woken runs first, too, for it may be what serves the limit's
@@ -135,6 +138,7 @@ class scheduler final : public worker {
   void run_early() noexcept;
   std::uint32_t give_early(scheduler& thief) noexcept;
   void look(time_point now, bool late);
+  void give_back_memory(time_point now) noexcept;
   void expire_timers(time_point now, time_point due);
   bool steal() noexcept;
   void go_on_after_turn(routine& r, bool was_given_work) noexcept;
@@ -163,6 +167,7 @@ class scheduler final : public worker {
   int turn_length_ = turn_length;
   time_point turn_end_{};            // of the last turn, or of what came between, where it was looked at
   time_point next_expiry_{};         // not before
+  time_point next_giving_back_{};
   time_point computing_until_{};     // as is expected
   duration unjudged_time_{};         // since `computes` was judged
   std::int64_t judged_resumes_ = 0;  // until then

@@ -139,7 +139,8 @@ bool alarm::set(bool armed, duration first, duration period) {
 
 void alarm::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
   const waiter* next = waiting_.front();
-  if (next != nullptr && is_fed(*next->who) && may_have_arrived(*next->who, at)) return queue.add(*this, at + look_again);
+  if (next != nullptr && is_fed(*next->who) && may_have_arrived(*next->who, at))
+    return queue.add(*this, at + look_again);
   if (waiter* first = due(at) ? waiting_.claim_first(queue.shared()) : nullptr) {
     static_cast<alarm_operation*>(first)->value_ = take_value(at);
     woken.push_back(*first->who);
