@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <ringo/ringo.hpp>
@@ -463,15 +464,14 @@ TEST_CASE("A routine that bytes, time or a thread wakes runs before those in the
       beside.note_woken();
       co_await woken.send(1);
     });
-    const auto deadline = now() + 2ms;
+    timer time(1h);
     go([&]() -> task<> {
-      co_await sleep_until(deadline);
+      co_await time.wait();
       beside.note_woken();
       co_await woken.send(1);
     });
     for (int i = 0; i != 3; ++i) co_await yield();
-    while (now() < deadline) {
-    }
+    time.reset(0ms);
     const auto sent = ::send(ends.first.native_handle(), "x", 1, 0);
     CHECK(sent == 1);
     std::thread([&set] { set.set(); }).join();
@@ -487,17 +487,16 @@ TEST_CASE("Those whom time wakes run before the queue, but for one of the queue 
   scheduler_under_test::real(1).run([]() -> task<> {
     beside_yields beside;
     wait_group sleepers;
-    const auto deadline = now() + 5ms;
     constexpr std::size_t number = 200;
+    std::deque<timer> timers;
     for (std::size_t i = 0; i != number; ++i) {
-      sleepers.go([&beside, deadline]() -> task<> {
-        co_await sleep_until(deadline);
+      sleepers.go([&beside, &mine = timers.emplace_back(1h)]() -> task<> {
+        co_await mine.wait();
         beside.note_woken();
       });
     }
     for (int i = 0; i != 3; ++i) co_await yield();
-    while (now() < deadline) {
-    }
+    for (timer& each : timers) each.reset(0ms);
     beside.start_over();
     co_await sleepers.wait();
     const std::string order = beside.order().substr(0, beside.order().find_last_of('e') + 1);

@@ -36,22 +36,16 @@ TEST_CASE("A cache of frames gives back what it has not needed since the last lo
     CHECK(cache.held() + 1 >= before / 2);
     before = cache.held();
   }
-  CHECK(cache.held() <= 64);
+  CHECK(cache.held() == 0);
 }
 
-TEST_CASE("What is in use when a cache of frames is looked at is kept for the next time") {
+TEST_CASE("What a cache of frames has lent since the last look, if only for a moment, is kept for the next time") {
   detail::frame_cache cache(false);
   use(cache, 1'000);
-  cache.give_back_unneeded();
   for (int looks = 0; looks != 20; ++looks) {
-    std::vector<void*> blocks;
-    for (int i = 0; i != 1'000; ++i) blocks.push_back(cache.allocate(200));
-    CHECK(cache.held() == 0);
-    cache.give_back_unneeded();
-    for (void* each : blocks) cache.free(each, 200);
-    CHECK(cache.held() == 1'000);
     cache.give_back_unneeded();
     CHECK(cache.held() == 1'000);
+    use(cache, 1'000);
   }
 }
 
@@ -59,8 +53,7 @@ TEST_CASE("Frames that another worker could have taken are given back, too") {
   detail::frame_cache cache(true);
   use(cache, 20'000);
   for (int looks = 0; looks != 100; ++looks) cache.give_back_unneeded();
-  CHECK(cache.held() <= 64);
-  CHECK(!cache.has_plenty());
+  CHECK(cache.held() <= 512);
 }
 
 TEST_CASE("A pool of blocks gives back what it has not needed since the last look") {

@@ -15,7 +15,7 @@ block_pool::~block_pool() {
 block* block_pool::take() noexcept {
   if (block* b = free_) {
     free_ = b->next;
-    --count_;
+    fewest_ = std::min(fewest_, --count_);
     return b;
   }
   return allocate(block::size);
@@ -37,10 +37,10 @@ void block_pool::give_back(block& b) noexcept {
 }
 
 void block_pool::free_unneeded() noexcept {
-  for (std::size_t n = (std::min(seen_, count_) + 1) / 2; n != 0; --n, --count_) {
+  for (std::size_t n = (fewest_ + 1) / 2; n != 0; --n, --count_) {
     free(*std::exchange(free_, free_->next));
   }
-  seen_ = count_;
+  fewest_ = count_;
 }
 
 void block_pool::free(block& b) noexcept {

@@ -29,7 +29,7 @@ class block_pool {
 
   block* take() noexcept;  // null where there is no memory
   void give_back(block& b) noexcept;
-  // Frees the half of those that neither this call nor the last one has found in use.
+  // Frees the half of those that have not been needed since the last call.
   void free_unneeded() noexcept;
   std::size_t held() const noexcept { return count_; }
 
@@ -41,7 +41,7 @@ class block_pool {
 
   block* free_ = nullptr;
   std::size_t count_ = 0;
-  std::size_t seen_ = 0;  // by the last free_unneeded()
+  std::size_t fewest_ = 0;  // since the last free_unneeded()
 };
 
 }  // namespace ringo::detail

@@ -43,6 +43,7 @@ class exchange {
     if (of_class.empty()) return nullptr;
     void* batch = of_class.back();
     of_class.pop_back();
+    fewest_[size_class] = std::min(fewest_[size_class], of_class.size());
     count_.fetch_sub(1, std::memory_order_relaxed);
     return batch;
   }
@@ -53,6 +54,7 @@ class exchange {
       for (void* batch : of_class) give_back(batch);
       of_class.clear();
     }
+    fewest_ = {};
     return count_.exchange(0, std::memory_order_relaxed);
   }
   // As frame_cache's.
@@ -60,12 +62,11 @@ class exchange {
     std::size_t released = 0;
     const std::lock_guard guard(mutex_);
     for (std::size_t c = 0; c < batches_.size(); ++c) {
-      const std::size_t unneeded = std::min(seen_[c], batches_[c].size());
-      for (std::size_t n = std::min((unneeded + 1) / 2, most_at_once); n != 0; --n, ++released) {
+      for (std::size_t n = std::min((fewest_[c] + 1) / 2, most_at_once); n != 0; --n, ++released) {
         give_back(batches_[c].back());
         batches_[c].pop_back();
       }
-      seen_[c] = batches_[c].size();
+      fewest_[c] = batches_[c].size();
     }
     count_.fetch_sub(released, std::memory_order_relaxed);
     return released;
@@ -81,10 +82,10 @@ class exchange {
   }
 
   std::mutex mutex_;
-  static constexpr std::size_t most_at_once = 64;
+  static constexpr std::size_t most_at_once = 256;
   std::array<std::vector<void*>, frame_cache::classes> batches_;
-  std::array<std::size_t, frame_cache::classes> seen_{};  // by the last release_unneeded()
-  std::atomic<std::size_t> count_ = 0;  // of batches; changed under the mutex
+  std::array<std::size_t, frame_cache::classes> fewest_{};  // since the last release_unneeded()
+  std::atomic<std::size_t> count_ = 0;                      // of batches; changed under the mutex
 };
 
 // Never destroyed: workers may run while the process exits.
@@ -134,6 +135,15 @@ void frame_cache::free(void* frame, std::size_t size) noexcept {
 }
 
 bool frame_cache::refill(std::size_t of_class) noexcept {
+  if (stack& aside = aside_[of_class]; aside.top != nullptr) {
+    const std::uint32_t n = std::min(aside.count, batch);
+    block* last = aside.top;
+    for (std::uint32_t i = 1; i < n; ++i) last = last->next;
+    free_[of_class] = {aside.top, n, {}};
+    aside.top = std::exchange(last->next, nullptr);
+    aside.count -= n;
+    return true;
+  }
   auto* top = static_cast<block*>(shared_frames().take(of_class));
   if (top == nullptr) return false;
   free_[of_class] = {top, batch, {}};
@@ -152,11 +162,12 @@ void frame_cache::share(std::size_t of_class) noexcept {
 
 bool frame_cache::has_plenty() const noexcept {
   return !shared_frames().empty() ||
-         std::any_of(free_.begin(), free_.end(), [](const stack& s) { return s.count > kept_when_idle; });
+         std::any_of(free_.begin(), free_.end(), [](const stack& s) { return s.count > kept_when_idle; }) ||
+         std::any_of(aside_.begin(), aside_.end(), [](const stack& s) { return s.count != 0; });
 }
 
 void frame_cache::trim() noexcept {
-  std::size_t released = shared_frames().release_all() * batch;
+  std::size_t released = shared_frames().release_all() * batch + release_aside();
   for (stack& s : free_) {
     for (; s.count > kept_when_idle; --s.count, ++released) ::operator delete(std::exchange(s.top, s.top->next));
   }
@@ -178,19 +189,16 @@ void frame_cache::keep_block(void* freed, std::size_t size) noexcept {
 void frame_cache::give_back_unneeded() noexcept {
   std::size_t released = shared_frames().empty() ? 0 : shared_frames().release_unneeded() * batch;
   for (std::size_t c = 0; c < classes; ++c) {
-    stack& s = free_[c];
-    const std::uint32_t unneeded = std::min(seen_free_[c], s.count);
-    if (unneeded > kept_when_idle) {
-      std::uint32_t n = std::min((unneeded - kept_when_idle + 1) / 2, most_at_once);
-      released += n;
-      for (; n != 0; --n, --s.count) ::operator delete(std::exchange(s.top, s.top->next));
-    }
-    seen_free_[c] = s.count;
+    stack& aside = aside_[c];
+    std::uint32_t n = std::min((aside.count + 1) / 2, most_at_once);
+    released += n;
+    for (; n != 0; --n, --aside.count) ::operator delete(std::exchange(aside.top, aside.top->next));
+    // With other workers, what is more is in the exchange.
+    if (aside.count == 0 && free_[c].count > 2 * batch) aside = std::exchange(free_[c], {});
   }
   released_ += released;
 #if defined(__GLIBC__)
-  // At the end, as below.
-  if (released < batch && released_ >= many) {
+  if (released_ >= many) {
     ::malloc_trim(0);
     released_ = 0;
   }
@@ -199,12 +207,21 @@ void frame_cache::give_back_unneeded() noexcept {
 
 std::size_t frame_cache::held() const noexcept {
   std::size_t all = 0;
-  for (const stack& s : free_) all += s.count;
+  for (std::size_t c = 0; c < classes; ++c) all += free_[c].count + aside_[c].count;
   return all;
+}
+
+std::size_t frame_cache::release_aside() noexcept {
+  std::size_t released = 0;
+  for (stack& s : aside_) {
+    for (; s.count != 0; --s.count, ++released) ::operator delete(std::exchange(s.top, s.top->next));
+  }
+  return released;
 }
 
 void frame_cache::release_all() noexcept {
   delete std::exchange(kept_, nullptr);
+  release_aside();
   for (stack& s : free_) {
     while (block* b = s.top) {
       s.top = b->next;

@@ -349,7 +349,9 @@ void scheduler::discard_queue() noexcept {
   while (routine* r = pop()) drop_from_queue(*r);
 }
 
-void scheduler::resume(routine& r) noexcept {
+void scheduler::resume(routine& r) noexcept { resume_here(r); }
+
+RINGO_ALWAYS_INLINE inline void scheduler::resume_here(routine& r) noexcept {
   set_current(r);
   counts.resumes.add();
   switch (r.resumed_as) {
@@ -468,7 +470,7 @@ void scheduler::run() noexcept {
       for (; turn > 0; --turn) {
         routine* r = take();
         if (r == nullptr) break;
-        resume(*r);
+        resume_here(*r);
       }
       end_turn();
       if (has_work() || runtime.done() || find_work()) continue;
@@ -503,7 +505,10 @@ void scheduler::end_turn() {
     look(time_point::min(), false);
     turn_end_ = {};
   }
+  // What was too much for the queue has come from where the rest has.
+  const bool all_from_outside = tail_.load(std::memory_order_relaxed) == outside_until_;
   const bool was_given_work = runtime.has_global() && runtime.take_global(*this) > 0;
+  if (all_from_outside) outside_until_ = tail_.load(std::memory_order_relaxed);
   if (runtime.unwinding()) [[unlikely]]
     runtime.check_grace(driver_->now());
   runtime.serve_dump_request(*this);
@@ -537,7 +542,7 @@ class scheduler::goes_before_queue {
 };
 
 void scheduler::give_back_memory(time_point now) noexcept {
-  next_giving_back_ = now + frames_kept;
+  next_giving_back_ = now + need_measured;
   frames.give_back_unneeded();
   driver_->blocks.free_unneeded();
 }

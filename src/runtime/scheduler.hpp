@@ -29,7 +29,7 @@ namespace ringo::detail {
 // before the queue's next comes, and the others in their order after it. Where the queue is empty they are its first.
 //
 // Memory: what routines that have ended and blocks of bytes have left behind goes back to the system, all of it when
-// there has been nothing to do for `frames_kept`, else a part after each such time, as far as it was not needed then.
+// there has been nothing to do for `frames_kept`, else of what was not needed for `need_measured` the half, each time.
 //
 // Limits: before a timer expires, it is looked at what has come. The clock is read first: so what came before the
 // deadline wins, however late the look is (the routines of one worker computed, or the process was stopped). After a
@@ -66,7 +66,8 @@ class scheduler final : public worker {
   static constexpr duration most_patience = std::chrono::milliseconds(1);
   static constexpr duration stuck_after = std::chrono::microseconds(200);
   static constexpr duration watch_period = std::chrono::milliseconds(1);
-  static constexpr duration frames_kept = std::chrono::milliseconds(100);  // while there is nothing to do
+  static constexpr duration frames_kept = std::chrono::milliseconds(100);    // while there is nothing to do
+  static constexpr duration need_measured = std::chrono::milliseconds(500);  // else: what was not needed so long
 
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, std::size_t workers, bool simulated,
             std::uint64_t seed, std::unique_ptr<driver> d);
@@ -127,6 +128,7 @@ class scheduler final : public worker {
   friend class worker;
   class goes_before_queue;
   routine* pop() noexcept;
+  void resume_here(routine& r) noexcept;
   [[gnu::noinline]] routine* take_before_queue() noexcept;
   bool may_pass_over(bool somebody) noexcept;
   // Any thread; null if there is none.
@@ -165,8 +167,8 @@ class scheduler final : public worker {
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;
-  time_point turn_end_{};            // of the last turn, or of what came between, where it was looked at
-  time_point next_expiry_{};         // not before
+  time_point turn_end_{};     // of the last turn, or of what came between, where it was looked at
+  time_point next_expiry_{};  // not before
   time_point next_giving_back_{};
   time_point computing_until_{};     // as is expected
   duration unjudged_time_{};         // since `computes` was judged

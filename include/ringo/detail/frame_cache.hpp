@@ -80,8 +80,8 @@ class frame_cache {
   bool has_plenty() const noexcept;
   // Gives back to the system what has piled up: when the worker has had nothing else to do for a while.
   void trim() noexcept;
-  // Gives a part of that back which neither this call nor the last one has found in use: of each size the half at the
-  // most, and not very many, so that it takes no longer than some resumes.
+  // Gives a part of that back which has not been needed since the last call: of each size the half, and not very many,
+  // so that it takes no longer than some resumes.
   void give_back_unneeded() noexcept;
   void release_all() noexcept;
   std::size_t held() const noexcept;  // how many, here
@@ -89,7 +89,7 @@ class frame_cache {
  private:
   static constexpr std::uint32_t batch = 256;  // handed to other workers when twice as many are free here
   static constexpr std::uint32_t kept_when_idle = 64;
-  static constexpr std::uint32_t most_at_once = 1 << 14;
+  static constexpr std::uint32_t most_at_once = 1 << 16;
 
   static constexpr std::size_t size_class(std::size_t size) noexcept { return (size + step - fits - 1) / step; }
 
@@ -105,6 +105,7 @@ class frame_cache {
   };
   void share(std::size_t of_class) noexcept;
   bool refill(std::size_t of_class) noexcept;
+  std::size_t release_aside() noexcept;  // how many
 
   void keep_block(void* freed, std::size_t size) noexcept;
 
@@ -113,8 +114,9 @@ class frame_cache {
   bool keeps_ = false;
   std::array<stack, classes> free_{};
   kept_blocks* kept_ = nullptr;
-  std::array<std::uint32_t, classes> seen_free_{};  // by the last give_back_unneeded()
-  std::size_t released_ = 0;                        // since the system had the memory back
+  // Free blocks that have been put aside: they are taken when free_ has none, so those that remain were not needed.
+  std::array<stack, classes> aside_{};
+  std::size_t released_ = 0;  // since the system had the memory back
 };
 
 }  // namespace ringo::detail

@@ -167,7 +167,9 @@ struct routine {
   void count_ended_await() noexcept {  // by the routine itself
     if (ended_awaits() < most_ended) state.fetch_add(one_ended, std::memory_order_relaxed);
   }
-  std::uint32_t ended_awaits() const noexcept { return state.load(std::memory_order_relaxed) / one_ended % (most_ended + 1); }
+  std::uint32_t ended_awaits() const noexcept {
+    return state.load(std::memory_order_relaxed) / one_ended % (most_ended + 1);
+  }
 
   RINGO_ALWAYS_INLINE bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
   RINGO_ALWAYS_INLINE static bool ends_awaits(std::uint32_t s) noexcept {
