@@ -114,14 +114,17 @@ class group : private detail::mistaken_starts {
                      std::forward<More>(more)...);
   }
 
-  // Until one more member would start at once: for who makes work faster than the group does it. In a cancelled group,
-  // places come free as the members end, so look at ctx() too before you make work without end. Throws: cancelled.
+  // Waits until one more member would start at once: for a producer that makes work faster than the group does it. It
+  // reserves nothing: as long as the place is free, the next routine that waits goes on as well. A routine that awaits
+  // it alone looks again when it runs, and waits on, ahead of the others, if the place has been taken meanwhile. In a
+  // cancelled group, places come free as the members end, so look at ctx() too before you make work without end.
+  // Throws: cancelled. Fairness: first come, first served.
   detail::group_slot_operation slot() { return detail::group_slot_operation(core()); }
 
   // Ends the group early, without an error: cancels all members, and returns at once. Those that are still queued never
   // start. wait() and scope then join the members and return normally, unless a member has thrown something else than
   // `cancelled`, or `parent` is cancelled as well. In a scope the body is cancelled, too. Members that are started
-  // before wait() returns are cancelled from their beginning; after that, the group can be used anew. Once or more
+  // before a wait() is over are cancelled from their beginning; after that, the group can be used anew. Once or more
   // often; from a thread that is no worker, cancel a copy of ctx() instead: wait() then throws `cancelled`.
   void cancel() { core().stop(); }
 
@@ -129,9 +132,12 @@ class group : private detail::mistaken_starts {
   // the caller is cancelled, the members are, too, and are joined before it throws.
   // As a case of a select that loses it has done nothing but what background() says. In the body of a scope it is a
   // stage on the way: background members run on, and the body and the group go on as before.
+  // When all members have ended and no error is kept, the next go() begins a new use of the group, under a new ctx().
+  // A routine that has waited for the old use does not touch the new one, though it may run later.
   detail::group_wait wait() { return detail::group_wait(core()); }
 
-  const context& ctx() const { return core().ctx(); }
+  // The context of the members; of the next use of the group it is another one.
+  context ctx() const { return core().ctx(); }
 
  private:
   template <class F>

@@ -15,6 +15,35 @@ namespace ringo::detail {
 group_core::group_core(const context& parent, on_error policy, std::source_location made)
     : policy_(policy), made_(made), parent_(parent), ctx_((worker_or_alone("group"), context::with_cancel(parent))) {}
 
+context group_core::ctx() const noexcept {
+  const worker* w = current_worker();
+  const optional_guard guard(lock_, w == nullptr || w->shared);
+  return ctx_;
+}
+
+// The new context is made without the lock, and the old ones are released without it, as both take the lock of a tree.
+// Meanwhile another routine may begin the new use: then the context is not needed. The old one is cancelled by each
+// routine whose wait() for it was over (semantics 150).
+template <class F>
+void group_core::in_current_use(worker* w, F act) {
+  context fresh, passed, passed_background;
+  for (;;) {
+    {
+      const optional_guard guard(lock_, w == nullptr || w->shared);
+      const bool begins_anew = finished_ && !first_error_;
+      if (!begins_anew || fresh != context::background()) {
+        if (begins_anew) {
+          passed = std::exchange(ctx_, std::move(fresh));
+          passed_background = std::exchange(background_ctx_, {});
+          waited_for_ = stopped_ = finished_ = false;
+        }
+        return act();
+      }
+    }
+    fresh = context::with_cancel(parent_);
+  }
+}
+
 group_core::ending group_core::kind_of(const std::exception_ptr& error) noexcept {
   try {
     std::rethrow_exception(error);
@@ -30,80 +59,81 @@ group_core::ending group_core::kind_of(const std::exception_ptr& error) noexcept
 void group_core::limit(std::size_t most) {
   worker* w = worker_or_alone("group::limit");
   owner_.enter(w, "group::limit");
-  const optional_guard guard(lock_, w != nullptr && w->shared);
-  if (!all_ended()) {
-    throw std::logic_error("ringo: group::limit while " + std::to_string(running_ + queued_ + background_) +
-                           " of its members have yet to end: set it before the first go()");
+  routine_list woken;
+  {
+    const optional_guard guard(lock_, w != nullptr && w->shared);
+    if (!all_ended()) {
+      throw std::logic_error("ringo: group::limit while " + std::to_string(running_ + queued_ + background_) +
+                             " of its members have yet to end: set it before the first go()");
+    }
+    limit_ = most;
+    if (w != nullptr) wake_for_slot(w->shared, woken);
   }
-  limit_ = most;
+  if (w != nullptr) w->make_ready(woken);
 }
 
 void group_core::add(routine& r) {
   worker* w = current_worker();
+  enum class fate { starts, never_starts, is_queued } comes = fate::starts;
   try {
     w = &require_worker("group::go");
     owner_.enter(w, "group::go");
-    renew();
+    in_current_use(w, [&] {
+      if (running_ < limit_) {
+        ++running_;
+      } else if (is_cancelled()) {
+        comes = fate::never_starts;
+      } else {
+        comes = fate::is_queued;
+        ++queued_;
+        queue_.push_back(r);
+      }
+    });
   } catch (...) {
     delete &r;
     throw;
   }
-  bool never_starts = false;
-  {
-    const optional_guard guard(lock_, w->shared);
-    if (running_ < limit_) {
-      ++running_;
-    } else if (is_cancelled()) {
-      never_starts = true;
-    } else {
-      ++queued_;
-      queue_.push_back(r);
-      return;
-    }
-  }
-  never_starts ? r.release() : start(*w, r);
+  if (comes == fate::never_starts) r.release();
+  if (comes == fate::starts) start(*w, r);
 }
 
 void group_core::add_background(routine& r) {
   worker* w = current_worker();
+  bool counted = false;
   context made;  // of which the first is kept, for all of them
   try {
     w = &require_worker("group::background");
     owner_.enter(w, "group::background");
-    renew();
-    made = context::with_cancel(ctx_);
+    in_current_use(w, [&] {
+      ++background_;
+      counted = true;
+    });
+    made = context::with_cancel(ctx_);  // as a member is counted, ctx_ stays
   } catch (...) {
     delete &r;
+    if (counted) member_ended(*w, nullptr, member::background);
     throw;
   }
-  context under;
+  context under, ended;
   {
     const optional_guard guard(lock_, w->shared);
     if (background_ctx_ == context::background()) background_ctx_ = made;
     under = background_ctx_;
-    ++background_;
+    ended = background_to_end();  // the last other member may have ended since this one was counted
   }
   start_in(*w, r, context_access::core(under), r.started);
-}
-
-// Used again after a wait() that has thrown nothing: it starts anew.
-void group_core::renew() {
-  if (!finished_.load(std::memory_order_relaxed) || first_error_) return;
-  ctx_ = context::with_cancel(parent_);
-  background_ctx_ = {};
-  waited_for_ = false;
-  stopped_ = false;
-  finished_.store(false, std::memory_order_relaxed);
+  if (ended != context::background()) ended.cancel();
 }
 
 bool group_core::reserve() {
   worker& w = require_worker("group::try_go");
   owner_.enter(&w, "group::try_go");
-  renew();
-  const optional_guard guard(lock_, w.shared);
-  if (running_ >= limit_) return false;
-  ++running_;
-  return true;
+  bool reserved = false;
+  in_current_use(&w, [&] {
+    reserved = running_ < limit_;
+    if (reserved) ++running_;
+  });
+  return reserved;
 }
 
 void group_core::start_reserved(routine& r) noexcept { start(*current_worker(), r); }
@@ -144,21 +174,79 @@ context group_core::background_to_end() const noexcept {
   return waited_for_ && ordinary_ended() && background_ != 0 ? background_ctx_ : context::background();
 }
 
-void group_core::wait_begins(worker* w) {
-  context ended;
+context group_core::wait_begins(worker* w) {
+  context use, ended;
   {
     const optional_guard guard(lock_, w != nullptr && w->shared);
     waited_for_ = !body_runs_;
+    use = ctx_;
     ended = background_to_end();
   }
   if (ended != context::background()) ended.cancel();
+  return use;
+}
+
+// Under the lock: what is started from now on is of the next use. In the body of a scope a wait() ends none.
+void group_core::note_wait_is_over() noexcept {
+  if (!body_runs_) finished_ = true;
 }
 
 void group_core::wake_waiting(bool shared, routine_list& woken) noexcept {
-  if (wait_is_over()) joining_.claim_all(shared, woken);
-  for (std::size_t taken = running_ + queued_; taken < limit_ && !slots_.empty(); ++taken) {
-    if (waiter* one = slots_.claim_first(shared)) woken.push_back(*one->who);
+  if (wait_is_over()) {
+    joining_.claim_all(shared, woken);
+    if (!woken.empty()) note_wait_is_over();
   }
+  wake_for_slot(shared, woken);
+}
+
+// ---- slot()
+
+// While there is a place and a routine waits for one, a woken routine is on its way: under the lock it either finds the
+// place taken, and waits on, or it passes the place on to the next, whatever it makes of it itself: when it goes on,
+// when it is cancelled, and when its frame is destroyed. So it suffices to wake one.
+void group_core::wake_for_slot(bool shared, routine_list& woken) noexcept {
+  if (!has_slot()) return;
+  if (waiter* one = slots_.claim_first(shared)) {
+    static_cast<group_slot_operation&>(*one).look_again();
+    woken.push_back(*one->who);
+  }
+}
+
+void group_core::pass_slot_on() noexcept {
+  worker* w = current_worker();
+  if (w == nullptr || w->runtime_id != owner_.runtime_id() || slots_.looks_empty()) return;
+  routine_list woken;
+  {
+    const optional_guard guard(lock_, w->shared);
+    wake_for_slot(w->shared, woken);
+  }
+  w->make_ready(woken);
+}
+
+// The routine that was woken before it may not have used its place yet: so it looks in its own turn. A case of a select
+// and a coroutine of a foreign type go on without that.
+void group_slot_operation::look_again() noexcept {
+  routine& r = *who;
+  if (r.parked != this || r.resumed_as != routine::kind::plain) return;
+  stand(progress::waiting);
+  looks_again_ = true;
+  try_again = [](parked_operation& p, worker& there) {
+    return static_cast<group_slot_operation&>(p).go_on_or_wait(there);
+  };
+  r.resumed_as = routine::kind::tries_again;
+}
+
+// False if it waits: then the frame may be gone.
+bool group_slot_operation::go_on_or_wait(worker& w) noexcept {
+  routine& r = *who;
+  if (r.is_cancelled()) {  // await_resume tells
+    note_cancelled(*this);
+    stand(progress::refused);
+    looks_again_ = false;
+    of_->pass_slot_on();
+    return true;
+  }
+  return w.shared ? !park_locked(w, r) : commit_alone(w) || !park_alone(w, r);
 }
 
 // A member's `cancelled` is the group's only where it comes from the group's context, and not by way of
@@ -193,12 +281,16 @@ void group_core::body_ended(std::exception_ptr error) noexcept {
 void group_core::stop() {
   worker* w = worker_or_alone("group::cancel");
   owner_.enter(w, "group::cancel");
-  renew();
-  {
-    const optional_guard guard(lock_, w != nullptr && w->shared);
+  const bool shared = w != nullptr && w->shared;
+  context use;
+  routine_list never_started, woken;
+  in_current_use(w, [&] {
     stopped_ = true;
-  }
-  cancel(nullptr);
+    use = ctx_;
+    never_started = take_queue();
+    wake_waiting(shared, woken);
+  });
+  end_members(w, use, nullptr, never_started, woken);
 }
 
 routine_list group_core::take_queue() noexcept {
@@ -210,17 +302,24 @@ void group_core::drop(routine_list queued) noexcept {
   while (routine* r = queued.pop_front()) r->release();
 }
 
-void group_core::cancel(std::exception_ptr cause) noexcept {
+void group_core::cancel(std::exception_ptr cause, const context* use) noexcept {
   worker* w = current_worker();
   const bool shared = w == nullptr || w->shared;
-  routine_list never_started;
-  routine_list woken;
+  context current;
+  routine_list never_started, woken;
   {
     const optional_guard guard(lock_, shared);
+    if (use != nullptr && *use != ctx_) return;
+    current = ctx_;
     never_started = take_queue();
     wake_waiting(shared, woken);
   }
-  ctx_.cancel(std::move(cause));
+  end_members(w, current, std::move(cause), never_started, woken);
+}
+
+void group_core::end_members(worker* w, const context& use, std::exception_ptr cause, routine_list& never_started,
+                             routine_list& woken) noexcept {
+  use.cancel(std::move(cause));
   drop(std::move(never_started));
   if (w != nullptr) w->make_ready(woken);
 }
@@ -295,22 +394,21 @@ void group_core::warn(worker& w, const char* how, std::size_t members, const cha
   }
 }
 
-void group_core::finish() {
+void group_core::finish(const context& use) {
   worker& w = *current_worker();
   std::exception_ptr error;
-  std::size_t further;
-  bool body_runs;
+  std::size_t further = 0;
+  bool body_runs = false;
   {
     const optional_guard guard(lock_, w.shared);
-    body_runs = body_runs_;
-    error = first_error_;
-    first_error_told_ = true;
-    further = std::exchange(further_errors_, 0);
+    if (use == ctx_) {  // else it has passed without an error, and the next one is not this wait's to look at
+      body_runs = body_runs_;
+      error = first_error_;
+      first_error_told_ = true;
+      further = std::exchange(further_errors_, 0);
+    }
   }
-  if (!body_runs) {
-    ctx_.cancel();  // semantics 150
-    finished_.store(true, std::memory_order_relaxed);
-  }
+  if (!body_runs) use.cancel();  // semantics 150
   if (further != 0) {
     warn(w, ": besides the error that wait() throws, ", further, " more of its members have ended with an error");
   }
@@ -328,12 +426,13 @@ task<> wait_for_group(group_core& of, std::source_location where) {
     interrupted = true;
   }
   if (interrupted) {
-    of.cancel(nullptr);
+    of.cancel(nullptr, &ended.use());
+    group_ended_operation joined(of, ended.use());
     const cancellation_held_back until_joined;
-    co_await awaited_at<group_ended_operation&>{ended, where};
+    co_await awaited_at<group_ended_operation&>{joined, where};
     throw cancelled();
   }
-  of.finish();
+  of.finish(ended.use());
 }
 
 void group_ended_operation::tell(std::string& text) const {

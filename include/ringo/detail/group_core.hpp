@@ -12,6 +12,7 @@
 
 #include <ringo/context.hpp>
 #include <ringo/detail/awaited.hpp>
+#include <ringo/detail/locked_count.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/started.hpp>
 
@@ -21,6 +22,19 @@ enum class on_error { cancel_rest, keep_going };
 
 namespace detail {
 
+// The routines that wait for a place.
+class slot_queue : public wait_queue {
+ public:
+  void push_front(waiter& w) noexcept {
+    w.previous = nullptr;
+    w.next = front();
+    restore(w);
+  }
+};
+
+// A use of a group begins with its first member and is over when a wait() for it is. It is named by its context: the
+// first member after that gets a new one. So a routine that wakes late from its wait() can tell that its use has
+// passed.
 class group_core {
  public:
   enum class member : bool { ordinary, background };
@@ -38,18 +52,19 @@ class group_core {
   void start_reserved(routine& r) noexcept;
   void give_back_reserved() noexcept;
   void member_ended(worker& w, std::exception_ptr error, member kind) noexcept;
-  void stop();                                     // group::cancel()
-  void cancel(std::exception_ptr cause) noexcept;  // all members, those in the queue included
+  void stop();  // group::cancel()
+  // All members, those in the queue included; if a use is given, only while it has not passed.
+  void cancel(std::exception_ptr cause, const context* use = nullptr) noexcept;
   // Around the body of a scope. Until its end, wait() is for the ordinary members only, and leaves the context as it
   // is.
   void body_begins() noexcept { body_runs_ = true; }
   void body_ended(std::exception_ptr error) noexcept;  // null: it has returned
-  void wait_begins(worker* w);
-  void leave() noexcept;  // the group is destroyed: who waits ends with `cancelled`
+  context wait_begins(worker* w);                      // returns the use that it is for
+  void leave() noexcept;                               // the group is destroyed: who waits ends with `cancelled`
   void retain() noexcept;
   void let_go() noexcept;
-  void finish();  // all are joined: rethrows
-  const context& ctx() const noexcept { return ctx_; }
+  void finish(const context& use);  // all are joined: rethrows
+  context ctx() const noexcept;
 
  private:
   friend class group_ended_operation;
@@ -64,33 +79,42 @@ class group_core {
   bool wait_is_over() const noexcept { return ordinary_ended() && (background_ == 0 || body_runs_); }
   bool unused() const noexcept { return holds_ == 0 && all_ended(); }  // to be deleted by whoever finds it so
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
+  // Under the lock: true too if the use has passed.
+  bool is_over(const context& use) const noexcept { return use != ctx_ || wait_is_over(); }
   bool is_cancelled() const noexcept { return context_access::core(ctx_)->is_marked(); }
   // True: the rest is to be cancelled.
   bool note_error(std::exception_ptr error, bool of_the_body) noexcept;
   // Under the lock: the context of the background members, if these are to end now, else the background context.
   context background_to_end() const noexcept;
   void start(worker& w, routine& r) noexcept;
-  void renew();
+  // Calls act() under the lock; if the last use is over, a new one begins first. May throw before it calls.
+  template <class F>
+  void in_current_use(worker* w, F act);
+  void note_wait_is_over() noexcept;
+  static void end_members(worker* w, const context& use, std::exception_ptr cause, routine_list& never_started,
+                          routine_list& woken) noexcept;
   // "the group made at file:line" + how + members + what.
   void warn(worker& w, const char* how, std::size_t members, const char* what,
             const std::source_location& call = std::source_location::current()) const noexcept;
   routine_list take_queue() noexcept;
   static void drop(routine_list queued) noexcept;
   void wake_waiting(bool shared, routine_list& woken) noexcept;
+  void wake_for_slot(bool shared, routine_list& woken) noexcept;
+  void pass_slot_on() noexcept;
   static void end_waits(wait_queue& queue, bool shared, routine_list& woken) noexcept;
 
   const on_error policy_;
   const std::source_location made_;
   const context parent_;
-  context ctx_;
   ownership owner_;
-  std::atomic<bool> finished_ = false;  // a wait() has returned or thrown since the last go()
 
-  spin_lock lock_;  // guards the rest
-  std::size_t limit_ = std::numeric_limits<std::size_t>::max();
-  std::size_t running_ = 0;
-  std::size_t queued_ = 0;
-  std::size_t background_ = 0;  // that run
+  mutable spin_lock lock_;  // guards the rest; a report reads the counts without it
+  context ctx_;             // does not change while a member is in the group: start() reads it without the lock
+  bool finished_ = false;   // a wait() for this use is over
+  locked_count limit_ = std::numeric_limits<std::size_t>::max();
+  locked_count running_ = 0;
+  locked_count queued_ = 0;
+  locked_count background_ = 0;  // that run
   routine_list queue_;
   context background_ctx_;   // a child of ctx_; made with the first background member
   bool waited_for_ = false;  // a wait() has begun since the group was renewed
@@ -102,7 +126,7 @@ class group_core {
   std::size_t holds_ = 1;  // of the group itself, and of who waits
   std::size_t further_errors_ = 0;
   wait_queue joining_;  // until all have ended
-  wait_queue slots_;    // until one more would run at once
+  slot_queue slots_;    // until one more would run at once
 };
 
 // Keeps a group_core.
@@ -127,6 +151,7 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
  public:
   static constexpr const char* call_name = "group::wait";
   explicit group_ended_operation(group_core& of) noexcept : of_(of) {}
+  group_ended_operation(group_core& of, const context& use) noexcept : of_(of), use_(use), for_that_use_(true) {}
   group_ended_operation(const group_ended_operation&) = default;
   group_ended_operation& operator=(const group_ended_operation&) = default;
   ~group_ended_operation() {
@@ -135,15 +160,26 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
 
   void enter(worker* w) {
     of_->owner_.enter(w, call_name);
-    of_->wait_begins(w);
+    if (!for_that_use_) use_ = of_->wait_begins(w);
   }
   spin_lock* lock() noexcept { return &of_->lock_; }
   wait_queue& queue() noexcept { return of_->joining_; }
-  bool ready(worker&) noexcept { return of_->wait_is_over(); }
+  bool ready(worker&) noexcept { return of_->is_over(use_); }
+  bool commit(worker&, bool, routine*&) noexcept {
+    if (!of_->is_over(use_)) return false;
+    if (use_ == of_->ctx_) of_->note_wait_is_over();
+    stand(progress::done);
+    return true;
+  }
   void tell(std::string& text) const;
+  const context& use() const noexcept { return use_; }
 
  protected:
   group_hold of_;
+
+ private:
+  context use_;                // for which it waits
+  bool for_that_use_ = false;  // and not for the one that is current when it is awaited
 };
 
 // The same as a case, which also rethrows the first error.
@@ -152,7 +188,7 @@ class RINGO_AWAITABLE group_joined_case final : public group_ended_operation {
   using group_ended_operation::group_ended_operation;
   void take() {
     stand(progress::idle);
-    of_->finish();
+    of_->finish(use());
   }
 };
 
@@ -164,17 +200,37 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
   group_slot_operation(const group_slot_operation&) = default;
   group_slot_operation& operator=(const group_slot_operation&) = default;
   ~group_slot_operation() {
-    if (standing() != progress::idle) abandon(*who);
+    if (standing() == progress::idle) return;
+    abandon(*who);
+    of_->pass_slot_on();
   }
 
   void enter(worker* w) { of_->owner_.enter(w, call_name); }
   spin_lock* lock() noexcept { return &of_->lock_; }
   wait_queue& queue() noexcept { return of_->slots_; }
   bool ready(worker&) noexcept { return of_->has_slot(); }
+  void link(worker&, routine& r) noexcept {
+    who = &r;
+    stand(progress::waiting);
+    looks_again_ ? of_->slots_.push_front(*this) : of_->slots_.push_back(*this);
+    looks_again_ = false;
+  }
+  void take() noexcept {
+    stand(progress::idle);
+    looks_again_ = false;
+    of_->pass_slot_on();
+  }
+  void discard() noexcept { take(); }
   void tell(std::string& text) const;
 
  private:
+  friend class group_core;
+  // By the one who has claimed its wait, under the lock.
+  void look_again() noexcept;
+  bool go_on_or_wait(worker& w) noexcept;
+
   group_hold of_;
+  bool looks_again_ = false;  // it has been woken, and keeps its position if it has to wait on
 };
 
 // When the waiting routine is cancelled, the members are; they are joined all the same, and then it throws.
