@@ -33,13 +33,13 @@ class batch_stage final : public stage {
     bool gathering = true;
     try {
       for (;; gathering = true) {
-        auto first = co_await in_.recv();
+        auto first = co_await by_maker(in_.recv());
         if (!first) co_return;
         values.push_back(std::move(*first));
         bool drained = false;
         timer limit(max_wait_);
         while (!drained && values.size() < most_) {
-          auto next = co_await select(prefer_first, in_.recv(), limit.wait());
+          auto next = co_await by_maker(select(prefer_first, in_.recv(), limit.wait()));
           if (next.index() == 1) break;
           auto& value = std::get<0>(next);
           drained = !value;
@@ -47,7 +47,7 @@ class batch_stage final : public stage {
         }
         gathering = false;
         const std::size_t size = values.size();
-        co_await out_.send(values);
+        co_await by_maker(out_.send(values));
         if (drained) co_return;
         values = std::vector<T>();
         values.reserve(size);
@@ -56,7 +56,7 @@ class batch_stage final : public stage {
       if (!gathering) throw;
       note(std::current_exception());  // the input's end: what came before it comes first
     }
-    if (!values.empty()) co_await out_.send(values);
+    if (!values.empty()) co_await by_maker(out_.send(values));
   }
   void finish(const std::exception_ptr& error) noexcept override {
     in_ = {};

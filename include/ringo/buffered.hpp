@@ -38,6 +38,17 @@ template <ringo::byte_source S>
 struct piece_from<S> {
   using type = typename std::remove_cvref_t<decltype(std::declval<S&>().recv())>::result_type::value_type;
 };
+
+// The first of the pieces that are written, and where that is: behind the others there is no room for a default.
+struct first_piece {
+  template <piece_of_text P>
+  first_piece(P&& p, std::source_location at = std::source_location::current()) noexcept
+      : text(text_to_write(p)), where(at) {
+    static_assert(!is_buffer<P>, "a buffer is no string: pass a span");
+  }
+  std::string_view text;
+  std::source_location where;
+};
 }  // namespace detail
 
 // Bytes that come, a line or a record at a time. The source is any byte_source (bytes.hpp): a tcp_stream, a
@@ -138,7 +149,7 @@ class buffered_reader {
     const detail::sole_use::guard alone(in.use_, Request::call_name);
     if constexpr (is_source) {
       for (bool ended = false; !r.satisfied(in.buffered(), ended);) {
-        auto receiving = in.source_.recv();
+        auto receiving = receive_from(in.source_, where);
         auto came = co_await detail::awaited_at<decltype(receiving)>{std::move(receiving), where};
         if (came) {
           in.received_.append(std::move(*came));
@@ -151,6 +162,14 @@ class buffered_reader {
       co_return r;
     } else {
       co_return in.take(r);
+    }
+  }
+  // The source's own tasks wait in the caller's name.
+  static auto receive_from(std::remove_reference_t<Source>& from, location where) {
+    if constexpr (requires { from.recv(where); }) {
+      return from.recv(where);
+    } else {
+      return from.recv();
     }
   }
   template <class Request>
@@ -219,10 +238,15 @@ class buffered_writer {
   // Strings and ranges of bytes, one after the other. Sends only what would not fit otherwise, and what is there with
   // it. Throws: cancelled; what the sink's send() throws. Cancel safety: all of the pieces have been written or none,
   // unless it was cut short within a send (byte_sink). As a case of a select it is a plain task.
-  template <detail::piece_of_text... Pieces>
-  RINGO_REFERS_AND_RETURNS_TASK task<void> write(Pieces&&... pieces) {
-    static_assert(!(detail::is_buffer<Pieces> || ...), "a buffer is no string: pass a span");
-    return write_all(*this, std::array<std::string_view, sizeof...(Pieces)>{detail::text_to_write(pieces)...});
+  task<void> write(std::source_location where = std::source_location::current()) {
+    return write_all(*this, std::array<std::string_view, 0>(), where);
+  }
+  template <detail::piece_of_text... More>
+  RINGO_REFERS_AND_RETURNS_TASK task<void> write(detail::first_piece first, More&&... more) {
+    static_assert(!(detail::is_buffer<More> || ...), "a buffer is no string: pass a span");
+    return write_all(*this,
+                     std::array<std::string_view, 1 + sizeof...(More)>{first.text, detail::text_to_write(more)...},
+                     first.where);
   }
 
   // Sends all that is there, with one send. Throws and cancel safety: as the sink's send().
@@ -232,17 +256,30 @@ class buffered_writer {
   std::remove_reference_t<Sink>& sink() noexcept { return sink_; }
 
  private:
+  // The sink's own tasks wait in the caller's name.
+  template <class What>
+  static auto send_to(std::remove_reference_t<Sink>& to, const What& what, std::source_location where) {
+    if constexpr (detail::is_task<decltype(to.send(what))>) {
+      if constexpr (requires { to.send(what, where); }) {
+        return to.send(what, where);
+      } else {
+        return to.send(what);
+      }
+    } else {
+      return to.send(what);
+    }
+  }
   static task<void> send_buffer(buffered_writer& of, std::source_location where) {
     detail::throw_if_cancelled("flush");
     const detail::sole_use::guard alone(of.use_, "flush");
     if (of.buffer_.empty()) co_return;
     const auto text = sendable(of.buffer_);
-    auto sending = of.sink_.send(text);
+    auto sending = send_to(of.sink_, text, where);
     co_await detail::awaited_at<decltype(sending)>{std::move(sending), where};
     of.buffer_.clear();
   }
   template <std::size_t N>
-  static task<void> write_all(buffered_writer& to, std::array<std::string_view, N> pieces) {
+  static task<void> write_all(buffered_writer& to, std::array<std::string_view, N> pieces, std::source_location where) {
     detail::throw_if_cancelled("write");
     const detail::sole_use::guard alone(to.use_, "write");
     std::size_t size = to.buffer_.size();
@@ -253,13 +290,16 @@ class buffered_writer {
     } else if constexpr (takes_pieces) {
       std::vector<std::span<const std::byte>> all{std::as_bytes(std::span(to.buffer_))};
       for (const std::string_view each : pieces) all.push_back(std::as_bytes(std::span(each)));
-      co_await to.sink_.send(std::span<const std::span<const std::byte>>(all));
+      const std::span<const std::span<const std::byte>> these(all);
+      auto sending = send_to(to.sink_, these, where);
+      co_await detail::in_name_of(where, std::move(sending));
       to.buffer_.clear();
     } else {
       std::string all = to.buffer_;
       for (const std::string_view each : pieces) all += each;
       const auto text = sendable(all);
-      co_await to.sink_.send(text);
+      auto sending = send_to(to.sink_, text, where);
+      co_await detail::in_name_of(where, std::move(sending));
       to.buffer_.clear();
     }
   }

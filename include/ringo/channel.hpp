@@ -374,21 +374,25 @@ class channel_handle {
   // For threads that are no workers: as send and recv, but the thread waits; also for a runtime to use the channel.
   // A call of blocking() uses the channel for its own runtime.
   // Throws std::system_error (std::errc::operation_canceled) if the runtime ends first.
-  void send_blocking(const T& value) const requires(!of_signals && std::copy_constructible<T>) {
-    send_blocking(T(value));
+  void send_blocking(const T& value, std::source_location where = std::source_location::current()) const
+      requires(!of_signals && std::copy_constructible<T>) {
+    send_blocking(T(value), where);
   }
-  void send_blocking(T&& value) const requires(!of_signals) {
+  void send_blocking(T&& value, std::source_location where = std::source_location::current()) const
+      requires(!of_signals) {
     block_until(
         core_, "send_blocking",
         [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, value, named_in(woken)); },
-        [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
+        [core = core_, &value, where]() -> task<> { co_await in_name_of(where, send_operation<T>(core, value)); },
+        where);
   }
-  void send_blocking() const requires of_signals {
+  void send_blocking(std::source_location where = std::source_location::current()) const requires of_signals {
     signal value;
     block_until(
         core_, "send_blocking",
         [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, value, named_in(woken)); },
-        [core = core_, &value]() -> task<> { co_await send_operation<T>(core, value); });
+        [core = core_, &value, where]() -> task<> { co_await in_name_of(where, send_operation<T>(core, value)); },
+        where);
   }
   template <class... A>
   requires mistaken_send<T, A...>
@@ -399,7 +403,8 @@ class channel_handle {
     static_assert(the.value_is_copied_or_moved, RINGO_SAY_GIVE);
     static_assert(the.value_fits, RINGO_SAY_FIT);
   }
-  typename receive_operation<T>::result_type recv_blocking() const {
+  typename receive_operation<T>::result_type recv_blocking(
+      std::source_location where = std::source_location::current()) const {
     typename receive_operation<T>::result_type result{};
     block_until(
         core_, "recv_blocking",
@@ -407,7 +412,8 @@ class channel_handle {
           return core->receive(
               shared, [&result](T&& value) { fill(result, std::move(value)); }, named_in(woken));
         },
-        [core = core_, &result]() -> task<> { result = co_await receive_operation<T>(core); });
+        [core = core_, &result, where]() -> task<> { result = co_await in_name_of(where, receive_operation<T>(core)); },
+        where);
     return result;
   }
 

@@ -2,6 +2,8 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
+#include <concepts>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -14,15 +16,15 @@ namespace ringo {
 namespace detail {
 
 class condition_core;
-task<> wait_notified(condition_core& of, mutex::guard& held);
+task<> wait_notified(condition_core& of, mutex::guard& held, std::source_location where);
 source_core& as_source(condition_core& of) noexcept;
 
 template <class P>
-task<> wait_until(condition_core& of, mutex::guard& held, P until) {
+task<> wait_until(condition_core& of, mutex::guard& held, P until, std::source_location where) {
   const source_reference kept(as_source(of));
   if (!held) throw_nothing_held("condition::wait with an unlocked guard");
   throw_if_cancelled("condition::wait");
-  while (!until()) co_await wait_notified(of, held);
+  while (!until()) co_await wait_notified(of, held, where);
 }
 
 }  // namespace detail
@@ -42,15 +44,19 @@ class condition {
   // std::logic_error if the guard is empty; cancelled. Cancel safety: a wait that was notified returns; one that is
   // cancelled, or destroyed, before it returns leaves the notification to the next. As a case of a select it has let
   // the lock go and had it back, also when it loses. Fairness: first come, first served (semantics 120).
-  RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held) { return detail::wait_notified(*core_, held); }
+  RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held,
+                                            std::source_location where = std::source_location::current()) {
+    return detail::wait_notified(*core_, held, where);
+  }
   // Until until(), which is called with the lock held, is true. Throws what until() throws, with the lock held.
   template <class P>
-  RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held, P&& until) {
+  requires(!std::same_as<std::decay_t<P>, std::source_location>) RINGO_REFERS_AND_RETURNS_TASK task<> wait(
+      mutex::guard& held, P&& until, std::source_location where = std::source_location::current()) {
     static_assert(
         !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<P>,
         "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
         "first, and pass it by name, or capture by reference");
-    return detail::wait_until<std::decay_t<P>>(*core_, held, std::forward<P>(until));
+    return detail::wait_until<std::decay_t<P>>(*core_, held, std::forward<P>(until), where);
   }
 
   void notify_one();  // who waits longest; nobody's is not remembered. With the lock held or without

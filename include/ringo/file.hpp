@@ -102,32 +102,39 @@ class file {
   static file adopt(int descriptor);
 
   // What is there, as much as fits: less only at the end of the file, 0 behind it.
-  task<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) const;
+  task<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into,
+                            std::source_location where = std::source_location::current()) const;
   template <detail::bytes_to_fill R>
-  RINGO_REFERS_AND_RETURNS_TASK task<std::size_t> read_at(std::uint64_t offset, R&& into) const {
-    return read_at(offset, detail::as_writable_bytes_of(into));
+  RINGO_REFERS_AND_RETURNS_TASK task<std::size_t> read_at(
+      std::uint64_t offset, R&& into, std::source_location where = std::source_location::current()) const {
+    return read_at(offset, detail::as_writable_bytes_of(into), where);
   }
 
   // All of the bytes, which stay the caller's and unchanged until then. Throws std::logic_error for a descriptor that
   // was opened to append (O_APPEND), where the kernel would write at the end of the file.
-  task<> write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
-  RINGO_REFERS_AND_RETURNS_TASK task<> write_at(std::uint64_t offset, std::string_view text) const {
-    return write_at(offset, std::as_bytes(std::span(text)));
+  task<> write_at(std::uint64_t offset, std::span<const std::byte> bytes,
+                  std::source_location where = std::source_location::current()) const;
+  RINGO_REFERS_AND_RETURNS_TASK task<> write_at(std::uint64_t offset, std::string_view text,
+                                                std::source_location where = std::source_location::current()) const {
+    return write_at(offset, std::as_bytes(std::span(text)), where);
   }
   template <detail::bytes_to_send R>
-  RINGO_REFERS_AND_RETURNS_TASK task<> write_at(std::uint64_t offset, const R& bytes) const {
-    return write_at(offset, detail::as_bytes_of(bytes));
+  RINGO_REFERS_AND_RETURNS_TASK task<> write_at(std::uint64_t offset, const R& bytes,
+                                                std::source_location where = std::source_location::current()) const {
+    return write_at(offset, detail::as_bytes_of(bytes), where);
   }
 
   // All of them at the end of the file, wherever others have brought that meanwhile: up to 256 KiB in one piece, into
   // which no other append writes.
-  task<> append(std::span<const std::byte> bytes) const;
-  RINGO_REFERS_AND_RETURNS_TASK task<> append(std::string_view text) const {
-    return append(std::as_bytes(std::span(text)));
+  task<> append(std::span<const std::byte> bytes, std::source_location where = std::source_location::current()) const;
+  RINGO_REFERS_AND_RETURNS_TASK task<> append(std::string_view text,
+                                              std::source_location where = std::source_location::current()) const {
+    return append(std::as_bytes(std::span(text)), where);
   }
   template <detail::bytes_to_send R>
-  RINGO_REFERS_AND_RETURNS_TASK task<> append(const R& bytes) const {
-    return append(detail::as_bytes_of(bytes));
+  RINGO_REFERS_AND_RETURNS_TASK task<> append(const R& bytes,
+                                              std::source_location where = std::source_location::current()) const {
+    return append(detail::as_bytes_of(bytes), where);
   }
 
   // The file as a source of bytes and as a sink: each keeps the file open, and a position of its own.
@@ -140,8 +147,9 @@ class file {
   // Until what has been written is on the disk; without `metadata`, what is not needed to read it may be not (times).
   detail::kernel_call_operation<void> sync(bool metadata = true) const;
   detail::kernel_call_operation<file_status> status() const;
-  task<std::uint64_t> size() const;
-  task<> truncate(std::uint64_t size) const;  // or makes it longer, by zeros
+  task<std::uint64_t> size(std::source_location where = std::source_location::current()) const;
+  task<> truncate(std::uint64_t size,
+                  std::source_location where = std::source_location::current()) const;  // or makes it longer, by zeros
 
   // When what is being done with it has ended. A second close does nothing.
   detail::close_operation close() const;
@@ -220,11 +228,15 @@ class file_writer {
 
   // All of the bytes, which stay the caller's and unchanged until then. Throws as the file's calls do. A send that
   // fails, is cancelled or loses a select may have written a part; every later one throws disconnected then.
-  task<> send(std::span<const std::byte> bytes);
-  RINGO_REFERS_AND_RETURNS_TASK task<> send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
+  task<> send(std::span<const std::byte> bytes, std::source_location where = std::source_location::current());
+  RINGO_REFERS_AND_RETURNS_TASK task<> send(std::string_view text,
+                                            std::source_location where = std::source_location::current()) {
+    return send(std::as_bytes(std::span(text)), where);
+  }
   template <detail::bytes_to_send R>
-  RINGO_REFERS_AND_RETURNS_TASK task<> send(const R& bytes) {
-    return send(detail::as_bytes_of(bytes));
+  RINGO_REFERS_AND_RETURNS_TASK task<> send(const R& bytes,
+                                            std::source_location where = std::source_location::current()) {
+    return send(detail::as_bytes_of(bytes), where);
   }
   template <std::size_t N>
   task<> send(char (&)[N]) = delete;  // a buffer is no string: pass a span
@@ -232,7 +244,7 @@ class file_writer {
  private:
   friend class file;
   file_writer(detail::file_handle f, std::optional<std::uint64_t> from) noexcept : file_(std::move(f)), next_(from) {}
-  static task<> send_all(file_writer& to, std::span<const std::byte> bytes);
+  static task<> send_all(file_writer& to, std::span<const std::byte> bytes, std::source_location where);
 
   detail::file_handle file_;
   std::optional<std::uint64_t> next_;  // none: it appends
@@ -254,9 +266,11 @@ receiver<std::string> lines(std::string_view path, std::size_t limit = 64 * 1024
 
 // A whole file. write_file makes it or replaces what is in it, which is not there for a moment: for a file that others
 // read meanwhile, write another one and rename it.
-task<std::string> read_file(std::string_view path);
-task<> write_file(std::string_view path, std::span<const std::byte> bytes);
-task<> write_file(std::string_view path, std::string_view text);
+task<std::string> read_file(std::string_view path, std::source_location where = std::source_location::current());
+task<> write_file(std::string_view path, std::span<const std::byte> bytes,
+                  std::source_location where = std::source_location::current());
+task<> write_file(std::string_view path, std::string_view text,
+                  std::source_location where = std::source_location::current());
 
 // Names. The paths are copied at once; those that are not absolute begin at the process' working directory. Errors and
 // cancel safety are as above; one that is cancelled may have been done.
@@ -264,7 +278,10 @@ detail::kernel_call_operation<file_status> status_of(std::string_view path);  //
 detail::kernel_call_operation<void> rename_file(std::string_view from, std::string_view to);  // replaces what `to` is
 detail::kernel_call_operation<void> remove_file(std::string_view path);
 detail::kernel_call_operation<void> remove_directory(std::string_view path);  // an empty one
-task<> make_directory(std::string_view path, unsigned permissions = 0777);
-task<std::vector<directory_entry>> list_directory(std::string_view path);  // by name; without "." and ".."
+task<> make_directory(std::string_view path, unsigned permissions = 0777,
+                      std::source_location where = std::source_location::current());
+task<std::vector<directory_entry>> list_directory(
+    std::string_view path,
+    std::source_location where = std::source_location::current());  // by name; without "." and ".."
 
 }  // namespace ringo

@@ -34,10 +34,10 @@ class generate_stage final : public stage {
       using reference = decltype(each);
       if constexpr (std::constructible_from<element, reference>) {
         element value(std::forward<reference>(each));
-        co_await out_.send(value);
+        co_await by_maker(out_.send(value));
       } else {
         element value(std::move(each));
-        co_await out_.send(value);
+        co_await by_maker(out_.send(value));
       }
     }
   }

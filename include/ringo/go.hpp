@@ -10,6 +10,7 @@
 #include <ringo/detail/bridge.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/mistakes.hpp>
+#include <ringo/detail/overloads.hpp>
 #include <ringo/detail/started.hpp>
 
 namespace ringo {
@@ -144,9 +145,9 @@ class handle {
   detail::finished_operation finished() const { return detail::finished_operation(of_); }
   // Join from a thread that is no worker: blocks it until the routine has ended. Throws what the routine has thrown,
   // `cancelled` included.
-  T wait() {
+  T wait(std::source_location where = std::source_location::current()) {
     if (!of_) detail::throw_empty_handle("wait");
-    detail::block_until_ended(*of_);
+    detail::block_until_ended(*of_, where);
     return detail::join_operation<T>(of_).take();
   }
   // Every await of the routine from now on ends with `cancelled`, the one that it waits in included. Returns at once;
@@ -218,44 +219,20 @@ handle<T> go(task<T>&& t, std::source_location where = std::source_location::cur
   detail::start(w, *r, where);
   return h;
 }
-// One overload for each number of arguments, so that each can note where it was called.
-template <class F>
-requires detail::startable<F>
-auto go(F&& f, std::source_location where = std::source_location::current())
-    -> detail::handle_for<detail::started<F>, F> {
-  return detail::start_here(where, std::forward<F>(f));
-}
-template <class F, class A>
-requires detail::startable<F, A>
-auto go(F&& f, A&& a, std::source_location where = std::source_location::current())
-    -> detail::handle_for<detail::started<F, A>, F, A> {
-  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a));
-}
-template <class F, class A, class B>
-requires detail::startable<F, A, B>
-auto go(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current())
-    -> detail::handle_for<detail::started<F, A, B>, F, A, B> {
-  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
-}
-template <class F, class A, class B, class C>
-requires detail::startable<F, A, B, C>
-auto go(F&& f, A&& a, B&& b, C&& c, std::source_location where = std::source_location::current())
-    -> detail::handle_for<detail::started<F, A, B, C>, F, A, B, C> {
-  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c));
-}
-template <class F, class A, class B, class C, class D>
-requires detail::startable<F, A, B, C, D>
-auto go(F&& f, A&& a, B&& b, C&& c, D&& d, std::source_location where = std::source_location::current())
-    -> detail::handle_for<detail::started<F, A, B, C, D>, F, A, B, C, D> {
-  return detail::start_here(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
-                            std::forward<D>(d));
-}
-template <class F, class A, class B, class C, class D, class E, class... More>
-requires detail::startable<F, A, B, C, D, E, More...>
-auto go(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, More&&... more)
-    -> detail::handle_for<detail::started<F, A, B, C, D, E, More...>, F, A, B, C, D, E, More...> {
-  return detail::start_here({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
-                            std::forward<D>(d), std::forward<E>(e), std::forward<More>(more)...);
+#define RINGO_OVERLOAD(N)                                                                     \
+  template <RINGO_CLASSES_##N>                                                                \
+  requires detail::startable<RINGO_TYPES_##N>                                                 \
+  auto go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) \
+      ->detail::handle_for<detail::started<RINGO_TYPES_##N>, RINGO_TYPES_##N> {               \
+    return detail::start_here(where, RINGO_FORWARDED_##N);                                    \
+  }
+RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+template <RINGO_CLASSES_6, class A7, class... More>
+requires detail::startable<RINGO_TYPES_6, A7, More...>
+auto go(RINGO_PARAMETERS_6, A7&& a7, More&&... more)
+    -> detail::handle_for<detail::started<RINGO_TYPES_6, A7, More...>, RINGO_TYPES_6, A7, More...> {
+  return detail::start_here({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
 }
 
 // Lets the others run: the caller goes to the end of the queue. Throws cancelled.

@@ -12,6 +12,7 @@
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/group_core.hpp>
 #include <ringo/detail/mistakes.hpp>
+#include <ringo/detail/overloads.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo {
@@ -52,32 +53,36 @@ class group : private detail::mistaken_starts {
   void go(task<T>&& t, std::source_location where = std::source_location::current()) {
     add(where, *detail::make_routine_of<detail::member_record>(std::move(t)));
   }
-  template <class F>
-  requires detail::startable<F>
-  void go(F&& f, std::source_location where = std::source_location::current()) { start(where, std::forward<F>(f)); }
-  template <class F, class A>
-  requires detail::startable<F, A>
-  void go(F&& f, A&& a, std::source_location where = std::source_location::current()) {
-    start(where, std::forward<F>(f), std::forward<A>(a));
+#define RINGO_OVERLOAD(N)                                                                       \
+  template <RINGO_CLASSES_##N>                                                                  \
+  requires detail::startable<RINGO_TYPES_##N>                                                   \
+  void go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
+    start(where, RINGO_FORWARDED_##N);                                                          \
   }
-  template <class F, class A, class B>
-  requires detail::startable<F, A, B>
-  void go(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
-    start(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
-  }
-  template <class F, class A, class B, class C, class... More>
-  requires detail::startable<F, A, B, C, More...>
-  void go(F&& f, A&& a, B&& b, C&& c, More&&... more) {
-    start({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
-          std::forward<More>(more)...);
+  RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+  template <RINGO_CLASSES_6, class A7, class... More>
+  requires detail::startable<RINGO_TYPES_6, A7, More...>
+  void go(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
+    start({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
   }
 
   // The same, but at the limit it does nothing and returns false; f and args are then as they were.
-  template <class F, class... A>
-  requires detail::startable<F, A...>
-  bool try_go(F&& f, A&&... args) {
-    return start_reserved(
-        {}, [&] { return detail::make_routine<detail::member_record>(std::forward<F>(f), std::forward<A>(args)...); });
+#define RINGO_OVERLOAD(N)                                                                                           \
+  template <RINGO_CLASSES_##N>                                                                                      \
+  requires detail::startable<RINGO_TYPES_##N>                                                                       \
+  bool try_go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) {                 \
+    return start_reserved(where, [&] { return detail::make_routine<detail::member_record>(RINGO_FORWARDED_##N); }); \
+  }
+  RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+  template <RINGO_CLASSES_6, class A7, class... More>
+  requires detail::startable<RINGO_TYPES_6, A7, More...>
+  bool try_go(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
+    return start_reserved({}, [&] {
+      return detail::make_routine<detail::member_record>(RINGO_FORWARDED_6, std::forward<A7>(a7),
+                                                         std::forward<More>(more)...);
+    });
   }
   template <class T>
   bool try_go(task<T>&& t, std::source_location where = std::source_location::current()) {
@@ -92,26 +97,18 @@ class group : private detail::mistaken_starts {
   void background(task<T>&& t, std::source_location where = std::source_location::current()) {
     add_background(where, *detail::make_routine_of<detail::member_record>(std::move(t)));
   }
-  template <class F>
-  requires detail::startable<F>
-  void background(F&& f, std::source_location where = std::source_location::current()) {
-    start_background(where, std::forward<F>(f));
+#define RINGO_OVERLOAD(N)                                                                               \
+  template <RINGO_CLASSES_##N>                                                                          \
+  requires detail::startable<RINGO_TYPES_##N>                                                           \
+  void background(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
+    start_background(where, RINGO_FORWARDED_##N);                                                       \
   }
-  template <class F, class A>
-  requires detail::startable<F, A>
-  void background(F&& f, A&& a, std::source_location where = std::source_location::current()) {
-    start_background(where, std::forward<F>(f), std::forward<A>(a));
-  }
-  template <class F, class A, class B>
-  requires detail::startable<F, A, B>
-  void background(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
-    start_background(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
-  }
-  template <class F, class A, class B, class C, class... More>
-  requires detail::startable<F, A, B, C, More...>
-  void background(F&& f, A&& a, B&& b, C&& c, More&&... more) {
-    start_background({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
-                     std::forward<More>(more)...);
+  RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+  template <RINGO_CLASSES_6, class A7, class... More>
+  requires detail::startable<RINGO_TYPES_6, A7, More...>
+  void background(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
+    start_background({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
   }
 
   // Waits until one more member would start at once: for a producer that makes work faster than the group does it. It
@@ -212,7 +209,7 @@ task<> run_scope(F f, std::source_location where) {
   {
     const entered_context in(context_access::core(members.ctx()));
     try {
-      co_await f(members);
+      co_await in_name_of(where, f(members));
     } catch (...) {
       error = std::current_exception();
     }

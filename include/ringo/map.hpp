@@ -54,26 +54,26 @@ class map_stage final : public stage {
     bool receiving = true;
     try {
       for (;; receiving = true) {
-        if (mine) co_await mine->to_receive.recv();
-        auto value = co_await in_.recv();
+        if (mine) co_await by_maker(mine->to_receive.recv());
+        auto value = co_await by_maker(in_.recv());
         receiving = false;
         if (next) next->to_receive.try_send();
         if (!value) co_return;
         std::optional<carried<Result>> made;
         if constexpr (std::is_void_v<Result>) {
           if constexpr (awaited) {
-            co_await f_(std::move(*value));
+            co_await by_maker(f_(std::move(*value)));
           } else {
             f_(std::move(*value));
           }
           made.emplace();
         } else if constexpr (awaited) {
-          made.emplace(co_await f_(std::move(*value)));
+          made.emplace(co_await by_maker(f_(std::move(*value))));
         } else {
           made.emplace(f_(std::move(*value)));
         }
-        if (mine) co_await mine->to_send.recv();
-        co_await out_.send(*made);
+        if (mine) co_await by_maker(mine->to_send.recv());
+        co_await by_maker(out_.send(*made));
         if (next) next->to_send.try_send();
       }
     } catch (...) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <ringo/detail/overloads.hpp>
 #include <ringo/detail/stage.hpp>
 
 namespace ringo {
@@ -27,7 +28,7 @@ class merge_stage final : public stage {
  private:
   task<> work(std::size_t index) override {
     receiver<T> in = std::exchange(in_[index], {});
-    while (auto value = co_await in.recv()) co_await out_.send(to_send(value));
+    while (auto value = co_await by_maker(in.recv())) co_await by_maker(out_.send(to_send(value)));
   }
   void finish(const std::exception_ptr& error) noexcept override {
     in_.clear();
@@ -40,6 +41,19 @@ class merge_stage final : public stage {
 
 template <class T, class... In>
 concept alike_inputs = (std::convertible_to<In, receiver<T>> && ...);
+template <class First, class... More>
+concept mergeable = !no_input<First> && alike_inputs<received_from<First>, First, More...>;
+
+template <class First, class... More>
+receiver<received_from<First>> merge_at(std::source_location where, First&& first, More&&... more) {
+  using input = receiver<received_from<First>>;
+  std::vector<input> inputs;
+  inputs.reserve(1 + sizeof...(more));
+  inputs.push_back(std::forward<First>(first));
+  (inputs.push_back(std::forward<More>(more)), ...);
+  const std::size_t count = inputs.size();
+  return start_stage(new merge_stage<received_from<First>>(std::move(inputs)), count, where);
+}
 
 }  // namespace detail
 
@@ -52,17 +66,18 @@ receiver<T> merge(std::vector<receiver<T>> inputs, std::source_location where = 
   const std::size_t count = inputs.size();
   return detail::start_stage(new detail::merge_stage<T>(std::move(inputs)), count, where);
 }
-template <class T, class... More>
-requires detail::alike_inputs<T, More...> receiver<T> merge(receiver<T> first, More... more) {
-  std::vector<receiver<T>> inputs;
-  inputs.reserve(1 + sizeof...(more));
-  inputs.push_back(std::move(first));
-  (inputs.push_back(std::move(more)), ...);
-  return merge(std::move(inputs), std::source_location());
-}
-template <class T, class... More>
-requires detail::alike_inputs<T, More...> receiver<T> merge(const channel<T>& first, More... more) {
-  return merge(receiver<T>(first), std::move(more)...);
+#define RINGO_OVERLOAD(N)                                                                          \
+  template <RINGO_CLASSES_##N>                                                                     \
+  requires detail::mergeable<RINGO_TYPES_##N>                                                      \
+  auto merge(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
+    return detail::merge_at(where, RINGO_FORWARDED_##N);                                           \
+  }
+RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+template <RINGO_CLASSES_6, class A7, class... More>
+requires detail::mergeable<RINGO_TYPES_6, A7, More...>
+auto merge(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
+  return detail::merge_at({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
 }
 template <class First, class... More>
 requires(!std::ranges::range<First> &&

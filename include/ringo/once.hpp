@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -34,7 +35,7 @@ class once {
   // the first caller only (119); one that ends with `cancelled`, or whose caller is destroyed, has not, and the next
   // caller runs its own. Throws what the function throws; cancelled. Fairness: first come, first served.
   template <class F>
-  detail::deferred_task<void> call(F&& f) {
+  detail::deferred_task<void> call(F&& f, std::source_location where = std::source_location::current()) {
     static_assert(
         !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
         "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
@@ -45,7 +46,7 @@ class once {
     static_assert(the.reference_is_wrapped && the.function_and_arguments_match,
                   "once calls a function without arguments, or awaits a task");
     if (done()) return return_at_once();  // without a copy of f
-    if constexpr (the.works) return run<std::decay_t<F>>(std::forward<F>(f));
+    if constexpr (the.works) return run<std::decay_t<F>>(std::forward<F>(f), where);
     __builtin_unreachable();
   }
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
@@ -56,16 +57,16 @@ class once {
     co_return;
   }
   template <class F>
-  task<> run(F f) {
+  task<> run(F f, std::source_location where) {
     detail::throw_if_cancelled("once::call");
     if (done()) co_return;
-    const mutex::guard turn = co_await running_.lock();
+    const mutex::guard turn = co_await detail::in_name_of(where, running_.lock());
     if (done()) co_return;
     try {
       if constexpr (detail::is_task<F>) {
         co_await std::move(f);
       } else if constexpr (detail::awaited_result<std::invoke_result_t<F>>::awaited) {
-        co_await std::move(f)();
+        co_await detail::in_name_of(where, std::move(f)());
       } else {
         (void)std::invoke(std::move(f));
       }

@@ -88,7 +88,8 @@ class process {
   // here, nor that workers block SIGPIPE. Throws std::invalid_argument for no program, or a zero byte in a text;
   // std::system_error that names the program, if it cannot be started. Cancel safety: a program that has been started
   // when this is cancelled is as one whose object is destroyed.
-  static task<process> start(process_arguments arguments, process_options options = {});
+  static task<process> start(process_arguments arguments, process_options options = {},
+                             std::source_location where = std::source_location::current());
 
   // The other ends of the pipes; empty for what is none. They may be moved out.
   pipe_writer& input() noexcept { return input_; }

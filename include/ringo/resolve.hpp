@@ -18,6 +18,7 @@ namespace ringo {
 // most 64 at once, so that files are not held up by a name server that does not answer. Throws std::system_error that
 // names the host and says what is wrong: no such name (std::errc::address_not_available; so is what ends in a number
 // and is no address, as 127.1 is), or no answer (std::errc::resource_unavailable_try_again).
-detail::deferred_task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port);
+detail::deferred_task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port,
+                                                     std::source_location where = std::source_location::current());
 
 }  // namespace ringo

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include <ringo/detail/overloads.hpp>
 #include <ringo/go.hpp>
 
 namespace ringo {
@@ -55,20 +56,22 @@ class runtime_ref : private detail::mistaken_runs {
   using mistaken_runs::go;
 
   // As runtime::go; throws std::logic_error if the runtime has ended.
-  template <class F, class... A>
-  requires detail::startable<F, A...> handle<detail::started<F, A...>> go(F&& f, A&&... args)
-  const {
-    auto* r = detail::make_routine(std::forward<F>(f), std::forward<A>(args)...);
-    auto h = detail::handle_access::make(r);
-    detail::start_from_outside(id_, *r);
-    return h;
+#define RINGO_OVERLOAD(N)                                                                             \
+  template <RINGO_CLASSES_##N>                                                                        \
+  requires detail::startable<RINGO_TYPES_##N>                                                         \
+  auto go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) const { \
+    return start(where, detail::make_routine(RINGO_FORWARDED_##N));                                   \
+  }
+  RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+  template <RINGO_CLASSES_6, class A7, class... More>
+  requires detail::startable<RINGO_TYPES_6, A7, More...>
+  auto go(RINGO_PARAMETERS_6, A7&& a7, More&&... more) const {
+    return start({}, detail::make_routine(RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...));
   }
   template <class T>
-  handle<T> go(task<T>&& t) const {
-    auto* r = detail::make_routine_of(std::move(t));
-    handle<T> h = detail::handle_access::make(r);
-    detail::start_from_outside(id_, *r);
-    return h;
+  handle<T> go(task<T>&& t, std::source_location where = std::source_location::current()) const {
+    return start(where, detail::make_routine_of(std::move(t)));
   }
   void stop() const;  // cancels main; nothing if the runtime has ended
   bool ended() const;
@@ -76,6 +79,13 @@ class runtime_ref : private detail::mistaken_runs {
  private:
   friend class runtime;
   explicit runtime_ref(std::uint64_t id) noexcept : id_(id) {}
+  template <class T>
+  handle<T> start(std::source_location where, detail::record<T>* r) const {
+    auto h = detail::handle_access::make(r);
+    r->started = where;
+    detail::start_from_outside(id_, *r);
+    return h;
+  }
 
   std::uint64_t id_;
 };
@@ -94,18 +104,18 @@ class runtime : private detail::mistaken_runs {
   // Returns or rethrows what main does. The program ends with main: whatever still runs is cancelled, unwound and
   // destroyed before this returns. Throws deadlock if nothing can ever run again.
   template <class T>
-  T run(task<T>&& main) {
+  T run(task<T>&& main, std::source_location where = std::source_location::current()) {
     prepare_run();
     auto* r = detail::make_routine_of(std::move(main));
-    return finish_main<T>(*r);
+    return finish_main<T>(*r, where);
   }
   template <class F>
   requires detail::startable<F>
-  auto run(F&& main) -> detail::started<F> {
+  auto run(F&& main, std::source_location where = std::source_location::current()) -> detail::started<F> {
     prepare_run();
     using result = detail::started<F>;
     auto* r = detail::make_routine(std::forward<F>(main));
-    return finish_main<result>(*r);
+    return finish_main<result>(*r, where);
   }
   template <class F>
   requires detail::mistaken_start<F>
@@ -122,14 +132,22 @@ class runtime : private detail::mistaken_runs {
   static runtime_ref current();
 
   // As ringo::go, from any thread. Before run() it is queued; after it, it throws std::logic_error.
-  template <class F, class... A>
-  requires detail::startable<F, A...> handle<detail::started<F, A...>> go(F&& f, A&&... args) {
-    return ref().go(std::forward<F>(f), std::forward<A>(args)...);
+#define RINGO_OVERLOAD(N)                                                                       \
+  template <RINGO_CLASSES_##N>                                                                  \
+  requires detail::startable<RINGO_TYPES_##N>                                                   \
+  auto go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
+    return ref().start(where, detail::make_routine(RINGO_FORWARDED_##N));                       \
   }
-
+  RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+  template <RINGO_CLASSES_6, class A7, class... More>
+  requires detail::startable<RINGO_TYPES_6, A7, More...>
+  auto go(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
+    return ref().start({}, detail::make_routine(RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...));
+  }
   template <class T>
-  handle<T> go(task<T>&& t) {
-    return ref().go(std::move(t));
+  handle<T> go(task<T>&& t, std::source_location where = std::source_location::current()) {
+    return ref().go(std::move(t), where);
   }
 
   void stop();  // cancels main; any thread
@@ -140,7 +158,8 @@ class runtime : private detail::mistaken_runs {
 
  private:
   template <class T>
-  T finish_main(detail::record<T>& r) {
+  T finish_main(detail::record<T>& r, std::source_location where) {
+    r.started = where;
     handle<T> main = detail::handle_access::make(&r);
     run_main(r);
     return main.join().take();
@@ -153,12 +172,14 @@ class runtime : private detail::mistaken_runs {
 };
 
 template <class T>
-T run(task<T>&& main, options o = {}) {
-  return runtime(std::move(o)).run(std::move(main));
+T run(task<T>&& main, options o = {}, std::source_location where = std::source_location::current()) {
+  return runtime(std::move(o)).run(std::move(main), where);
 }
 template <class F>
 requires detail::startable<F>
-auto run(F&& main, options o = {}) -> detail::started<F> { return runtime(std::move(o)).run(std::forward<F>(main)); }
+auto run(F&& main, options o = {}, std::source_location where = std::source_location::current()) -> detail::started<F> {
+  return runtime(std::move(o)).run(std::forward<F>(main), where);
+}
 template <class F>
 requires detail::mistaken_start<F>
 auto run(F&&, const options& = {}) {

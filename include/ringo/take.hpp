@@ -24,10 +24,10 @@ class take_stage final : public stage {
  private:
   task<> work(std::size_t) override {
     for (; left_ > 0; --left_) {
-      auto value = co_await in_.recv();
+      auto value = co_await by_maker(in_.recv());
       if (!value) co_return;
       if (left_ == 1) in_ = {};  // what feeds it need not wait for who receives the last value
-      co_await out_.send(to_send(value));
+      co_await by_maker(out_.send(to_send(value)));
     }
   }
   void finish(const std::exception_ptr& error) noexcept override {

@@ -79,8 +79,10 @@ class tcp_stream : public detail::stream_source, public detail::stream_sink {
   // answers wins (RFC 8305). Throws std::invalid_argument for what is no host and port, or no option, std::system_error
   // that names what was tried, or that the name is not known. Cancel safety: what has been connected is closed. As a
   // case of a select it is a plain task.
-  static detail::deferred_task<tcp_stream> connect(std::string_view host_and_port, socket_options options = {});
-  static detail::deferred_task<tcp_stream> connect(const endpoint& to, socket_options options = {});
+  static detail::deferred_task<tcp_stream> connect(std::string_view host_and_port, socket_options options = {},
+                                                   std::source_location where = std::source_location::current());
+  static detail::deferred_task<tcp_stream> connect(const endpoint& to, socket_options options = {},
+                                                   std::source_location where = std::source_location::current());
 
   // Takes a connected socket, of TCP or any other that is a stream. Throws std::system_error if it is none, and leaves
   // it then.

@@ -38,7 +38,7 @@ class tee_stage final : public stage {
     std::vector<const stage_output<T>*> offered;
     offers.reserve(outputs_.size());
     offered.reserve(outputs_.size());
-    while (auto value = co_await in_.recv()) {
+    while (auto value = co_await by_maker(in_.recv())) {
       for (const auto& out : outputs_) {
         if (!out.abandoned()) offered.push_back(&out);
       }
@@ -48,7 +48,7 @@ class tee_stage final : public stage {
       }
       while (!offers.empty()) {
         try {
-          const auto taken = co_await select_any(offers);
+          const auto taken = co_await by_maker(select_any(offers));
           remove(offers, offered, taken.index);
         } catch (const channel_closed&) {
           for (std::size_t i = offers.size(); i-- > 0;) {

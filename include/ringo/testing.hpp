@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,8 @@ struct report {
   std::uint64_t trace_hash;          // of every choice and every move of the clock: equal for equal runs
   std::uint64_t steps;               // resumes
   std::chrono::nanoseconds elapsed;  // virtual time
-  // Each routine that had not ended when main did, newest first: what it waited for, where, and where it was started. In
-  // a real run it would have gone on while what main had was destroyed.
+  // Each routine that had not ended when main did, newest first: what it waited for, where, and where it was started.
+  // In a real run it would have gone on while what main had was destroyed.
   std::vector<std::string> outlived_main;
 };
 
@@ -69,19 +70,22 @@ namespace ringo::testing {
 // and which of its ready routines runs, and the clock moves to the next deadline only when everybody waits. The same
 // seed gives the same run. Throws what main throws; deadlock as run() does.
 template <class T>
-report simulate(sim_options o, task<T>&& main) {
+report simulate(sim_options o, task<T>&& main, std::source_location where = std::source_location::current()) {
   detail::refuse_simulation_inside_routine();
   auto* r = detail::make_routine_of(std::move(main));
   handle<T> h = detail::handle_access::make(r);
+  r->started = where;
   const report result = detail::simulate(o, nullptr, *r);
   h.join().take();
   return result;
 }
 template <class F>
-requires detail::startable<F> report simulate(sim_options o, F&& main) {
+requires detail::startable<F> report simulate(sim_options o, F&& main,
+                                              std::source_location where = std::source_location::current()) {
   detail::refuse_simulation_inside_routine();
   auto* r = detail::make_routine(std::forward<F>(main));
   auto h = detail::handle_access::make(r);
+  r->started = where;
   const report result = detail::simulate(o, nullptr, *r);
   h.join().take();
   return result;

@@ -51,13 +51,16 @@ class tls_stream : public detail::stream_source, public detail::stream_sink {
   // Connects, and agrees with the server, whose certificate has to be for that host.
   static detail::deferred_task<tls_stream> connect(std::string_view host_and_port,
                                                    tls_context with = tls_context::client(),
-                                                   socket_options options = {});
+                                                   socket_options options = {},
+                                                   std::source_location where = std::source_location::current());
 
   // On a connection that is there, also when something has been said on it before (STARTTLS). What comes of it when
   // this fails or is cancelled: it is closed. `name` is what the server's certificate has to be for: a host or a
   // numeric address.
-  static task<tls_stream> client(tcp_stream over, std::string_view name, tls_context with = tls_context::client());
-  static task<tls_stream> server(tcp_stream over, tls_context with);
+  static task<tls_stream> client(tcp_stream over, std::string_view name, tls_context with = tls_context::client(),
+                                 std::source_location where = std::source_location::current());
+  static task<tls_stream> server(tcp_stream over, tls_context with,
+                                 std::source_location where = std::source_location::current());
 
   // Tells the peer that no more will come; receiving goes on.
   detail::stream_send_operation shutdown_send() const noexcept {
@@ -77,7 +80,7 @@ class tls_stream : public detail::stream_source, public detail::stream_sink {
   endpoint peer() const noexcept;
 
  private:
-  static task<tls_stream> agree(tls_stream s);
+  static task<tls_stream> agree(tls_stream s, std::source_location where);
   explicit tls_stream(tcp_stream&& over) noexcept
       : stream_source(static_cast<stream_source&&>(over)), stream_sink(static_cast<stream_sink&&>(over)) {}
 };

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <ringo/detail/mortal_source.hpp>
+#include <ringo/detail/overloads.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/started.hpp>
 
@@ -114,24 +115,18 @@ class wait_group : private detail::mistaken_starts {
   void go(task<T>&& t, std::source_location where = std::source_location::current()) {
     count_in<T>(where, *detail::make_routine_of<detail::counted_record>(std::move(t)));
   }
-  template <class F>
-  requires detail::startable<F>
-  void go(F&& f, std::source_location where = std::source_location::current()) { start(where, std::forward<F>(f)); }
-  template <class F, class A>
-  requires detail::startable<F, A>
-  void go(F&& f, A&& a, std::source_location where = std::source_location::current()) {
-    start(where, std::forward<F>(f), std::forward<A>(a));
+#define RINGO_OVERLOAD(N)                                                                       \
+  template <RINGO_CLASSES_##N>                                                                  \
+  requires detail::startable<RINGO_TYPES_##N>                                                   \
+  void go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
+    start(where, RINGO_FORWARDED_##N);                                                          \
   }
-  template <class F, class A, class B>
-  requires detail::startable<F, A, B>
-  void go(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
-    start(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
-  }
-  template <class F, class A, class B, class C, class... More>
-  requires detail::startable<F, A, B, C, More...>
-  void go(F&& f, A&& a, B&& b, C&& c, More&&... more) {
-    start({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
-          std::forward<More>(more)...);
+  RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+  template <RINGO_CLASSES_6, class A7, class... More>
+  requires detail::startable<RINGO_TYPES_6, A7, More...>
+  void go(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
+    start({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
   }
 
   // When the counter is zero; without suspending if it is already. All who wait go on.

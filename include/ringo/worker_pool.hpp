@@ -11,6 +11,7 @@
 
 #include <ringo/clock.hpp>
 #include <ringo/detail/mistakes.hpp>
+#include <ringo/detail/overloads.hpp>
 #include <ringo/detail/pool_job.hpp>
 
 namespace ringo {
@@ -53,26 +54,18 @@ class worker_pool : private detail::mistaken_starts {
     return submitted<detail::submit_operation<T>, T>(*detail::make_routine_of<detail::pool_record>(std::move(t)),
                                                      where);
   }
-  template <class F>
-  requires detail::startable<F>
-  auto submit(F&& f, std::source_location where = std::source_location::current()) {
-    return submit_at(where, std::forward<F>(f));
+#define RINGO_OVERLOAD(N)                                                                           \
+  template <RINGO_CLASSES_##N>                                                                      \
+  requires detail::startable<RINGO_TYPES_##N>                                                       \
+  auto submit(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
+    return submit_at(where, RINGO_FORWARDED_##N);                                                   \
   }
-  template <class F, class A>
-  requires detail::startable<F, A>
-  auto submit(F&& f, A&& a, std::source_location where = std::source_location::current()) {
-    return submit_at(where, std::forward<F>(f), std::forward<A>(a));
-  }
-  template <class F, class A, class B>
-  requires detail::startable<F, A, B>
-  auto submit(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
-    return submit_at(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
-  }
-  template <class F, class A, class B, class C, class... More>
-  requires detail::startable<F, A, B, C, More...>
-  auto submit(F&& f, A&& a, B&& b, C&& c, More&&... more) {
-    return submit_at({}, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
-                     std::forward<More>(more)...);
+  RINGO_OVERLOADS(RINGO_OVERLOAD)
+#undef RINGO_OVERLOAD
+  template <RINGO_CLASSES_6, class A7, class... More>
+  requires detail::startable<RINGO_TYPES_6, A7, More...>
+  auto submit(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
+    return submit_at({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
   }
 
   // From the call on there are no more jobs; what it yields waits for those that were accepted.

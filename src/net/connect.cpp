@@ -65,7 +65,7 @@ class connect_call final : public kernel_call_of<stream_handle> {
   socket_address address_;
 };
 
-task<tcp_stream> connect_to(endpoint to, socket_options o) {
+task<tcp_stream> connect_to(endpoint to, socket_options o, std::source_location where) {
   check_not_simulated("tcp_stream::connect");
   const std::string doing = "ringo: connecting to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
@@ -73,7 +73,7 @@ task<tcp_stream> connect_to(endpoint to, socket_options o) {
     descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
     set_stream_options(s.native_handle(), o, doing);
     kernel_call_operation<stream_handle> connecting(new connect_call(std::move(s), to));
-    stream_handle connected = co_await connecting;
+    stream_handle connected = co_await in_name_of(where, connecting);
     if (connected.get() != nullptr) co_return stream_access::make(std::move(connected));
   }
   throw_outside_error(ECONNREFUSED, doing);
@@ -90,10 +90,10 @@ class attempt {
   std::exception_ptr error;
 };
 
-task<> attempt_to(endpoint to, socket_options o, sender<attempt> result) {
+task<> attempt_to(endpoint to, socket_options o, sender<attempt> result, std::source_location where) {
   std::exception_ptr error;
   try {
-    tcp_stream s = co_await connect_to(to, o);
+    tcp_stream s = co_await connect_to(to, o, where);
     result.try_send(attempt(std::move(s)));
     co_return;
   } catch (const cancelled&) {
@@ -138,20 +138,22 @@ class failed_attempts {
   std::string alike_, others_;  // what was tried, and failed as the first did, or otherwise
 };
 
-task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresses, socket_options o) {
+task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresses, socket_options o,
+                                std::source_location where) {
   channel<attempt> results(addresses.size());
   failed_attempts failed;
   const context attempts = context::with_cancel();
   const cancel_guard losers_are_cancelled(attempts);  // and end by themselves: they own what they use
   std::size_t begun = 0, ended = 0;
   for (;;) {
-    if (begun < addresses.size()) go(attempts, attempt_to, addresses[begun++], o, results);
+    if (begun < addresses.size())
+      start_under(under(attempts, where), make_routine(attempt_to, addresses[begun++], o, results, where));
     std::optional<attempt> came;
     if (begun < addresses.size()) {
-      auto first = co_await select(results.recv(), sleep(attempt_delay));
+      auto first = co_await in_name_of(where, select(results.recv(), sleep(attempt_delay)));
       if (first.index() == 0) came = std::move(std::get<0>(first));
     } else {
-      came = co_await results.recv();
+      came = co_await in_name_of(where, results.recv());
     }
     if (!came) continue;
     if (came->error == nullptr) co_return std::move(came->stream);
@@ -160,16 +162,17 @@ task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresse
   }
 }
 
-task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16_t port, socket_options o) {
+task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16_t port, socket_options o,
+                                 std::source_location where) {
   check_not_simulated("tcp_stream::connect");
   std::vector<endpoint> addresses;
   if (host.empty()) {  // this machine
     addresses = {numeric_endpoint("127.0.0.1", port), numeric_endpoint("::1", port)};
   } else {
-    addresses = co_await resolve(host, port);
+    addresses = co_await resolve(host, port, where);
   }
-  if (addresses.size() == 1) co_return co_await connect_to(addresses.front(), o);
-  co_return co_await connect_to_any(std::move(name), interleaved(addresses), o);
+  if (addresses.size() == 1) co_return co_await connect_to(addresses.front(), o, where);
+  co_return co_await connect_to_any(std::move(name), interleaved(addresses), o, where);
 }
 
 }  // namespace
@@ -178,14 +181,16 @@ template stream_handle answer_of<stream_handle>(kernel_call&);
 
 }  // namespace detail
 
-detail::deferred_task<tcp_stream> tcp_stream::connect(std::string_view text, socket_options o) {
+detail::deferred_task<tcp_stream> tcp_stream::connect(std::string_view text, socket_options o,
+                                                      std::source_location where) {
   const auto [host, port] = detail::split_host_and_port(text, "tcp_stream::connect");
-  if (const endpoint numeric = detail::numeric_endpoint(host, port)) return detail::connect_to(numeric, o);
-  return detail::connect_by_name(std::string(text), std::string(host), port, o);
+  if (const endpoint numeric = detail::numeric_endpoint(host, port)) return detail::connect_to(numeric, o, where);
+  return detail::connect_by_name(std::string(text), std::string(host), port, o, where);
 }
 
-detail::deferred_task<tcp_stream> tcp_stream::connect(const endpoint& to, socket_options o) {
-  return detail::connect_to(to, o);
+detail::deferred_task<tcp_stream> tcp_stream::connect(const endpoint& to, socket_options o,
+                                                      std::source_location where) {
+  return detail::connect_to(to, o, where);
 }
 
 }  // namespace ringo

@@ -65,7 +65,7 @@ bool ends_in_a_number(std::string_view host) noexcept {
   return !last.empty() && all_of(last, "0123456789");
 }
 
-task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t port) {
+task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t port, std::source_location where) {
   if (const endpoint numeric = detail::numeric_endpoint(host, port)) co_return std::vector<endpoint>(1, numeric);
   detail::check_not_simulated("resolve of a name");
   if (ends_in_a_number(host)) {
@@ -73,19 +73,20 @@ task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t po
                             "ringo: the address of \"" + host + "\", which is neither a name nor four numbers");
   }
   auto acquiring = detail::require_worker("resolve").runtime.names().acquire();
-  semaphore::permit one = co_await acquiring;
+  semaphore::permit one = co_await detail::in_name_of(where, acquiring);
   auto asked = blocking(ask_the_system, std::move(host), port, std::move(one));
-  co_return co_await asked;
+  co_return co_await detail::in_name_of(where, asked);
 }
 
 }  // namespace
 
-detail::deferred_task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port) {
+detail::deferred_task<std::vector<endpoint>> resolve(std::string_view host, std::uint16_t port,
+                                                     std::source_location where) {
   if (const std::size_t zero = host.find('\0'); zero != host.npos) {
     throw std::invalid_argument("ringo: resolve: \"" + std::string(host.substr(0, zero)) +
                                 "\": there is a zero byte behind this");
   }
-  return resolve_by_system(std::string(host), port);
+  return resolve_by_system(std::string(host), port, where);
 }
 
 }  // namespace ringo

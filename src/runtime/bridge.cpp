@@ -80,7 +80,8 @@ task<> serve(answer a, const std::function<task<>()>& operation) {
 }
 
 // Has a routine of that runtime do the operation. runtime_ended: it does not run any more.
-request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& operation, request& r) {
+request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& operation, request& r,
+                       std::source_location where) {
   bool accepted = false;
   runtime_registry::with(runtime_id, [&](runtime_core& rt) {
     if (rt.sim != nullptr && rt.sim->in_blocking_call()) {
@@ -88,13 +89,13 @@ request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& 
           "ringo: a blocking call waits for a routine of its simulation, which has no thread but the one that it "
           "stops");
     }
-    accepted = rt.post([&r, &operation](worker* w) {
+    accepted = rt.post([&r, &operation, where](worker* w) {
       if (w == nullptr) return r.finish(request::outcome::runtime_ended);
       try {
         task<> t = serve(answer(r), operation);
         routine& server = *make_routine_of(std::move(t));
         r.is_served = true;
-        start(*w, server, std::source_location::current());
+        start(*w, server, where);
       } catch (const std::bad_alloc&) {
         r.finish(request::outcome::failed, std::current_exception());
       }
@@ -157,7 +158,7 @@ void deliver_where_used(const ownership& of, posted& what) noexcept {
 }
 
 void block_until(channel_core* core, const char* call, const std::function<progress(bool, routine*&)>& attempt,
-                 const std::function<task<>()>& operation) {
+                 const std::function<task<>()>& operation, std::source_location where) {
   if (current_worker() != nullptr) {
     throw std::logic_error(std::string("ringo: ") + call +
                            " was called on a worker, which it would stop: use co_await there");
@@ -172,7 +173,7 @@ void block_until(channel_core* core, const char* call, const std::function<progr
     guard.unlock();
     if (owner != 0 || callers != 0) {
       request r;
-      const auto outcome = do_on(owner != 0 ? owner : callers, operation, r);
+      const auto outcome = do_on(owner != 0 ? owner : callers, operation, r, where);
       if (outcome == request::outcome::done) return;
       if (outcome == request::outcome::failed) r.rethrow();
     }
@@ -198,19 +199,19 @@ void block_until(channel_core* core, const char* call, const std::function<progr
   }
 }
 
-void block_until_ended(routine& r) {
+void block_until_ended(routine& r, std::source_location where) {
   if (current_worker() != nullptr) {
     throw std::logic_error(
         "ringo: handle::wait was called on a worker, which it would stop: use co_await handle there");
   }
   if (r.ended.load(std::memory_order_acquire)) return;
   // Shielded: a runtime that ends cancels all routines, and the thread is to hear what this one came to.
-  const std::function<task<>()> until_ended = [&r]() -> task<> {
+  const std::function<task<>()> until_ended = [&r, where]() -> task<> {
     const cancellation_held_back until_told;
-    co_await finished_operation(&r);
+    co_await in_name_of(where, finished_operation(&r));
   };
   request done;
-  const auto outcome = do_on(r.runtime_id, until_ended, done);
+  const auto outcome = do_on(r.runtime_id, until_ended, done, where);
   if (outcome == request::outcome::failed && !done.is_served) done.rethrow();  // there was no memory for it
   // Else a runtime that ends is about to end this routine if it has not yet.
   while (!r.ended.load(std::memory_order_acquire)) std::this_thread::yield();

@@ -95,20 +95,20 @@ class condition_operation final : public operation<condition_operation, void> {
   mutex::guard* held_;
 };
 
-task<> wait_notified(condition_core& of, mutex::guard& held) {
+task<> wait_notified(condition_core& of, mutex::guard& held, std::source_location where) {
   if (!held) throw_nothing_held("condition::wait with an unlocked guard");
   permit_core& lock = *condition_operation::lock_of(held);
   const std::size_t amount = condition_operation::amount_of(held);
   const source_reference kept(lock);
   std::exception_ptr error;
   try {
-    co_await condition_operation(of, held);
+    co_await in_name_of(where, condition_operation(of, held));
   } catch (...) {
     error = std::current_exception();
   }
   if (condition_operation::lock_of(held) == nullptr) {
     const cancellation_held_back until_locked;
-    held = co_await lock_operation(lock, amount);
+    held = co_await in_name_of(where, lock_operation(lock, amount));
   }
   if (error) std::rethrow_exception(error);
   if (!held) throw_cancelled();

@@ -97,14 +97,15 @@ std::unique_ptr<std::byte[]> memory_for(std::size_t size) {
   return std::unique_ptr<std::byte[]>(new std::byte[std::min(size, most_at_once)]);
 }
 
-task<std::size_t> read_in_pieces(file_handle f, std::uint64_t offset, std::span<std::byte> into) {
+task<std::size_t> read_in_pieces(file_handle f, std::uint64_t offset, std::span<std::byte> into,
+                                 std::source_location where) {
   std::unique_ptr<std::byte[]> memory = memory_for(into.size());
   std::size_t done = 0;
   while (done < into.size()) {
     const std::size_t size = std::min(into.size() - done, most_at_once);
     kernel_call_operation<piece> reading(
         new piece_call(piece_call::kind::read, f, std::move(memory), size, offset + done));
-    piece got = co_await reading;
+    piece got = co_await in_name_of(where, reading);
     if (got.count == 0) break;
     std::memcpy(into.data() + done, got.memory.get(), got.count);
     memory = std::move(got.memory);
@@ -115,7 +116,8 @@ task<std::size_t> read_in_pieces(file_handle f, std::uint64_t offset, std::span<
 
 }  // namespace
 
-task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::span<const std::byte> bytes) {
+task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::span<const std::byte> bytes,
+                       std::source_location where) {
   const auto kind = offset ? piece_call::kind::write : piece_call::kind::append;
   std::uint64_t at = offset.value_or(0);
   std::unique_ptr<std::byte[]> memory = memory_for(bytes.size());
@@ -123,7 +125,7 @@ task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::
     const std::size_t size = std::min(bytes.size(), most_at_once);
     std::memcpy(memory.get(), bytes.data(), size);
     kernel_call_operation<piece> writing(new piece_call(kind, f, std::move(memory), size, at));
-    piece put = co_await writing;
+    piece put = co_await in_name_of(where, writing);
     // None of what is there to be written has been: the kernel says so of devices that are full.
     if (put.count == 0) throw_outside_error(ENOSPC, "ringo: writing " + quoted(f.get()->path()));
     memory = std::move(put.memory);
@@ -182,9 +184,9 @@ class status_call final : public file_call<file_status> {
   struct statx status_ {};
 };
 
-task<std::uint64_t> size_of(file_handle f) {
+task<std::uint64_t> size_of(file_handle f, std::source_location where) {
   kernel_call_operation<file_status> asked(new status_call(std::move(f)));
-  const file_status s = co_await asked;
+  const file_status s = co_await in_name_of(where, asked);
   co_return s.size;
 }
 
@@ -197,7 +199,7 @@ void set_size(const descriptor& of, std::uint64_t size, const std::string& doing
   if (result != 0) throw_outside_error(errno, doing);
 }
 
-task<> truncate_to(file_handle f, std::uint64_t size) {
+task<> truncate_to(file_handle f, std::uint64_t size, std::source_location where) {
   check_not_simulated("truncate");
   file_core& core = *f.get();
   std::string doing = "ringo: truncating " + quoted(core.path());
@@ -208,7 +210,7 @@ task<> truncate_to(file_handle f, std::uint64_t size) {
   core.end_call(w);
   if (own.native_handle() < 0) throw_outside_error(error, doing);
   auto call = blocking(set_size, std::move(own), size, std::move(doing));
-  co_await call;
+  co_await in_name_of(where, call);
 }
 
 // ---- with names
@@ -256,10 +258,10 @@ class make_directory_call final : public name_call {
   const unsigned permissions_;
 };
 
-task<> make_directory_at(std::string path, unsigned permissions) {
+task<> make_directory_at(std::string path, unsigned permissions, std::source_location where) {
   try {
     kernel_call_operation<void> making(new make_directory_call(path, permissions));
-    co_await making;
+    co_await in_name_of(where, making);
     co_return;
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::invalid_argument) throw;
@@ -272,7 +274,7 @@ task<> make_directory_at(std::string path, unsigned permissions) {
         }
       },
       std::move(path), permissions);
-  co_await made;
+  co_await in_name_of(where, made);
 }
 
 class status_of_call final : public kernel_call_of<file_status> {
@@ -317,36 +319,36 @@ std::vector<directory_entry> entries_of(const std::string& path) {
   return entries;
 }
 
-task<std::vector<directory_entry>> list(std::string path) {
+task<std::vector<directory_entry>> list(std::string path, std::source_location where) {
   check_not_simulated("list_directory");
   auto listed = blocking(entries_of, std::move(path));
-  co_return co_await listed;
+  co_return co_await in_name_of(where, listed);
 }
 
-task<std::string> read_whole(std::string path) {
-  const file f = co_await file::open(path);
+task<std::string> read_whole(std::string path, std::source_location where) {
+  const file f = co_await in_name_of(where, file::open(path));
   std::string text;
-  std::size_t room = static_cast<std::size_t>(co_await f.size());
+  std::size_t room = static_cast<std::size_t>(co_await f.size(where));
   // What says that it has no size (/proc) may have one all the same, and any may grow meanwhile.
   for (;;) {
     const std::size_t had = text.size();
     text.resize(had + room + 1);
-    const std::size_t got = co_await f.read_at(had, std::span(text).subspan(had));
+    const std::size_t got = co_await f.read_at(had, std::span(text).subspan(had), where);
     text.resize(had + got);
     if (got <= room) break;
     room = std::max<std::size_t>(text.size(), 4096);
   }
-  co_await f.close();
+  co_await in_name_of(where, f.close());
   co_return text;
 }
 
-task<> write_whole(std::string path, std::span<const std::byte> bytes) {
+task<> write_whole(std::string path, std::span<const std::byte> bytes, std::source_location where) {
   open_options o;
   o.read = false;
   o.write = o.create = o.truncate = true;
-  const file f = co_await file::open(path, o);
-  co_await f.write_at(0, bytes);
-  co_await f.close();
+  const file f = co_await in_name_of(where, file::open(path, o));
+  co_await f.write_at(0, bytes, where);
+  co_await in_name_of(where, f.close());
 }
 
 }  // namespace
@@ -387,20 +389,20 @@ file file::adopt(int descriptor) {
   return file(detail::make_file(descriptor, "descriptor " + std::to_string(descriptor)));
 }
 
-task<std::size_t> file::read_at(std::uint64_t offset, std::span<std::byte> into) const {
+task<std::size_t> file::read_at(std::uint64_t offset, std::span<std::byte> into, std::source_location where) const {
   detail::check_opened(core_, "read_at");
   detail::check_range(offset, into.size(), "read_at");
-  return detail::read_in_pieces(core_, offset, into);
+  return detail::read_in_pieces(core_, offset, into, where);
 }
-task<> file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
+task<> file::write_at(std::uint64_t offset, std::span<const std::byte> bytes, std::source_location where) const {
   detail::check_opened(core_, "write_at");
   detail::check_range(offset, bytes.size(), "write_at");
   detail::check_writes_at_offsets(core_, "write_at");
-  return detail::write_in_pieces(core_, offset, bytes);
+  return detail::write_in_pieces(core_, offset, bytes, where);
 }
-task<> file::append(std::span<const std::byte> bytes) const {
+task<> file::append(std::span<const std::byte> bytes, std::source_location where) const {
   detail::check_opened(core_, "append");
-  return detail::write_in_pieces(core_, std::nullopt, bytes);
+  return detail::write_in_pieces(core_, std::nullopt, bytes, where);
 }
 detail::kernel_call_operation<void> file::sync(bool metadata) const {
   detail::check_opened(core_, "sync");
@@ -410,14 +412,14 @@ detail::kernel_call_operation<file_status> file::status() const {
   detail::check_opened(core_, "status");
   return detail::kernel_call_operation<file_status>(new detail::status_call(core_));
 }
-task<std::uint64_t> file::size() const {
+task<std::uint64_t> file::size(std::source_location where) const {
   detail::check_opened(core_, "size");
-  return detail::size_of(core_);
+  return detail::size_of(core_, where);
 }
-task<> file::truncate(std::uint64_t size) const {
+task<> file::truncate(std::uint64_t size, std::source_location where) const {
   detail::check_opened(core_, "truncate");
   detail::check_range(size, 0, "truncate");
-  return detail::truncate_to(core_, size);
+  return detail::truncate_to(core_, size, where);
 }
 file_reader file::reader(std::uint64_t from) const { return file_reader(*this, from); }
 file_writer file::writer() const {
@@ -432,12 +434,14 @@ file_writer file::writer(std::uint64_t from) const {
 detail::close_operation file::close() const { return detail::close_operation(core_.get()); }
 int file::native_handle() const noexcept { return core_.get() != nullptr ? core_.get()->descriptor() : -1; }
 
-task<std::string> read_file(std::string_view path) { return detail::read_whole(std::string(path)); }
-task<> write_file(std::string_view path, std::span<const std::byte> bytes) {
-  return detail::write_whole(std::string(path), bytes);
+task<std::string> read_file(std::string_view path, std::source_location where) {
+  return detail::read_whole(std::string(path), where);
 }
-task<> write_file(std::string_view path, std::string_view text) {
-  return write_file(path, std::as_bytes(std::span(text)));
+task<> write_file(std::string_view path, std::span<const std::byte> bytes, std::source_location where) {
+  return detail::write_whole(std::string(path), bytes, where);
+}
+task<> write_file(std::string_view path, std::string_view text, std::source_location where) {
+  return write_file(path, std::as_bytes(std::span(text)), where);
 }
 
 detail::kernel_call_operation<file_status> status_of(std::string_view path) {
@@ -452,11 +456,11 @@ detail::kernel_call_operation<void> remove_file(std::string_view path) {
 detail::kernel_call_operation<void> remove_directory(std::string_view path) {
   return detail::kernel_call_operation<void>(new detail::remove_call(path, AT_REMOVEDIR));
 }
-task<> make_directory(std::string_view path, unsigned permissions) {
-  return detail::make_directory_at(std::string(path), permissions);
+task<> make_directory(std::string_view path, unsigned permissions, std::source_location where) {
+  return detail::make_directory_at(std::string(path), permissions, where);
 }
-task<std::vector<directory_entry>> list_directory(std::string_view path) {
-  return detail::list(std::string(detail::checked(path)));
+task<std::vector<directory_entry>> list_directory(std::string_view path, std::source_location where) {
+  return detail::list(std::string(detail::checked(path)), where);
 }
 
 }  // namespace ringo

@@ -24,7 +24,8 @@ void check_writes_at_offsets(const file_handle& f, const char* call);
 void check_range(std::uint64_t offset, std::size_t size, const char* call);
 
 // All of the bytes, at the offset, or at the end of the file if there is none.
-task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::span<const std::byte> bytes);
+task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::span<const std::byte> bytes,
+                       std::source_location where);
 
 template <class R>
 class file_call : public kernel_call_of<R> {

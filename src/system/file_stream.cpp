@@ -98,12 +98,12 @@ class lines_stage final : public stage {
 
  private:
   task<> work(std::size_t) override {
-    const file f = co_await file::open(path_);
+    const file f = co_await by_maker(file::open(path_));
     buffered_reader in(f.reader());
     for (;;) {
-      std::optional<std::string> line = co_await in.read_line(limit_);
+      std::optional<std::string> line = co_await by_maker(in.read_line(limit_, made_at()));
       if (!line) co_return;
-      co_await out_.send(*line);
+      co_await by_maker(out_.send(*line));
     }
   }
   void finish(const std::exception_ptr& error) noexcept override { out_.finish(error); }
@@ -133,16 +133,16 @@ std::uint64_t file_reader::position() const noexcept { return state_ != nullptr 
 
 file_writer::file_writer(const file& of) : file_writer(of.writer()) {}
 
-task<> file_writer::send(std::span<const std::byte> bytes) {
+task<> file_writer::send(std::span<const std::byte> bytes, std::source_location where) {
   detail::check_opened(file_, "send");
   if (next_) {
     detail::check_range(*next_, bytes.size(), "send");
     detail::check_writes_at_offsets(file_, "send");
   }
-  return send_all(*this, bytes);
+  return send_all(*this, bytes, where);
 }
 
-task<> file_writer::send_all(file_writer& to, std::span<const std::byte> bytes) {
+task<> file_writer::send_all(file_writer& to, std::span<const std::byte> bytes, std::source_location where) {
   detail::throw_if_cancelled("send");
   const detail::sole_use::guard alone(to.use_, "send");
   if (to.is_cut_) {
@@ -151,7 +151,7 @@ task<> file_writer::send_all(file_writer& to, std::span<const std::byte> bytes) 
                            ": an earlier send was cut short: how much of it is in the file is not known");
   }
   to.is_cut_ = true;
-  co_await detail::write_in_pieces(to.file_, to.next_, bytes);
+  co_await detail::write_in_pieces(to.file_, to.next_, bytes, where);
   to.is_cut_ = false;
   if (to.next_) *to.next_ += bytes.size();
 }

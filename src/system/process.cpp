@@ -267,7 +267,7 @@ stream_handle make_pipe(launch& what, int i) {
 }  // namespace detail
 
 struct process_access {
-  static task<process> start(detail::launch what) {
+  static task<process> start(detail::launch what, std::source_location where) {
     (void)detail::require_worker("process::start");
     detail::check_not_simulated("process::start");
     process started;
@@ -275,15 +275,15 @@ struct process_access {
     started.output_ = pipe_reader(detail::make_pipe(what, STDOUT_FILENO));
     started.errors_ = pipe_reader(detail::make_pipe(what, STDERR_FILENO));
     auto call = blocking(detail::spawn, std::move(what));
-    started.state_ = co_await call;
+    started.state_ = co_await detail::in_name_of(where, call);
     co_return started;
   }
 };
 
 template process_end detail::answer_of<process_end>(detail::kernel_call&);
 
-task<process> process::start(process_arguments arguments, process_options o) {
-  return process_access::start(detail::launch(std::move(arguments.all_), o));
+task<process> process::start(process_arguments arguments, process_options o, std::source_location where) {
+  return process_access::start(detail::launch(std::move(arguments.all_), o), where);
 }
 
 detail::kernel_call_operation<process_end> process::wait() const {

@@ -287,45 +287,47 @@ const tls_filter* filter_of(stream_core* core) noexcept {
 
 // ---- the stream
 
-task<tls_stream> tls_stream::agree(tls_stream s) {
-  co_await detail::stream_established_operation(s.stream_source::core_.get());
+task<tls_stream> tls_stream::agree(tls_stream s, std::source_location where) {
+  co_await detail::in_name_of(where, detail::stream_established_operation(s.stream_source::core_.get()));
   co_return s;
 }
 
 namespace {
 
-task<tls_stream> connect_by_name(std::string to, std::string name, tls_context with, socket_options o) {
-  tcp_stream over = co_await tcp_stream::connect(to, o);
-  co_return co_await tls_stream::client(std::move(over), name, std::move(with));
+task<tls_stream> connect_by_name(std::string to, std::string name, tls_context with, socket_options o,
+                                 std::source_location where) {
+  tcp_stream over = co_await tcp_stream::connect(to, o, where);
+  co_return co_await tls_stream::client(std::move(over), name, std::move(with), where);
 }
 
 }  // namespace
 
 detail::deferred_task<tls_stream> tls_stream::connect(std::string_view host_and_port, tls_context with,
-                                                      socket_options o) {
+                                                      socket_options o, std::source_location where) {
   const auto [host, port] = detail::split_host_and_port(host_and_port, "tls_stream::connect");
-  return connect_by_name(std::string(host_and_port), host.empty() ? "localhost" : std::string(host), std::move(with),
-                         o);
+  return connect_by_name(std::string(host_and_port), host.empty() ? "localhost" : std::string(host), std::move(with), o,
+                         where);
 }
 
-task<tls_stream> tls_stream::client(tcp_stream over, std::string_view name, tls_context with) {
+task<tls_stream> tls_stream::client(tcp_stream over, std::string_view name, tls_context with,
+                                    std::source_location where) {
   const std::string host(name);
   ssl_pointer ssl = detail::make_ssl(with.state_->ssl.get());
   detail::expect(ssl.get(), host);
   ::SSL_set_connect_state(ssl.get());
   tls_stream s(std::move(over));
   detail::put_on(s.stream_source::core_.get(), std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, host));
-  return agree(std::move(s));
+  return agree(std::move(s), where);
 }
 
-task<tls_stream> tls_stream::server(tcp_stream over, tls_context with) {
+task<tls_stream> tls_stream::server(tcp_stream over, tls_context with, std::source_location where) {
   ssl_pointer ssl = detail::make_ssl(with.state_->ssl.get());
   ::SSL_set_accept_state(ssl.get());
   const endpoint peer = over.peer();
   tls_stream s(std::move(over));
   detail::put_on(s.stream_source::core_.get(),
                  std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, peer.to_string()));
-  return agree(std::move(s));
+  return agree(std::move(s), where);
 }
 
 std::string tls_stream::alpn() const {

@@ -12,7 +12,7 @@ namespace ringo::detail {
 // but in a call of blocking(): that uses it for its own runtime, and throws std::system_error when that has ended.
 void block_until(channel_core* core, const char* call,
                  const std::function<progress(bool shared, routine*& woken)>& attempt,
-                 const std::function<task<>()>& operation);
+                 const std::function<task<>()>& operation, std::source_location where);
 
 // A runtime has begun to use an object: who waits for that looks again.
 void wake_bridge() noexcept;
@@ -30,7 +30,7 @@ bool while_unused(const ownership& of, const std::function<void()>& what);
 void do_where_used(const ownership& of, const std::function<void(worker*)>& what);
 
 // Until the routine has ended; throws std::logic_error on a worker.
-void block_until_ended(routine& r);
+void block_until_ended(routine& r, std::source_location where);
 
 void cancel(routine& r);  // any thread
 

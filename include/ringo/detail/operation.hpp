@@ -36,6 +36,10 @@ struct awaited_at {
   A&& awaited;
   std::source_location where;
 };
+template <class A>
+awaited_at<A> in_name_of(std::source_location where, A&& awaited) noexcept {
+  return {std::forward<A>(awaited), where};
+}
 
 // What a coroutine can await: what has an await_ready(), a join() or a begin(), or is converted to that by co_await.
 template <class A>

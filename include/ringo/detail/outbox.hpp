@@ -103,7 +103,8 @@ class outbox_of final : public outbox {
     outbox_of& self = static_cast<outbox_of&>(in.of());
     while (const std::unique_ptr<item> one = self.next(in)) {
       try {
-        co_await send_operation<T>(static_cast<channel_state<T>*>(&self.core_), static_cast<value_item&>(*one).value);
+        co_await in_name_of(one->posted_at, send_operation<T>(static_cast<channel_state<T>*>(&self.core_),
+                                                              static_cast<value_item&>(*one).value));
       } catch (const channel_closed&) {
         self.note_dropped();
       } catch (const cancelled&) {  // the runtime ends

@@ -65,6 +65,13 @@ class stage : public channel_feeder {
   void fail(std::exception_ptr error) noexcept;  // and ends the others
 
  protected:
+  // The stage awaits in the name of the call that has made it.
+  template <class A>
+  awaited_at<A> by_maker(A&& awaited) const noexcept {
+    return in_name_of(made_, std::forward<A>(awaited));
+  }
+  const std::source_location& made_at() const noexcept { return made_; }
+
   explicit stage(const char* call);  // throws std::logic_error on a thread that is no worker
 
   virtual void finish(const std::exception_ptr& error) noexcept = 0;  // lets go of the input and finishes the outputs
@@ -78,6 +85,7 @@ class stage : public channel_feeder {
 
   friend void start_routines(stage& s, std::size_t count, std::source_location where);
 
+  std::source_location made_;
   const std::uint64_t runtime_id_;
   const context context_;
   std::atomic<std::size_t> routines_ = 0;

@@ -200,16 +200,17 @@ class routine_of_call final : public routine_of_task<T, Base> {
   }
 
  private:
+  // The function has no place where it awaits what it returns: the report names where the routine was started.
   // Calls and awaits in one full expression, so that arguments which are converted in the call live as long as the
   // routine.
   static task<T> call_and_await(F f, A... args) {
     constexpr bool awaited = awaited_result<std::invoke_result_t<F, A...>>::awaited;
     if constexpr (std::is_member_function_pointer_v<F> && awaited) {
-      co_return co_await invoke_member(f, std::move(args)...);
+      co_return co_await in_name_of(current_worker()->current->started, invoke_member(f, std::move(args)...));
     } else if constexpr (std::is_member_pointer_v<F>) {
       co_return std::invoke(f, std::move(args)...);
     } else if constexpr (awaited) {
-      co_return co_await std::move(f)(std::move(args)...);
+      co_return co_await in_name_of(current_worker()->current->started, std::move(f)(std::move(args)...));
     } else {
       co_return std::move(f)(std::move(args)...);
     }
