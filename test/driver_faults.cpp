@@ -38,10 +38,15 @@ class noted final : public kernel_request {
   bool is_over = false;
   std::uint8_t opcode = IORING_OP_NOP;
   int descriptor = -1;
+  char byte = 0;
 
   void fill(io_uring_sqe& entry) noexcept override {
     entry.opcode = opcode;
     entry.fd = descriptor;
+    if (opcode == IORING_OP_READ) {
+      entry.addr = reinterpret_cast<std::uintptr_t>(&byte);
+      entry.len = 1;
+    }
     if (opcode != IORING_OP_POLL_ADD) return;
     entry.poll32_events = POLLIN;
     entry.len = IORING_POLL_ADD_MULTI;
@@ -158,6 +163,43 @@ TEST_CASE("What is asked to end early, or drained, while the kernel takes nothin
       });
       CHECK(end.text == "20");
     }
+  }
+}
+
+TEST_CASE("What has ended before the kernel could be asked to end it leaves alone what comes after it at its address") {
+  for (const task_work kind : kinds) {
+    const auto end = sandbox::in_child([&] {
+      std::string text;
+      // The first poll() gives the kernel what is asked; while the queue is full, the ending finds no room.
+      with_failing_enter({0, EAGAIN, EAGAIN}, [&] {
+        const pipe_ends ends_at_once, never;
+        noted first;
+        std::vector<noted> others(4);
+        {
+          const auto driver = make_uring(4, kind);
+          driver->attach();
+          first.opcode = IORING_OP_READ;
+          first.descriptor = ends_at_once.read_end;
+          driver->submit(first);
+          driver->poll(time_point::min());
+          for (noted& each : others) driver->submit(each);
+          driver->end_early(first);
+          ends_at_once.put('x');
+          while (first.answers == 0) driver->poll(time_point::min());
+          text += std::to_string(first.result);
+          first.answers = 0;  // another, at that address
+          first.descriptor = never.read_end;
+          driver->submit(first);
+          for (int i = 0; i < 10; ++i) driver->poll(driver->now() + std::chrono::milliseconds(1));
+          text += std::to_string(first.answers);
+          never.put('y');
+          while (first.answers == 0) driver->poll(driver->now() + std::chrono::milliseconds(1));
+          text += std::to_string(first.result);
+        }
+      });
+      return text;
+    });
+    CHECK(end.text == "101");
   }
 }
 

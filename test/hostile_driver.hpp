@@ -30,6 +30,7 @@
 struct hostile_deeds {
   std::atomic<int> closed = 0;        // descriptors
   std::atomic<int> closed_wrong = 0;  // numbers that were none
+  std::atomic<int> asked_in_vain = 0;  // to end what was not in flight there
   std::atomic<int> shortened = 0, refused = 0, ended_unasked = 0, ended_late = 0;
   std::atomic<int> warnings = 0;
   std::atomic<int> accept_error = 0;  // of every accept, while there is one
@@ -83,6 +84,9 @@ class hostile_driver final : public ringo::detail::driver {
   }
 
   void end_early(ringo::detail::kernel_request& r) noexcept override {
+    // Another worker may use what is not in flight here.
+    const auto is_it = [&r](const auto& each) { return each->asked == &r; };
+    if (std::none_of(requests_.begin(), requests_.end(), is_it)) ++deeds_.asked_in_vain;
     if (below(2) == 0) return end_now(r, [](const request&) { return true; });
     ++deeds_.ended_late;
     end_later(r);
@@ -129,7 +133,7 @@ class hostile_driver final : public ringo::detail::driver {
   std::uint64_t below(std::uint64_t n) noexcept { return random_.below(n); }
 
   int reason_to_refuse(const io_uring_sqe& entry) noexcept {
-    if (entry.opcode == IORING_OP_CLOSE) return 0;
+    if (entry.opcode == IORING_OP_CLOSE) return -ECANCELED;  // it has not begun: the number is still taken
     if ((entry.flags & IOSQE_BUFFER_SELECT) != 0 && below(2) == 0) return -ENOBUFS;
     if (entry.opcode == IORING_OP_ACCEPT && below(2) == 0) return below(10) == 0 ? -EMFILE : -ECONNABORTED;
     constexpr int any[] = {-ECANCELED, -EINTR, -EAGAIN};
@@ -153,7 +157,7 @@ class hostile_driver final : public ringo::detail::driver {
 
   void hold(request& r, int result, unsigned flags) noexcept {
     if ((flags & IORING_CQE_F_MORE) != 0) std::terminate();  // nobody asks for more than one answer
-    if (r.opcode == IORING_OP_CLOSE) ++(result == 0 ? deeds_.closed : deeds_.closed_wrong);
+    if (r.opcode == IORING_OP_CLOSE && result != -ECANCELED) ++(result == 0 ? deeds_.closed : deeds_.closed_wrong);
     r.is_given = false;
     r.result = result;
     r.flags = flags;

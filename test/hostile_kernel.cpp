@@ -106,6 +106,7 @@ void on_hostile_kernels(F make_main, std::uint64_t seeds = 8) {
       CHECK(testing::live().frames == live.frames);
       CHECK(testing::live().operations == live.operations);
       CHECK(deeds.closed_wrong == 0);
+      CHECK(deeds.asked_in_vain == 0);
       if (seed != first) CHECK(allocations == memory);
     }
   }

@@ -214,6 +214,28 @@ TEST_CASE("a storm on all threads hides no other signal, and disturbs nobody") {
   });
 }
 
+TEST_CASE("a wait that is ended from another worker, and begun there anew while signals come, hears of each") {
+  on_the_network([]() -> ringo::task<> {
+    const ringo::signals s({SIGUSR1});
+    ringo::group moving;  // the other workers have something to do, and take what waits here
+    std::atomic<bool> ends = false;
+    for (int i = 0; i < 3; ++i) {
+      moving.go([](std::atomic<bool>& end) -> ringo::task<> {
+        while (!end) co_await ringo::yield();
+      }, std::ref(ends));
+    }
+    for (std::size_t i = 0; i < stressed(300); ++i) {
+      const auto lost = co_await ringo::select(s.recv(), ringo::sleep(1us));
+      if (lost.index() == 0) continue;
+      send(SIGUSR1);
+      const int got = co_await s.recv();
+      CHECK(got == SIGUSR1);
+    }
+    ends = true;
+    co_await moving.wait();
+  });
+}
+
 TEST_CASE("who still waits when the object goes ends as if it had been cancelled") {
   for (const unsigned workers : {1u, 2u, 4u}) {
     ringo::options how;

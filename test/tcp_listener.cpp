@@ -1,13 +1,16 @@
 // Listeners: no connection is lost, whatever becomes of who accepts it; and what is wrong is said.
 #include <doctest/doctest.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <ringo/ringo.hpp>
@@ -148,6 +151,32 @@ TEST_CASE("with reuse_port several listeners share a port") {
       CHECK(accepted.index() < 2);
     }
   });
+}
+
+TEST_CASE("a listener that is destroyed where no runtime runs gives its connections to another that shares its port") {
+  const auto before = open_descriptors();
+  {
+    socket_options o;
+    o.reuse_port = true;
+    auto stays = tcp_listener::bind("127.0.0.1:0", o);
+    auto goes = std::make_unique<tcp_listener>(tcp_listener::bind(stays.local(), o));
+    constexpr int clients = 40;  // the kernel deals them out to both
+    std::vector<descriptor> connected;
+    for (int i = 0; i < clients; ++i) {
+      descriptor s(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      sockaddr_in to{};
+      to.sin_family = AF_INET;
+      to.sin_port = htons(stays.local().port());
+      to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      REQUIRE(::connect(s.native_handle(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+      connected.push_back(std::move(s));
+    }
+    goes.reset();
+    run([&]() -> task<> {
+      for (int i = 0; i < clients; ++i) tcp_stream s = co_await stays.accept();
+    });
+  }
+  CHECK(open_descriptors() == before);
 }
 
 // UndefinedBehaviorSanitizer takes a descriptor to find out whether an object can be read, and reports one that it

@@ -79,7 +79,7 @@ class driver {
   // Hands it to the kernel with the next poll(), or a later one while the kernel takes no more.
   virtual void submit(kernel_request& r) noexcept = 0;
   // Asks the kernel to end it early; what it has not been given yet, it is not given. The last answer comes as ever,
-  // and tells what became of it; where it is not in flight any more, nothing happens.
+  // and tells what became of it. It is in flight in this driver.
   virtual void end_early(kernel_request& r) noexcept = 0;
   // Asks that of all that is in flight, and returns when the last answer has come.
   virtual void drain() noexcept = 0;

@@ -397,6 +397,7 @@ class uring_driver final : public uring {
     for (request_backlog ended = std::exchange(withdrawn_, {}); !ended.empty();) {
       kernel_request& each = *ended.front();
       ended.pop_front();  // before the call, which may submit it again
+      forget_ending(each);
       each.complete(-ECANCELED, 0);
       in_flight_.store(in_flight() - 1, std::memory_order_release);  // as in reap()
     }
@@ -429,11 +430,15 @@ class uring_driver final : public uring {
   }
   bool try_cancel(completion& answer) { return try_cancel(reinterpret_cast<std::uintptr_t>(&answer), 0); }
 
+  // Its last answer has come, and is about to be told: what is freed then may be followed by another at its address.
+  void forget_ending(const completion& answered) noexcept {
+    if (!to_end_.empty()) [[unlikely]]
+      std::erase(to_end_, &answered);
+  }
+
   bool submit_backlog() {
     while (!backlog_.empty() && try_submit(*backlog_.front())) backlog_.pop_front();
     if (!backlog_.empty()) return false;
-    // What is not in flight any more the kernel does not find, or finds another of the same source, which is begun anew
-    // if anybody waits for it.
     while (!to_end_.empty() && try_cancel(*to_end_.back())) to_end_.pop_back();
     return to_end_.empty();
   }
@@ -518,9 +523,12 @@ class uring_driver final : public uring {
         check_wake(result);
         continue;
       }
-      reinterpret_cast<completion*>(static_cast<std::uintptr_t>(user_data))->complete(result, flags);
+      completion& answered = *reinterpret_cast<completion*>(static_cast<std::uintptr_t>(user_data));
+      const bool is_last = (flags & IORING_CQE_F_MORE) == 0;
+      if (is_last) forget_ending(answered);
+      answered.complete(result, flags);
       // release: who sees that nothing is in flight sees what its completion has made ready.
-      if ((flags & IORING_CQE_F_MORE) == 0) in_flight_.store(in_flight() - 1, std::memory_order_release);
+      if (is_last) in_flight_.store(in_flight() - 1, std::memory_order_release);
     }
     return true;
   }
@@ -558,7 +566,7 @@ class uring_driver final : public uring {
   bool wake_is_armed_ = false;
   request_backlog backlog_;
   request_backlog withdrawn_;        // and not yet answered
-  std::vector<completion*> to_end_;  // when the backlog has been submitted
+  std::vector<completion*> to_end_;  // in flight; when the backlog has been submitted
   lent_blocks lent_{blocks};
   unsigned usual_threads_ = 0;  // of the kernel's; 0: not known
   unsigned waiting_threads_ = 0;

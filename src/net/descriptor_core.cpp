@@ -81,9 +81,11 @@ void descriptor_core::fill_poll(io_uring_sqe& entry, int descriptor, short event
 
 void descriptor_core::fill_close(io_uring_sqe& entry) noexcept { ::io_uring_prep_close(&entry, descriptor_); }
 
-// The number is free whatever the answer is (close(2)).
-void descriptor_core::has_closed(int, unsigned) noexcept {
+// The number is free whatever the answer is (close(2)), but for one: ECANCELED says that the kernel has not begun. It
+// does so where a runtime ends while all threads that could close it are busy.
+void descriptor_core::has_closed(int result, unsigned) noexcept {
   worker& w = *current_worker();
+  if (result == -ECANCELED) ::close(descriptor_);
   routine_list woken;
   bool last;
   {

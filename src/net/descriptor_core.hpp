@@ -102,11 +102,11 @@ class descriptor_core {
 
    private:
     void keep() noexcept override { of_.use(); }
-    void let_go() noexcept override {
+    void let_go(scheduler* ring) noexcept override {
       bool last;
       {
         const optional_guard guard(of_.lock, true);  // only another worker could ask
-        was_asked();
+        was_asked(ring);
         of_.disuse();
         last = of_.unused();
       }

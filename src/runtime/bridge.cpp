@@ -105,8 +105,10 @@ request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& 
 }
 
 struct bridge_state {
-  std::mutex mutex;
-  std::condition_variable changed;
+  // Recursive: what is done under it may end what has to be done under it, too. A listener that is destroyed where no
+  // runtime runs gives its connections to another, and a stop callback may destroy anything.
+  std::recursive_mutex mutex;
+  std::condition_variable_any changed;
   std::uint64_t generation = 0;
 };
 

@@ -90,10 +90,10 @@ void kernel_call::complete(int result, unsigned) noexcept {
   if (last) delete this;
 }
 
-void kernel_call::let_go() noexcept {
+void kernel_call::let_go(scheduler* ring) noexcept {
   {
     const optional_guard guard(lock, true);  // only another worker could ask
-    was_asked();
+    was_asked(ring);
   }
   release();
 }

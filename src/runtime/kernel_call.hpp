@@ -31,10 +31,13 @@ class kernel_call : public kernel_operation {
   void release() noexcept;  // the operation's hold
   int take();               // the answer, once; throws std::system_error, disconnected or std::logic_error
 
-  spin_lock lock;
+  // Its own, or its source's. begins() and has_ended() run under it, so a call that changes its source there shares the
+  // source's lock: a select may hold both the call's and the source's, and no thread takes a lock under another.
+  spin_lock& lock;
 
  protected:
-  kernel_call() = default;
+  kernel_call() noexcept : lock(own_lock_) {}
+  explicit kernel_call(spin_lock& of_source) noexcept : lock(of_source) {}  // the source lives as long as the call
   // Fills an entry of the submission queue.
   virtual void ask(io_uring_sqe& entry) noexcept = 0;
   virtual ~kernel_call() = default;  // what the answer has brought and nobody has taken goes with it
@@ -56,8 +59,9 @@ class kernel_call : public kernel_operation {
   void fill(io_uring_sqe& entry) noexcept final { pauses_ ? fill_pause(entry) : ask(entry); }
   void complete(int result, unsigned flags) noexcept final;
   void keep() noexcept final { ++holds_; }
-  void let_go() noexcept final;
+  void let_go(scheduler* ring) noexcept final;
 
+  spin_lock own_lock_;
   ownership owner_;
   wait_queue waiting_;
   int answer_ = 0;
@@ -70,6 +74,7 @@ class kernel_call : public kernel_operation {
 template <class R>
 class kernel_call_of : public kernel_call {
  public:
+  using kernel_call::kernel_call;
   virtual R result() = 0;  // once, when the answer has come; throws what it came to
 };
 

@@ -25,6 +25,14 @@ void kernel_operation::end_early(scheduler& here) noexcept {
   on_->end_early_soon(*this);
 }
 
+// Only under the lock is it certain where the operation is: another worker may begin it anew on its own ring. What this
+// ring does not have, its driver must not be asked about: the driver would read what the other worker writes, and keep
+// the address of what may be freed.
+void kernel_operation::was_asked(scheduler* ring) noexcept {
+  asked_ = false;
+  if (ring != nullptr && on_ == ring) ring->driver_->end_early(*this);
+}
+
 void kernel_operation::fill_pause(io_uring_sqe& entry) noexcept {
   static __kernel_timespec length{0, 10'000'000};  // the kernel only reads it
   ::io_uring_prep_timeout(&entry, &length, 0, 0);
@@ -39,14 +47,13 @@ void scheduler::end_early_soon(kernel_operation& one) noexcept {
   driver_->wake();
 }
 
-// What has ended since is not found by the kernel. What has been begun anew since is ended for nothing, and its source
-// begins it once more.
+// What has ended since is left alone. What has been begun anew here since is ended for nothing, and its source begins
+// it once more.
 void scheduler::end_those_asked_for(bool with_driver) noexcept {
   kernel_operation* one = to_end_.exchange(nullptr, std::memory_order_acquire);
   while (one != nullptr) {
     kernel_operation& each = *std::exchange(one, one->next_to_end_);
-    if (with_driver) driver_->end_early(each);
-    each.let_go();
+    each.let_go(with_driver ? this : nullptr);
   }
 }
 

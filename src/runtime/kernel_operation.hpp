@@ -32,8 +32,9 @@ class kernel_operation : public kernel_request {
   // Its worker is asked to end it, and keeps the source until let_go(). Under the lock.
   virtual void keep() noexcept = 0;
   // Without the lock: takes it, for was_asked().
-  virtual void let_go() noexcept = 0;
-  void was_asked() noexcept { asked_ = false; }
+  virtual void let_go(scheduler* ring) noexcept = 0;
+  // Under the lock: ends it early if it is in flight on that ring, which is the calling worker's, or null.
+  void was_asked(scheduler* ring) noexcept;
 
   // 10 ms, before something is tried again that could not be done although the kernel had said that it could.
   static void fill_pause(io_uring_sqe& entry) noexcept;

@@ -204,10 +204,18 @@ task<> truncate_to(file_handle f, std::uint64_t size, std::source_location where
   file_core& core = *f.get();
   std::string doing = "ringo: truncating " + quoted(core.path());
   worker& w = require_worker("truncate");
-  if (!core.begin_call(&w)) throw std::logic_error(doing + ": it has been closed");
+  // What has begun keeps the number from being closed, and given to another file, while it is duplicated.
+  const auto begin = [&] {
+    const optional_guard guard(core.lock, w.shared);
+    return core.begin_call();
+  };
+  if (!begin()) throw std::logic_error(doing + ": it has been closed");
   descriptor own(::fcntl(core.descriptor(), F_DUPFD_CLOEXEC, 3));
   const int error = errno;
-  core.end_call(w);
+  {
+    const optional_guard guard(core.lock, w.shared);
+    core.end_call(w);
+  }
   if (own.native_handle() < 0) throw_outside_error(error, doing);
   auto call = blocking(set_size, std::move(own), size, std::move(doing));
   co_await in_name_of(where, call);

@@ -33,7 +33,9 @@ class file_call : public kernel_call_of<R> {
   std::string name() const final { return doing_ + quoted(file_.get()->path()); }
 
  protected:
-  file_call(file_handle f, const char* doing) noexcept : file_(std::move(f)), doing_(doing) {}
+  // A file and all its calls share the file's lock.
+  file_call(file_handle f, const char* doing) noexcept
+      : kernel_call_of<R>(f.get()->lock), file_(std::move(f)), doing_(doing) {}
 
   int descriptor() const noexcept { return is_open_ ? file_.get()->descriptor() : -1; }
   int answered() {
@@ -42,7 +44,7 @@ class file_call : public kernel_call_of<R> {
   }
 
  private:
-  void begins() noexcept final { is_open_ = file_.get()->begin_call(current_worker()); }
+  void begins() noexcept final { is_open_ = file_.get()->begin_call(); }
   void has_ended(worker& w) noexcept final {
     if (is_open_) file_.get()->end_call(w);
   }

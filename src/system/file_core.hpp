@@ -18,14 +18,12 @@ class file_core final : public descriptor_core {
 
   const std::string& path() const noexcept { return path_; }
 
-  // One is begun; false: it is closed. And what has been has ended.
-  bool begin_call(const worker* w) noexcept {
-    const optional_guard guard(lock, w == nullptr || w->shared);
+  // Under the lock: a call begins; false: the file is closed. And a call that has begun has ended.
+  bool begin_call() noexcept {
     if (is_open()) ++calls_;
     return is_open();
   }
   void end_call(worker& w) noexcept {
-    const optional_guard guard(lock, w.shared);
     --calls_;
     settle(w);  // to be deleted it is not: the call has a handle
   }
