@@ -455,6 +455,24 @@ TEST_CASE("runtime::go keeps arguments as long as the routine lives, from any th
   CHECK(result == "a string that is longer than a short one1");
 }
 
+TEST_CASE(
+    "A routine of runtime::go that comes too late to begin, since main has ended, makes those who join it go on") {
+  runtime rt({.workers = 1});
+  bool went_on = false;
+  const auto joins = [&went_on](handle<int> late) -> task<> {
+    co_await shield(late.finished());
+    went_on = true;
+  };
+  rt.run([&]() -> task<> {
+    // The worker is here, so that the routine is only queued before main ends.
+    handle<int> late;
+    std::thread([&] { late = rt.go(twice, 1); }).join();
+    go(joins, std::move(late));
+    co_return;
+  });
+  CHECK(went_on);
+}
+
 TEST_CASE("stop, from a thread that is no worker, cancels main") {
   for (unsigned workers : {1u, 4u}) {
     runtime rt({.workers = workers});

@@ -23,8 +23,10 @@ class ending_operation : public queued_operation<Derived, Result> {
  public:
   explicit ending_operation(routine* r, std::source_location at = {}) noexcept : of_(r) { this->where = at; }
 
-  void enter(worker*) {
+  void enter(worker* w) {
     if (!of_) throw_empty_handle(Derived::call_name);
+    if (of_->runtime_id != static_cast<std::uint32_t>(w->runtime_id)) [[unlikely]]
+      enter_from_elsewhere(*of_, *w, Derived::call_name);
   }
   spin_lock* lock() noexcept { return &of_->joining; }
   wait_queue& queue() noexcept { return of_->joiners; }
@@ -135,8 +137,9 @@ class handle {
   }
   void swap(handle& other) noexcept { std::swap(of_, other.of_); }
 
-  // The routine's result, or what it threw, when it has ended. Once: a second join throws std::logic_error. Throws
-  // cancelled.
+  // The routine's result, or what it threw, when it has ended. Once: a second join throws std::logic_error. So does a
+  // join, or finished(), in another runtime than the routine's, while that one runs: call wait() in blocking() there.
+  // Throws cancelled.
   detail::join_operation<T> join(std::source_location where = {}) const {
     return detail::join_operation<T>(of_, where);
   }
@@ -151,8 +154,8 @@ class handle {
     return detail::join_operation<T>(of_).take();
   }
   // Every await of the routine from now on ends with `cancelled`, the one that it waits in included. Returns at once;
-  // any thread, and from a thread that is no worker it has happened soon after. What the routine has started itself is
-  // not cancelled by it.
+  // any thread, and from one that is no worker of the routine's runtime it has happened soon after. What the routine
+  // has started itself is not cancelled by it.
   void cancel() const {
     if (of_) detail::cancel(*of_);
   }

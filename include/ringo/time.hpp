@@ -90,7 +90,7 @@ class alarm : private timer_entry {
 
  private:
   friend class alarm_operation;
-  timer_queue* enter(worker* w);
+  timer_queue* enter(worker& w, const char* call);
   spin_lock* lock() noexcept {  // null when its runtime has ended
     timer_queue* q = queue_.load(std::memory_order_acquire);
     return q ? &q->lock : nullptr;
@@ -106,7 +106,8 @@ class alarm : private timer_entry {
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
   void queue_gone() noexcept override;
 
-  std::atomic<timer_queue*> queue_ = nullptr;  // whose lock guards the rest; fixed by the first use
+  ownership owner_;
+  std::atomic<timer_queue*> queue_ = nullptr;  // of the owner's; its lock guards the rest; fixed by the first use
   mortal_queue waiting_;
   time_point next_;
   duration period_;    // zero: once
@@ -122,7 +123,7 @@ class RINGO_AWAITABLE alarm_operation final : public mortal_operation<alarm_oper
   static constexpr const char* call_name = "wait for a timer";
   explicit alarm_operation(alarm& of) noexcept : of_(&of) {}
 
-  void enter(worker* w) { (void)of_->enter(w); }
+  void enter(worker* w) { (void)of_->enter(*w, call_name); }
   spin_lock* lock() noexcept { return of_->lock(); }
   mortal_queue& queue() noexcept { return of_->waiting_; }
   bool ready(worker&) noexcept { return of_->has_value(now()); }
@@ -156,7 +157,7 @@ void sleep(unsigned) = delete;  // ambiguous with POSIX sleep, which would block
 inline detail::sleep_operation sleep_until(time_point t) noexcept { return detail::sleep_operation(t); }
 
 // One value, at a time. Starts to run when it is made. When it is destroyed, who waits ends with `cancelled`. Thread:
-// workers, or one thread while no runtime runs.
+// workers of one runtime (another's call throws std::logic_error), or one thread while no runtime runs.
 class timer {
  public:
   explicit timer(delay length) noexcept : alarm_(length.value(), duration::zero()) {}

@@ -45,10 +45,16 @@ bool channel_core::try_close(std::exception_ptr with) {
 // From a thread that is no worker: the runtime that uses the channel does it, or if none does, this thread.
 void channel_core::close_from_outside(const std::exception_ptr& with) {
   retain();
-  do_where_used(owner, [this, with](worker* w) {
-    close_here(w, with);
+  try {
+    do_where_used(owner, [this, with](worker* w) {
+      close_here(w, with);
+      release();
+    });
+  } catch (...) {  // there is no memory to post it: another close may come
+    closing_.store(false, std::memory_order_release);
     release();
-  });
+    throw;
+  }
 }
 
 void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {

@@ -98,7 +98,6 @@ class pool_core {
     queued_ = 0;
     return std::exchange(queue_, routine_list());
   }
-  static void end_unbegun(worker* w, routine& job) noexcept;
 
   // Under the lock.
   bool refuses_ = false;
@@ -110,21 +109,6 @@ class pool_core {
 };
 
 void pool_core::begin(worker& w, routine& job) noexcept { start_in(w, job, context_access::core(under), job.started); }
-
-// A job that never ran: its handle ends with `cancelled`.
-void pool_core::end_unbegun(worker* w, routine& job) noexcept {
-  const bool shared = w != nullptr && w->shared;
-  job.close();
-  job.fail(std::make_exception_ptr(cancelled()));
-  routine_list woken;
-  {
-    const optional_guard guard(job.joining, shared);
-    job.ended.store(true, std::memory_order_release);  // pairs with handle::done()
-    job.joiners.claim_all(shared, woken);
-  }
-  while (routine* joiner = woken.pop_front()) w->push(*joiner);
-  job.release();
-}
 
 void pool_core::job_ended(worker& w) noexcept {
   routine* next = nullptr;
@@ -269,6 +253,7 @@ void worker_pool::cancel() {
 std::size_t worker_pool::workers() const {
   detail::worker* w = detail::worker_or_alone("worker_pool::workers");
   detail::pool_core& pool = core("worker_pool::workers");
+  pool.owner.enter(w, "worker_pool::workers");
   const detail::optional_guard guard(pool.lock, w != nullptr && w->shared);
   return pool.workers();
 }
@@ -276,6 +261,7 @@ std::size_t worker_pool::workers() const {
 std::size_t worker_pool::queued() const {
   detail::worker* w = detail::worker_or_alone("worker_pool::queued");
   detail::pool_core& pool = core("worker_pool::queued");
+  pool.owner.enter(w, "worker_pool::queued");
   const detail::optional_guard guard(pool.lock, w != nullptr && w->shared);
   return pool.queued();
 }

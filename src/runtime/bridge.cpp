@@ -221,7 +221,8 @@ void block_until_ended(routine& r, std::source_location where) {
 
 void cancel(routine& r) {
   if (r.ended.load(std::memory_order_acquire)) return;
-  if (worker* w = current_worker()) {
+  worker* w = current_worker();
+  if (w != nullptr && w->runtime_id == r.runtime_id) {
     if (cancel_under_lock(r, w->shared)) w->push(r);
     return;
   }
@@ -229,12 +230,24 @@ void cancel(routine& r) {
   const std::uint64_t id = r.runtime_id;
   bool accepted = false;
   runtime_registry::with(id, [&](runtime_core& rt) {
-    accepted = rt.post([&r](worker* w) {
-      if (w != nullptr && cancel_under_lock(r, w->shared)) w->push(r);
+    accepted = rt.post([&r](worker* there) {
+      if (there != nullptr && cancel_under_lock(r, there->shared)) there->push(r);
       r.release();
     });
   });
   if (!accepted) r.release();
+}
+
+// A routine makes its joiners ready in the run queue of its own worker, so none may be another runtime's. When the
+// runtime has ended, all its routines have too, and `ended` does not change any more: then there is no wait.
+void enter_from_elsewhere(const routine& of, const worker& w, const char* call) {
+  if (!runtime_registry::has(of.runtime_id) && of.ended.load(std::memory_order_acquire)) return;
+  std::string text = std::string("ringo: ") + call + ", in runtime " + std::to_string(w.runtime_id) +
+                     " of this process, of a routine that belongs to runtime " + std::to_string(of.runtime_id);
+  if (of.started.line() != 0) tell_start(text += ", ", of);
+  throw std::logic_error(text +
+                         ": a routine is awaited in its own runtime. Elsewhere call handle::wait in blocking(), or "
+                         "have the routine set a completion, or post to a channel, that is awaited there");
 }
 
 void tell_start(std::string& text, const routine& of) {
@@ -259,6 +272,20 @@ void tell_join(std::string& text, const routine& of) {
 std::coroutine_handle<> routine::begin() noexcept { return nullptr; }
 void routine::close() noexcept {}
 void routine::at_end(worker&) noexcept {}
+
+void end_unbegun(worker* w, routine& r) noexcept {
+  const bool shared = w != nullptr && w->shared;
+  r.close();
+  r.fail(std::make_exception_ptr(cancelled()));
+  routine_list woken;
+  {
+    const optional_guard guard(r.joining, shared);
+    r.ended.store(true, std::memory_order_release);  // pairs with handle::done()
+    r.joiners.claim_all(shared, woken);
+  }
+  while (routine* joiner = woken.pop_front()) make_ready_or_drop(w, *joiner);
+  r.release();
+}
 
 void routine::report_and_delete() noexcept {
   const std::exception_ptr error = untaken_error();

@@ -54,6 +54,7 @@ std::string describe_current_exception() {
 }
 
 void describe_routine(std::string& text, routine& r, bool is_main) {
+  text += is_main ? "  main routine" : "  routine";
   // `inspected` keeps claimers away while the parked operation is read (routine.hpp); with one worker nobody else
   // claims.
   std::uint32_t seen = r.state.load(std::memory_order_acquire);
@@ -65,13 +66,15 @@ void describe_routine(std::string& text, routine& r, bool is_main) {
       break;
     }
   }
-  text += is_main ? "  main routine" : "  routine";
   if (parked) {
+    const struct let_go {
+      routine& of;
+      ~let_go() { of.state.fetch_and(~routine::inspected, std::memory_order_release); }
+    } on_every_way_out{r};  // there may be no memory for the text
     text += ": waits for ";
     r.parked->describe(*r.parked, text);
     text += ", at ";
     add_place(text, r.parked->where);
-    r.state.fetch_and(~routine::inspected, std::memory_order_release);
   } else {
     text += (seen & routine::waiting) ? ": waits" : ": runs, or is ready to";
   }
@@ -160,7 +163,14 @@ bool cancel_under_lock(routine& r, bool shared, std::uint32_t why) noexcept {
     wanted &= ~routine::inspected;
     if (r.state.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel, std::memory_order_relaxed))
       return claims;
+    if (seen & routine::inspected) seen = r.wait_while_inspected();
   }
+}
+
+std::uint32_t routine::wait_while_inspected() const noexcept {
+  std::uint32_t seen;
+  for (int turns = 0; (seen = state.load(std::memory_order_relaxed)) & inspected; ++turns) pause_while_spinning(turns);
+  return seen;
 }
 
 }  // namespace ringo::detail

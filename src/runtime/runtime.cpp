@@ -1,9 +1,13 @@
 #include <signal.h>
 
+#include <atomic>
+#include <cerrno>
 #include <limits>
+#include <mutex>
 #include <ostream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include <ringo/run.hpp>
 
@@ -31,34 +35,62 @@ std::vector<std::unique_ptr<detail::driver>> make_drivers(const options& o) {
   return drivers;
 }
 
-// The runtime that SIGQUIT dumps: the last that asked for it.
-std::atomic<detail::runtime_core*> dumped_by_signal = nullptr;
-
-void dump_on_signal(int) {
-  if (detail::runtime_core* rt = dumped_by_signal.load(std::memory_order_acquire)) rt->request_dump();
-}
-
+// A runtime, while it runs, that SIGQUIT may dump. The signal dumps the last of them.
+//
+// The handler runs on any thread, so a runtime that ends waits for it, as ~signals does: the handler counts itself in
+// `inside` before it reads `last`; the destructor changes `last`, and then waits until `inside` has been 0. All of
+// these are seq_cst: either the handler sees the change, or the destructor sees the handler.
 class signal_dump {
  public:
-  signal_dump(detail::runtime_core& rt, bool wanted) : wanted_(wanted) {
+  signal_dump(detail::runtime_core& rt, bool wanted) : runtime_(rt), wanted_(wanted) {
     if (!wanted_) return;
-    dumped_by_signal.store(&rt, std::memory_order_release);
-    struct sigaction act {};
-    act.sa_handler = dump_on_signal;
-    act.sa_flags = SA_RESTART;
-    ::sigaction(SIGQUIT, &act, &before_);
+    const std::lock_guard guard(mutex());
+    if (below_ = newest; below_ == nullptr) {
+      struct sigaction ours {};
+      ours.sa_handler = on_signal;
+      ours.sa_flags = SA_RESTART;
+      ::sigaction(SIGQUIT, &ours, &before);
+    }
+    newest = this;
+    last.store(&runtime_, std::memory_order_seq_cst);
   }
   signal_dump(const signal_dump&) = delete;
   signal_dump& operator=(const signal_dump&) = delete;
   ~signal_dump() {
     if (!wanted_) return;
-    ::sigaction(SIGQUIT, &before_, nullptr);
-    dumped_by_signal.store(nullptr, std::memory_order_release);
+    const std::lock_guard guard(mutex());
+    signal_dump** link = &newest;
+    while (*link != this) link = &(*link)->below_;
+    *link = below_;
+    if (struct sigaction now{};
+        newest == nullptr && ::sigaction(SIGQUIT, nullptr, &now) == 0 && now.sa_handler == on_signal) {
+      ::sigaction(SIGQUIT, &before, nullptr);
+    }
+    last.store(newest != nullptr ? &newest->runtime_ : nullptr, std::memory_order_seq_cst);
+    while (inside.load(std::memory_order_seq_cst) != 0) std::this_thread::yield();
   }
 
  private:
+  static void on_signal(int) {
+    const int saved = errno;
+    inside.fetch_add(1, std::memory_order_seq_cst);
+    if (detail::runtime_core* rt = last.load(std::memory_order_seq_cst)) rt->request_dump();
+    inside.fetch_sub(1, std::memory_order_seq_cst);
+    errno = saved;
+  }
+  static std::mutex& mutex() noexcept {  // never destroyed: a thread may run a runtime while the process exits
+    static auto& one = *new std::mutex;
+    return one;
+  }
+
+  static inline std::atomic<int> inside = 0;
+  static inline std::atomic<detail::runtime_core*> last = nullptr;
+  static inline signal_dump* newest = nullptr;  // under the mutex, and so is:
+  static inline struct sigaction before {};     // what the process did at SIGQUIT without them
+
+  detail::runtime_core& runtime_;
   const bool wanted_;
-  struct sigaction before_ {};
+  signal_dump* below_ = nullptr;
 };
 
 }  // namespace
@@ -96,11 +128,7 @@ void detail::start_from_outside(std::uint64_t runtime_id, routine& r) {
     rt.workers.front()->announce(r);
     accepted = rt.post([&r](worker* w) {
       if (w != nullptr && !w->runtime.unwinding()) return start(*w, r, r.started);
-      // Main has ended without it.
-      r.fail(std::make_exception_ptr(cancelled()));
-      r.close();
-      r.ended.store(true, std::memory_order_release);
-      r.release();
+      end_unbegun(w, r);  // main has ended without it
     });
   });
   if (accepted) return;

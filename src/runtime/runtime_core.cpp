@@ -470,15 +470,21 @@ void report_from_any_thread(runtime_core& rt, std::string& text) {
   std::mutex mutex;
   std::condition_variable changed;
   bool made = false;
+  std::exception_ptr error;  // there was no memory for it: that is the caller's, and not the runtime's
   const bool accepted = rt.post([&](worker* there) {
     const std::lock_guard guard(mutex);
-    if (there != nullptr) rt.dump(text);
+    try {
+      if (there != nullptr) rt.dump(text);
+    } catch (...) {
+      error = std::current_exception();
+    }
     made = true;
     changed.notify_one();
   });
   if (!accepted) return;
   std::unique_lock guard(mutex);
   changed.wait(guard, [&made] { return made; });
+  if (error) std::rethrow_exception(error);
 }
 
 void runtime_core::dump(std::string& text) {

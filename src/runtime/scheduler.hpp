@@ -197,6 +197,9 @@ class scheduler final : public worker {
 
 // Its frames are gone: it runs under its context no more.
 void leave_context(routine& r, bool shared) noexcept;
+// A routine that others may know already, and that will never begin, ends with `cancelled`. w is a worker of its
+// runtime; null: that has ended.
+void end_unbegun(worker* w, routine& r) noexcept;
 
 inline scheduler& scheduler_of(worker& w) noexcept { return static_cast<scheduler&>(w); }
 

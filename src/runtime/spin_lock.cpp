@@ -4,18 +4,19 @@
 
 namespace ringo::detail {
 
-void spin_lock::wait() noexcept {
-  // The holder needs tens of nanoseconds; if it has been preempted, its CPU may be this one.
-  for (int spins = 0;; ++spins) {
-    while (held_.load(std::memory_order_relaxed)) {
-      if (++spins < 128) {
+void pause_while_spinning(int turns) noexcept {
+  if (turns < 128) {
 #if defined(__x86_64__)
-        __builtin_ia32_pause();
+    __builtin_ia32_pause();
 #endif
-      } else {
-        ::sched_yield();
-      }
-    }
+  } else {
+    ::sched_yield();
+  }
+}
+
+void spin_lock::wait() noexcept {  // the holder needs tens of nanoseconds
+  for (int turns = 0;; ++turns) {
+    while (held_.load(std::memory_order_relaxed)) pause_while_spinning(++turns);
     if (!held_.exchange(true, std::memory_order_acquire)) return;
   }
 }

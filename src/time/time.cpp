@@ -32,15 +32,6 @@ ticker::ticker(delay period) : alarm_(checked_period(period), checked_period(per
 void ticker::reset(delay period) { alarm_.reset(checked_period(period), checked_period(period)); }
 
 namespace detail {
-namespace {
-
-// Where the alarm's queue was; never looked into.
-timer_queue* destroyed_queue() noexcept {
-  alignas(timer_queue) static std::byte nothing[1];
-  return reinterpret_cast<timer_queue*>(nothing);
-}
-
-}  // namespace
 
 void sleep_operation::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
   if (is_fed(*who) && may_have_arrived(*who, at)) [[unlikely]]
@@ -63,7 +54,7 @@ void alarm::count() noexcept {
 
 alarm::~alarm() {
   if (timer_queue* q = queue_.load(std::memory_order_acquire)) {
-    waiting_.end_waits(current_worker(), q->shared() ? &q->lock : nullptr);
+    waiting_.end_waits(q->lock, owner_);
     const optional_guard guard(q->lock, q->shared());
     q->remove(*this);
   } else {  // its runtime has ended, or it has been in none
@@ -71,8 +62,7 @@ alarm::~alarm() {
   }
   armed_ = false;
   count();
-  queue_.store(destroyed_queue(), std::memory_order_relaxed);
-  keep_mark(queue_);
+  owner_.mark_destroyed();
 }
 
 void alarm::queue_gone() noexcept {
@@ -80,11 +70,11 @@ void alarm::queue_gone() noexcept {
   count();
 }
 
-timer_queue* alarm::enter(worker* w) {
+timer_queue* alarm::enter(worker& w, const char* call) {
+  owner_.enter(&w, call);
   timer_queue* q = queue_.load(std::memory_order_acquire);
-  if (q == destroyed_queue()) throw_used_after_end("a timer");
   if (q != nullptr) return q;
-  timer_queue* mine = &timers_of(*w);
+  timer_queue* mine = &timers_of(w);
   const optional_guard guard(mine->lock, mine->shared());
   if (!queue_.compare_exchange_strong(q, mine, std::memory_order_acq_rel)) return q;
   mine->rest(*this);
@@ -117,10 +107,10 @@ void alarm::watch() noexcept {
 }
 
 bool alarm::set(bool armed, duration first, duration period) {
-  worker* w = worker_or_alone("timer::reset");
-  if (w != nullptr) (void)enter(w);
-  timer_queue* q = queue_.load(std::memory_order_acquire);
-  if (q == destroyed_queue()) throw_used_after_end("a timer");
+  const char* const call = armed ? "reset of a timer" : "stop of a timer";
+  worker* w = worker_or_alone(call);
+  owner_.refuse_if_destroyed(call);
+  timer_queue* q = w != nullptr ? enter(*w, call) : queue_.load(std::memory_order_acquire);
   const time_point start = now();
   const auto change = [&] {
     const bool was = armed_;

@@ -38,6 +38,9 @@ void cancel(routine& r);  // any thread
 [[noreturn]] void throw_close_of_nil();
 [[noreturn]] void throw_empty_handle(const char* call);
 [[noreturn]] void throw_joined_twice();
+// The worker is none of the routine's runtime: throws std::logic_error unless both that runtime and the routine have
+// ended.
+void enter_from_elsewhere(const routine& of, const worker& w, const char* call);
 std::size_t checked_capacity(std::size_t capacity, std::size_t value_size);
 void tell_start(std::string& text, const routine& of);  // "started at FILE:LINE"
 void tell_join(std::string& text, const routine& of);

@@ -214,9 +214,13 @@ struct routine {
                                       std::memory_order_relaxed)) {
         return true;
       }
+      if (seen & inspected) [[unlikely]]
+        seen = wait_while_inspected();
     }
     return false;
   }
+  // The state as it is then. A report may take long over a routine.
+  [[gnu::cold, gnu::noinline]] std::uint32_t wait_while_inspected() const noexcept;
 
   // The memory of records and of coroutine frames is the same (frame.hpp).
   static void* operator new(std::size_t size);

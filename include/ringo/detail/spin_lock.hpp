@@ -8,6 +8,10 @@
 
 namespace ringo::detail {
 
+// Between two looks at what another thread is about to change; `turns` is the number of looks before. After some it
+// gives the CPU away: the other thread may have been preempted, and this CPU be the one that it needs.
+void pause_while_spinning(int turns) noexcept;
+
 class spin_lock {
  public:
   RINGO_ALWAYS_INLINE void lock() noexcept {
