@@ -107,7 +107,9 @@ void on_hostile_kernels(F make_main, std::uint64_t seeds = 8) {
       CHECK(testing::live().operations == live.operations);
       CHECK(deeds.closed_wrong == 0);
       CHECK(deeds.asked_in_vain == 0);
-      if (seed != first) CHECK(allocations == memory);
+      // Under AddressSanitizer the library keeps marks of what is gone (ringo/detail/destroyed.hpp); there
+      // LeakSanitizer looks for leaks.
+      if (seed != first && detail::frame_cache::recycles) CHECK(allocations == memory);
     }
   }
 }

@@ -749,7 +749,7 @@ void scheduler::idle() {
     time_point until = std::min(runtime.check_quiet(*this), std::max(next_timer(), next_expiry_));
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
-    const bool is_long = until == time_point::max() || until - turn_end_ > frames_kept;
+    const bool is_long = until > turn_end_ + frames_kept;
     const time_point trim_at = is_long && (frames.has_plenty() || driver_->blocks.held() != 0)
                                    ? driver_->now() + frames_kept
                                    : time_point::max();
