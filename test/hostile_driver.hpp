@@ -3,7 +3,7 @@
 // From a seed it holds answers back and gives them in another order; transfers less than was asked for; ends what
 // nobody has asked it to end, or finds a reason not to have begun (ECANCELED, EINTR, EAGAIN, ENOBUFS, ECONNABORTED); and
 // when asked to end something early it is at once, or later, when that has succeeded, or when its successor has begun.
-// It has no blocks to lend, or a few, or runs out of them. Nothing that it answers is untrue: what it says to have been
+// It has no blocks to lend, or a few, or runs out of them, or takes them back at any time. Nothing that it answers is untrue: what it says to have been
 // transferred has been.
 #pragma once
 
@@ -52,6 +52,7 @@ class hostile_driver final : public ringo::detail::driver {
 
   bool poll(ringo::time_point until) override {
     end_what_was_asked_for();
+    if (lends_ && below(20) == 0) below(3) == 0 ? void(real_->lends_blocks(true)) : real_->give_back_unneeded();
     const bool is_idle = held_.empty() && to_end_.empty();
     const bool has_answers = real_->poll(is_idle ? until : ringo::time_point::min());
     answer(false);
@@ -104,6 +105,11 @@ class hostile_driver final : public ringo::detail::driver {
     return lends_ && (!more || below(3) != 0) && real_->lends_blocks(more);
   }
   ringo::detail::block* filled_block(unsigned flags) noexcept override { return real_->filled_block(flags); }
+  void give_back_unneeded() noexcept override {
+    blocks.free_unneeded();
+    real_->give_back_unneeded();
+  }
+  bool has_plenty() const noexcept override { return blocks.held() != 0 || real_->has_plenty(); }
 
  private:
   class request final : public ringo::detail::kernel_request {

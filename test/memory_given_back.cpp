@@ -1,13 +1,23 @@
 // What has been needed once does not stay with the process for ever, whatever wakes its workers.
 #include <doctest/doctest.h>
+#include <liburing.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <ringo/detail/frame_cache.hpp>
 #include <ringo/ringo.hpp>
+#include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "driver/block_pool.hpp"
+#include "driver/uring.hpp"
 #include "every_scheduler.hpp"
 
 using namespace ringo;
@@ -19,6 +29,67 @@ void use(detail::frame_cache& cache, std::size_t number) {
   std::vector<void*> blocks;
   for (std::size_t i = 0; i != number; ++i) blocks.push_back(cache.allocate(200));
   for (void* each : blocks) cache.free(each, 200);
+}
+
+constexpr unsigned fewest_lent = 64;
+constexpr unsigned most_lent = 2048;
+
+// Receives into a block that the kernel chooses.
+struct borrowing final : detail::completion {
+  explicit borrowing(detail::uring& in) : in_(in) {}
+  void read(int from, unsigned most) {
+    answered = false;
+    io_uring_sqe& entry = in_.prepare(*this);
+    io_uring_prep_read(&entry, from, nullptr, most, 0);
+    entry.flags |= IOSQE_BUFFER_SELECT;
+    entry.buf_group = 0;
+  }
+  void complete(int r, unsigned flags) noexcept override {
+    result = r;
+    answered = true;
+    if (detail::block* b = in_.filled_block(flags)) {
+      if (r > 0) bytes.assign(reinterpret_cast<const char*>(b->bytes()), static_cast<std::size_t>(r));
+      in_.blocks.give_back(*b);
+    }
+  }
+  bool answered = false;
+  int result = 0;
+  std::string bytes;
+
+ private:
+  detail::uring& in_;
+};
+
+std::unique_ptr<detail::uring> lending(detail::task_work kind, unsigned number) {
+  auto driver = detail::make_uring(256, kind);
+  driver->attach();
+  if (!driver->lends_blocks(false)) {
+    MESSAGE("this kernel borrows no blocks");
+    return nullptr;
+  }
+  while (driver->lent() < number) REQUIRE(driver->lends_blocks(true));
+  return driver;
+}
+
+// Many streams whose peers do not read, and leave.
+task<> send_to_deaf_peers() {
+  const std::string much(1 << 20, 'x');
+  std::vector<int> peers;
+  wait_group all;
+  for (int i = 0; i != 64; ++i) {
+    int both[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) == 0);
+    peers.push_back(both[1]);
+    all.go([s = tcp_stream::adopt(both[0]), &much]() -> task<> {
+      try {
+        co_await s.send(much);
+      } catch (const std::system_error&) {
+      }
+    });
+  }
+  co_await yield();
+  for (int each : peers) ::close(each);
+  co_await all.wait();
 }
 
 }  // namespace
@@ -63,6 +134,112 @@ TEST_CASE("A pool of blocks gives back what it has not needed since the last loo
   for (detail::block* each : blocks) pool.give_back(*each);
   for (int looks = 0; looks != 20; ++looks) pool.free_unneeded();
   CHECK(pool.held() == 0);
+}
+
+TEST_CASE("Blocks that the kernel has borrowed are taken back, and what is being received gets its bytes") {
+  for (const auto kind : {detail::task_work::deferred, detail::task_work::cooperative, detail::task_work::eager}) {
+    const auto driver = lending(kind, most_lent);
+    if (driver == nullptr) return;
+    CHECK(driver->has_plenty());
+    int both[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) == 0);
+    borrowing receives(*driver);
+    receives.read(both[0], 100);
+    int looks = 0;
+    while (driver->has_plenty()) {
+      const std::size_t before = driver->lent();
+      driver->give_back_unneeded();
+      driver->poll(time_point::min());
+      CHECK(driver->lent() <= before);
+      CHECK(driver->lent() + 1 >= before / 2);
+      // Where the kernel's own threads do the reading, its answers come a little later.
+      if (driver->lent() != before) ++looks;
+      REQUIRE(!receives.answered);
+    }
+    CHECK(looks > 5);
+    CHECK(driver->lent() == fewest_lent);
+    CHECK(driver->blocks.held() == 0);
+    for (int i = 0; i != 200; ++i) {
+      const std::string sent = "bytes " + std::to_string(i);
+      REQUIRE(::write(both[1], sent.data(), sent.size()) == static_cast<ssize_t>(sent.size()));
+      while (!receives.answered) driver->poll(time_point::max());
+      CHECK(receives.bytes == sent);
+      receives.read(both[0], 100);
+    }
+    CHECK(driver->lent() == fewest_lent);
+    ::close(both[1]);
+    while (!receives.answered) driver->poll(time_point::max());
+    ::close(both[0]);
+  }
+}
+
+TEST_CASE("The kernel keeps as many blocks as have been needed at a time since the last look") {
+  constexpr unsigned together = 200;
+  const auto driver = lending(detail::task_work::deferred, most_lent);
+  if (driver == nullptr) return;
+  std::vector<std::unique_ptr<borrowing>> all;
+  for (unsigned i = 0; i != together; ++i) all.push_back(std::make_unique<borrowing>(*driver));
+  for (int looks = 0; looks != 30; ++looks) {
+    const int source = ::eventfd(together, EFD_CLOEXEC | EFD_SEMAPHORE);
+    REQUIRE(source >= 0);
+    for (const auto& each : all) each->read(source, sizeof(std::uint64_t));
+    for (const auto& each : all) {
+      while (!each->answered) driver->poll(time_point::max());
+      CHECK(each->result == sizeof(std::uint64_t));
+    }
+    ::close(source);
+    driver->give_back_unneeded();
+    driver->poll(time_point::min());
+    CHECK(driver->lent() >= together);
+  }
+  CHECK(driver->lent() <= 2 * together);
+}
+
+TEST_CASE("A ring that is closed while blocks are being taken back keeps none of them") {
+  // The sanitizer finds what is left.
+  const auto driver = lending(detail::task_work::deferred, most_lent);
+  if (driver == nullptr) return;
+  driver->give_back_unneeded();
+}
+
+TEST_CASE("A worker with a ticker gives back the memory of many streams that have gone") {
+  // Fails by not ending.
+  scheduler_under_test::real(1).run([]() -> task<> {
+    co_await send_to_deaf_peers();
+    CHECK(!detail::block_pool::heap_is_trimmed());
+    ticker often(10ms);
+    while (!detail::block_pool::heap_is_trimmed()) co_await often.tick();
+  });
+}
+
+TEST_CASE("A worker that sleeps for long gives back the memory of many streams that have gone") {
+  // Fails by not ending.
+  scheduler_under_test::real(1).run([]() -> task<> {
+    co_await send_to_deaf_peers();
+    CHECK(!detail::block_pool::heap_is_trimmed());
+    while (!detail::block_pool::heap_is_trimmed()) co_await sleep(300ms);
+  });
+}
+
+TEST_CASE("The heap is trimmed of what was not needed between two looks, and of nothing else") {
+  const auto use_blocks = [] {
+    std::vector<detail::block*> blocks;
+    for (int i = 0; i != 1'000; ++i) blocks.push_back(detail::block_pool::allocate(detail::block::size));
+    for (detail::block* each : blocks) detail::block_pool::free(*each);
+  };
+  time_point now = std::chrono::steady_clock::now();
+  use_blocks();
+  for (int looks = 0; looks != 5; ++looks) {
+    detail::block_pool::trim_heap(now += 1s);
+    CHECK(!detail::block_pool::heap_is_trimmed());
+    use_blocks();
+  }
+  detail::block_pool::trim_heap(now += 1s);
+  CHECK(!detail::block_pool::heap_is_trimmed());
+  detail::block_pool::trim_heap(now + 1ms);
+  CHECK(!detail::block_pool::heap_is_trimmed());
+  detail::block_pool::trim_heap(now += 1s);
+  CHECK(detail::block_pool::heap_is_trimmed());
 }
 
 TEST_CASE("A worker with a ticker gives back the memory of many routines that have ended") {

@@ -1,12 +1,37 @@
 #include "driver/block_pool.hpp"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <new>
 #include <utility>
 
 #include <ringo/detail/frame_cache.hpp>
 
 namespace ringo::detail {
+namespace {
+
+// What all blocks of the process take from malloc, in bytes. Relaxed: these decide only when memory is given back, and
+// nothing is read through them.
+std::atomic<std::size_t> in_use = 0;
+std::atomic<std::size_t> most_in_use = 0;   // since the last look
+std::atomic<std::size_t> most_in_heap = 0;  // since the heap was trimmed; written by the thread that looks
+std::atomic<std::int64_t> next_look = 0;    // in the clock's units; the thread that moves it looks
+
+constexpr std::size_t much = 4 * 1024 * 1024;
+constexpr duration between_looks = std::chrono::milliseconds(500);
+
+void raise(std::atomic<std::size_t>& most, std::size_t value) noexcept {
+  std::size_t seen = most.load(std::memory_order_relaxed);
+  while (seen < value && !most.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace
 
 block_pool::~block_pool() {
   while (free_ != nullptr) free(*std::exchange(free_, free_->next));
@@ -24,6 +49,8 @@ block* block_pool::take() noexcept {
 block* block_pool::allocate(std::size_t room) noexcept {
   void* memory = ::operator new(sizeof(block) + room, std::align_val_t(alignof(block)), std::nothrow);
   if (memory == nullptr) return nullptr;
+  const std::size_t size = sizeof(block) + room;
+  raise(most_in_use, in_use.fetch_add(size, std::memory_order_relaxed) + size);
   auto* b = ::new (memory) block;
   b->room = static_cast<std::uint32_t>(room);
   return b;
@@ -44,7 +71,30 @@ void block_pool::free_unneeded() noexcept {
 }
 
 void block_pool::free(block& b) noexcept {
-  ::operator delete(&b, sizeof(block) + b.room, std::align_val_t(alignof(block)));
+  const std::size_t size = sizeof(block) + b.room;
+  in_use.fetch_sub(size, std::memory_order_relaxed);
+  ::operator delete(&b, size, std::align_val_t(alignof(block)));
+}
+
+void block_pool::trim_heap(time_point now) noexcept {
+  std::int64_t due = next_look.load(std::memory_order_relaxed);
+  const std::int64_t time = now.time_since_epoch().count();
+  if (time < due) return;
+  // Acquire and release, so that of two threads that look the later one sees what the earlier one has written.
+  if (!next_look.compare_exchange_strong(due, time + between_looks.count(), std::memory_order_acq_rel)) return;
+  const std::size_t needed = most_in_use.exchange(in_use.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  raise(most_in_heap, needed);
+  if (most_in_heap.load(std::memory_order_relaxed) - needed < much) return;
+  most_in_heap.store(needed, std::memory_order_relaxed);
+#if defined(__GLIBC__)
+  ::malloc_trim(0);
+#endif
+}
+
+bool block_pool::heap_is_trimmed() noexcept {
+  const std::size_t most =
+      std::max(most_in_heap.load(std::memory_order_relaxed), most_in_use.load(std::memory_order_relaxed));
+  return most < in_use.load(std::memory_order_relaxed) + much;
 }
 
 }  // namespace ringo::detail

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <ringo/clock.hpp>
+
 namespace ringo::detail {
 
 class passed_descriptors;
@@ -33,8 +35,15 @@ class block_pool {
   void free_unneeded() noexcept;
   std::size_t held() const noexcept { return count_; }
 
+  // These are for any thread.
   static block* allocate(std::size_t room) noexcept;  // null where there is no memory
-  static void free(block& b) noexcept;                // on any thread
+  static void free(block& b) noexcept;
+
+  // malloc keeps what has been freed. This gives it back to the system where it is much: the megabytes of blocks, of
+  // all the process, that have been freed and were not needed again between the last two calls that were half a second
+  // apart. Any thread.
+  static void trim_heap(time_point now) noexcept;
+  static bool heap_is_trimmed() noexcept;  // false: a later trim_heap() may give something back
 
  private:
   static constexpr std::size_t most_free = 256;

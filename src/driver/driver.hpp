@@ -95,6 +95,11 @@ class driver {
   // the few that it has.
   virtual void add_waiting_threads(int more) noexcept { (void)more; }
 
+  // Frees up to half of the blocks that have not been needed since the last call, of those that are lent, too.
+  virtual void give_back_unneeded() noexcept { blocks.free_unneeded(); }
+  // Whether it holds more blocks than an idle worker is to hold.
+  virtual bool has_plenty() const noexcept { return blocks.held() != 0; }
+
   block_pool blocks;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <utility>
 
 namespace ringo::detail {
 namespace {
@@ -47,23 +48,25 @@ bool lent_blocks::open(int ring) noexcept {
 }
 
 bool lent_blocks::grow() noexcept {
-  const std::size_t before = by_id_.size();
+  const unsigned more = std::min(std::max(lent_ * 2, at_first), entries);
   try {
-    by_id_.resize(std::min<std::size_t>(std::max<std::size_t>(before * 2, at_first), entries), nullptr);
+    if (by_id_.size() < more) by_id_.resize(more, nullptr);
   } catch (const std::exception&) {
     return false;
   }
-  bool grown = false;
-  for (std::size_t id = 0; id < by_id_.size(); ++id) {
-    if (by_id_[id] == nullptr) grown = provide(static_cast<std::uint16_t>(id)) || grown;
+  wanted_ = more;
+  const unsigned before = lent_;
+  for (std::size_t id = 0; id < by_id_.size() && lent_ < wanted_; ++id) {
+    if (by_id_[id] == nullptr) provide(static_cast<std::uint16_t>(id));
   }
-  return grown;
+  return lent_ > before;
 }
 
-bool lent_blocks::provide(std::uint16_t id) noexcept {
+void lent_blocks::provide(std::uint16_t id) noexcept {
   block* b = from_.take();
   by_id_[id] = b;
-  if (b == nullptr) return false;
+  if (b == nullptr) return;
+  ++lent_;
   // The tail lies where the first entry has what the kernel does not read.
   io_uring_buf& entry = ring_->bufs[tail_ & (entries - 1)];
   entry.addr = reinterpret_cast<std::uintptr_t>(b->bytes());
@@ -71,15 +74,30 @@ bool lent_blocks::provide(std::uint16_t id) noexcept {
   entry.bid = id;
   ++tail_;
   std::atomic_ref<std::uint16_t>(ring_->tail).store(tail_, std::memory_order_release);  // the kernel sees the entry
-  return true;
 }
 
 block* lent_blocks::take(unsigned flags) noexcept {
+  block* const filled = take_back(flags);
+  if (filled != nullptr) most_taken_ = std::max(most_taken_, ++taken_);
+  return filled;
+}
+
+block* lent_blocks::take_back(unsigned flags) noexcept {
   if ((flags & IORING_CQE_F_BUFFER) == 0) return nullptr;
   const auto id = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-  block* filled = by_id_[id];
-  provide(id);
+  block* const filled = std::exchange(by_id_[id], nullptr);
+  --lent_;
+  if (lent_ < wanted_) provide(id);
   return filled;
+}
+
+unsigned lent_blocks::shrink() noexcept {
+  // Twice as many: answers may come while those that came before are told.
+  const unsigned needed = std::max(std::exchange(most_taken_, 0) * 2, at_first);
+  if (lent_ <= needed) return 0;
+  const unsigned fewer = std::min((lent_ - needed + 1) / 2, most_at_once);
+  wanted_ = lent_ - fewer;
+  return fewer;
 }
 
 }  // namespace ringo::detail

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <exception>
 #include <iterator>
+#include <optional>
 #include <ratio>
 #include <stdexcept>
 #include <string>
@@ -89,6 +90,7 @@ constexpr unsigned most_entries = 32768;
 constexpr unsigned fewest_entries = 8;
 constexpr std::uint64_t nobody = 0;  // user_data whose completion is of no interest
 constexpr std::uint64_t wake_up = 1;
+constexpr std::uint64_t take_back = 2;
 
 // In the kernel's memory, which is shared with it.
 unsigned load(unsigned* shared, std::memory_order order) { return std::atomic_ref<unsigned>(*shared).load(order); }
@@ -222,11 +224,12 @@ class uring_driver final : public uring {
     } else {
       assert((in_flight() == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
     }
-    if (in_flight() != 0) lent_.leave_to_kernel();  // which ends them when it likes
+    if (in_flight() != 0 || taking_back_ != 0) lent_.leave_to_kernel();  // which ends them when it likes
     if (is_closed_behind_) {
       // The numbers are not ours to close any more: they are free, or name something else by now.
       ring_.forget_descriptor();
       event_.forget();
+      if (take_back_from_) take_back_from_->forget();
     }
   }
 
@@ -328,6 +331,14 @@ class uring_driver final : public uring {
 
   bool lends_blocks(bool more) noexcept override { return lent_.open(ring_.number()) && (!more || lent_.grow()); }
   block* filled_block(unsigned flags) noexcept override { return lent_.take(flags); }
+  std::size_t lent() const noexcept override { return lent_.count(); }
+
+  void give_back_unneeded() noexcept override {
+    check_thread();
+    blocks.free_unneeded();
+    if (taking_back_ == 0) take_back_lent(lent_.shrink());
+  }
+  bool has_plenty() const noexcept override { return blocks.held() != 0 || lent_.has_plenty(); }
 
   void add_waiting_threads(int more) noexcept override {
     waiting_threads_ += static_cast<unsigned>(more);
@@ -436,6 +447,34 @@ class uring_driver final : public uring {
       std::erase(to_end_, &answered);
   }
 
+  // Reads something that is there at once into so many of the lent blocks: so the kernel says of each that it is done
+  // with it. What was to be received meanwhile and found no block is asked for again, with more of them (ENOBUFS).
+  void take_back_lent(unsigned number) noexcept {
+    if (number == 0 || !backlog_.empty()) return;
+    // Each read of a semaphore takes 1 from it, and never waits: there are no more reads than it counts.
+    const int source = ::eventfd(number, EFD_CLOEXEC | EFD_SEMAPHORE);
+    if (source < 0) return;  // what is received shrinks it, too
+    take_back_from_.emplace(source);
+    try {
+      for (; number != 0; --number, ++taking_back_) {
+        io_uring_sqe* const entry = next_entry();
+        if (entry == nullptr) break;
+        ::io_uring_prep_read(entry, source, nullptr, sizeof event_count_, 0);
+        entry->flags |= IOSQE_BUFFER_SELECT;
+        entry->buf_group = 0;
+        entry->user_data = take_back;
+      }
+    } catch (const std::system_error&) {
+      // The ring is lost, as the next poll() says.
+    }
+    if (taking_back_ == 0) take_back_from_.reset();
+  }
+
+  void taken_back(unsigned flags) noexcept {
+    if (block* const b = lent_.take_back(flags)) block_pool::free(*b);
+    if (--taking_back_ == 0) take_back_from_.reset();
+  }
+
   bool submit_backlog() {
     while (!backlog_.empty() && try_submit(*backlog_.front())) backlog_.pop_front();
     if (!backlog_.empty()) return false;
@@ -511,6 +550,7 @@ class uring_driver final : public uring {
       answer_withdrawn();
     const unsigned tail = ring_.answer_tail();
     if (head_ == tail) return has_withdrawn;
+    lent_.begin_turn();
     while (head_ != tail) {
       const io_uring_cqe& shared = ring_.answer(head_);
       const std::uint64_t user_data = shared.user_data;
@@ -521,6 +561,10 @@ class uring_driver final : public uring {
       if (user_data == wake_up) {
         wake_is_armed_ = false;
         check_wake(result);
+        continue;
+      }
+      if (user_data == take_back) {
+        taken_back(flags);
         continue;
       }
       completion& answered = *reinterpret_cast<completion*>(static_cast<std::uintptr_t>(user_data));
@@ -542,7 +586,7 @@ class uring_driver final : public uring {
   }
 
   void end_everything() {
-    while (in_flight() != 0 || wake_is_armed_) {
+    while (in_flight() != 0 || wake_is_armed_ || taking_back_ != 0) {
       submit_backlog();
       if (wake_is_armed_) try_cancel(wake_up, 0);
       if (in_flight() != 0) try_cancel(0, static_cast<int>(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
@@ -568,6 +612,8 @@ class uring_driver final : public uring {
   request_backlog withdrawn_;        // and not yet answered
   std::vector<completion*> to_end_;  // in flight; when the backlog has been submitted
   lent_blocks lent_{blocks};
+  std::optional<descriptor> take_back_from_;
+  unsigned taking_back_ = 0;    // reads that are in flight, for take_back_lent()
   unsigned usual_threads_ = 0;  // of the kernel's; 0: not known
   unsigned waiting_threads_ = 0;
   bool is_lost_ = false;                                 // nothing more can be asked of the ring

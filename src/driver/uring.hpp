@@ -29,6 +29,8 @@ class uring : public driver {
   // no more. For what is no request.
   virtual io_uring_sqe& prepare(completion&) = 0;
 
+  virtual std::size_t lent() const noexcept = 0;  // blocks, to the kernel
+
   // As end_early(); throws as prepare() does.
   virtual void cancel(completion&) = 0;
 };

@@ -575,7 +575,6 @@ void stream_core::serve_senders(worker& w, routine_list& woken, const sending* l
   if (!send_.in_flight()) {
     is_put_off_ = false;
     if (outgoing_ != nullptr) outgoing_->going.reset();
-    many_.reset();
     if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
     if (shut_when_sent_) shut_down();
   }
@@ -626,21 +625,18 @@ bool stream_core::gather(sending& s) noexcept {
     is_put_off_ = false;
     return true;
   }
-  std::byte* to;
-  std::size_t room;
-  if (s.left > block::size && many_ == nullptr) many_.reset(new (std::nothrow) std::byte[most_at_once]);
-  if (many_ != nullptr) {
-    to = many_.get();
-    room = most_at_once;
-  } else {
-    if (piece_ == nullptr) piece_ = scheduler_of(*current_worker()).driver_->blocks.take();
-    if (piece_ == nullptr) return false;
-    to = piece_->bytes();
-    room = block::size;
+  if (s.left > block::size && (piece_ == nullptr || piece_->room == block::size)) {
+    if (block* const big = block_pool::allocate(most_at_once)) {
+      if (piece_ != nullptr) give_back(*piece_);
+      piece_ = big;
+    }
   }
+  if (piece_ == nullptr) piece_ = scheduler_of(*current_worker()).driver_->blocks.take();
+  if (piece_ == nullptr) return false;
+  std::byte* to = piece_->bytes();
   if (outgoing_ != nullptr && !s.has_begun) outgoing_->going = s.passed;
   in_flight_ = to;
-  in_flight_size_ = std::min(room, s.left);
+  in_flight_size_ = std::min<std::size_t>(piece_->room, s.left);
   for (std::size_t wanted = in_flight_size_; wanted != 0;) {
     const auto part = next_part(s, wanted);
     if (!part.empty()) std::memcpy(to, part.data(), part.size());

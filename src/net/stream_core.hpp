@@ -123,8 +123,7 @@ class stream_core final : public descriptor_core {
   std::size_t there_ = 0;  // bytes in those
   block* own_ = nullptr;   // into which is received where the kernel cannot choose
   request_list<sending> senders_;
-  block* piece_ = nullptr;                // what is in flight: in a block,
-  std::unique_ptr<std::byte[]> many_;     // or of a sender of much, here
+  block* piece_ = nullptr;                // what is in flight is in it; of a sender of much it is a big one
   const std::byte* in_flight_ = nullptr;  // the part of it that the kernel has yet to take
   std::size_t in_flight_size_ = 0;
   std::unique_ptr<stream_filter> filter_;

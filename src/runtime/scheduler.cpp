@@ -544,7 +544,8 @@ class scheduler::goes_before_queue {
 void scheduler::give_back_memory(time_point now) noexcept {
   next_giving_back_ = now + need_measured;
   frames.give_back_unneeded();
-  driver_->blocks.free_unneeded();
+  driver_->give_back_unneeded();
+  if (!simulated) block_pool::trim_heap(now);
 }
 
 // `now` is min() where there are no timers.
@@ -750,9 +751,10 @@ void scheduler::idle() {
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
     const bool is_long = until > turn_end_ + frames_kept;
-    const time_point trim_at = is_long && (frames.has_plenty() || driver_->blocks.held() != 0)
-                                   ? driver_->now() + frames_kept
-                                   : time_point::max();
+    const time_point trim_at =
+        is_long && (frames.has_plenty() || driver_->has_plenty() || (!simulated && !block_pool::heap_is_trimmed()))
+            ? driver_->now() + frames_kept
+            : time_point::max();
     const bool watches = runtime.begin_watching(*this);
     until = std::min({until, trim_at, watches ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) driver_->poll(until);
