@@ -78,7 +78,8 @@ bool all_wait(const std::vector<std::string>& routines) {
 // Each program is started by itself, and waits for ever at its row's line; the line at which it is started is the
 // row's, too.
 void check(const row& tried) {
-  CAPTURE(tried.name);
+  const std::string name = tried.name;
+  CAPTURE(name);
   options quiet;
   quiet.workers = 1;
   quiet.on_warning = [](std::string_view) {};  // that a group is destroyed while its members run
