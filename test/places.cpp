@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <ringo/file.hpp>
@@ -159,10 +158,12 @@ auto offers_of(const channel<int>& a, const channel<int>& b) {
   return offers;
 }
 
-struct ended_at_the_end {
-  ~ended_at_the_end() { (void)of.kill(SIGKILL); }
-  const process& of;
-};
+// A program that ends when its input does: also where the start is cancelled, and goes on in its thread.
+process_options with_pipes() {
+  process_options o;
+  o.input = o.output = process_stream::pipe;
+  return o;
+}
 
 const auto forever = [](auto...) { return never(); };
 const auto forever_with = [](auto) { return never(); };
@@ -275,7 +276,7 @@ TEST_CASE("A report names the program's own line where a routine waits for the w
       ALL_FORMS("udp", auto s = udp_socket::bind("127.0.0.1:0"), s.recv()),
       ALL_FORMS("a pipe's recv", pipe_pair p, p.reader.recv()),
       ALL_FORMS("readable", pipe_pair p, readable(p.reader.native_handle())),
-      ALL_FORMS("process::wait", auto p = co_await process::start({"sleep", "3600"}); const ended_at_the_end end{p}, p.wait()),
+      ALL_FORMS("process::wait", auto p = co_await process::start({"cat"}, with_pipes()), p.wait()),
       ALL_FORMS("file::open of a FIFO", const std::string path = fifo(), file::open(path)),
       ALL_FORMS("read_file of a FIFO", const std::string path = fifo(), read_file(path)),
       ALL_FORMS("write_file of a FIFO", const std::string path = fifo(), write_file(path, "text")),
