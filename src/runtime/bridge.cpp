@@ -239,8 +239,10 @@ void cancel(routine& r) {
 }
 
 // A routine makes its joiners ready in the run queue of its own worker, so none may be another runtime's. When the
-// runtime has ended, all its routines have too, and `ended` does not change any more: then there is no wait.
+// runtime has ended, all its routines have too, and `ended` does not change any more: then there is no wait. One that
+// has no runtime yet is a task that is a case of a select, and will be started by this worker.
 void enter_from_elsewhere(const routine& of, const worker& w, const char* call) {
+  if (of.runtime_id == 0) return;
   if (!runtime_registry::has(of.runtime_id) && of.ended.load(std::memory_order_acquire)) return;
   std::string text = std::string("ringo: ") + call + ", in runtime " + std::to_string(w.runtime_id) +
                      " of this process, of a routine that belongs to runtime " + std::to_string(of.runtime_id);
