@@ -238,7 +238,7 @@ class buffered_writer {
   // Strings and ranges of bytes, one after the other. Sends only what would not fit otherwise, and what is there with
   // it. Throws: cancelled; what the sink's send() throws. Cancel safety: all of the pieces have been written or none,
   // unless it was cut short within a send (byte_sink). As a case of a select it is a plain task.
-  task<void> write(std::source_location where = std::source_location::current()) {
+  RINGO_RETURNS_TASK task<void> write(std::source_location where = std::source_location::current()) {
     return write_all(*this, std::array<std::string_view, 0>(), where);
   }
   template <detail::piece_of_text... More>

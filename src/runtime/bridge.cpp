@@ -10,6 +10,7 @@
 
 #include <ringo/errors.hpp>
 
+#include "runtime/never_destroyed.hpp"
 #include "runtime/outside_error.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
@@ -115,8 +116,8 @@ struct bridge_state {
 // Never destroyed: a thread may wait here while the process exits, and the destructor of a condition variable waits for
 // those that do.
 bridge_state& bridge() noexcept {
-  static auto& one = *new bridge_state;
-  return one;
+  static never_destroyed<bridge_state> one;
+  return *one;
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 
 #include "runtime/kept_blocks.hpp"
 #include "runtime/live_counts.hpp"
+#include "runtime/never_destroyed.hpp"
 #include "runtime/scheduler.hpp"
 #include "testing/simulation.hpp"
 
@@ -52,7 +53,7 @@ class exchange {
     const std::lock_guard guard(mutex_);
     for (auto& of_class : batches_) {
       for (void* batch : of_class) give_back(batch);
-      of_class.clear();
+      of_class = {};  // its own memory, too
     }
     fewest_ = {};
     return count_.exchange(0, std::memory_order_relaxed);
@@ -90,8 +91,8 @@ class exchange {
 
 // Never destroyed: workers may run while the process exits.
 exchange& shared_frames() {
-  static auto& all = *new exchange;
-  return all;
+  static never_destroyed<exchange> all;
+  return *all;
 }
 
 }  // namespace
