@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+#include "kept.hpp"
+
 using namespace ringo;
 using namespace std::chrono_literals;
 
@@ -319,7 +321,7 @@ TEST_CASE("A report names the program's own line where routines were started, ho
       WITH_0_TO_6("group::go", group g, g.go),
       WITH_0_TO_6("group::try_go", group g, (void)g.try_go),
       WITH_0_TO_6("group::background", group g, g.background),
-      WITH_0_TO_6("wait_group::go", wait_group& w = *new wait_group, w.go),
+      WITH_0_TO_6("wait_group::go", wait_group& w = *kept(new wait_group), w.go),
       WITH_0_TO_6("worker_pool::submit", worker_pool p, (void)co_await p.submit),
       WITH_0_TO_6("runtime_ref::go", , (void)runtime::current().go),
       STARTED("after_func", const context c = context::with_cancel(); (void)c.after_func(forever); c.cancel()),

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "kept.hpp"
 #include "running_child.hpp"
 
 using namespace ringo;
@@ -65,9 +66,9 @@ TEST_CASE("The process exits though a thread waits in recv_blocking of a channel
 TEST_CASE("The process exits though a thread waits in send_blocking and in handle::wait") {
   exits_after([] {
     const channel<int> ch;
-    auto* never_run = new runtime;
+    auto* never_run = kept(new runtime);
     std::thread([ch] { ch.send_blocking(1); }).detach();
-    auto* h = new handle<void>(never_run->go([]() -> task<> { co_return; }));
+    auto* h = kept(new handle<void>(never_run->go([]() -> task<> { co_return; })));
     std::thread([h] { h->wait(); }).detach();
     std::this_thread::sleep_for(20ms);
   });
@@ -75,7 +76,7 @@ TEST_CASE("The process exits though a thread waits in send_blocking and in handl
 
 TEST_CASE("The process exits while the workers of a runtime recycle frames and share them") {
   exits_after([] {
-    auto* begun = new std::atomic<int>(0);
+    auto* begun = kept(new std::atomic<int>(0));
     for (unsigned workers : {1u, 4u}) {
       std::thread([begun, workers] {
         options o;
@@ -98,7 +99,7 @@ TEST_CASE("The process exits while the workers of a runtime recycle frames and s
 TEST_CASE("The process exits while a call of blocking waits for a channel") {
   exits_after([] {
     const channel<int> ch;
-    auto* calls = new std::atomic<bool>(false);
+    auto* calls = kept(new std::atomic<bool>(false));
     std::thread([ch, calls] {
       run([ch, calls]() -> task<> {
         const auto call = [ch, calls] {
