@@ -17,29 +17,12 @@
 #include <vector>
 
 #include "error_told.hpp"
+#include "folder.hpp"
 #include "network.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
-
-// A folder that goes with all that is in it.
-class folder {
- public:
-  folder() {
-    std::string path = (std::filesystem::temp_directory_path() / "ringo_file_XXXXXX").string();
-    if (::mkdtemp(path.data()) == nullptr) std::abort();
-    path_ = path;
-  }
-  folder(const folder&) = delete;
-  folder& operator=(const folder&) = delete;
-  ~folder() { std::filesystem::remove_all(path_); }
-  std::string operator/(std::string_view name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::string pattern(std::size_t size) {
   std::string text(size, '\0');

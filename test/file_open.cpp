@@ -15,32 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include "folder.hpp"
 #include "network.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
-
-class folder {
- public:
-  folder() {
-    std::string path = (std::filesystem::temp_directory_path() / "ringo_file_open_XXXXXX").string();
-    if (::mkdtemp(path.data()) == nullptr) std::abort();
-    path_ = path;
-  }
-  folder(const folder&) = delete;
-  folder& operator=(const folder&) = delete;
-  ~folder() { std::filesystem::remove_all(path_); }
-  std::string operator/(std::string_view name) const { return (path_ / name).string(); }
-  std::string fifo(const std::string& name) const {
-    const std::string path = *this / name;
-    if (::mkfifo(path.c_str(), 0600) != 0) std::abort();
-    return path;
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 constexpr ringo::open_options for_writing{.read = false, .write = true};
 constexpr ringo::open_options made{.read = false, .write = true, .create = true};

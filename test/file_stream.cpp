@@ -19,27 +19,12 @@
 #include <vector>
 
 #include "error_told.hpp"
+#include "folder.hpp"
 #include "network.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
-
-class folder {
- public:
-  folder() {
-    std::string path = (std::filesystem::temp_directory_path() / "ringo_file_stream_XXXXXX").string();
-    if (::mkdtemp(path.data()) == nullptr) std::abort();
-    path_ = path;
-  }
-  folder(const folder&) = delete;
-  folder& operator=(const folder&) = delete;
-  ~folder() { std::filesystem::remove_all(path_); }
-  std::string operator/(std::string_view name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::string numbers(int from, int to) {
   std::string text;

@@ -11,13 +11,14 @@
 #include <cstring>
 #include <ctime>
 
+#include "quiet_listener.hpp"
 #include "runtime/runtime_core.hpp"
 #include "trace_ledger.hpp"
 
 namespace {
 
 // A timer and a signal, not a thread: with a foreign thread in the process there is no deadlock to be found.
-class watchdog final : public doctest::IReporter {
+class watchdog final : public quiet_listener {
  public:
   explicit watchdog(const doctest::ContextOptions&) {
     struct sigaction action {};
@@ -35,16 +36,6 @@ class watchdog final : public doctest::IReporter {
   }
   void test_case_end(const doctest::CurrentTestCaseStats&) override { set(0); }
 
-  void report_query(const doctest::QueryData&) override {}
-  void test_run_start() override {}
-  void test_run_end(const doctest::TestRunStats&) override {}
-  void test_case_reenter(const doctest::TestCaseData&) override {}
-  void test_case_exception(const doctest::TestCaseException&) override {}
-  void subcase_start(const doctest::SubcaseSignature&) override {}
-  void subcase_end() override {}
-  void log_assert(const doctest::AssertData&) override {}
-  void log_message(const doctest::MessageData&) override {}
-  void test_case_skipped(const doctest::TestCaseData&) override {}
 
  private:
   static int number() { return SIGRTMAX - 1; }

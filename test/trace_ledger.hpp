@@ -12,7 +12,9 @@
 #include <cstdlib>
 #include <ringo/testing.hpp>
 
-class trace_ledger final : public doctest::IReporter {
+#include "quiet_listener.hpp"
+
+class trace_ledger final : public quiet_listener {
  public:
   explicit trace_ledger(const doctest::ContextOptions&) {}
   void test_case_start(const doctest::TestCaseData& data) override {
@@ -28,16 +30,6 @@ class trace_ledger final : public doctest::IReporter {
       std::fclose(file);
     }
   }
-  void report_query(const doctest::QueryData&) override {}
-  void test_run_start() override {}
-  void test_run_end(const doctest::TestRunStats&) override {}
-  void test_case_reenter(const doctest::TestCaseData&) override {}
-  void test_case_exception(const doctest::TestCaseException&) override {}
-  void subcase_start(const doctest::SubcaseSignature&) override {}
-  void subcase_end() override {}
-  void log_assert(const doctest::AssertData&) override {}
-  void log_message(const doctest::MessageData&) override {}
-  void test_case_skipped(const doctest::TestCaseData&) override {}
 
   static void note(std::uint64_t number, std::uint64_t simulations) {
     folded().hash = (folded().hash ^ number) * 0x9e3779b97f4a7c15;

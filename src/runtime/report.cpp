@@ -13,6 +13,8 @@
 #include <ringo/errors.hpp>
 #include <ringo/task.hpp>
 
+#include "driver/end_process.hpp"
+
 namespace ringo::detail {
 namespace {
 
@@ -32,13 +34,6 @@ std::string type_name() {
 std::string place_of(const std::source_location& at) {
   if (at.line() == 0) return "an unknown place";
   return at.file_name() + (':' + std::to_string(at.line()));
-}
-
-void end_process() noexcept {
-#ifdef __GLIBCXX__
-  if (std::get_terminate() == __gnu_cxx::__verbose_terminate_handler) std::abort();
-#endif
-  std::terminate();
 }
 
 std::string describe_current_exception() {

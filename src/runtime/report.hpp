@@ -17,11 +17,6 @@ std::string describe_current_exception();
 // "file:line".
 std::string place_of(const std::source_location& at);
 
-// When a person has been told why: by the program's own terminate handler, if it has set one, else by abort(). The
-// default handler would tell of the exception once more, or that there is none. Call it where the exception that ends
-// the process is being handled, if there is one, so that the program's handler finds it.
-[[noreturn]] void end_process() noexcept;
-
 // What g++ before 12.3 does to some coroutines (GCC bug 106188), and what to write instead.
 extern const char* const forgotten_body;
 // A routine has been resumed, and has done nothing: ends the process.

@@ -60,7 +60,7 @@ class group_core {
   void body_begins() noexcept { body_runs_ = true; }
   void body_ended(std::exception_ptr error) noexcept;  // null: it has returned
   context wait_begins(worker* w);                      // returns the use that it is for
-  void leave() noexcept;                               // the group is destroyed: who waits ends with `cancelled`
+  void leave() noexcept;                               // the group is destroyed: pending waits throw `cancelled`
   void retain() noexcept;
   void let_go() noexcept;
   void finish(const context& use);  // all are joined: rethrows
@@ -225,7 +225,7 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
 
  private:
   friend class group_core;
-  // By the one who has claimed its wait, under the lock.
+  // Under the lock; the caller has claimed the wait.
   void look_again() noexcept;
   bool go_on_or_wait(worker& w) noexcept;
 

@@ -146,7 +146,7 @@ RINGO_ALWAYS_INLINE inline std::coroutine_handle<> end_turn(worker& w, std::coro
 
 // An await that ends before it tries anything, with `error`, or with `cancelled` where that is null, counts as any
 // other: while the turn lasts it throws at once; else the operation notes it, its routine goes to the end of the queue,
-// and throws from there. So a loop over such awaits holds up nobody.
+// and throws from there. So a loop over such awaits lets others run.
 void throw_or_note(parked_operation& by, worker& w, std::exception_ptr error);
 [[noreturn]] void throw_noted(parked_operation& by);
 void drop_noted(parked_operation& by) noexcept;

@@ -94,7 +94,7 @@ class outbox_of final : public outbox {
       box = to.feed_by_first(*made);
       if (box == made.get()) (void)made.release();
     }
-    // Other feeders have channels of which nobody has a sender.
+    // Channels with another feeder have no sender handles.
     return static_cast<outbox_of*>(box)->add(std::move(one));
   }
 
