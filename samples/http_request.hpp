@@ -235,7 +235,7 @@ class http_request {
       const auto line = take_line(bytes, lines);
       if (!line) return false;
       if (!line->empty()) {
-        is_first&&& lines == &head_ ? check_request_line(*line) : check_field_line(*line);
+        is_first && &lines == &head_ ? check_request_line(*line) : check_field_line(*line);
       } else if (is_first && &lines == &head_) {
         lines.clear();  // old clients send an empty line behind a body
       } else {

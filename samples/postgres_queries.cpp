@@ -54,8 +54,7 @@ class connection {
       }
       next = PQconnectPoll(c);
     }
-    PQsetNoticeProcessor(
-        c, [](void*, const char*) {}, nullptr);  // else it prints them
+    PQsetNoticeProcessor(c, [](void*, const char*) {}, nullptr);  // else it prints them
     if (PQsetnonblocking(c, 1) != 0) opened->fail();
     co_return opened;
   }
@@ -64,7 +63,8 @@ class connection {
     if (c == nullptr) throw std::bad_alloc();
   }
 
-  // The values are for $1, $2, ... If it is cancelled the connection is of no use any more: its answer is still to come.
+  // The values are for $1, $2, ... If it is cancelled the connection is of no use any more: its answer is still to
+  // come.
   task<std::vector<row>> query(std::string text, std::vector<std::string> values) {
     PGconn* const c = connection_.get();
     std::vector<const char*> texts;

@@ -337,9 +337,8 @@ TEST_CASE("Idle threads of the pool do not keep a deadlock from being found (160
   for (unsigned workers : {1u, 2u, 4u}) {
     CHECK_THROWS_AS(run(blocks_for_ever, {.workers = workers, .blocking_idle = 1h}), deadlock);
   }
-  on_each(simulated_schedulers(3), [&](const scheduler_under_test& scheduler) {
-    CHECK_THROWS_AS(scheduler.run(blocks_for_ever), deadlock);
-  });
+  on_each(simulated_schedulers(3),
+          [&](const scheduler_under_test& scheduler) { CHECK_THROWS_AS(scheduler.run(blocks_for_ever), deadlock); });
 }
 
 TEST_CASE("When a call that nobody waits for ends, a deadlock that is left is found (160, 161)") {

@@ -19,41 +19,23 @@ using namespace ringo;
 namespace {
 
 template <class H>
-concept can_recv = requires(const H& h) {
-  h.recv();
-};
+concept can_recv = requires(const H& h) { h.recv(); };
 template <class H>
-concept can_try_recv = requires(const H& h) {
-  h.try_recv();
-};
+concept can_try_recv = requires(const H& h) { h.try_recv(); };
 template <class H>
-concept can_send = requires(const H& h) {
-  h.send(1);
-};
+concept can_send = requires(const H& h) { h.send(1); };
 template <class H>
-concept can_try_send = requires(const H& h) {
-  h.try_send(1);
-};
+concept can_try_send = requires(const H& h) { h.try_send(1); };
 template <class H>
-concept can_emplace = requires(const H& h) {
-  h.emplace(1);
-};
+concept can_emplace = requires(const H& h) { h.emplace(1); };
 template <class H>
-concept can_close = requires(const H& h) {
-  h.close();
-};
+concept can_close = requires(const H& h) { h.close(); };
 template <class H>
-concept can_close_with_error = requires(const H& h, std::exception_ptr e) {
-  h.close(e);
-};
+concept can_close_with_error = requires(const H& h, std::exception_ptr e) { h.close(e); };
 template <class H>
-concept can_try_close = requires(const H& h) {
-  h.try_close();
-};
+concept can_try_close = requires(const H& h) { h.try_close(); };
 template <class H>
-concept can_signal = requires(const H& h) {
-  h.send();
-};
+concept can_signal = requires(const H& h) { h.send(); };
 
 template <class... C>
 concept have_distinct_ends = (... && (!std::convertible_to<sender<C>, channel<C>> &&        //

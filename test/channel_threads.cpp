@@ -530,7 +530,8 @@ TEST_CASE("a blocking call on a channel that no runtime uses yet waits until one
   }
 }
 
-TEST_CASE("a thread that waits in a blocking call does not outwait the runtime: it is told that the runtime has ended") {
+TEST_CASE(
+    "a thread that waits in a blocking call does not outwait the runtime: it is told that the runtime has ended") {
   for (unsigned workers : {1u, 2u, 4u, 8u}) {
     const channel<int> ch;
     int values = 0;

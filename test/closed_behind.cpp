@@ -54,7 +54,8 @@ task<> check_that_others_work(connected& others) {
 
 }  // namespace
 
-TEST_CASE("A descriptor that is closed behind its object is an error of what is asked then, and of nothing else (c27)") {
+TEST_CASE(
+    "A descriptor that is closed behind its object is an error of what is asked then, and of nothing else (c27)") {
   on_the_network([]() -> task<> {
     connected others = co_await connect_pair();
     connected c = co_await connect_pair();
@@ -126,10 +127,12 @@ TEST_CASE("A receive that is in flight when its number is closed gets its bytes:
   run(
       []() -> task<> {
         connected c = co_await connect_pair();
-        auto receiving = go([](tcp_stream& s) -> task<std::string> {
-          const auto some = co_await s.recv();
-          co_return std::string(some ? some->text() : "the end");
-        }, std::ref(c.here));
+        auto receiving = go(
+            [](tcp_stream& s) -> task<std::string> {
+              const auto some = co_await s.recv();
+              co_return std::string(some ? some->text() : "the end");
+            },
+            std::ref(c.here));
         co_await yield();
         connected another = co_await connect_pair();  // goes to the kernel behind it
         close_behind(c.here.native_handle());

@@ -408,9 +408,9 @@ TEST_CASE("wakes, completions and times together") {
 }
 
 TEST_CASE("a signal ends a sleep, without an error") {
-  struct sigaction ignore {};
+  struct sigaction ignore{};
   ignore.sa_handler = [](int) {};
-  struct sigaction before {};
+  struct sigaction before{};
   ::sigaction(SIGUSR1, &ignore, &before);
   for (const task_work kind : kinds) {
     const auto driver = attached(4, kind);
@@ -438,10 +438,10 @@ uring* woken_by_signal = nullptr;
 TEST_CASE("a signal handler may wake") {
   const auto driver = attached(4);
   woken_by_signal = driver.get();
-  struct sigaction wakes {};
+  struct sigaction wakes{};
   wakes.sa_handler = [](int) { woken_by_signal->wake(); };
   wakes.sa_flags = SA_RESTART;
-  struct sigaction before {};
+  struct sigaction before{};
   ::sigaction(SIGUSR2, &wakes, &before);
   errno = 12345;
   ::raise(SIGUSR2);

@@ -7,8 +7,8 @@
 //
 // make_main takes nothing and returns a task<>; it stays alive while its program runs, so it may be a coroutine that
 // captures. Every run must leave testing::live() as it found it. Where a check fails, on whichever thread, the
-// scheduler is named just before it. RINGO_FIRST_SEED=7 makes seed 7 the first, RINGO_SEEDS_TIMES=10 makes them ten times
-// as many, and with RINGO_ONLY_SIMULATED=1 there are no real workers.
+// scheduler is named just before it. RINGO_FIRST_SEED=7 makes seed 7 the first, RINGO_SEEDS_TIMES=10 makes them ten
+// times as many, and with RINGO_ONLY_SIMULATED=1 there are no real workers.
 //
 // co_await has no place inside a doctest macro: they wrap their argument in a lambda. Name the result first.
 #pragma once

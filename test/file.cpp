@@ -83,9 +83,8 @@ TEST_CASE("more than fits into one piece is written and read whole") {
 }
 
 TEST_CASE("a file that tells no size is read to its end") {
-  const std::string version = ringo::run([]() -> ringo::task<std::string> {
-    co_return co_await ringo::read_file("/proc/self/status");
-  });
+  const std::string version =
+      ringo::run([]() -> ringo::task<std::string> { co_return co_await ringo::read_file("/proc/self/status"); });
   CHECK(version.find("Name:") == 0);
   CHECK(version.size() > 100);
   CHECK(version.find('\0') == std::string::npos);
@@ -97,10 +96,12 @@ TEST_CASE("appends of several routines are whole, and none is lost") {
     ringo::file f = co_await ringo::file::open(in / "log", made);
     ringo::group g;
     for (int i = 0; i < 20; ++i) {
-      g.go([&f](int id) -> ringo::task<> {
-        const std::string line = std::string(100, static_cast<char>('a' + id)) + "\n";
-        co_await f.append(line);
-      }, i);
+      g.go(
+          [&f](int id) -> ringo::task<> {
+            const std::string line = std::string(100, static_cast<char>('a' + id)) + "\n";
+            co_await f.append(line);
+          },
+          i);
     }
     co_await g.wait();
     const std::string all = co_await ringo::read_file(in / "log");
@@ -249,10 +250,12 @@ TEST_CASE("reads and writes that are cancelled at any moment harm nothing, and l
     for (int i = 0; i < 30; ++i) {
       std::vector<ringo::handle<void>> handles;
       for (int k = 0; k < 4; ++k) {
-        handles.push_back(ringo::go([](std::string path) -> ringo::task<> {
-          const std::string whole = co_await ringo::read_file(path);
-          co_await ringo::write_file(path + ".copy", whole);
-        }, in / "c"));
+        handles.push_back(ringo::go(
+            [](std::string path) -> ringo::task<> {
+              const std::string whole = co_await ringo::read_file(path);
+              co_await ringo::write_file(path + ".copy", whole);
+            },
+            in / "c"));
       }
       for (int k = 0; k < i % 5; ++k) co_await ringo::yield();
       if (i % 3 == 0) co_await ringo::sleep(100us);

@@ -71,17 +71,19 @@ TEST_CASE("Calls of one file end while selects on other workers wait for them, a
       const file other = co_await open_unnamed();
       group all;
       for (int n = 0; n < 4; ++n) {
-        all.go([](const file& a, const file& b, int which) -> task<> {
-          for (int turn = 0; turn < 10; ++turn) {
-            const file& one = (which + turn) % 2 == 0 ? a : b;
-            const file& two = (which + turn) % 2 == 0 ? b : a;
-            const bool ended = co_await ends_well(select(one.status(), two.sync(), one.sync(), two.status()));
-            CHECK(ended);
-          }
-          const bool ended = which % 2 == 0 ? co_await ends_well(select(a.status(), b.close(), a.close()))
-                                            : co_await ends_well(select(b.close(), b.sync(), a.sync()));
-          CHECK(ended);
-        }, std::ref(f), std::ref(other), n);
+        all.go(
+            [](const file& a, const file& b, int which) -> task<> {
+              for (int turn = 0; turn < 10; ++turn) {
+                const file& one = (which + turn) % 2 == 0 ? a : b;
+                const file& two = (which + turn) % 2 == 0 ? b : a;
+                const bool ended = co_await ends_well(select(one.status(), two.sync(), one.sync(), two.status()));
+                CHECK(ended);
+              }
+              const bool ended = which % 2 == 0 ? co_await ends_well(select(a.status(), b.close(), a.close()))
+                                                : co_await ends_well(select(b.close(), b.sync(), a.sync()));
+              CHECK(ended);
+            },
+            std::ref(f), std::ref(other), n);
       }
       co_await all.wait();
       co_await f.close();

@@ -1,10 +1,10 @@
 // A kernel that does what is asked of it as awkwardly as it may: between the workers and their real rings.
 //
 // From a seed it holds answers back and gives them in another order; transfers less than was asked for; ends what
-// nobody has asked it to end, or finds a reason not to have begun (ECANCELED, EINTR, EAGAIN, ENOBUFS, ECONNABORTED); and
-// when asked to end something early it is at once, or later, when that has succeeded, or when its successor has begun.
-// It has no blocks to lend, or a few, or runs out of them, or takes them back at any time. Nothing that it answers is untrue: what it says to have been
-// transferred has been.
+// nobody has asked it to end, or finds a reason not to have begun (ECANCELED, EINTR, EAGAIN, ENOBUFS, ECONNABORTED);
+// and when asked to end something early it is at once, or later, when that has succeeded, or when its successor has
+// begun. It has no blocks to lend, or a few, or runs out of them, or takes them back at any time. Nothing that it
+// answers is untrue: what it says to have been transferred has been.
 #pragma once
 
 #include <liburing.h>
@@ -28,8 +28,8 @@
 
 // What all the drivers of one program have seen.
 struct hostile_deeds {
-  std::atomic<int> closed = 0;        // descriptors
-  std::atomic<int> closed_wrong = 0;  // numbers that were none
+  std::atomic<int> closed = 0;         // descriptors
+  std::atomic<int> closed_wrong = 0;   // numbers that were none
   std::atomic<int> asked_in_vain = 0;  // to end what was not in flight there
   std::atomic<int> shortened = 0, refused = 0, ended_unasked = 0, ended_late = 0;
   std::atomic<int> warnings = 0;
@@ -216,7 +216,7 @@ class hostile_driver final : public ringo::detail::driver {
   std::vector<std::unique_ptr<request>> requests_;
   std::vector<request*> held_;
   std::vector<ending> to_end_;
-  std::atomic<std::size_t> in_flight_ = 0;  // written by the owner alone
+  std::atomic<std::size_t> in_flight_ = 0;      // written by the owner alone
   std::unique_ptr<ringo::detail::uring> real_;  // goes before the requests do
 };
 

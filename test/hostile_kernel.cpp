@@ -95,8 +95,7 @@ void on_hostile_kernels(F make_main, std::uint64_t seeds = 8) {
   const std::uint64_t first = first_seed ? std::strtoull(first_seed, nullptr, 10) : 0;
   for (const unsigned workers : {1u, 3u}) {
     for (std::uint64_t seed = first; seed < first + stressed(seeds); ++seed) {
-      scheduler_under_test::current() =
-          std::to_string(workers) + " on a hostile kernel, seed " + std::to_string(seed);
+      scheduler_under_test::current() = std::to_string(workers) + " on a hostile kernel, seed " + std::to_string(seed);
       const auto descriptors = open_descriptors();
       const auto live = testing::live();
       const auto memory = allocations.load();
@@ -188,10 +187,12 @@ TEST_CASE("TCP: numbered bytes both ways through readers that are cancelled arri
     connected c = co_await connect_pair();
     wait_group all;
     const auto both = [](tcp_stream& s, std::uint64_t n) -> task<> {
-      auto sending = go([](tcp_stream& to, std::uint64_t m) -> task<> {
-        co_await send_numbered(to, size, m);
-        co_await to.shutdown_send();
-      }, std::ref(s), n);
+      auto sending = go(
+          [](tcp_stream& to, std::uint64_t m) -> task<> {
+            co_await send_numbered(to, size, m);
+            co_await to.shutdown_send();
+          },
+          std::ref(s), n);
       co_await read_all_numbered(s, size, n);
       co_await sending;
     };
@@ -206,10 +207,12 @@ TEST_CASE("Pipes: numbered bytes through readers that are cancelled arrive each,
   on_hostile_kernels([](std::uint64_t seed) -> task<> {
     constexpr std::size_t size = 60'000;
     pipe_pair p;
-    auto sending = go([](pipe_writer to, std::uint64_t n) -> task<> {
-      co_await send_numbered(to, size, n);
-      co_await to.close();
-    }, std::move(p.writer), seed + 1);
+    auto sending = go(
+        [](pipe_writer to, std::uint64_t n) -> task<> {
+          co_await send_numbered(to, size, n);
+          co_await to.close();
+        },
+        std::move(p.writer), seed + 1);
     co_await read_all_numbered(p.reader, size, seed + 2);
     co_await sending;
   });
@@ -220,15 +223,17 @@ TEST_CASE("Unix sockets: bytes and the descriptors beside them arrive each, once
     constexpr int messages = 40;
     auto [one, other] = unix_stream::pair();
     unix_stream to = std::move(one), from = std::move(other);
-    auto sending = go([](unix_stream& s) -> task<> {
-      const int ours = ::dup(0);
-      for (int i = 0; i < messages; ++i) {
-        const std::string text(1, numbered(static_cast<std::size_t>(i)));
-        co_await s.send_message(text, ours);
-      }
-      ::close(ours);
-      co_await s.shutdown_send();
-    }, std::ref(to));
+    auto sending = go(
+        [](unix_stream& s) -> task<> {
+          const int ours = ::dup(0);
+          for (int i = 0; i < messages; ++i) {
+            const std::string text(1, numbered(static_cast<std::size_t>(i)));
+            co_await s.send_message(text, ours);
+          }
+          ::close(ours);
+          co_await s.shutdown_send();
+        },
+        std::ref(to));
     dice d(seed);
     progress_of_reading p;
     int passed = 0;
@@ -281,14 +286,16 @@ TEST_CASE("A send that is cancelled has sent all, or nothing, or nobody sends be
       connected c = co_await connect_pair();
       auto reading = go(read_all<tcp_stream>, std::ref(c.there));
       std::string whole;
-      auto sending = go([](tcp_stream& to, std::string& sent, std::uint64_t n) -> task<> {
-        dice of_sizes(n);
-        for (char next = 'a';; next = next == 'z' ? 'a' : static_cast<char>(next + 1)) {
-          const std::string text = message(next, 1 + of_sizes.below(30'000));
-          co_await to.send(text);
-          sent += next;
-        }
-      }, std::ref(c.here), std::ref(whole), seed + 1);
+      auto sending = go(
+          [](tcp_stream& to, std::string& sent, std::uint64_t n) -> task<> {
+            dice of_sizes(n);
+            for (char next = 'a';; next = next == 'z' ? 'a' : static_cast<char>(next + 1)) {
+              const std::string text = message(next, 1 + of_sizes.below(30'000));
+              co_await to.send(text);
+              sent += next;
+            }
+          },
+          std::ref(c.here), std::ref(whole), seed + 1);
       co_await sleep(std::chrono::microseconds(d.below(600)));
       sending.cancel();
       co_await sending.finished();
@@ -333,16 +340,18 @@ TEST_CASE("Where memory is short for a while, who waits for a stream is told, an
     constexpr std::size_t size = 30'000;
     connected c = co_await connect_pair();
     memory_is_short = true;
-    auto sending = go([](tcp_stream& s, std::uint64_t n) -> task<> {
-      dice d(n);
-      for (std::size_t sent = 0; sent < size;) {
-        std::string piece(std::min<std::size_t>(1 + d.below(3000), size - sent), ' ');
-        for (char& b : piece) b = numbered(sent++);
-        const auto send = [&] { return s.send(piece); };
-        co_await again_while_short(send);
-      }
-      co_await s.shutdown_send();
-    }, std::ref(c.here), seed);
+    auto sending = go(
+        [](tcp_stream& s, std::uint64_t n) -> task<> {
+          dice d(n);
+          for (std::size_t sent = 0; sent < size;) {
+            std::string piece(std::min<std::size_t>(1 + d.below(3000), size - sent), ' ');
+            for (char& b : piece) b = numbered(sent++);
+            const auto send = [&] { return s.send(piece); };
+            co_await again_while_short(send);
+          }
+          co_await s.shutdown_send();
+        },
+        std::ref(c.here), seed);
     progress_of_reading p;
     std::array<char, 2000> into{};
     std::size_t n = 0;
@@ -359,21 +368,24 @@ TEST_CASE("Where memory is short for a while, who waits for a stream is told, an
   });
 }
 
-TEST_CASE("Where memory is short for a while, each datagram comes, or who waits is told of the one that is lost (c18)") {
+TEST_CASE(
+    "Where memory is short for a while, each datagram comes, or who waits is told of the one that is lost (c18)") {
   on_hostile_kernels([](std::uint64_t) -> task<> {
     constexpr int count = 50;
     auto [one, other] = unix_datagram::pair();
     unix_datagram to = std::move(one), from = std::move(other);
     memory_is_short = true;
-    auto sending = go([](unix_datagram& s) -> task<> {
-      for (int i = 0; i < count; ++i) {
-        const std::string text = std::to_string(i) + std::string(static_cast<std::size_t>(i) * 100, ' ');
-        const auto send = [&] { return s.send(text); };
-        co_await again_while_short(send);
-      }
-      memory_is_short = false;
-      co_await s.send("end");
-    }, std::ref(to));
+    auto sending = go(
+        [](unix_datagram& s) -> task<> {
+          for (int i = 0; i < count; ++i) {
+            const std::string text = std::to_string(i) + std::string(static_cast<std::size_t>(i) * 100, ' ');
+            const auto send = [&] { return s.send(text); };
+            co_await again_while_short(send);
+          }
+          memory_is_short = false;
+          co_await s.send("end");
+        },
+        std::ref(to));
     int told = 0, came = 0, last = -1;
     bool in_order = true;
     for (bool has_ended = false; !has_ended;) {
@@ -437,15 +449,16 @@ TEST_CASE("Clients come while acceptors lose and are cancelled: each is served (
   });
 }
 
-TEST_CASE("What keeps connections from being accepted is told once, and tried again with pauses until it passes (H38)") {
+TEST_CASE(
+    "What keeps connections from being accepted is told once, and tried again with pauses until it passes (H38)") {
   for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EACCES, EIO}) {
     CAPTURE(error);
     hostile_deeds deeds;
     deeds.accept_error = error;
     run_on_a_hostile_kernel(1, 1, deeds, [&deeds]() -> task<> {
       auto listener = listen_locally();
-      auto accepting = go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); },
-                          std::ref(listener));
+      auto accepting =
+          go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); }, std::ref(listener));
       tcp_stream client = co_await tcp_stream::connect(listener.local());
       while (deeds.accepts_failed < 3) co_await sleep(1ms);
       // Pauses that grow: in as long a time as three attempts have taken there are no many more.
@@ -468,8 +481,8 @@ TEST_CASE("What is wrong with one connection does not keep the next from being a
     deeds.accept_error = error;
     run_on_a_hostile_kernel(1, 1, deeds, [&deeds]() -> task<> {
       auto listener = listen_locally();
-      auto accepting = go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); },
-                          std::ref(listener));
+      auto accepting =
+          go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); }, std::ref(listener));
       tcp_stream client = co_await tcp_stream::connect(listener.local());
       while (deeds.accepts_failed < 3) co_await yield();
       deeds.accept_error = 0;
@@ -480,17 +493,20 @@ TEST_CASE("What is wrong with one connection does not keep the next from being a
   }
 }
 
-TEST_CASE("Datagrams arrive each, once and in order, through receives that lose and sends that are interrupted (H3, c30)") {
+TEST_CASE(
+    "Datagrams arrive each, once and in order, through receives that lose and sends that are interrupted (H3, c30)") {
   on_hostile_kernels([](std::uint64_t seed) -> task<> {
     constexpr int count = 200;
     auto [one, other] = unix_datagram::pair();
     unix_datagram to = std::move(one), from = std::move(other);
-    auto sending = go([](unix_datagram& s) -> task<> {
-      for (int i = 0; i < count; ++i) {
-        const std::string text = std::to_string(i);
-        co_await s.send(text);
-      }
-    }, std::ref(to));
+    auto sending = go(
+        [](unix_datagram& s) -> task<> {
+          for (int i = 0; i < count; ++i) {
+            const std::string text = std::to_string(i);
+            co_await s.send(text);
+          }
+        },
+        std::ref(to));
     dice d(seed);
     bool in_order = true;
     for (int i = 0; i < count;) {
@@ -509,17 +525,19 @@ TEST_CASE("Datagrams whose sends are cancelled have been sent once, or not at al
     constexpr int count = 60;
     auto [one, other] = unix_datagram::pair();
     unix_datagram to = std::move(one), from = std::move(other);
-    auto sending = go([](unix_datagram& s, std::uint64_t n) -> task<> {
-      dice d(n);
-      for (int i = 0; i < count; ++i) {
-        const std::string text = std::to_string(i);
-        auto sent = co_await select(s.send(text), sleep(std::chrono::microseconds(d.below(30))));
-        const bool is_sure = sent.index() == 0;
-        const std::string after = is_sure ? "sure" : "left";
-        co_await s.send(after);
-      }
-      co_await s.send("end");
-    }, std::ref(to), seed);
+    auto sending = go(
+        [](unix_datagram& s, std::uint64_t n) -> task<> {
+          dice d(n);
+          for (int i = 0; i < count; ++i) {
+            const std::string text = std::to_string(i);
+            auto sent = co_await select(s.send(text), sleep(std::chrono::microseconds(d.below(30))));
+            const bool is_sure = sent.index() == 0;
+            const std::string after = is_sure ? "sure" : "left";
+            co_await s.send(after);
+          }
+          co_await s.send("end");
+        },
+        std::ref(to), seed);
     int next = 0;
     bool is_right = true, has_come = false;
     for (;;) {
@@ -561,28 +579,30 @@ TEST_CASE("Files are written and read whole, and calls that lose leave nothing (
 }
 
 TEST_CASE("Each signal is heard, and each program's end, however often the waits for them lose (H4, c30)") {
-  on_hostile_kernels([](std::uint64_t seed) -> task<> {
-    dice d(seed);
-    signals heard({SIGUSR1});
-    process_options o;
-    o.output = process_stream::pipe;
-    for (int i = 0; i < 3; ++i) {
-      ::kill(::getpid(), SIGUSR1);
-      for (bool has_come = false; !has_come;) {
-        auto came = co_await select(heard.recv(), sleep(std::chrono::microseconds(d.below(50))));
-        has_come = came.index() == 0;
-      }
-      std::vector<std::string> arguments{"echo", "hello"};
-      process p = co_await process::start(std::move(arguments), o);
-      for (bool has_ended = false; !has_ended;) {
-        auto end = co_await select(p.wait(), sleep(std::chrono::microseconds(d.below(200))));
-        has_ended = end.index() == 0;
-        if (has_ended) CHECK(std::get<0>(end).success());
-      }
-      const std::string said = co_await read_all(p.output());
-      CHECK(said == "hello\n");
-    }
-  }, 6);
+  on_hostile_kernels(
+      [](std::uint64_t seed) -> task<> {
+        dice d(seed);
+        signals heard({SIGUSR1});
+        process_options o;
+        o.output = process_stream::pipe;
+        for (int i = 0; i < 3; ++i) {
+          ::kill(::getpid(), SIGUSR1);
+          for (bool has_come = false; !has_come;) {
+            auto came = co_await select(heard.recv(), sleep(std::chrono::microseconds(d.below(50))));
+            has_come = came.index() == 0;
+          }
+          std::vector<std::string> arguments{"echo", "hello"};
+          process p = co_await process::start(std::move(arguments), o);
+          for (bool has_ended = false; !has_ended;) {
+            auto end = co_await select(p.wait(), sleep(std::chrono::microseconds(d.below(200))));
+            has_ended = end.index() == 0;
+            if (has_ended) CHECK(std::get<0>(end).success());
+          }
+          const std::string said = co_await read_all(p.output());
+          CHECK(said == "hello\n");
+        }
+      },
+      6);
 }
 
 TEST_CASE("A wait for a descriptor that loses and is awaited again hears of it, once it is ready (H4, c30)") {
@@ -613,15 +633,19 @@ TEST_CASE("Closed in every state: who waits is told, and each descriptor is clos
       unix_datagram datagrams = std::move(one), peer = std::move(other);
       group busy(current_context(), on_error::keep_going);
       const std::string much(300'000, 'm');
-      busy.go([](tcp_stream& s, const std::string& text) -> task<> {
-        for (;;) co_await s.send(text);
-      }, std::ref(c.here), std::cref(much));
+      busy.go(
+          [](tcp_stream& s, const std::string& text) -> task<> {
+            for (;;) co_await s.send(text);
+          },
+          std::ref(c.here), std::cref(much));
       busy.go([](tcp_stream& s) -> task<> { co_await s.recv(); }, std::ref(c.here));
       busy.go([](tcp_listener& l) -> task<> { co_await l.accept(); }, std::ref(listener));
       busy.go([](unix_datagram& s) -> task<> { co_await s.recv(); }, std::ref(datagrams));
-      busy.go([](unix_datagram& s) -> task<> {
-        for (;;) co_await s.send("datagram");
-      }, std::ref(datagrams));
+      busy.go(
+          [](unix_datagram& s) -> task<> {
+            for (;;) co_await s.send("datagram");
+          },
+          std::ref(datagrams));
       co_await sleep(std::chrono::microseconds(d.below(300)));
       // Two that close the same one, and one that is destroyed meanwhile.
       busy.go([](tcp_stream& s) -> task<> { co_await s.close(); }, std::ref(c.here));

@@ -111,14 +111,15 @@ TEST_CASE("Where io_uring_enter is forbidden later, all that waits ends with tha
     CAPTURE(end.text);
     CHECK(end.exit_status == 0);
     CHECK(has(end.text, std::to_string(EPERM) + " ringo: io_uring_enter was refused: the ring was made, but a seccomp "
-                                               "filter of this process now forbids io_uring_enter."));
+                                                "filter of this process now forbids io_uring_enter."));
     CHECK(has(end.text, "frames ended: " + std::to_string(waiting)));
     CHECK(has(end.text, "the first waiter: ringo: io_uring_enter was refused"));
   }
 }
 
 TEST_CASE("Where every descriptor is closed behind one worker, run says what has happened (c27, H37)") {
-  const auto end = sandbox::in_child([] { return print(told_after(1, [] { ::syscall(SYS_close_range, 3, ~0U, 0); })); });
+  const auto end =
+      sandbox::in_child([] { return print(told_after(1, [] { ::syscall(SYS_close_range, 3, ~0U, 0); })); });
   CAPTURE(end.text);
   CHECK(end.exit_status == 0);
   CHECK(has(end.text, std::to_string(EBADF) + " ringo: the ring's descriptor ("));

@@ -21,7 +21,7 @@ namespace {
 class watchdog final : public quiet_listener {
  public:
   explicit watchdog(const doctest::ContextOptions&) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = bark;
     action.sa_flags = SA_RESTART;
     ::sigaction(number(), &action, nullptr);
@@ -35,7 +35,6 @@ class watchdog final : public quiet_listener {
     set(limit());
   }
   void test_case_end(const doctest::CurrentTestCaseStats&) override { set(0); }
-
 
  private:
   static int number() { return SIGRTMAX - 1; }

@@ -85,15 +85,17 @@ TEST_CASE("a send into a pipe that nobody reads any more throws disconnected, an
     for (unsigned workers : {1u, 3u}) {
       ringo::options o;
       o.workers = workers;
-      ringo::run([&]() -> ringo::task<> {
-        ringo::pipe_pair p;
-        co_await p.reader.close();
-        try {
-          co_await p.writer.send("x");
-        } catch (const ringo::disconnected& e) {
-          caught += e.code() == std::errc::broken_pipe;
-        }
-      }, o);
+      ringo::run(
+          [&]() -> ringo::task<> {
+            ringo::pipe_pair p;
+            co_await p.reader.close();
+            try {
+              co_await p.writer.send("x");
+            } catch (const ringo::disconnected& e) {
+              caught += e.code() == std::errc::broken_pipe;
+            }
+          },
+          o);
     }
     // The thread is as it was: a write of its own ends the process.
     sigset_t now;
@@ -122,9 +124,9 @@ TEST_CASE("a cancelled send cuts the stream short, and later sends say so") {
   on_the_network([]() -> ringo::task<> {
     ringo::pipe_pair p;
     const std::string much = pattern(1 << 20);
-    auto sends = ringo::go(
-        [](ringo::pipe_writer& to, const std::string& text) -> ringo::task<> { co_await to.send(text); },
-        std::ref(p.writer), std::cref(much));
+    auto sends =
+        ringo::go([](ringo::pipe_writer& to, const std::string& text) -> ringo::task<> { co_await to.send(text); },
+                  std::ref(p.writer), std::cref(much));
     co_await ringo::readable(p.reader.native_handle());  // it has begun
     sends.cancel();
     const ringo::outcome_of<void> o = co_await ringo::outcome(sends.join());
@@ -157,10 +159,12 @@ TEST_CASE("an adopted descriptor that would not wait does, and belongs to its st
     REQUIRE(::pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
     auto reader = ringo::pipe_reader::adopt(ends[0]);
     auto writer = ringo::pipe_writer::adopt(ends[1]);
-    auto late = ringo::go([](ringo::pipe_writer w) -> ringo::task<> {
-      co_await ringo::sleep(1ms);
-      co_await w.send("late");
-    }, std::move(writer));
+    auto late = ringo::go(
+        [](ringo::pipe_writer w) -> ringo::task<> {
+          co_await ringo::sleep(1ms);
+          co_await w.send("late");
+        },
+        std::move(writer));
     auto c = co_await reader.recv();
     CHECK(c->text() == "late");
     co_await late;
@@ -279,9 +283,8 @@ TEST_CASE("a file as standard input is read to its end") {
     if (::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) return 1;
     ::lseek(file, 0, SEEK_SET);
     ::dup2(file, STDIN_FILENO);
-    const std::string got = ringo::run([]() -> ringo::task<std::string> {
-      co_return co_await read_to_end(ringo::standard_input());
-    });
+    const std::string got =
+        ringo::run([]() -> ringo::task<std::string> { co_return co_await read_to_end(ringo::standard_input()); });
     return got == text ? 0 : 2;
   });
   CHECK(end.exited);

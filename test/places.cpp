@@ -214,14 +214,12 @@ void send_from_a_thread(const channel<int>& c, std::source_location where) {
 
 // With another routine that is started at the row, and waits in its name.
 #define STARTED(Name, Setup) \
-  row {                      \
-    Name, LINE,              \
-        []() -> task<> {     \
-          Setup;             \
-          co_await never();  \
-        },                   \
-        2                    \
-  }
+  row{Name, LINE,            \
+      []() -> task<> {       \
+        Setup;               \
+        co_await never();    \
+      },                     \
+      2}
 #define WITH_0_TO_6(Name, Setup, Call)                                                                           \
   STARTED(Name "(f)", Setup; Call(forever)), STARTED(Name "(f, 1)", Setup; Call(forever, 1)),                    \
       STARTED(Name "(f, 2)", Setup; Call(forever, 1, 2)), STARTED(Name "(f, 3)", Setup; Call(forever, 1, 2, 3)), \

@@ -117,7 +117,9 @@ TEST_CASE("A runtime that never runs leaves nothing") {
     runtime rt({.workers = 4});
     [[maybe_unused]] auto queued = rt.go(twice, 1);
   }
-  { runtime rt; }
+  {
+    runtime rt;
+  }
   CHECK(open_descriptors() == descriptors);
   CHECK(testing::live().routines == before.routines);
   CHECK(testing::live().frames == before.frames);

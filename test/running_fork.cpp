@@ -134,16 +134,19 @@ TEST_CASE("A child that is forked while no runtime runs may start its own") {
   CHECK(run(twice(2)) == 4);
 }
 
-TEST_CASE("A fork in the middle of an echo: the child may exit, its calls are refused, and no byte is lost here (H19)") {
+TEST_CASE(
+    "A fork in the middle of an echo: the child may exit, its calls are refused, and no byte is lost here (H19)") {
   for (unsigned workers : {1u, 2u}) {
     run(
         []() -> task<> {
           auto listener = tcp_listener::bind("127.0.0.1:0");
           tcp_stream client = co_await tcp_stream::connect(listener.local());
           tcp_stream server = co_await listener.accept();
-          auto echoing = go([](tcp_stream& s) -> task<> {
-            while (auto some = co_await s.recv()) co_await s.send(*some);
-          }, std::ref(server));
+          auto echoing = go(
+              [](tcp_stream& s) -> task<> {
+                while (auto some = co_await s.recv()) co_await s.send(*some);
+              },
+              std::ref(server));
           for (int i = 0; i < 20; ++i) {
             const std::string text = "message " + std::to_string(i);
             co_await client.send(text);
@@ -168,9 +171,15 @@ TEST_CASE("A fork in the middle of an echo: the child may exit, its calls are re
                 ::_exit(refused == 3 ? 7 : 1);
               }
               if (i % 4 == 2) {
-                { const tcp_stream gone = std::move(client); }
-                { const tcp_stream gone = std::move(server); }
-                { const tcp_listener gone = std::move(listener); }
+                {
+                  const tcp_stream gone = std::move(client);
+                }
+                {
+                  const tcp_stream gone = std::move(server);
+                }
+                {
+                  const tcp_listener gone = std::move(listener);
+                }
                 ::_exit(7);
               }
               ::execl("/bin/sh", "sh", "-c", "exit 7", static_cast<char*>(nullptr));

@@ -248,7 +248,9 @@ TEST_CASE("By default another std::system_error ends its routine with one line o
             throw std::system_error(std::make_error_code(std::errc::no_space_on_device), "writing the diary");
           });
           co_await routine.finished();
-          { [[maybe_unused]] const auto dropped = std::move(routine); }
+          {
+            [[maybe_unused]] const auto dropped = std::move(routine);
+          }
           co_await yield();
           co_return 8;
         },

@@ -26,7 +26,7 @@ options dumped(unsigned workers = 1) {
 }
 
 bool handles_sigquit() {
-  struct sigaction now {};
+  struct sigaction now{};
   return ::sigaction(SIGQUIT, nullptr, &now) == 0 && now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN;
 }
 

@@ -26,7 +26,7 @@ namespace {
 using handler = void (*)(int);
 
 handler handler_of(int number) {
-  struct sigaction now {};
+  struct sigaction now{};
   REQUIRE(::sigaction(number, nullptr, &now) == 0);
   return now.sa_handler;
 }
@@ -72,8 +72,8 @@ TEST_CASE("signals that come before anybody receives are kept, one of each kind,
     for (int i = 0; i < 5; ++i) send(SIGUSR1);
     send(SIGUSR2);
     send(SIGHUP);
-    // This thread is one of those that the kernel may choose: what it was sent has come when the next call returns; what
-    // another was chosen for comes soon.
+    // This thread is one of those that the kernel may choose: what it was sent has come when the next call returns;
+    // what another was chosen for comes soon.
     std::vector<int> got;
     while (got.size() < 3) {
       const int one = co_await s.recv();
@@ -220,9 +220,11 @@ TEST_CASE("a wait that is ended from another worker, and begun there anew while 
     ringo::group moving;  // the other workers have something to do, and take what waits here
     std::atomic<bool> ends = false;
     for (int i = 0; i < 3; ++i) {
-      moving.go([](std::atomic<bool>& end) -> ringo::task<> {
-        while (!end) co_await ringo::yield();
-      }, std::ref(ends));
+      moving.go(
+          [](std::atomic<bool>& end) -> ringo::task<> {
+            while (!end) co_await ringo::yield();
+          },
+          std::ref(ends));
     }
     for (std::size_t i = 0; i < stressed(300); ++i) {
       const auto lost = co_await ringo::select(s.recv(), ringo::sleep(1us));
@@ -266,7 +268,9 @@ TEST_CASE("an object that has gone leaves no descriptor") {
       CHECK(r.index() == 1);
     }
   });
-  { const ringo::signals s({SIGUSR1}); }
+  {
+    const ringo::signals s({SIGUSR1});
+  }
   CHECK(open_descriptors() == before);
 }
 

@@ -25,8 +25,7 @@
 namespace {
 
 bool is_null_device(int descriptor) {
-  struct stat null {
-  }, it{};
+  struct stat null{}, it{};
   return ::stat("/dev/null", &null) == 0 && ::fstat(descriptor, &it) == 0 && it.st_rdev == null.st_rdev &&
          S_ISCHR(it.st_mode);
 }

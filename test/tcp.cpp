@@ -43,24 +43,28 @@ TEST_CASE("an echo server gives back what it gets, until its clients leave") {
   on_the_network([]() -> task<> {
     auto listener = listen_locally();
     const endpoint at = listener.local();
-    auto server = go([](tcp_listener l) -> task<> {
-      for (;;) go(echo, co_await l.accept());
-    }, std::move(listener));
+    auto server = go(
+        [](tcp_listener l) -> task<> {
+          for (;;) go(echo, co_await l.accept());
+        },
+        std::move(listener));
     wait_group clients;
     for (int c = 0; c < 10; ++c) {
-      clients.go([](endpoint to, int id) -> task<> {
-        tcp_stream s = co_await tcp_stream::connect(to);
-        std::array<char, 64> answer{};
-        for (int i = 0; i < 20; ++i) {
-          const std::string asked = "client " + std::to_string(id) + " says " + std::to_string(i);
-          co_await s.send(asked);
-          co_await s.read_exactly(std::span(answer).first(asked.size()));
-          CHECK(std::string_view(answer.data(), asked.size()) == asked);
-        }
-        co_await s.shutdown_send();
-        const auto end = co_await s.recv();
-        CHECK(!end);
-      }, at, c);
+      clients.go(
+          [](endpoint to, int id) -> task<> {
+            tcp_stream s = co_await tcp_stream::connect(to);
+            std::array<char, 64> answer{};
+            for (int i = 0; i < 20; ++i) {
+              const std::string asked = "client " + std::to_string(id) + " says " + std::to_string(i);
+              co_await s.send(asked);
+              co_await s.read_exactly(std::span(answer).first(asked.size()));
+              CHECK(std::string_view(answer.data(), asked.size()) == asked);
+            }
+            co_await s.shutdown_send();
+            const auto end = co_await s.recv();
+            CHECK(!end);
+          },
+          at, c);
     }
     co_await clients.wait();
     server.cancel();
@@ -125,12 +129,14 @@ TEST_CASE("read_exactly takes more than any one piece that comes") {
   on_the_network([]() -> task<> {
     connected c = co_await connect_pair();
     constexpr std::size_t size = 1'000'000;
-    auto sending = go([](tcp_stream& to) -> task<> {
-      for (std::size_t sent = 0; sent < size; sent += 1000) {
-        const std::string piece = numbered_bytes(sent, 1000);
-        co_await to.send(piece);
-      }
-    }, std::ref(c.here));
+    auto sending = go(
+        [](tcp_stream& to) -> task<> {
+          for (std::size_t sent = 0; sent < size; sent += 1000) {
+            const std::string piece = numbered_bytes(sent, 1000);
+            co_await to.send(piece);
+          }
+        },
+        std::ref(c.here));
     std::string all(size, '\0');
     co_await c.there.read_exactly(all);
     CHECK(all == numbered_bytes(0, size));
@@ -159,14 +165,16 @@ TEST_CASE("numbered bytes through receives that time out at random arrive each, 
   on_the_network([]() -> task<> {
     connected c = co_await connect_pair();
     constexpr std::size_t size = 200'000;
-    auto sending = go([](tcp_stream& to) -> task<> {
-      for (std::size_t sent = 0; sent < size; sent += 997) {
-        const std::string piece = numbered_bytes(sent, std::min<std::size_t>(997, size - sent));
-        co_await to.send(piece);
-        if (sent % 7 == 0) co_await sleep(50us);
-      }
-      co_await to.shutdown_send();
-    }, std::ref(c.here));
+    auto sending = go(
+        [](tcp_stream& to) -> task<> {
+          for (std::size_t sent = 0; sent < size; sent += 997) {
+            const std::string piece = numbered_bytes(sent, std::min<std::size_t>(997, size - sent));
+            co_await to.send(piece);
+            if (sent % 7 == 0) co_await sleep(50us);
+          }
+          co_await to.shutdown_send();
+        },
+        std::ref(c.here));
     std::size_t at = 0;
     bool right = true, ended = false;
     for (std::size_t turn = 0; !ended; ++turn) {
@@ -202,19 +210,23 @@ TEST_CASE("a send that loses has sent nothing, or is the last of which anything 
   on_the_network([]() -> task<> {
     for (int round = 0; round < 20; ++round) {
       connected c = co_await connect_pair();
-      auto arriving = go([](tcp_stream from) -> task<std::vector<int>> {
-        std::vector<int> numbers;
-        buffered_reader in(from);
-        while (auto line = co_await in.read_line()) numbers.push_back(std::stoi(*line));
-        co_return numbers;
-      }, std::move(c.there));
+      auto arriving = go(
+          [](tcp_stream from) -> task<std::vector<int>> {
+            std::vector<int> numbers;
+            buffered_reader in(from);
+            while (auto line = co_await in.read_line()) numbers.push_back(std::stoi(*line));
+            co_return numbers;
+          },
+          std::move(c.there));
       std::vector<int> won;
       for (int i = 0; i < 30; ++i) {
         const channel<int> other;
-        auto rival = go([](channel<int> to, int turns) -> task<> {
-          while (turns-- > 0) co_await yield();
-          co_await to.send(0);
-        }, other, i % 3);
+        auto rival = go(
+            [](channel<int> to, int turns) -> task<> {
+              while (turns-- > 0) co_await yield();
+              co_await to.send(0);
+            },
+            other, i % 3);
         // So much is given to the ring; what is less is decided at once.
         const std::string message = std::string(20'000, '0') + std::to_string(i) + "\n";
         auto first = co_await outcome(select(c.here.send(message), other.recv()));
@@ -239,21 +251,22 @@ TEST_CASE("a short send is decided at once: what has lost never arrives, and wha
     small.send_buffer = small.receive_buffer = 4096;
     connected c = co_await connect_pair(small);
     std::vector<int> arrived;
-    auto arriving = go([](tcp_stream from, std::vector<int>& numbers) -> task<> {
-      buffered_reader in(from);
-      while (auto line = co_await in.read_line()) {
-        numbers.push_back(std::stoi(*line));
-        if (numbers.size() % 50 == 0) co_await sleep(200us);  // the sender finds no room now and then
-      }
-    }, std::move(c.there), std::ref(arrived));
+    auto arriving = go(
+        [](tcp_stream from, std::vector<int>& numbers) -> task<> {
+          buffered_reader in(from);
+          while (auto line = co_await in.read_line()) {
+            numbers.push_back(std::stoi(*line));
+            if (numbers.size() % 50 == 0) co_await sleep(200us);  // the sender finds no room now and then
+          }
+        },
+        std::move(c.there), std::ref(arrived));
     std::vector<int> won;
     int no_room = 0;
     for (int i = 0; i < 2000; ++i) {
       const std::string number = std::to_string(i);
       const std::string_view zeros = "00000000000000000000000000000000";
-      const std::vector<std::span<const std::byte>> pieces{std::as_bytes(std::span(zeros)),
-                                                           std::as_bytes(std::span(number)),
-                                                           std::as_bytes(std::span("\n", 1))};
+      const std::vector<std::span<const std::byte>> pieces{
+          std::as_bytes(std::span(zeros)), std::as_bytes(std::span(number)), std::as_bytes(std::span("\n", 1))};
       const auto first = co_await select(c.here.send(pieces), otherwise);
       if (first.index() == 0) {
         won.push_back(i);
@@ -271,21 +284,23 @@ TEST_CASE("a short send is decided at once: what has lost never arrives, and wha
 }
 
 TEST_CASE("with one worker a send that loses before the kernel has it sends nothing, and the next one is whole") {
-  run([]() -> task<> {
-    connected c = co_await connect_pair();
-    for (int i = 0; i < 10; ++i) {
-      const channel<int> other(1);
-      auto rival = go([](channel<int> to) -> task<> { co_await to.send(0); }, other);
-      const std::string much(20'000, 'l');
-      const auto first = co_await select(c.here.send(much), other.recv());
-      CHECK(first.index() == 1);
-      co_await rival;
-    }
-    co_await c.here.send("sent");
-    co_await c.here.shutdown_send();
-    const std::string all = co_await read_all(c.there);
-    CHECK(all == "sent");
-  }, {.workers = 1});
+  run(
+      []() -> task<> {
+        connected c = co_await connect_pair();
+        for (int i = 0; i < 10; ++i) {
+          const channel<int> other(1);
+          auto rival = go([](channel<int> to) -> task<> { co_await to.send(0); }, other);
+          const std::string much(20'000, 'l');
+          const auto first = co_await select(c.here.send(much), other.recv());
+          CHECK(first.index() == 1);
+          co_await rival;
+        }
+        co_await c.here.send("sent");
+        co_await c.here.shutdown_send();
+        const std::string all = co_await read_all(c.there);
+        CHECK(all == "sent");
+      },
+      {.workers = 1});
 }
 
 TEST_CASE("two that send on one stream never interleave") {
@@ -297,10 +312,12 @@ TEST_CASE("two that send on one stream never interleave") {
     constexpr std::size_t length = 50'000;
     wait_group senders;
     for (const char letter : {'a', 'b', 'c'}) {
-      senders.go([](tcp_stream& to, char l) -> task<> {
-        const std::string text = std::string(length - 1, l) + '\n';
-        for (int i = 0; i < rounds; ++i) co_await to.send(text);
-      }, std::ref(c.here), letter);
+      senders.go(
+          [](tcp_stream& to, char l) -> task<> {
+            const std::string text = std::string(length - 1, l) + '\n';
+            for (int i = 0; i < rounds; ++i) co_await to.send(text);
+          },
+          std::ref(c.here), letter);
     }
     std::string line(length, '\0');
     int whole = 0;
@@ -335,10 +352,12 @@ TEST_CASE("64 MiB pass through small buffers to a reader that is slower") {
     socket_options small;
     small.send_buffer = small.receive_buffer = 4096;
     connected c = co_await connect_pair(small);
-    auto sending = go([](tcp_stream to, std::size_t n) -> task<> {
-      const std::string all = numbered_bytes(0, n);
-      co_await to.send(all);
-    }, std::move(c.here), size);
+    auto sending = go(
+        [](tcp_stream to, std::size_t n) -> task<> {
+          const std::string all = numbered_bytes(0, n);
+          co_await to.send(all);
+        },
+        std::move(c.here), size);
     std::size_t at = 0;
     bool right = true;
     while (auto some = co_await c.there.recv()) {
@@ -408,10 +427,12 @@ TEST_CASE("close ends those who wait, lets the peer know, and a second close doe
   on_the_network([]() -> task<> {
     connected c = co_await connect_pair();
     auto reader = go([](tcp_stream& s) -> task<> { co_await s.recv(); }, std::ref(c.here));
-    auto exact = go([](tcp_stream& s) -> task<> {
-      std::array<char, 8> eight{};
-      co_await s.read_exactly(eight);
-    }, std::ref(c.here));
+    auto exact = go(
+        [](tcp_stream& s) -> task<> {
+          std::array<char, 8> eight{};
+          co_await s.read_exactly(eight);
+        },
+        std::ref(c.here));
     const std::string much(8 << 20, 'm');
     auto sender = go([](tcp_stream& s, const std::string& text) -> task<> { co_await s.send(text); }, std::ref(c.here),
                      std::cref(much));
@@ -464,7 +485,9 @@ TEST_CASE("the halves of a stream serve two routines, and the writer's end is th
     auto [reader, writer] = std::move(c.here).split();
     auto reading = go([](tcp_reader r) -> task<std::string> { co_return co_await read_all(r); }, std::move(reader));
     co_await writer.send("question");
-    { const tcp_writer gone = std::move(writer); }
+    {
+      const tcp_writer gone = std::move(writer);
+    }
     const std::string asked = co_await read_all(c.there);
     CHECK(asked == "question");
     co_await c.there.send("answer");
@@ -497,16 +520,21 @@ TEST_CASE("what waits when the runtime ends is ended, and its descriptors are cl
       scheduler_under_test::real(workers).run([]() -> task<> {
         auto listener = listen_locally();
         const endpoint at = listener.local();
-        go([](tcp_listener l) -> task<> {
-          for (;;) {
-            go([](tcp_stream s) -> task<> {
-              std::string much(1 << 20, 'm');
-              go([](tcp_stream from) -> task<> { co_await from.recv(); }, co_await tcp_stream::connect(s.local()));
-              co_await s.send(much);
-              co_await s.recv();
-            }, co_await l.accept());
-          }
-        }, std::move(listener));
+        go(
+            [](tcp_listener l) -> task<> {
+              for (;;) {
+                go(
+                    [](tcp_stream s) -> task<> {
+                      std::string much(1 << 20, 'm');
+                      go([](tcp_stream from) -> task<> { co_await from.recv(); },
+                         co_await tcp_stream::connect(s.local()));
+                      co_await s.send(much);
+                      co_await s.recv();
+                    },
+                    co_await l.accept());
+              }
+            },
+            std::move(listener));
         tcp_stream s = co_await tcp_stream::connect(at);
         co_await s.recv();
       });
@@ -557,10 +585,12 @@ TEST_CASE("a socket of the caller's is adopted, also one that does not wait; wha
     int pair[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     tcp_stream one = tcp_stream::adopt(pair[0]), other = tcp_stream::adopt(pair[1]);
-    auto answer = go([](tcp_stream& s) -> task<> {
-      const auto came = co_await s.recv();
-      co_await s.send(*came);
-    }, std::ref(other));
+    auto answer = go(
+        [](tcp_stream& s) -> task<> {
+          const auto came = co_await s.recv();
+          co_await s.send(*came);
+        },
+        std::ref(other));
     co_await one.send("round");
     const auto came = co_await one.recv();
     REQUIRE(came);
@@ -594,11 +624,13 @@ TEST_CASE("in a simulation there is no outside world, and it says so") {
 TEST_CASE("who waits for bytes that do not come is no deadlock") {
   on_the_network([]() -> task<> {
     connected c = co_await connect_pair();
-    auto late = go([](tcp_stream s) -> task<> {
-      auto a_while = blocking([] { std::this_thread::sleep_for(20ms); });
-      co_await a_while;
-      co_await s.send("late");
-    }, std::move(c.there));
+    auto late = go(
+        [](tcp_stream s) -> task<> {
+          auto a_while = blocking([] { std::this_thread::sleep_for(20ms); });
+          co_await a_while;
+          co_await s.send("late");
+        },
+        std::move(c.there));
     const auto came = co_await c.here.recv();
     CHECK(came);
     co_await late;

@@ -34,11 +34,13 @@ TEST_CASE("every client of a storm is served, though accepting times out all the
     std::atomic<int> answered = 0;
     wait_group all;
     for (int i = 0; i < clients; ++i) {
-      all.go([](endpoint to, std::atomic<int>& n) -> task<> {
-        tcp_stream s = co_await tcp_stream::connect(to);
-        const auto answer = co_await s.recv();
-        if (answer && answer->text() == "served") ++n;
-      }, listener.local(), std::ref(answered));
+      all.go(
+          [](endpoint to, std::atomic<int>& n) -> task<> {
+            tcp_stream s = co_await tcp_stream::connect(to);
+            const auto answer = co_await s.recv();
+            if (answer && answer->text() == "served") ++n;
+          },
+          listener.local(), std::ref(answered));
     }
     int served = 0, timed = 0;
     while (served < clients) {
@@ -63,13 +65,15 @@ TEST_CASE("several accept from one listener, and all are served") {
     constexpr int clients = 60;
     group acceptors;
     for (int a = 0; a < 4; ++a) {
-      acceptors.go([](tcp_listener& l, std::atomic<int>& n) -> task<> {
-        for (;;) {
-          tcp_stream s = co_await l.accept();
-          ++n;  // the end may come before it hears that this has been sent
-          co_await s.send("x");
-        }
-      }, std::ref(listener), std::ref(served));
+      acceptors.go(
+          [](tcp_listener& l, std::atomic<int>& n) -> task<> {
+            for (;;) {
+              tcp_stream s = co_await l.accept();
+              ++n;  // the end may come before it hears that this has been sent
+              co_await s.send("x");
+            }
+          },
+          std::ref(listener), std::ref(served));
     }
     for (int i = 0; i < clients; ++i) {
       tcp_stream s = co_await tcp_stream::connect(listener.local());
@@ -130,8 +134,8 @@ TEST_CASE("what cannot be bound is told with its address (c28)") {
   CHECK(message(taken).find(taken) != std::string::npos);
   CHECK(message(taken).find("in use") != std::string::npos);
   CHECK_THROWS_AS(tcp_listener::bind(taken), std::system_error);
-  for (const char* wrong : {"127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:70000", "300.0.0.1:80",
-                            "::1:80", "[::1:80", "example.org:80", ""}) {
+  for (const char* wrong : {"127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:70000", "300.0.0.1:80", "::1:80",
+                            "[::1:80", "example.org:80", ""}) {
     CAPTURE(wrong);
     CHECK_THROWS_AS(tcp_listener::bind(wrong), std::invalid_argument);
     CHECK(message(wrong).find('"' + std::string(wrong) + '"') != std::string::npos);
@@ -201,12 +205,14 @@ TEST_CASE("a listener that is closed loses none of the connections in its queue,
     constexpr int clients = 80;
     std::vector<tcp_stream> connected;
     for (int i = 0; i < clients; ++i) connected.push_back(co_await tcp_stream::connect(stays.local()));
-    auto serving = go([](tcp_listener& l) -> task<> {
-      for (int i = 0; i < clients; ++i) {
-        tcp_stream s = co_await l.accept();
-        co_await s.send("served");
-      }
-    }, std::ref(stays));
+    auto serving = go(
+        [](tcp_listener& l) -> task<> {
+          for (int i = 0; i < clients; ++i) {
+            tcp_stream s = co_await l.accept();
+            co_await s.send("served");
+          }
+        },
+        std::ref(stays));
     co_await leaving[0].close();
     {
       const tcp_listener dropped = std::move(leaving[1]);
@@ -245,8 +251,8 @@ TEST_CASE("without a free descriptor the listener pauses, says so once, and goes
           ::setrlimit(RLIMIT_NOFILE, &tight);
           std::vector<descriptor> taken;  // what is free below
           for (int number = 0; (number = ::dup(client.native_handle())) >= 0;) taken.emplace_back(number);
-          auto accepted = go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); },
-                             std::ref(listener));
+          auto accepted =
+              go([](tcp_listener& l) -> task<tcp_stream> { co_return co_await l.accept(); }, std::ref(listener));
           const auto warned = [&] {
             const std::lock_guard guard(mutex);
             return !warnings.empty();

@@ -29,7 +29,8 @@ using namespace std::chrono_literals;
 #if RINGO_TEST_COUNTS_BLOCKS
 namespace {
 
-std::atomic<std::ptrdiff_t> blocks = 0;  // of memory for what is received and sent, and a few others as aligned, that live
+std::atomic<std::ptrdiff_t> blocks =
+    0;  // of memory for what is received and sent, and a few others as aligned, that live
 
 void* aligned(std::size_t size, std::align_val_t alignment) {
   ++blocks;
@@ -60,10 +61,12 @@ TEST_CASE("Connections that wait for bytes hold no memory for them (c8)") {
         for (int i = 0; i < connections; ++i) {
           theirs.push_back(co_await tcp_stream::connect(listener.local()));
           tcp_stream ours = co_await listener.accept();
-          waiting.go([](tcp_stream s) -> task<> {
-            // It has been used before.
-            while (co_await s.recv()) co_await s.send("answer");
-          }, std::move(ours));
+          waiting.go(
+              [](tcp_stream s) -> task<> {
+                // It has been used before.
+                while (co_await s.recv()) co_await s.send("answer");
+              },
+              std::move(ours));
         }
         for (tcp_stream& each : theirs) {
           std::array<char, 6> answer{};
@@ -90,22 +93,26 @@ TEST_CASE("Peers that send a byte now and then are given up each in its time, an
     for (int i = 0; i < connections; ++i) {
       tcp_stream peer = co_await tcp_stream::connect(listener.local());
       tcp_stream ours = co_await listener.accept();
-      slow.go([](tcp_stream s) -> task<> {
-        for (;;) {
-          co_await s.send("x");
-          co_await sleep(2ms);
-        }
-      }, std::move(peer));
-      serving.go([&given_up](tcp_stream s) -> task<> {
-        std::array<char, 1000> request{};
-        const auto read = [&]() -> task<> { co_await s.read_exactly(request); };
-        auto o = co_await outcome(with_timeout(10ms, read()));
-        try {
-          std::move(o).value();
-        } catch (const timed_out&) {
-          ++given_up;
-        }
-      }, std::move(ours));
+      slow.go(
+          [](tcp_stream s) -> task<> {
+            for (;;) {
+              co_await s.send("x");
+              co_await sleep(2ms);
+            }
+          },
+          std::move(peer));
+      serving.go(
+          [&given_up](tcp_stream s) -> task<> {
+            std::array<char, 1000> request{};
+            const auto read = [&]() -> task<> { co_await s.read_exactly(request); };
+            auto o = co_await outcome(with_timeout(10ms, read()));
+            try {
+              std::move(o).value();
+            } catch (const timed_out&) {
+              ++given_up;
+            }
+          },
+          std::move(ours));
     }
     tcp_stream quick = co_await tcp_stream::connect(listener.local());
     tcp_stream ours = co_await listener.accept();

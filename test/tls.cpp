@@ -92,14 +92,16 @@ TEST_CASE("much passes through TLS both ways at once, whole and in order") {
 TEST_CASE("a receive through TLS that loses a select has taken nothing (H3)") {
   on_the_network([]() -> task<> {
     tls_pair p = co_await secure_pair(own().client(), own().server());
-    auto sending = go([](tls_stream& s) -> task<> {
-      for (int i = 0; i < 300; ++i) {
-        const std::string line = std::to_string(i) + '\n';
-        co_await s.send(line);
-        if (i % 10 == 0) co_await sleep(100us);
-      }
-      co_await s.shutdown_send();
-    }, std::ref(p.here));
+    auto sending = go(
+        [](tls_stream& s) -> task<> {
+          for (int i = 0; i < 300; ++i) {
+            const std::string line = std::to_string(i) + '\n';
+            co_await s.send(line);
+            if (i % 10 == 0) co_await sleep(100us);
+          }
+          co_await s.shutdown_send();
+        },
+        std::ref(p.here));
     std::string all;
     for (unsigned turn = 0;; ++turn) {
       auto came = co_await select(p.there.recv(), sleep(std::chrono::microseconds(turn % 60)));
@@ -116,20 +118,22 @@ TEST_CASE("a receive through TLS that loses a select has taken nothing (H3)") {
 }
 
 TEST_CASE("a send through TLS that loses before it has begun leaves nothing, and what follows can be read") {
-  run([]() -> task<> {
-    tls_pair p = co_await secure_pair(own().client(), own().server());
-    for (int i = 0; i < 10; ++i) {
-      const channel<int> other(1);
-      auto rival = go([](channel<int> to) -> task<> { co_await to.send(0); }, other);
-      const auto first = co_await select(p.here.send("lost"), other.recv());
-      CHECK(first.index() == 1);
-      co_await rival;
-    }
-    co_await p.here.send("sent");
-    co_await p.here.shutdown_send();
-    const std::string all = co_await read_all(p.there);
-    CHECK(all == "sent");
-  }, {.workers = 1});
+  run(
+      []() -> task<> {
+        tls_pair p = co_await secure_pair(own().client(), own().server());
+        for (int i = 0; i < 10; ++i) {
+          const channel<int> other(1);
+          auto rival = go([](channel<int> to) -> task<> { co_await to.send(0); }, other);
+          const auto first = co_await select(p.here.send("lost"), other.recv());
+          CHECK(first.index() == 1);
+          co_await rival;
+        }
+        co_await p.here.send("sent");
+        co_await p.here.shutdown_send();
+        const std::string all = co_await read_all(p.there);
+        CHECK(all == "sent");
+      },
+      {.workers = 1});
 }
 
 TEST_CASE("TLS is whole both ways on a kernel that answers in hostile orders (c30)") {
@@ -142,14 +146,16 @@ TEST_CASE("TLS is whole both ways on a kernel that answers in hostile orders (c3
         tls_pair p = co_await secure_pair(own().client(), own().server());
         const auto talk = [](tls_stream& s) -> task<> {
           constexpr std::size_t size = 100'000;
-          auto sending = go([](tls_stream& to) -> task<> {
-            for (std::size_t sent = 0; sent < size;) {
-              std::string piece(std::min<std::size_t>(7000, size - sent), ' ');
-              for (char& b : piece) b = numbered(sent++);
-              co_await to.send(piece);
-            }
-            co_await to.shutdown_send();
-          }, std::ref(s));
+          auto sending = go(
+              [](tls_stream& to) -> task<> {
+                for (std::size_t sent = 0; sent < size;) {
+                  std::string piece(std::min<std::size_t>(7000, size - sent), ' ');
+                  for (char& b : piece) b = numbered(sent++);
+                  co_await to.send(piece);
+                }
+                co_await to.shutdown_send();
+              },
+              std::ref(s));
           std::size_t at = 0;
           bool is_right = true;
           for (bool has_ended = false; !has_ended;) {
@@ -260,8 +266,7 @@ TEST_CASE("what is no TLS is told so; a peer that says nothing leaves it to the 
     REQUIRE(!wrong.has_value());
     CHECK(told(wrong.error()).find("http request") != std::string::npos);
     connected silent = co_await connect_pair();
-    auto late = co_await outcome(
-        with_timeout(5ms, tls_stream::server(std::move(silent.there), own().server())));
+    auto late = co_await outcome(with_timeout(5ms, tls_stream::server(std::move(silent.there), own().server())));
     CHECK_THROWS_AS(std::move(late).value(), timed_out);
     const auto end = co_await outcome(silent.here.recv());
     CHECK((end.error() != nullptr || end.has_value()));
@@ -271,14 +276,16 @@ TEST_CASE("what is no TLS is told so; a peer that says nothing leaves it to the 
 TEST_CASE("TLS begins on a connection that has been used before (STARTTLS)") {
   on_the_network([]() -> task<> {
     connected c = co_await connect_pair();
-    auto server = go([](tcp_stream s) -> task<> {
-      std::array<char, 8> asked{};
-      co_await s.read_exactly(asked);
-      co_await s.send("go ahead");
-      tls_stream secure = co_await tls_stream::server(std::move(s), own().server());
-      co_await secure.send("secret");
-      co_await secure.close();
-    }, std::move(c.there));
+    auto server = go(
+        [](tcp_stream s) -> task<> {
+          std::array<char, 8> asked{};
+          co_await s.read_exactly(asked);
+          co_await s.send("go ahead");
+          tls_stream secure = co_await tls_stream::server(std::move(s), own().server());
+          co_await secure.send("secret");
+          co_await secure.close();
+        },
+        std::move(c.there));
     co_await c.here.send("STARTTLS");
     std::array<char, 8> answer{};
     co_await c.here.read_exactly(answer);

@@ -146,7 +146,9 @@ TEST_CASE("a file that has taken the place of the socket's stays, and so does th
     auto first = unix_listener::bind(at / "a");
     CHECK(::unlink((at / "a").c_str()) == 0);
     auto second = unix_listener::bind(at / "a");
-    { auto gone = std::move(first); }
+    {
+      auto gone = std::move(first);
+    }
     CHECK(is_there(at / "a"));
   }
   CHECK(!is_there(at / "a"));
@@ -168,8 +170,9 @@ TEST_CASE("a file that has taken the place of the socket's stays, and so does th
 TEST_CASE("what is no name, or too long a one, is refused with the reason; what is there already is said") {
   const folder at;
   const std::string too_long(108, 'x'), fits_abstract = abstract_name(std::string(200, 'y')).substr(0, 108);
-  CHECK(error_thrown_by([&] { (void)unix_listener::bind(too_long); }).find("108 bytes, and the kernel has room for 107") !=
-        std::string::npos);
+  CHECK(error_thrown_by([&] {
+          (void)unix_listener::bind(too_long);
+        }).find("108 bytes, and the kernel has room for 107") != std::string::npos);
   CHECK_THROWS_AS((void)unix_stream::connect(too_long), std::invalid_argument);
   CHECK_THROWS_AS((void)unix_stream::connect(fits_abstract + "y"), std::invalid_argument);
   CHECK_THROWS_AS((void)unix_listener::bind(""), std::invalid_argument);
@@ -192,7 +195,7 @@ TEST_CASE("what is no name, or too long a one, is refused with the reason; what 
 TEST_CASE("the mode of the file is as asked for") {
   const folder at;
   auto listener = unix_listener::bind(at / "a", {.mode = 0600});
-  struct stat there {};
+  struct stat there{};
   CHECK(::stat((at / "a").c_str(), &there) == 0);
   CHECK((there.st_mode & 0777) == 0600);
 }

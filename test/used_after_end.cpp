@@ -62,8 +62,7 @@ struct use_in_frame {
 TEST_CASE("Each kind of object in main's frame, used when main has ended, says so, and by which routine") {
   for (const auto& scheduler : every_scheduler(2)) {
     const use_in_frame check{scheduler};
-    check(
-        "mutex", [] { return mutex(); }, [](mutex& m) -> task<> { const auto held = co_await m.lock(); });
+    check("mutex", [] { return mutex(); }, [](mutex& m) -> task<> { const auto held = co_await m.lock(); });
     check(
         "mutex::try_lock", [] { return mutex(); },
         [](mutex& m) -> task<> {
@@ -98,34 +97,29 @@ TEST_CASE("Each kind of object in main's frame, used when main has ended, says s
           c.notify_all();
           co_return;
         });
-    check(
-        "event", [] { return event(true); }, [](event& e) -> task<> { co_await e.wait(); });
+    check("event", [] { return event(true); }, [](event& e) -> task<> { co_await e.wait(); });
     check(
         "event::set", [] { return event(); },
         [](event& e) -> task<> {
           e.set();
           co_return;
         });
-    check(
-        "latch", [] { return latch(0); }, [](latch& l) -> task<> { co_await l.wait(); });
+    check("latch", [] { return latch(0); }, [](latch& l) -> task<> { co_await l.wait(); });
     check(
         "latch::count_down", [] { return latch(1); },
         [](latch& l) -> task<> {
           l.count_down();
           co_return;
         });
-    check(
-        "barrier", [] { return barrier(1); }, [](barrier& b) -> task<> { co_await b.arrive_and_wait(); });
-    check(
-        "timer", [] { return timer(1h); }, [](timer& t) -> task<> { (void)co_await t.wait(); });
+    check("barrier", [] { return barrier(1); }, [](barrier& b) -> task<> { co_await b.arrive_and_wait(); });
+    check("timer", [] { return timer(1h); }, [](timer& t) -> task<> { (void)co_await t.wait(); });
     check(
         "timer::reset", [] { return timer(1h); },
         [](timer& t) -> task<> {
           t.reset(1s);
           co_return;
         });
-    check(
-        "ticker", [] { return ticker(1h); }, [](ticker& t) -> task<> { (void)co_await t.tick(); });
+    check("ticker", [] { return ticker(1h); }, [](ticker& t) -> task<> { (void)co_await t.tick(); });
     check(
         "ticker::stop", [] { return ticker(1h); },
         [](ticker& t) -> task<> {
@@ -144,10 +138,8 @@ TEST_CASE("Each kind of object in main's frame, used when main has ended, says s
           g.go([]() -> task<> { co_return; });
           co_return;
         });
-    check(
-        "group::wait", [] { return group(); }, [](group& g) -> task<> { co_await g.wait(); });
-    check(
-        "wait_group", [] { return wait_group(); }, [](wait_group& w) -> task<> { co_await w.wait(); });
+    check("group::wait", [] { return group(); }, [](group& g) -> task<> { co_await g.wait(); });
+    check("wait_group", [] { return wait_group(); }, [](wait_group& w) -> task<> { co_await w.wait(); });
     check(
         "wait_group::go", [] { return wait_group(); },
         [](wait_group& w) -> task<> {
@@ -184,8 +176,7 @@ TEST_CASE("So do sockets and signals") {
     check(
         "unix_stream::send", [] { return std::move(unix_stream::pair().first); },
         [](unix_stream& s) -> task<> { co_await s.send("text"); });
-    check(
-        "signals", [] { return signals({SIGUSR1}); }, [](signals& s) -> task<> { (void)co_await s.recv(); });
+    check("signals", [] { return signals({SIGUSR1}); }, [](signals& s) -> task<> { (void)co_await s.recv(); });
   }
 }
 

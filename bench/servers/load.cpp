@@ -1,6 +1,6 @@
-// Clients of an echo server: CONNECTIONS of them, each with DEPTH messages of SIZE bytes under way. Prints, of SECONDS after a
-// warm-up: requests a second, the server's CPU time a request in ns, that of it in user space, and the 50th and 99th
-// percentile of the latency in us. Usage: load PORT PID CONNECTIONS SIZE DEPTH SECONDS
+// Clients of an echo server: CONNECTIONS of them, each with DEPTH messages of SIZE bytes under way. Prints, of SECONDS
+// after a warm-up: requests a second, the server's CPU time a request in ns, that of it in user space, and the 50th and
+// 99th percentile of the latency in us. Usage: load PORT PID CONNECTIONS SIZE DEPTH SECONDS
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -97,7 +97,8 @@ class RINGO_AWAITABLE all_of : public deferred<all_of<A...>, std::tuple<case_res
 // The first error cancels the rest, and is rethrown when all have ended; here a part's `cancelled` is an error,
 // wherever it comes from, since its result is missing. Throws: cancelled. As a case of a select it is a plain task.
 template <class... A>
-requires(sizeof...(A) > 0) auto all(A&&... awaited) {
+requires(sizeof...(A) > 0)
+auto all(A&&... awaited) {
   if constexpr ((detail::awaited_later<A> && ...)) {
     return detail::all_of<A...>(std::in_place, std::forward<A>(awaited)...);
   } else {

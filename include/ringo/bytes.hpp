@@ -29,9 +29,10 @@ std::string_view text_of_piece(const Piece& p) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 template <std::ranges::contiguous_range Piece>
-requires(std::ranges::sized_range<const Piece> && sizeof(std::ranges::range_value_t<Piece>) == 1) std::string_view
-    text_of_piece(const Piece& p)
-noexcept { return {reinterpret_cast<const char*>(std::ranges::data(p)), std::ranges::size(p)}; }
+requires(std::ranges::sized_range<const Piece> && sizeof(std::ranges::range_value_t<Piece>) == 1)
+std::string_view text_of_piece(const Piece& p) noexcept {
+  return {reinterpret_cast<const char*>(std::ranges::data(p)), std::ranges::size(p)};
+}
 
 template <class S, class Bytes>
 concept sends = requires(S& to, Bytes bytes) {
@@ -47,7 +48,7 @@ concept sends = requires(S& to, Bytes bytes) {
 // nothing; the next one yields what it would have.
 template <class S>
 concept byte_source = requires(S& from) {
-  {detail::text_of_piece(*std::declval<typename std::remove_cvref_t<decltype(from.recv())>::result_type&>())};
+  { detail::text_of_piece(*std::declval<typename std::remove_cvref_t<decltype(from.recv())>::result_type&>()) };
 };
 
 // send(text) is awaited; text is a std::string_view, which the caller keeps unchanged until then, or a std::string for

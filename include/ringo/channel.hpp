@@ -60,9 +60,9 @@ struct send_of {
   bool value_fits = !signal_has_no_value || !there_is_one_value || !value_is_copied_or_moved;
 };
 template <class T, class A>
-inline constexpr bool is_sent_as = std::is_convertible_v<A, T> &&
-                                   (std::is_same_v<A, T> || !std::is_same_v<std::decay_t<A>, T> ||
-                                    std::copy_constructible<T>);
+inline constexpr bool is_sent_as =
+    std::is_convertible_v<A, T> &&
+    (std::is_same_v<A, T> || !std::is_same_v<std::decay_t<A>, T> || std::copy_constructible<T>);
 template <class T, class... A>
 concept mistaken_send = !((std::is_same_v<T, signal> && sizeof...(A) == 0) ||
                           (!std::is_same_v<T, signal> && sizeof...(A) == 1 && (is_sent_as<T, A> && ...)));
@@ -104,8 +104,8 @@ class RINGO_AWAITABLE receive_operation
   bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
   template <class Wake>
   RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) {
-    const progress p = core.receive(
-        shared, [this](T&& value) { value_.put(std::move(value)); }, std::forward<Wake>(wake));
+    const progress p =
+        core.receive(shared, [this](T&& value) { value_.put(std::move(value)); }, std::forward<Wake>(wake));
     if (p == progress::failed) [[unlikely]]
       value_.template put<std::exception_ptr>(core.error);
     return p;
@@ -127,13 +127,15 @@ class RINGO_AWAITABLE receive_operation
   }
   // The same as the N-th alternative of a select's result, without a copy in between.
   template <class Variant, std::size_t N>
-  requires(!std::is_same_v<T, signal>) RINGO_ALWAYS_INLINE Variant take_as() {
+  requires(!std::is_same_v<T, signal>)
+  RINGO_ALWAYS_INLINE Variant take_as() {
     const progress p = this->standing();
     this->stand(progress::idle);
     return take_as<Variant, N>(p);
   }
   template <class Variant, std::size_t N>
-  requires(!std::is_same_v<T, signal>) RINGO_ALWAYS_INLINE Variant take_as(progress p) {
+  requires(!std::is_same_v<T, signal>)
+  RINGO_ALWAYS_INLINE Variant take_as(progress p) {
     if (p == progress::failed) [[unlikely]]
       rethrow();
     if (p == progress::closed) return Variant(std::in_place_index<N>, std::nullopt);
@@ -274,23 +276,29 @@ class channel_handle {
   // once: what throws then has sent nothing. The second moves from the value only when it commits, and refers to it
   // until then: it is for co_await ch.send(std::string("x")), and an operation that is kept, as in
   // auto op = ch.send(std::string("x")), would refer to what is gone. Small trivially copyable values are held.
-  send_value_operation<T> send(const T& value) const requires(!of_signals && std::copy_constructible<T>) {
+  send_value_operation<T> send(const T& value) const requires(!of_signals && std::copy_constructible<T>)
+  {
     return send_value_operation<T>(core_, std::in_place, value);
   }
-  send_value_operation<T> send(T&& value) const requires(!of_signals && held_by_send<T>) {
+  send_value_operation<T> send(T&& value) const requires(!of_signals && held_by_send<T>)
+  {
     return send_value_operation<T>(core_, std::in_place, std::move(value));
   }
-  send_operation<T> send(T&& value RINGO_LIFETIMEBOUND) const requires(!of_signals && !held_by_send<T>) {
+  send_operation<T> send(T&& value RINGO_LIFETIMEBOUND) const requires(!of_signals && !held_by_send<T>)
+  {
     static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !std::is_aggregate_v<T> || std::is_trivially_destructible_v<T>,
                   "g++ 12 destroys an aggregate written inside a co_await expression twice: use ch.emplace(...), or "
                   "give the type a "
                   "constructor");
     return send_operation<T>(core_, value);
   }
-  send_value_operation<T> send() const requires of_signals { return send_value_operation<T>(core_, std::in_place); }
+  send_value_operation<T> send() const requires of_signals
+  {
+    return send_value_operation<T>(core_, std::in_place);
+  }
   template <class... A>
-  requires mistaken_send<T, A...> mistaken_await send(A&&...)
-  const {
+  requires mistaken_send<T, A...>
+  mistaken_await send(A&&...) const {
     constexpr send_of<T, A...> the;
     static_assert(the.signal_has_no_value, RINGO_SAY_SIGNAL);
     static_assert(the.there_is_one_value, RINGO_SAY_ONE);
@@ -299,11 +307,13 @@ class channel_handle {
     return {};
   }
   template <class... A>
-  requires std::constructible_from<T, A...> send_value_operation<T> emplace(A&&... args)
-  const { return send_value_operation<T>(core_, std::in_place, std::forward<A>(args)...); }
+  requires std::constructible_from<T, A...>
+  send_value_operation<T> emplace(A&&... args) const {
+    return send_value_operation<T>(core_, std::in_place, std::forward<A>(args)...);
+  }
   template <class... A>
-  requires(!std::constructible_from<T, A...>) mistaken_await emplace(A&&...)
-  const {
+  requires(!std::constructible_from<T, A...>)
+  mistaken_await emplace(A&&...) const {
     constexpr bool value_can_be_built = std::constructible_from<T, A...>;
     static_assert(value_can_be_built, "no value of the channel's type can be built from these arguments");
     return {};
@@ -311,15 +321,20 @@ class channel_handle {
 
   // Sends if that is possible at this instant; moves from the value only when it returns true. A value that is only
   // lent is copied when there is room for it, or a receiver. Throws channel_closed, and what copying throws.
-  bool try_send(const T& value) const requires(!of_signals && std::copy_constructible<T>) {
+  bool try_send(const T& value) const requires(!of_signals && std::copy_constructible<T>)
+  {
     if constexpr (!std::is_trivially_copyable_v<T>) {
       if (!could_send_now()) return false;
     }
     T copy(value);
     return try_send(std::move(copy));
   }
-  bool try_send(T&& value) const requires(!of_signals) { return try_send_now(value); }
-  bool try_send() const requires of_signals {
+  bool try_send(T&& value) const requires(!of_signals)
+  {
+    return try_send_now(value);
+  }
+  bool try_send() const requires of_signals
+  {
     signal value;
     return try_send_now(value);
   }
@@ -347,8 +362,7 @@ class channel_handle {
     progress p;
     {
       optional_guard guard(core_->lock, w && w->shared);
-      p = core_->receive(
-          w && w->shared, [&result](T&& value) { fill(result, std::move(value)); }, named_in(woken));
+      p = core_->receive(w && w->shared, [&result](T&& value) { fill(result, std::move(value)); }, named_in(woken));
     }
     if (woken) detail::make_ready_or_drop(w, *woken);
     if (p == progress::failed) std::rethrow_exception(core_->error);
@@ -375,18 +389,21 @@ class channel_handle {
   // A call of blocking() uses the channel for its own runtime.
   // Throws std::system_error (std::errc::operation_canceled) if the runtime ends first.
   void send_blocking(const T& value, std::source_location where = std::source_location::current()) const
-      requires(!of_signals && std::copy_constructible<T>) {
+      requires(!of_signals && std::copy_constructible<T>)
+  {
     send_blocking(T(value), where);
   }
   void send_blocking(T&& value, std::source_location where = std::source_location::current()) const
-      requires(!of_signals) {
+      requires(!of_signals)
+  {
     block_until(
         core_, "send_blocking",
         [core = core_, &value](bool shared, routine*& woken) { return core->send(shared, value, named_in(woken)); },
         [core = core_, &value, where]() -> task<> { co_await in_name_of(where, send_operation<T>(core, value)); },
         where);
   }
-  void send_blocking(std::source_location where = std::source_location::current()) const requires of_signals {
+  void send_blocking(std::source_location where = std::source_location::current()) const requires of_signals
+  {
     signal value;
     block_until(
         core_, "send_blocking",
@@ -409,8 +426,7 @@ class channel_handle {
     block_until(
         core_, "recv_blocking",
         [core = core_, &result](bool shared, routine*& woken) {
-          return core->receive(
-              shared, [&result](T&& value) { fill(result, std::move(value)); }, named_in(woken));
+          return core->receive(shared, [&result](T&& value) { fill(result, std::move(value)); }, named_in(woken));
         },
         [core = core_, &result, where]() -> task<> { result = co_await in_name_of(where, receive_operation<T>(core)); },
         where);
@@ -423,10 +439,12 @@ class channel_handle {
   // one. False, and dropped, if the channel is closed or nil, or its runtime has ended. What is on its way when the
   // channel is closed is dropped with a warning (options::on_warning), when main ends without one. Throws
   // std::bad_alloc.
-  bool post(T value, std::source_location at = std::source_location::current()) const requires(!of_signals) {
+  bool post(T value, std::source_location at = std::source_location::current()) const requires(!of_signals)
+  {
     return core_ != nullptr && !core_->closed() && outbox_of<T>::post(*core_, std::move(value), at);
   }
-  bool post(std::source_location at = std::source_location::current()) const requires of_signals {
+  bool post(std::source_location at = std::source_location::current()) const requires of_signals
+  {
     return core_ != nullptr && !core_->closed() && outbox_of<T>::post(*core_, signal(), at);
   }
 

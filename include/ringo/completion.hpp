@@ -206,13 +206,15 @@ class completion_setter {
 
   // Each false, and without effect, if a result has been set before, or this is of none.
   template <class U = T>
-  requires(!std::is_void_v<U>) bool set_value(std::type_identity_t<U> value) const noexcept {
+  requires(!std::is_void_v<U>)
+  bool set_value(std::type_identity_t<U> value) const noexcept {
     if (of_ == nullptr || !of_->begin_to_set()) return false;
     of_->outcome.set_value(std::move(value));
     of_->end_setting();
     return true;
   }
-  bool set_value() const noexcept requires std::is_void_v<T> {
+  bool set_value() const noexcept requires std::is_void_v<T>
+  {
     if (of_ == nullptr || !of_->begin_to_set()) return false;
     of_->end_setting();
     return true;

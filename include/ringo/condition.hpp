@@ -50,8 +50,9 @@ class condition {
   }
   // Until until(), which is called with the lock held, is true. Throws what until() throws, with the lock held.
   template <class P>
-  requires(!std::same_as<std::decay_t<P>, std::source_location>) RINGO_REFERS_AND_RETURNS_TASK task<> wait(
-      mutex::guard& held, P&& until, std::source_location where = std::source_location::current()) {
+  requires(!std::same_as<std::decay_t<P>, std::source_location>)
+  RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held, P&& until,
+                                            std::source_location where = std::source_location::current()) {
     static_assert(
         !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<P>,
         "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "

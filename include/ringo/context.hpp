@@ -102,17 +102,16 @@ class context {
   // Runs f, once it is cancelled, in a routine of its own under the background; at once if it is already. f is a
   // callable, or returns a task. The result stops it: true if f will then not run (142).
   template <class F>
-  requires detail::startable<F> std::function<bool()> after_func(
-      F&& f, std::source_location where = std::source_location::current())
-  const {
+  requires detail::startable<F>
+  std::function<bool()> after_func(F&& f, std::source_location where = std::source_location::current()) const {
     detail::worker* w = detail::worker_or_alone("context::after_func");
     detail::routine& r = *detail::make_routine(std::forward<F>(f));
     r.started = where;
     return call_after(w, r);
   }
   template <class F>
-  requires detail::mistaken_start<F> || detail::is_task<F> std::function<bool()> after_func(F&&)
-  const {
+  requires detail::mistaken_start<F> || detail::is_task<F>
+  std::function<bool()> after_func(F&&) const {
     constexpr detail::start_of<F> the;
     static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
     constexpr bool is_called_without_arguments = !the.argument_is_copied_or_moved;
@@ -201,12 +200,15 @@ class RINGO_AWAITABLE in_context : public deferred<in_context<A>, result_of<A>> 
   in_context(const context& c, A&& awaited, std::source_location where)
       : context_(c), awaited_(as_stored<A>(awaited)), where_(where) {}
 
-  auto as_case() && requires case_like<stored<A>> {
+  auto as_case() && requires case_like<stored<A>>
+  {
     return ended_case<kept_case<stored<A>>, end_by_context>(keep(static_cast<stored<A>&&>(awaited_)),
                                                             end_by_context(context_));
   }
-  auto as_case() & requires case_like < stored<A>
-  & > { return ended_case<kept_case<stored<A>&>, end_by_context>(keep(awaited_), end_by_context(context_)); }
+  auto as_case() & requires case_like<stored<A>&>
+  {
+    return ended_case<kept_case<stored<A>&>, end_by_context>(keep(awaited_), end_by_context(context_));
+  }
 
  private:
   friend class deferred<in_context, result_of<A>>;

@@ -252,10 +252,10 @@ class file_writer {
   detail::sole_use use_;
 };
 
-buffered_reader(file&)->buffered_reader<file_reader>;
-buffered_reader(const file&)->buffered_reader<file_reader>;
-buffered_writer(file&)->buffered_writer<file_writer>;
-buffered_writer(const file&)->buffered_writer<file_writer>;
+buffered_reader(file&) -> buffered_reader<file_reader>;
+buffered_reader(const file&) -> buffered_reader<file_reader>;
+buffered_writer(file&) -> buffered_writer<file_writer>;
+buffered_writer(const file&) -> buffered_writer<file_writer>;
 
 // The lines of a file, without their ends, as the first stage of a pipeline: for_each, map and the like take them from
 // there, and `while (auto line = co_await in.recv())` does. Up to 64 are read ahead. Closes at the end of the file, or

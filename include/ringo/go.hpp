@@ -226,7 +226,7 @@ handle<T> go(task<T>&& t, std::source_location where = std::source_location::cur
   template <RINGO_CLASSES_##N>                                                                \
   requires detail::startable<RINGO_TYPES_##N>                                                 \
   auto go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) \
-      ->detail::handle_for<detail::started<RINGO_TYPES_##N>, RINGO_TYPES_##N> {               \
+      -> detail::handle_for<detail::started<RINGO_TYPES_##N>, RINGO_TYPES_##N> {              \
     return detail::start_here(where, RINGO_FORWARDED_##N);                                    \
   }
 RINGO_OVERLOADS(RINGO_OVERLOAD)

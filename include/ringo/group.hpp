@@ -195,7 +195,7 @@ namespace detail {
 
 template <class F>
 concept scope_body = can_be_kept<F> && requires(std::decay_t<F>& f, group& g) {
-  {f(g)};
+  { f(g) };
   requires awaitable<decltype(f(g))>;
 };
 

@@ -95,8 +95,7 @@ class map_stage final : public stage {
 };
 
 template <class T, class F>
-concept maps = can_be_kept<F> && std::invocable < std::decay_t<F>
-&, T > ;
+concept maps = can_be_kept<F> && std::invocable<std::decay_t<F>&, T>;
 
 [[noreturn]] void throw_map_without_workers();
 
@@ -131,7 +130,8 @@ auto map(const channel<T>& in, std::size_t workers, F&& f, map_options o = {},
   return map(receiver<T>(in), workers, std::forward<F>(f), o, where);
 }
 template <class In, class F, class... Options>
-requires(!detail::maps<detail::received_from<In>, F>) auto map(In&&, std::size_t, F&&, const Options&...) {
+requires(!detail::maps<detail::received_from<In>, F>)
+auto map(In&&, std::size_t, F&&, const Options&...) {
   constexpr bool input_is_a_channel = !std::is_same_v<detail::received_from<In>, detail::nothing_received>;
   constexpr bool function_is_moved = !input_is_a_channel || detail::can_be_kept<F>;
   constexpr bool function_takes_a_value = !input_is_a_channel || !function_is_moved;

@@ -80,9 +80,8 @@ auto merge(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
   return detail::merge_at({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
 }
 template <class First, class... More>
-requires(!std::ranges::range<First> &&
-         !detail::alike_inputs<detail::received_from<First>, First, More...>) receiver<int> merge(const First&,
-                                                                                                  const More&...) {
+requires(!std::ranges::range<First> && !detail::alike_inputs<detail::received_from<First>, First, More...>)
+receiver<int> merge(const First&, const More&...) {
   constexpr bool inputs_are_alike = std::ranges::range<First>;
   static_assert(inputs_are_alike, "merge takes channels and receivers of one type of values");
   return {};

@@ -24,7 +24,7 @@ class mutex {
   class [[nodiscard("the lock is let go at once")]] guard {
    public:
     guard() noexcept = default;
-    guard(guard &&) noexcept = default;
+    guard(guard&&) noexcept = default;
     guard& operator=(guard&&) noexcept = default;
     RINGO_ALWAYS_INLINE ~guard() = default;
 
@@ -38,7 +38,7 @@ class mutex {
     friend class shared_mutex;
     friend class detail::lock_operation;
     friend class detail::condition_operation;
-    explicit guard(detail::hold && held) noexcept : hold_(std::move(held)) {}
+    explicit guard(detail::hold&& held) noexcept : hold_(std::move(held)) {}
 
     detail::hold hold_;
   };

@@ -123,11 +123,14 @@ class RINGO_AWAITABLE outcome_wait : public deferred<outcome_wait<A>, outcome_of
  public:
   outcome_wait(A&& awaited, std::source_location where) : awaited_(as_stored<A>(awaited)), where_(where) {}
 
-  auto as_case() && requires case_like<stored<A>> {
+  auto as_case() && requires case_like<stored<A>>
+  {
     return outcome_case<kept_case<stored<A>>>(std::in_place, static_cast<stored<A>&&>(awaited_));
   }
-  auto as_case() & requires case_like < stored<A>
-  & > { return outcome_case<kept_case<stored<A>&>>(std::in_place, awaited_); }
+  auto as_case() & requires case_like<stored<A>&>
+  {
+    return outcome_case<kept_case<stored<A>&>>(std::in_place, awaited_);
+  }
 
  private:
   friend class deferred<outcome_wait, outcome_of<result_of<A>>>;

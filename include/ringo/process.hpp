@@ -46,8 +46,8 @@ class process_arguments {
  public:
   process_arguments(std::vector<std::string> all) noexcept : all_(std::move(all)) {}
   template <class... Texts>
-  requires((std::convertible_to<Texts, std::string> || std::convertible_to<Texts, std::string_view>)&&...)
-      process_arguments(Texts&&... texts) {
+  requires((std::convertible_to<Texts, std::string> || std::convertible_to<Texts, std::string_view>) && ...)
+  process_arguments(Texts&&... texts) {
     all_.reserve(sizeof...(texts));
     (all_.emplace_back(std::forward<Texts>(texts)), ...);
   }

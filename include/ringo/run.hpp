@@ -190,7 +190,8 @@ auto run(F&&, const options& = {}) {
   return detail::anything();
 }
 template <class F, class... A>
-requires(sizeof...(A) > 0 && !(std::convertible_to<A, options> && ...)) auto run(F&&, A&&...) {
+requires(sizeof...(A) > 0 && !(std::convertible_to<A, options> && ...))
+auto run(F&&, A&&...) {
   constexpr bool runs_without_arguments = sizeof...(A) == 0;
   static_assert(runs_without_arguments, RINGO_SAY_RUN);
   return detail::anything();

@@ -75,7 +75,8 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
     return false;
   }
   // As select_operation's.
-  progress commit_seen(worker& w, routine*& woken) requires tells_without_lock<operation_type> {
+  progress commit_seen(worker& w, routine*& woken) requires tells_without_lock<operation_type>
+  {
     if (!choose(w, [&w](operation_type& c) { return c.looks_ready(w); })) return progress::waiting;
     const optional_guard guard(chosen_->lock());
     if (chosen_->commit(w, true, woken)) return progress::done;
@@ -150,7 +151,9 @@ auto keep_each(Cases& cases) {
 // The first of a range of alike operations, however many; of none: waits for ever. Uniform among the ready.
 template <std::ranges::range Cases>
 requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
-auto select_any(Cases&& cases) { return detail::select_any_operation<Cases>(std::forward<Cases>(cases)); }
+auto select_any(Cases&& cases) {
+  return detail::select_any_operation<Cases>(std::forward<Cases>(cases));
+}
 // Of handles, the first routine that ends, and of what awaits operations in a way of its own. Allocates room for the
 // cases.
 template <std::ranges::range Cases>
@@ -172,6 +175,8 @@ auto try_select_any(Cases&& cases) {
 }
 template <std::ranges::range Cases>
 requires detail::kept_apart<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
-auto try_select_any(Cases&& cases) { return try_select_any(detail::keep_each(cases)); }
+auto try_select_any(Cases&& cases) {
+  return try_select_any(detail::keep_each(cases));
+}
 
 }  // namespace ringo

@@ -23,7 +23,7 @@ class semaphore {
   class [[nodiscard("the permit is given back at once")]] permit {
    public:
     permit() noexcept = default;
-    permit(permit &&) noexcept = default;
+    permit(permit&&) noexcept = default;
     permit& operator=(permit&&) noexcept = default;
     ~permit() = default;
 
@@ -35,7 +35,7 @@ class semaphore {
    private:
     friend class semaphore;
     friend class detail::acquire_operation;
-    explicit permit(detail::hold && held) noexcept : hold_(std::move(held)) {}
+    explicit permit(detail::hold&& held) noexcept : hold_(std::move(held)) {}
 
     detail::hold hold_;
   };

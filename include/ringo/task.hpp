@@ -229,7 +229,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   struct promise_type : detail::task_promise<T> {};
   using result_type = T;
 
-  task(task && other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  task(task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
   task& operator=(task&& other) noexcept {
     task(std::move(other)).swap(*this);
     return *this;
@@ -237,12 +237,12 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   ~task() {
     if (coroutine_) coroutine_.destroy();
   }
-  void swap(task & other) noexcept { std::swap(coroutine_, other.coroutine_); }
+  void swap(task& other) noexcept { std::swap(coroutine_, other.coroutine_); }
 
   // Runs it in the caller's place: yields what it returns, rethrows what it throws. It is done with, and its frame
   // gone, at the end of the expression. Throws std::logic_error if it is empty: moved from, or awaited before.
-  auto operator co_await()&& { return foreign_awaiter(*this); }
-  auto operator co_await()& = delete;  // it is given away: write co_await std::move(t)
+  auto operator co_await() && { return foreign_awaiter(*this); }
+  auto operator co_await() & = delete;  // it is given away: write co_await std::move(t)
 
  private:
   // In one of ringo's own coroutines.
@@ -302,7 +302,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
    private:
     detail::foreign_record* station_ = nullptr;  // where a coroutine of a foreign type awaits
   };
-  friend awaiter await_in_place(task && t) { return awaiter(t); }
+  friend awaiter await_in_place(task&& t) { return awaiter(t); }
 
   // What is awaited in the place of an empty task: so that counts as any other await.
   [[gnu::cold, gnu::noinline]] static task refusal() {

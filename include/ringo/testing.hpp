@@ -80,8 +80,8 @@ report simulate(sim_options o, task<T>&& main, std::source_location where = std:
   return result;
 }
 template <class F>
-requires detail::startable<F> report simulate(sim_options o, F&& main,
-                                              std::source_location where = std::source_location::current()) {
+requires detail::startable<F>
+report simulate(sim_options o, F&& main, std::source_location where = std::source_location::current()) {
   detail::refuse_simulation_inside_routine();
   auto* r = detail::make_routine(std::forward<F>(main));
   auto h = detail::handle_access::make(r);
@@ -92,7 +92,8 @@ requires detail::startable<F> report simulate(sim_options o, F&& main,
 }
 
 template <class F>
-requires detail::mistaken_start<F> report simulate(const sim_options&, F&&) {
+requires detail::mistaken_start<F>
+report simulate(const sim_options&, F&&) {
   constexpr detail::start_of<F> the;
   static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
   static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);

@@ -1,5 +1,5 @@
-// sleep, timers and tickers (Go: package time). Never early (semantics 82). When the worker is not idle they are late by
-// a turn of it: what is due then runs before the routines in the queue, sixteen in a row at the most.
+// sleep, timers and tickers (Go: package time). Never early (semantics 82). When the worker is not idle they are late
+// by a turn of it: what is due then runs before the routines in the queue, sixteen in a row at the most.
 //
 // A limit is no alarm clock: what came before it wins. Before a sleep, a timer or a deadline of a context ends
 // something, the worker looks at what the kernel and other threads have brought; so a select between bytes and a sleep
@@ -148,7 +148,8 @@ class RINGO_AWAITABLE alarm_operation final : public mortal_operation<alarm_oper
 // cancelled.
 inline detail::sleep_operation sleep(delay length) noexcept { return detail::sleep_operation(length.value()); }
 template <class N>
-requires std::is_arithmetic_v<N> detail::sleep_operation sleep(N) {
+requires std::is_arithmetic_v<N>
+detail::sleep_operation sleep(N) {
   constexpr bool has_a_unit = !std::is_arithmetic_v<N>;
   static_assert(has_a_unit, "a number is no length of time: write sleep(1s) or sleep(5ms)");
   return detail::sleep_operation(duration());

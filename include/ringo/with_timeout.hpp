@@ -53,11 +53,14 @@ class RINGO_AWAITABLE within : public deferred<within<A, Limit>, result_of<A>> {
   within(Limit limit, A&& awaited, std::source_location where)
       : limit_(limit), awaited_(as_stored<A>(awaited)), where_(where) {}
 
-  auto as_case() && requires case_like<stored<A>> {
+  auto as_case() && requires case_like<stored<A>>
+  {
     return ended_case<kept_case<stored<A>>, end_by_time>(keep(static_cast<stored<A>&&>(awaited_)), end_by_time(limit_));
   }
-  auto as_case() & requires case_like < stored<A>
-  & > { return ended_case<kept_case<stored<A>&>, end_by_time>(keep(awaited_), end_by_time(limit_)); }
+  auto as_case() & requires case_like<stored<A>&>
+  {
+    return ended_case<kept_case<stored<A>&>, end_by_time>(keep(awaited_), end_by_time(limit_));
+  }
 
  private:
   friend class deferred<within, result_of<A>>;

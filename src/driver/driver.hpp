@@ -91,8 +91,8 @@ class driver {
   // The one that an answer with these flags has filled; null if there is none in them.
   virtual block* filled_block(unsigned flags) noexcept = 0;
 
-  // So many more, or fewer, of the kernel's threads that do files' operations for this worker may wait for long, besides
-  // the few that it has.
+  // So many more, or fewer, of the kernel's threads that do files' operations for this worker may wait for long,
+  // besides the few that it has.
   virtual void add_waiting_threads(int more) noexcept { (void)more; }
 
   // Frees up to half of the blocks that have not been needed since the last call, of those that are lent, too.

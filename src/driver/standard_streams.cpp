@@ -29,7 +29,7 @@ void hold_standard_streams() noexcept {
     // Without one (in a chroot): what can neither be read nor written, as before.
     if (made < 0) made = ::open("/", O_PATH);
     if (made < 0) break;
-    struct stat s {};
+    struct stat s{};
     if (made >= streams) {
       ::close(made);
     } else if (::fstat(made, &s) == 0) {
@@ -41,7 +41,7 @@ void hold_standard_streams() noexcept {
 }
 
 bool is_held(int descriptor) noexcept {
-  struct stat s {};
+  struct stat s{};
   return descriptor >= 0 && descriptor < streams && ::fstat(descriptor, &s) == 0 && s.st_ino != 0 &&
          s.st_ino == file_held[descriptor].load(std::memory_order_relaxed) &&
          s.st_dev == device_held[descriptor].load(std::memory_order_relaxed);

@@ -103,12 +103,12 @@ void store_release(unsigned* shared, unsigned value) {
   end_process();
 }
 
-class descriptor {
+class owned_descriptor {
  public:
-  explicit descriptor(int number) : number_(number) {}
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-  ~descriptor() {
+  explicit owned_descriptor(int number) : number_(number) {}
+  owned_descriptor(const owned_descriptor&) = delete;
+  owned_descriptor& operator=(const owned_descriptor&) = delete;
+  ~owned_descriptor() {
     if (number_ >= 0) ::close(number_);
   }
   int number() const { return number_; }
@@ -598,7 +598,7 @@ class uring_driver final : public uring {
   }
 
   mapped_ring ring_;
-  descriptor event_;
+  owned_descriptor event_;
   pid_t process_;
   std::thread::id owner_;
   unsigned tail_ = 0;                       // of the submissions; published by enter()
@@ -612,7 +612,7 @@ class uring_driver final : public uring {
   request_backlog withdrawn_;        // and not yet answered
   std::vector<completion*> to_end_;  // in flight; when the backlog has been submitted
   lent_blocks lent_{blocks};
-  std::optional<descriptor> take_back_from_;
+  std::optional<owned_descriptor> take_back_from_;
   unsigned taking_back_ = 0;    // reads that are in flight, for take_back_lent()
   unsigned usual_threads_ = 0;  // of the kernel's; 0: not known
   unsigned waiting_threads_ = 0;

@@ -68,7 +68,7 @@ std::string peer_unix_name(int socket) { return name_from(socket, ::getpeername)
 
 socket_file::socket_file(std::string_view name) {
   if (name.starts_with('@')) return;
-  struct stat there {};
+  struct stat there{};
   std::string path = std::filesystem::absolute(name).string();
   if (::lstat(path.c_str(), &there) != 0) return;
   path_ = std::move(path);
@@ -94,7 +94,7 @@ socket_file bind_to_name(int socket, std::string_view name, int mode, const std:
 
 void socket_file::remove() noexcept {
   const std::string path = std::exchange(path_, {});
-  struct stat there {};
+  struct stat there{};
   if (path.empty() || ::lstat(path.c_str(), &there) != 0) return;
   if (there.st_dev == device_ && there.st_ino == number_) ::unlink(path.c_str());
 }

@@ -46,7 +46,7 @@ class signal_dump {
     if (!wanted_) return;
     const std::lock_guard guard(mutex());
     if (below_ = newest; below_ == nullptr) {
-      struct sigaction ours {};
+      struct sigaction ours{};
       ours.sa_handler = on_signal;
       ours.sa_flags = SA_RESTART;
       ::sigaction(SIGQUIT, &ours, &before);
@@ -86,7 +86,7 @@ class signal_dump {
   static inline std::atomic<int> inside = 0;
   static inline std::atomic<detail::runtime_core*> last = nullptr;
   static inline signal_dump* newest = nullptr;  // under the mutex, and so is:
-  static inline struct sigaction before {};     // what the process did at SIGQUIT without them
+  static inline struct sigaction before{};      // what the process did at SIGQUIT without them
 
   detail::runtime_core& runtime_;
   const bool wanted_;

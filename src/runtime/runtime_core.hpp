@@ -59,7 +59,7 @@ class runtime_core {
   void cancel_main();
   bool running() const noexcept {
     return running_.load(std::memory_order_acquire);
-  }                              // run() has begun; it may have ended
+  }  // run() has begun; it may have ended
   void dump(std::string& text);  // on a worker
   ringo::metrics metrics() const;
 

@@ -20,7 +20,7 @@ bool standard_output_is_broken() noexcept {
 void end_where_output_is_broken() noexcept {
   sigset_t waiting;
   if (::sigpending(&waiting) != 0 || ::sigismember(&waiting, SIGPIPE) != 1) return;
-  struct sigaction now {};
+  struct sigaction now{};
   if (::sigaction(SIGPIPE, nullptr, &now) != 0 || now.sa_handler != SIG_DFL) return;  // the program has its own way
   sigset_t it;
   ::sigemptyset(&it);

@@ -38,14 +38,14 @@ void check_opened(const file_handle& f, const char* call) {
 
 std::string_view checked(std::string_view path) {
   if (path.find('\0') == path.npos) return path;
-  throw std::invalid_argument("ringo: the path " + quoted(path.substr(0, path.find('\0'))) +
+  throw std::invalid_argument("ringo: the path " + in_quotes(path.substr(0, path.find('\0'))) +
                               " goes on behind a zero byte");
 }
 
 void check_writes_at_offsets(const file_handle& f, const char* call) {
   const int flags = ::fcntl(f.get()->descriptor(), F_GETFL);  // now: the flag can be set and cleared
   if (flags < 0 || (flags & O_APPEND) == 0) return;
-  throw std::logic_error(std::string("ringo: ") + call + ": " + quoted(f.get()->path()) +
+  throw std::logic_error(std::string("ringo: ") + call + ": " + in_quotes(f.get()->path()) +
                          " is open to append (O_APPEND): the kernel writes at its end whatever the offset; use append");
 }
 
@@ -127,7 +127,7 @@ task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::
     kernel_call_operation<piece> writing(new piece_call(kind, f, std::move(memory), size, at));
     piece put = co_await in_name_of(where, writing);
     // None of what is there to be written has been: the kernel says so of devices that are full.
-    if (put.count == 0) throw_outside_error(ENOSPC, "ringo: writing " + quoted(f.get()->path()));
+    if (put.count == 0) throw_outside_error(ENOSPC, "ringo: writing " + in_quotes(f.get()->path()));
     memory = std::move(put.memory);
     at += put.count;
     bytes = bytes.subspan(put.count);
@@ -148,7 +148,7 @@ class sync_call final : public file_call<void> {
   const bool metadata_;
 };
 
-file_kind kind_of(unsigned mode) noexcept {
+file_kind file_kind_of(unsigned mode) noexcept {
   switch (mode & S_IFMT) {
     case S_IFREG:
       return file_kind::regular;
@@ -163,7 +163,7 @@ file_kind kind_of(unsigned mode) noexcept {
 
 file_status to_status(const struct statx& s) noexcept {
   const auto since_epoch = std::chrono::seconds(s.stx_mtime.tv_sec) + std::chrono::nanoseconds(s.stx_mtime.tv_nsec);
-  return {kind_of(s.stx_mode), s.stx_mode & 07777u, s.stx_size,
+  return {file_kind_of(s.stx_mode), s.stx_mode & 07777u, s.stx_size,
           std::chrono::sys_time<std::chrono::nanoseconds>(since_epoch)};
 }
 
@@ -181,7 +181,7 @@ class status_call final : public file_call<file_status> {
   }
 
  private:
-  struct statx status_ {};
+  struct statx status_{};
 };
 
 task<std::uint64_t> size_of(file_handle f, std::source_location where) {
@@ -202,7 +202,7 @@ void set_size(const descriptor& of, std::uint64_t size, const std::string& doing
 task<> truncate_to(file_handle f, std::uint64_t size, std::source_location where) {
   check_not_simulated("truncate");
   file_core& core = *f.get();
-  std::string doing = "ringo: truncating " + quoted(core.path());
+  std::string doing = "ringo: truncating " + in_quotes(core.path());
   worker& w = require_worker("truncate");
   // What has begun keeps the number from being closed, and given to another file, while it is duplicated.
   const auto begin = [&] {
@@ -225,7 +225,7 @@ task<> truncate_to(file_handle f, std::uint64_t size, std::source_location where
 
 class name_call : public kernel_call_of<void> {
  public:
-  std::string name() const final { return doing_ + quoted(path_) + (to_.empty() ? "" : " to " + quoted(to_)); }
+  std::string name() const final { return doing_ + in_quotes(path_) + (to_.empty() ? "" : " to " + in_quotes(to_)); }
   void result() final { take(); }
 
  protected:
@@ -278,7 +278,7 @@ task<> make_directory_at(std::string path, unsigned permissions, std::source_loc
   auto made = blocking(
       [](const std::string& at, unsigned mode) {
         if (::mkdir(at.c_str(), static_cast<mode_t>(mode)) != 0) {
-          throw_outside_error(errno, "ringo: making the directory " + quoted(at));
+          throw_outside_error(errno, "ringo: making the directory " + in_quotes(at));
         }
       },
       std::move(path), permissions);
@@ -291,7 +291,7 @@ class status_of_call final : public kernel_call_of<file_status> {
   void ask(io_uring_sqe& entry) noexcept override {
     ::io_uring_prep_statx(&entry, AT_FDCWD, path_.c_str(), 0, told, &status_);
   }
-  std::string name() const override { return "asking for the status of " + quoted(path_); }
+  std::string name() const override { return "asking for the status of " + in_quotes(path_); }
   file_status result() override {
     take();
     return to_status(status_);
@@ -299,11 +299,11 @@ class status_of_call final : public kernel_call_of<file_status> {
 
  private:
   const std::string path_;
-  struct statx status_ {};
+  struct statx status_{};
 };
 
 std::vector<directory_entry> entries_of(const std::string& path) {
-  const std::string doing = "ringo: listing " + quoted(path);
+  const std::string doing = "ringo: listing " + in_quotes(path);
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), &::closedir);
   if (!directory) throw_outside_error(errno, doing);
   std::vector<directory_entry> entries;
@@ -315,13 +315,13 @@ std::vector<directory_entry> entries_of(const std::string& path) {
     std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
     auto mode = static_cast<unsigned>(DTTOIF(entry->d_type));
-    struct stat s {};
+    struct stat s{};
     // Not every file system tells the kind along with the name.
     if (entry->d_type == DT_UNKNOWN &&
         ::fstatat(::dirfd(directory.get()), entry->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0) {
       mode = s.st_mode;
     }
-    entries.emplace_back(std::move(name), kind_of(mode));
+    entries.emplace_back(std::move(name), file_kind_of(mode));
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return entries;

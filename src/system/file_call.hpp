@@ -12,7 +12,7 @@
 
 namespace ringo::detail {
 
-inline std::string quoted(std::string_view path) { return '"' + std::string(path) + '"'; }
+inline std::string in_quotes(std::string_view path) { return '"' + std::string(path) + '"'; }
 
 // Throws std::invalid_argument for a zero byte in it: the kernel would take what comes before.
 std::string_view checked(std::string_view path);
@@ -30,7 +30,7 @@ task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::
 template <class R>
 class file_call : public kernel_call_of<R> {
  public:
-  std::string name() const final { return doing_ + quoted(file_.get()->path()); }
+  std::string name() const final { return doing_ + in_quotes(file_.get()->path()); }
 
  protected:
   // A file and all its calls share the file's lock.

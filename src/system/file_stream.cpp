@@ -147,7 +147,7 @@ task<> file_writer::send_all(file_writer& to, std::span<const std::byte> bytes, 
   const detail::sole_use::guard alone(to.use_, "send");
   if (to.is_cut_) {
     throw disconnected(std::make_error_code(std::errc::connection_aborted),
-                       "ringo: writing " + detail::quoted(to.file_.get()->path()) +
+                       "ringo: writing " + detail::in_quotes(to.file_.get()->path()) +
                            ": an earlier send was cut short: how much of it is in the file is not known");
   }
   to.is_cut_ = true;

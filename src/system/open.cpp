@@ -32,7 +32,7 @@ namespace {
 
 // What an O_PATH descriptor stands for: true, if its open may wait for more than a disk.
 bool may_wait(int path_descriptor) noexcept {
-  struct statx s {};
+  struct statx s{};
   return ::statx(path_descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &s) == 0 &&
          !S_ISREG(s.stx_mode) && !S_ISDIR(s.stx_mode);
 }
@@ -50,7 +50,7 @@ class open_call final : public kernel_call_of<file> {
     ::io_uring_prep_openat(&entry, AT_FDCWD, path_.c_str(), flags_, static_cast<mode_t>(permissions_));
     if (waits_) entry.flags |= IOSQE_ASYNC;
   }
-  std::string name() const override { return "opening " + quoted(path_); }
+  std::string name() const override { return "opening " + in_quotes(path_); }
   file result() override {
     const int descriptor = take();
     is_taken_ = true;
@@ -83,7 +83,7 @@ class open_call final : public kernel_call_of<file> {
 };
 
 int flags_of(const open_options& o, std::string_view path) {
-  const std::string doing = "ringo: file::open of " + quoted(path) + ": open_options: ";
+  const std::string doing = "ringo: file::open of " + in_quotes(path) + ": open_options: ";
   if (!o.read && !o.write) throw std::invalid_argument(doing + "neither read nor write");
   if (!o.write && (o.create || o.truncate)) throw std::invalid_argument(doing + "create and truncate need write");
   if (o.exclusive && !o.create) throw std::invalid_argument(doing + "exclusive needs create");

@@ -92,7 +92,7 @@ std::atomic<int> inside = 0;
 // What the process does at a signal, while nobody here wants it.
 struct before {
   unsigned objects = 0;
-  struct sigaction action {};
+  struct sigaction action{};
 };
 std::mutex registry_mutex;  // of the list's changes, and of:
 std::array<before, most + 1> actions;
@@ -117,7 +117,7 @@ void each_of(std::uint64_t wanted, F f) {
 
 void stop_handling(int number) noexcept {
   if (--actions[static_cast<std::size_t>(number)].objects != 0) return;
-  struct sigaction now {};
+  struct sigaction now{};
   // Who has put another one in its place since knows better.
   if (::sigaction(number, nullptr, &now) != 0 || now.sa_handler != on_signal) return;
   ::sigaction(number, &actions[static_cast<std::size_t>(number)].action, nullptr);
@@ -126,7 +126,7 @@ void stop_handling(int number) noexcept {
 void handle(int number) {
   before& b = actions[static_cast<std::size_t>(number)];
   if (b.objects == 0) {
-    struct sigaction ours {};
+    struct sigaction ours{};
     ours.sa_handler = on_signal;
     ours.sa_flags = SA_RESTART | SA_ONSTACK;
     ::sigfillset(&ours.sa_mask);

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "runtime/report.hpp"
-#include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {

@@ -27,7 +27,7 @@ class ledger {
   void receive(const value& number) { number ? static_cast<void>(++received_.at(place(number))) : fault(); }
   // After a send that failed the value must still be there, and be the one that it was.
   void keep(const value& number, int expected) {
-    number&&* number == expected ? static_cast<void>(++kept_.at(place(number))) : fault();
+    number && *number == expected ? static_cast<void>(++kept_.at(place(number))) : fault();
   }
   // After one that succeeded it must be gone.
   void gone(const value& number) {

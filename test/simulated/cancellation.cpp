@@ -486,10 +486,7 @@ TEST_CASE("each way to wait, cancelled at the n-th await for all n, before, at a
           INFO("the way: ", w.name, ", cancelled by its ", how == by::its_context ? "context" : "handle", " at await ",
                point, ", turns: ", when.turns, when.a_moment_later ? ", a moment later" : "");
           on_simulated_schedulers(
-              [&]() -> task<> {
-                reached = co_await perform(w, {how, point, when, 3, &cancelled_ones});
-              },
-              6);
+              [&]() -> task<> { reached = co_await perform(w, {how, point, when, 3, &cancelled_ones}); }, 6);
           if (point > 3) CHECK_FALSE(reached);
         }
       }
@@ -505,9 +502,8 @@ TEST_CASE("the same on real workers") {
     for (const by how : {by::its_context, by::its_handle}) {
       for (std::size_t point : {1u, 2u}) {
         INFO("the way: ", w.name, ", cancelled at await ", point);
-        scheduler_under_test::real(1).run([&]() -> task<> {
-          (void)co_await perform(w, {how, point, {1, point == 2}, 2});
-        });
+        scheduler_under_test::real(1).run(
+            [&]() -> task<> { (void)co_await perform(w, {how, point, {1, point == 2}, 2}); });
       }
     }
   }
@@ -519,11 +515,8 @@ TEST_CASE("one await of each way and one cancel, in every order that the schedul
       for (const bool a_moment_later : {false, true}) {
         INFO("the way: ", w.name);
         const auto before = testing::live();
-        const auto seen = testing::explore(
-            [&] {
-              return perform_alone(w, {how, 1, {1, a_moment_later}, 1});
-            },
-            stressed(600));
+        const auto seen =
+            testing::explore([&] { return perform_alone(w, {how, 1, {1, a_moment_later}, 1}); }, stressed(600));
         CHECK(seen.runs > 0);
         CHECK(testing::live() == before);
       }

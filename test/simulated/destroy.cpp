@@ -176,7 +176,7 @@ void no_event(sources&) {}
 bool nothing_to_see(sources&) { return true; }
 
 // Both coroutines of a way to wait, with its name.
-#define RINGO_TEST_BOTH(wait) #wait, wait < owned_coroutine>, wait < task < >>
+#define RINGO_TEST_BOTH(wait) #wait, wait<owned_coroutine>, wait<task<>>
 
 std::vector<way> ways_to_wait() {
   const auto give = [](sources& s) { s.unbuffered.try_send(payload(2)); };

@@ -185,7 +185,7 @@ TEST_CASE("every call of the outside world is refused in a simulation, and has h
   CHECK(names == std::vector<std::string>{"file"});
   CHECK(std::filesystem::file_size(t.in("file")) == 5);
   CHECK(::kill(t.sleeper.id(), 0) == 0);
-  struct sigaction of {};
+  struct sigaction of{};
   ::sigaction(SIGUSR1, nullptr, &of);
   CHECK((of.sa_handler == SIG_DFL));
   // Nothing has been said to either peer.

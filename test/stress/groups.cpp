@@ -19,8 +19,8 @@ namespace {
 // What has happened in one scope.
 struct history {
   std::atomic<int> alive = 0;
-  std::atomic<int> errors = 0;             // thrown by a member, the body or a scope within
-  std::atomic<bool> ended_early = false;   // by group::cancel
+  std::atomic<int> errors = 0;            // thrown by a member, the body or a scope within
+  std::atomic<bool> ended_early = false;  // by group::cancel
   std::atomic<bool> ctx_cancelled = false;
   std::atomic<bool> body_was_cancelled_elsewhere = false;
 };

@@ -77,12 +77,16 @@ task<> be_a_client(endpoint at, std::string tag, std::uint64_t seed, numbers_see
   std::string came;
   {
     group both;
-    both.go([](tcp_stream& to, std::string_view text) -> task<> {
-      for (;;) co_await to.send(text);
-    }, std::ref(s), std::string_view(much).substr(0, much.size() - much.size() % tag.size()));
-    both.go([](tcp_stream& from, std::string& all) -> task<> {
-      while (auto some = co_await from.recv()) all += some->text();
-    }, std::ref(s), std::ref(came));
+    both.go(
+        [](tcp_stream& to, std::string_view text) -> task<> {
+          for (;;) co_await to.send(text);
+        },
+        std::ref(s), std::string_view(much).substr(0, much.size() - much.size() % tag.size()));
+    both.go(
+        [](tcp_stream& from, std::string& all) -> task<> {
+          while (auto some = co_await from.recv()) all += some->text();
+        },
+        std::ref(s), std::ref(came));
     co_await sleep(std::chrono::microseconds(d.below(400)));
     switch (d.below(4)) {
       case 0:  // under the feet of who sends and receives

@@ -78,20 +78,22 @@ TEST_CASE("numbered streams whose readers are cancelled and replaced arrive whol
       tcp_stream there = co_await tcp_stream::connect(listener.local());
       tcp_stream here = co_await listener.accept();
       all.go(send_numbered, std::move(there), size, i + 1);
-      all.go([size](tcp_stream s, std::uint64_t seed) -> task<> {
-        progress_of_reading p;
-        dice d(seed);
-        for (std::uint64_t turn = 0; !p.has_ended; ++turn) {
-          auto reader = go(read_some_time, std::ref(s), std::ref(p), seed * 1000 + turn);
-          auto first = co_await select(reader.finished(), sleep(std::chrono::microseconds(d.below(400))));
-          if (first.index() == 1) {
-            reader.cancel();
-            co_await reader.finished();
-          }
-        }
-        CHECK(p.is_right);
-        CHECK(p.at == size);
-      }, std::move(here), i + 1);
+      all.go(
+          [size](tcp_stream s, std::uint64_t seed) -> task<> {
+            progress_of_reading p;
+            dice d(seed);
+            for (std::uint64_t turn = 0; !p.has_ended; ++turn) {
+              auto reader = go(read_some_time, std::ref(s), std::ref(p), seed * 1000 + turn);
+              auto first = co_await select(reader.finished(), sleep(std::chrono::microseconds(d.below(400))));
+              if (first.index() == 1) {
+                reader.cancel();
+                co_await reader.finished();
+              }
+            }
+            CHECK(p.is_right);
+            CHECK(p.at == size);
+          },
+          std::move(here), i + 1);
     }
     co_await all.wait();
   });
@@ -150,13 +152,17 @@ TEST_CASE("connections that end in every way while both sides send and receive l
       const std::string much(100'000, 'm');
       group busy;
       for (tcp_stream* s : {&c.here, &c.there}) {
-        busy.go([](tcp_stream& to, const std::string& text) -> task<> {
-          for (;;) co_await to.send(text);
-        }, std::ref(*s), std::cref(much));
-        busy.go([](tcp_stream& from) -> task<> {
-          while (co_await from.recv()) {
-          }
-        }, std::ref(*s));
+        busy.go(
+            [](tcp_stream& to, const std::string& text) -> task<> {
+              for (;;) co_await to.send(text);
+            },
+            std::ref(*s), std::cref(much));
+        busy.go(
+            [](tcp_stream& from) -> task<> {
+              while (co_await from.recv()) {
+              }
+            },
+            std::ref(*s));
       }
       co_await sleep(std::chrono::microseconds(d.below(500)));
       switch (d.below(4)) {
@@ -180,9 +186,9 @@ TEST_CASE("connections that end in every way while both sides send and receive l
 
 TEST_CASE("a storm of signals disturbs no connection (c12)") {
   // Without SA_RESTART, so that every call that they meet is interrupted.
-  struct sigaction quiet {};
+  struct sigaction quiet{};
   quiet.sa_handler = [](int) {};
-  struct sigaction before {};
+  struct sigaction before{};
   REQUIRE(::sigaction(SIGUSR1, &quiet, &before) == 0);
   on_the_network([]() -> task<> {
     auto storm = go([]() -> task<> {

@@ -452,8 +452,7 @@ struct workload {
   workloads<many_workers>::body many;
 };
 
-#define BOTH(function) \
-  { &workloads<one_worker>::function, &workloads<many_workers>::function }
+#define BOTH(function) {&workloads<one_worker>::function, &workloads<many_workers>::function}
 
 }  // namespace
 

@@ -15,9 +15,7 @@
 namespace ringo::detail {
 
 template <class A>
-concept has_result = requires {
-  typename std::remove_cvref_t<A>::result_type;
-};
+concept has_result = requires { typename std::remove_cvref_t<A>::result_type; };
 template <class A>
 concept awaited_later = has_result<A> && awaitable<A> && !is_named_task<A>;
 template <class A>

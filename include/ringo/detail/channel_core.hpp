@@ -81,7 +81,9 @@ class channel_core {
 
   // By who has a handle, before anybody else has one.
   void feed_by(channel_feeder& f) noexcept { feeder_.store(&f, std::memory_order_relaxed); }
-  channel_feeder* feeder() const noexcept { return feeder_.load(std::memory_order_acquire); }  // the caller has a handle
+  channel_feeder* feeder() const noexcept {
+    return feeder_.load(std::memory_order_acquire);
+  }  // the caller has a handle
   // The caller has a handle, and so have others. Returns the channel's feeder: f, or the one that was set first.
   channel_feeder* feed_by_first(channel_feeder& f) noexcept {
     channel_feeder* before = nullptr;

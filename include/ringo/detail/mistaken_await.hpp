@@ -21,7 +21,7 @@ inline constexpr bool is_task = false;
 template <class T>
 inline constexpr bool is_task<task<T>> = true;
 template <class A>
-inline constexpr bool is_named_task = std::is_lvalue_reference_v<A>&& is_task<std::remove_cvref_t<A>>;
+inline constexpr bool is_named_task = std::is_lvalue_reference_v<A> && is_task<std::remove_cvref_t<A>>;
 template <class A>
 inline constexpr bool is_named_range_of_tasks = false;
 template <class A>
@@ -49,7 +49,7 @@ struct mistaken_await {
 // The first that is false is the mistake.
 template <class... A>
 struct await_of {
-  bool task_is_moved = ((!is_named_task<A> && !is_named_range_of_tasks<A>)&&...);
+  bool task_is_moved = ((!is_named_task<A> && !is_named_range_of_tasks<A>) && ...);
   bool length_is_of_a_sleep = !task_is_moved || (!length_of_time<A> && ...);
   bool can_be_awaited = !task_is_moved || !length_is_of_a_sleep || (std::is_same_v<A, mistaken_await> || ...);
 };

@@ -58,9 +58,8 @@ struct start_of {
 };
 // A context may come first.
 template <class Context, class F, class... A>
-requires std::is_convertible_v < std::remove_reference_t<Context>
-*, const context* > struct start_of<Context, F, A...> : start_of<F, A...> {
-};
+requires std::is_convertible_v<std::remove_reference_t<Context>*, const context*>
+struct start_of<Context, F, A...> : start_of<F, A...> {};
 
 template <class... X>
 concept mistaken_start = sizeof...(X) > 0 && !start_of<X...>::works;

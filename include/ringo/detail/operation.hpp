@@ -43,13 +43,11 @@ awaited_at<A> in_name_of(std::source_location where, A&& awaited) noexcept {
 
 // What a coroutine can await: what has an await_ready(), a join() or a begin(), or is converted to that by co_await.
 template <class A>
-concept awaitable = requires(A&& a) {
-  a.await_ready();
-}
-|| requires(A&& a, std::source_location where) { std::forward<A>(a).join(where); }
-|| requires(A&& a, std::source_location where) { a.begin(where); }
-|| requires(A&& a) { std::forward<A>(a).operator co_await(); }
-|| requires(A&& a) { operator co_await(std::forward<A>(a)); };
+concept awaitable = requires(A&& a) { a.await_ready(); } ||
+                    requires(A&& a, std::source_location where) { std::forward<A>(a).join(where); } ||
+                    requires(A&& a, std::source_location where) { a.begin(where); } ||
+                    requires(A&& a) { std::forward<A>(a).operator co_await(); } ||
+                    requires(A&& a) { operator co_await(std::forward<A>(a)); };
 
 // Base of the promises of ringo's own coroutine types: they run inside a routine and wait in its place.
 struct routine_promise {
@@ -177,7 +175,7 @@ concept case_operation = requires {
 };
 template <class Operation>
 concept tells_without_lock = requires(Operation& o, worker& w) {
-  {o.looks_ready(w)};
+  { o.looks_ready(w) };
 };
 
 // CRTP base of every operation that can be a case. Case: lone_case where its source does not queue it by a waiter's

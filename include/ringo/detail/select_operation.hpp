@@ -108,9 +108,9 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   }
   // waiting: none looks ready. idle: one did, and was not. Not where one comes before the others: what is ready is to
   // be seen at one instant there.
-  progress commit_seen(worker& w,
-                       routine*& woken) requires(!PreferFirst &&
-                                                 (tells_without_lock<std::remove_reference_t<Kept>> && ...)) {
+  progress commit_seen(worker& w, routine*& woken)
+      requires(!PreferFirst && (tells_without_lock<std::remove_reference_t<Kept>> && ...))
+  {
     std::uint64_t ready = 0, bit = 1;
     each([&](auto& c) {
       if (c.looks_ready(w)) ready |= bit;
@@ -318,11 +318,16 @@ class forwarding_case {
 
   void enter(worker* w) { operation_.enter(w); }
   auto lock() noexcept requires requires(operation_type& o) { o.lock(); }
-  { return operation_.lock(); }
+  {
+    return operation_.lock();
+  }
   std::size_t places() noexcept { return places_of(operation_); }
   void add_locks(lock_set& locks) noexcept { add_locks_of(operation_, locks); }
   bool ready(worker& w) { return operation_.ready(w); }
-  bool looks_ready(worker& w) requires tells_without_lock<operation_type> { return operation_.looks_ready(w); }
+  bool looks_ready(worker& w) requires tells_without_lock<operation_type>
+  {
+    return operation_.looks_ready(w);
+  }
   bool commit(worker& w, bool shared, routine*& woken) { return operation_.commit(w, shared, woken); }
   void link(worker& w, routine& r) { operation_.link(w, r); }
   bool unlink() noexcept { return operation_.unlink(); }

@@ -49,11 +49,11 @@ inline constexpr bool has_copyable_elements<A> =
 template <class A>
 inline constexpr bool can_be_kept = std::is_constructible_v<std::decay_t<A>, A>;
 template <class A>
-inline constexpr bool can_be_kept<A&> = std::is_constructible_v<std::decay_t<A>, A&>&& has_copyable_elements<A>;
+inline constexpr bool can_be_kept<A&> = std::is_constructible_v<std::decay_t<A>, A&> && has_copyable_elements<A>;
 
 // Whether copies can be made of the function and the arguments, and the call made with those.
 template <class F, class... A>
-concept startable = can_be_kept<F> &&(can_be_kept<A>&&...) && std::invocable<std::decay_t<F>, std::decay_t<A>...>;
+concept startable = can_be_kept<F> && (can_be_kept<A> && ...) && std::invocable<std::decay_t<F>, std::decay_t<A>...>;
 
 // A routine's record with what it came to.
 template <class T>
@@ -99,8 +99,9 @@ struct parameters_of<F> : parameters_of<decltype(&F::operator())> {};
 template <class Parameters, class... A>
 inline constexpr bool refers_to_arguments_only = false;
 template <class... P, class... A>
-requires(sizeof...(P) == sizeof...(A)) inline constexpr bool refers_to_arguments_only<std::tuple<P...>, A...> =
-    ((!std::is_reference_v<P> || std::is_same_v<std::remove_cvref_t<P>, A>)&&...);
+requires(sizeof...(P) == sizeof...(A))
+inline constexpr bool refers_to_arguments_only<std::tuple<P...>, A...> =
+    ((!std::is_reference_v<P> || std::is_same_v<std::remove_cvref_t<P>, A>) && ...);
 
 template <class F, class... A>
 constexpr bool can_call_directly() {

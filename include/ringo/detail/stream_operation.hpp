@@ -30,8 +30,8 @@ concept byte_like = std::same_as<T, char> || std::same_as<T, unsigned char> || s
 // An array of char in send() would be a string literal with its zero.
 template <class R>
 concept bytes_to_send = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
-    byte_like<std::remove_const_t<std::remove_reference_t<std::ranges::range_reference_t<R>>>> &&
-    !std::is_array_v<std::remove_reference_t<R>>;
+                        byte_like<std::remove_const_t<std::remove_reference_t<std::ranges::range_reference_t<R>>>> &&
+                        !std::is_array_v<std::remove_reference_t<R>>;
 // A piece of what is sent: a string, or a range of bytes.
 template <class P>
 concept piece_of_text = std::convertible_to<P, std::string_view> || bytes_to_send<P>;
@@ -52,7 +52,7 @@ std::string_view text_to_write(const P& p) noexcept {
 
 template <class R>
 concept bytes_to_fill = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
-    byte_like<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+                        byte_like<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
 
 template <bytes_to_fill R>
 std::span<std::byte> as_writable_bytes_of(R&& range) noexcept {

@@ -184,7 +184,7 @@ class wait_for_many : public parked_operation {
   // Most often it is decided without the locks of all: by what looks ready, or where nothing does by parking, which
   // looks again.
   [[gnu::noinline]] bool try_shared(worker& w, bool for_sure) {
-    if constexpr (requires(routine * woken) { derived().commit_seen(w, woken); }) {
+    if constexpr (requires(routine* woken) { derived().commit_seen(w, woken); }) {
       routine* woken = nullptr;
       const progress seen = derived().commit_seen(w, woken);
       w.wake(woken);
