@@ -20,7 +20,7 @@
 #include <ringo/channel.hpp>
 #include <ringo/chunk.hpp>
 #include <ringo/detail/byte_stream.hpp>
-#include <ringo/detail/kernel_call.hpp>
+#include <ringo/detail/one_shot.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo {
@@ -96,7 +96,7 @@ class file {
 
   // Waits as open(2) does: of a FIFO until its other side has been opened, too. Throws std::invalid_argument for
   // options that contradict each other.
-  static detail::kernel_call_operation<file> open(std::string_view path, open_options options = {});
+  static detail::one_shot_operation<file> open(std::string_view path, open_options options = {});
   // Takes it. If it does not wait (O_NONBLOCK), it does from now on, for all that share it. Throws std::system_error if
   // it is none.
   static file adopt(int descriptor);
@@ -145,8 +145,8 @@ class file {
   file_writer writer(std::uint64_t from) const;  // from there on, over what is there
 
   // Until what has been written is on the disk; without `metadata`, what is not needed to read it may be not (times).
-  detail::kernel_call_operation<void> sync(bool metadata = true) const;
-  detail::kernel_call_operation<file_status> status() const;
+  detail::one_shot_operation<void> sync(bool metadata = true) const;
+  detail::one_shot_operation<file_status> status() const;
   task<std::uint64_t> size(std::source_location where = std::source_location::current()) const;
   task<> truncate(std::uint64_t size,
                   std::source_location where = std::source_location::current()) const;  // or makes it longer, by zeros
@@ -274,10 +274,10 @@ task<> write_file(std::string_view path, std::string_view text,
 
 // Names. The paths are copied at once; those that are not absolute begin at the process' working directory. Errors and
 // cancel safety are as above; one that is cancelled may have been done.
-detail::kernel_call_operation<file_status> status_of(std::string_view path);  // of what a symbolic link names
-detail::kernel_call_operation<void> rename_file(std::string_view from, std::string_view to);  // replaces what `to` is
-detail::kernel_call_operation<void> remove_file(std::string_view path);
-detail::kernel_call_operation<void> remove_directory(std::string_view path);  // an empty one
+detail::one_shot_operation<file_status> status_of(std::string_view path);  // of what a symbolic link names
+detail::one_shot_operation<void> rename_file(std::string_view from, std::string_view to);  // replaces what `to` is
+detail::one_shot_operation<void> remove_file(std::string_view path);
+detail::one_shot_operation<void> remove_directory(std::string_view path);  // an empty one
 task<> make_directory(std::string_view path, unsigned permissions = 0777,
                       std::source_location where = std::source_location::current());
 task<std::vector<directory_entry>> list_directory(

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include <ringo/detail/kernel_call.hpp>
+#include <ringo/detail/one_shot.hpp>
 #include <ringo/pipe.hpp>
 #include <ringo/task.hpp>
 
@@ -100,7 +100,7 @@ class process {
   // its end. What it still writes to a pipe has to be read meanwhile, or it waits
   // with it for ever. Throws: cancelled; std::system_error where the end has been taken by others in this process
   // (SIGCHLD is ignored, or someone waits for every child). Cancel safety: waiting changes nothing.
-  detail::kernel_call_operation<process_end> wait() const;
+  detail::one_shot_operation<process_end> wait() const;
 
   // Sends it a signal; false if it has ended. Throws std::system_error for what is no signal or not permitted.
   bool kill(int signal) const;

@@ -2,7 +2,7 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <ringo/detail/kernel_call.hpp>
+#include <ringo/detail/one_shot.hpp>
 
 namespace ringo {
 
@@ -11,7 +11,7 @@ namespace ringo {
 // promise: another reader may be first, a datagram be dropped for its checksum. So let the descriptor not wait
 // (O_NONBLOCK), and after EAGAIN wait again. Throws: cancelled; std::system_error with EBADF where it is none, and with
 // EPERM where it is always ready (a regular file). Cancel safety: waiting changes nothing. Thread: workers.
-detail::kernel_call_operation<void> readable(int descriptor);
-detail::kernel_call_operation<void> writable(int descriptor);
+detail::one_shot_operation<void> readable(int descriptor);
+detail::one_shot_operation<void> writable(int descriptor);
 
 }  // namespace ringo

@@ -18,8 +18,8 @@
 #include <ringo/chunk.hpp>
 #include <ringo/descriptor.hpp>
 #include <ringo/detail/byte_stream.hpp>
-#include <ringo/detail/kernel_call.hpp>
 #include <ringo/detail/listener_operation.hpp>
+#include <ringo/detail/one_shot.hpp>
 
 namespace ringo {
 
@@ -129,7 +129,7 @@ class unix_stream : public detail::unix_source, public detail::unix_sink {
 
   // Throws std::invalid_argument for what is no name, or too long a one; std::system_error that names it. Cancel
   // safety: what has been connected is closed.
-  static detail::kernel_call_operation<unix_stream> connect(std::string_view name);
+  static detail::one_shot_operation<unix_stream> connect(std::string_view name);
 
   // Two that are connected to each other.
   static std::pair<unix_stream, unix_stream> pair();

@@ -27,7 +27,7 @@ class completion {
 };
 
 // One that can say what it asks for, when there is room to say it.
-class kernel_request : public completion {
+class ring_request : public completion {
  public:
   // Fills an entry of the submission queue, all zero but for its user_data.
   virtual void fill(io_uring_sqe& entry) noexcept = 0;
@@ -36,14 +36,14 @@ class kernel_request : public completion {
   bool is_put_off = false;  // the driver's: the kernel has had no room for it
 
  protected:
-  kernel_request() = default;
-  kernel_request(const kernel_request&) = delete;
-  kernel_request& operator=(const kernel_request&) = delete;
-  ~kernel_request() = default;
+  ring_request() = default;
+  ring_request(const ring_request&) = delete;
+  ring_request& operator=(const ring_request&) = delete;
+  ~ring_request() = default;
 
  private:
   friend class request_backlog;
-  kernel_request* next_ = nullptr;
+  ring_request* next_ = nullptr;
 };
 
 // One per worker. Only wake() may be called from a thread that is not the worker's own.
@@ -77,10 +77,10 @@ class driver {
   virtual std::size_t in_flight() const noexcept = 0;
 
   // Hands it to the kernel with the next poll(), or a later one while the kernel takes no more.
-  virtual void submit(kernel_request& r) noexcept = 0;
+  virtual void submit(ring_request& r) noexcept = 0;
   // Asks the kernel to end it early; what it has not been given yet, it is not given. The last answer comes as ever,
   // and tells what became of it. It is in flight in this driver.
-  virtual void end_early(kernel_request& r) noexcept = 0;
+  virtual void end_early(ring_request& r) noexcept = 0;
   // Asks that of all that is in flight, and returns when the last answer has come.
   virtual void drain() noexcept = 0;
 

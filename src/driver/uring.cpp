@@ -53,8 +53,8 @@ namespace ringo::detail {
 class request_backlog {
  public:
   bool empty() const noexcept { return first_ == nullptr; }
-  kernel_request* front() const noexcept { return first_; }
-  void push_back(kernel_request& r) noexcept {
+  ring_request* front() const noexcept { return first_; }
+  void push_back(ring_request& r) noexcept {
     r.next_ = nullptr;
     (last_ != nullptr ? last_->next_ : first_) = &r;
     last_ = &r;
@@ -66,10 +66,10 @@ class request_backlog {
     if (first_ == nullptr) last_ = nullptr;
   }
   // False if it is not in it.
-  bool remove(kernel_request& r) noexcept {
+  bool remove(ring_request& r) noexcept {
     if (!r.is_put_off) return false;  // it need not be looked for among many
-    kernel_request* before = nullptr;
-    for (kernel_request* each = first_; each != nullptr; before = std::exchange(each, each->next_)) {
+    ring_request* before = nullptr;
+    for (ring_request* each = first_; each != nullptr; before = std::exchange(each, each->next_)) {
       if (each != &r) continue;
       (before != nullptr ? before->next_ : first_) = r.next_;
       if (last_ == &r) last_ = before;
@@ -80,8 +80,8 @@ class request_backlog {
   }
 
  private:
-  kernel_request* first_ = nullptr;
-  kernel_request* last_ = nullptr;
+  ring_request* first_ = nullptr;
+  ring_request* last_ = nullptr;
 };
 
 namespace {
@@ -305,13 +305,13 @@ class uring_driver final : public uring {
     if (!try_cancel(answer)) refuse();
   }
 
-  void submit(kernel_request& r) noexcept override {
+  void submit(ring_request& r) noexcept override {
     asks_.store(true, std::memory_order_relaxed);
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
     if (!backlog_.empty() || !try_submit(r)) backlog_.push_back(r);
   }
 
-  void end_early(kernel_request& r) noexcept override {
+  void end_early(ring_request& r) noexcept override {
     if (withdraw(r)) return;
     try {
       if (backlog_.empty() && try_cancel(r)) return;
@@ -391,7 +391,7 @@ class uring_driver final : public uring {
   }
 
   // What the kernel has not been given yet is not given to it. It would do it first and then look for what to end.
-  bool withdraw(kernel_request& r) noexcept {
+  bool withdraw(ring_request& r) noexcept {
     if (!backlog_.remove(r)) {
       io_uring_sqe& entry = ring_.submission(r.position);
       const bool is_queued = tail_ - r.position <= unsubmitted() && r.position != tail_;
@@ -406,7 +406,7 @@ class uring_driver final : public uring {
 
   void answer_withdrawn() {
     for (request_backlog ended = std::exchange(withdrawn_, {}); !ended.empty();) {
-      kernel_request& each = *ended.front();
+      ring_request& each = *ended.front();
       ended.pop_front();  // before the call, which may submit it again
       forget_ending(each);
       each.complete(-ECANCELED, 0);
@@ -419,7 +419,7 @@ class uring_driver final : public uring {
   }
 
   // These are false when the kernel takes no more now.
-  bool try_submit(kernel_request& r) noexcept {
+  bool try_submit(ring_request& r) noexcept {
     try {
       io_uring_sqe* const entry = next_entry();
       if (entry == nullptr) return false;

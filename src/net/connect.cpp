@@ -18,10 +18,10 @@
 #include <ringo/tcp.hpp>
 #include <ringo/time.hpp>
 
+#include "io/one_shot.hpp"
 #include "net/socket.hpp"
 #include "net/socket_address.hpp"
 #include "net/stream_core.hpp"
-#include "runtime/kernel_call.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {
@@ -38,7 +38,7 @@ constexpr std::chrono::milliseconds attempt_delay{250};
 // Of those that connect to themselves: more than one in a row is a matter of one in some ten thousand.
 constexpr int most_attempts = 3;
 
-class connect_call final : public kernel_call_of<stream_handle> {
+class connect_call final : public one_shot_of<stream_handle> {
  public:
   connect_call(descriptor s, const endpoint& to) : socket_(std::move(s)), to_(to), address_(to_socket_address(to)) {}
 
@@ -72,7 +72,7 @@ task<tcp_stream> connect_to(endpoint to, socket_options o, std::source_location 
   for (int i = 0; i < most_attempts; ++i) {
     descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
     set_stream_options(s.native_handle(), o, doing);
-    kernel_call_operation<stream_handle> connecting(new connect_call(std::move(s), to));
+    one_shot_operation<stream_handle> connecting(new connect_call(std::move(s), to));
     stream_handle connected = co_await in_name_of(where, connecting);
     if (connected.get() != nullptr) co_return stream_access::make(std::move(connected));
   }
@@ -177,7 +177,7 @@ task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16
 
 }  // namespace
 
-template stream_handle answer_of<stream_handle>(kernel_call&);
+template stream_handle answer_of<stream_handle>(one_shot&);
 
 }  // namespace detail
 

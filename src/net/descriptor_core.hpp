@@ -21,8 +21,8 @@
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 
-#include "runtime/kernel_operation.hpp"
 #include "runtime/outside_error.hpp"
+#include "runtime/ring_operation.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace ringo::detail {
@@ -79,7 +79,7 @@ class descriptor_core {
   // come, there is a pause before they are waited for anew: they could be there at once.
   template <class Core, void (Core::*Fill)(io_uring_sqe&) noexcept, void (Core::*Complete)(int, unsigned) noexcept,
             short Events = 0>
-  class operation_of final : public kernel_operation {
+  class operation_of final : public ring_operation {
    public:
     explicit operation_of(Core& of) noexcept : of_(of) {}
     void fill(io_uring_sqe& entry) noexcept override {

@@ -6,13 +6,13 @@
 #include <cerrno>
 #include <string>
 
-#include "runtime/kernel_call.hpp"
+#include "io/one_shot.hpp"
 
 namespace ringo {
 namespace detail {
 namespace {
 
-class poll_call final : public kernel_call_of<void> {
+class poll_call final : public one_shot_of<void> {
  public:
   poll_call(int descriptor, short events) noexcept : descriptor_(descriptor), events_(events) {}
 
@@ -37,15 +37,15 @@ class poll_call final : public kernel_call_of<void> {
 
 }  // namespace
 
-template void answer_of<void>(kernel_call&);
+template void answer_of<void>(one_shot&);
 
 }  // namespace detail
 
-detail::kernel_call_operation<void> readable(int descriptor) {
-  return detail::kernel_call_operation<void>(new detail::poll_call(descriptor, POLLIN));
+detail::one_shot_operation<void> readable(int descriptor) {
+  return detail::one_shot_operation<void>(new detail::poll_call(descriptor, POLLIN));
 }
-detail::kernel_call_operation<void> writable(int descriptor) {
-  return detail::kernel_call_operation<void>(new detail::poll_call(descriptor, POLLOUT));
+detail::one_shot_operation<void> writable(int descriptor) {
+  return detail::one_shot_operation<void>(new detail::poll_call(descriptor, POLLOUT));
 }
 
 }  // namespace ringo

@@ -11,12 +11,12 @@
 
 #include "driver/block_pool.hpp"
 #include "driver/standard_streams.hpp"
+#include "io/one_shot.hpp"
 #include "net/listener_core.hpp"
 #include "net/passed_descriptors.hpp"
 #include "net/socket.hpp"
 #include "net/stream_core.hpp"
 #include "net/unix_address.hpp"
-#include "runtime/kernel_call.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {
@@ -30,7 +30,7 @@ struct unix_access {
 
 namespace {
 
-class unix_connect_call final : public kernel_call_of<unix_stream> {
+class unix_connect_call final : public one_shot_of<unix_stream> {
  public:
   unix_connect_call(descriptor s, std::string name, const socket_address& to)
       : socket_(std::move(s)), name_(std::move(name)), address_(to) {}
@@ -62,7 +62,7 @@ void check_is_unix(int descriptor, bool listens, const char* call) {
 
 }  // namespace
 
-template unix_stream answer_of<unix_stream>(kernel_call&);
+template unix_stream answer_of<unix_stream>(one_shot&);
 
 std::optional<unix_message> message_recv_operation::take() {
   block* b = std::exchange(taken().got, nullptr);
@@ -89,12 +89,12 @@ unix_writer::~unix_writer() {
   if (core_.get() != nullptr) detail::end_sending_soon(core_);
 }
 
-detail::kernel_call_operation<unix_stream> unix_stream::connect(std::string_view name) {
+detail::one_shot_operation<unix_stream> unix_stream::connect(std::string_view name) {
   detail::check_not_simulated("unix_stream::connect");
   const std::string doing = "ringo: connecting to " + std::string(name);
   const detail::socket_address to = detail::to_unix_address(name, doing);
   descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
-  return detail::kernel_call_operation<unix_stream>(new detail::unix_connect_call(std::move(s), std::string(name), to));
+  return detail::one_shot_operation<unix_stream>(new detail::unix_connect_call(std::move(s), std::string(name), to));
 }
 
 std::pair<unix_stream, unix_stream> unix_stream::pair() {

@@ -10,7 +10,7 @@
 #include <ringo/detail/worker.hpp>
 
 #include "driver/driver.hpp"
-#include "runtime/kernel_operation.hpp"
+#include "runtime/ring_operation.hpp"
 #include "runtime/roster.hpp"
 
 namespace ringo::detail {
@@ -110,7 +110,7 @@ class scheduler final : public worker {
   void wake() noexcept { driver_->wake(); }
   void expire_timers(time_point now) { expire_timers(now, now); }
   void become_current() noexcept;
-  void end_early_soon(kernel_operation& one) noexcept;  // from other workers
+  void end_early_soon(ring_operation& one) noexcept;  // from other workers
   // Ends early what other workers have asked for; without its driver when its thread has ended, and nothing is left to
   // be ended.
   void end_those_asked_for(bool with_driver) noexcept;
@@ -181,7 +181,7 @@ class scheduler final : public worker {
   duration patience_{};
   std::vector<std::int64_t> resumes_of_others_;  // for let_others_go_on()
   std::atomic<routine*> newest_ = nullptr;       // with other workers: started last; anybody may take it
-  std::atomic<kernel_operation*> to_end_ = nullptr;
+  std::atomic<ring_operation*> to_end_ = nullptr;
   // With other workers: the clock's reading before the last look, which is over.
   std::atomic<std::int64_t> looked_at_ = 0;
 

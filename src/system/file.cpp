@@ -103,7 +103,7 @@ task<std::size_t> read_in_pieces(file_handle f, std::uint64_t offset, std::span<
   std::size_t done = 0;
   while (done < into.size()) {
     const std::size_t size = std::min(into.size() - done, most_at_once);
-    kernel_call_operation<piece> reading(
+    one_shot_operation<piece> reading(
         new piece_call(piece_call::kind::read, f, std::move(memory), size, offset + done));
     piece got = co_await in_name_of(where, reading);
     if (got.count == 0) break;
@@ -124,7 +124,7 @@ task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::
   while (!bytes.empty()) {
     const std::size_t size = std::min(bytes.size(), most_at_once);
     std::memcpy(memory.get(), bytes.data(), size);
-    kernel_call_operation<piece> writing(new piece_call(kind, f, std::move(memory), size, at));
+    one_shot_operation<piece> writing(new piece_call(kind, f, std::move(memory), size, at));
     piece put = co_await in_name_of(where, writing);
     // None of what is there to be written has been: the kernel says so of devices that are full.
     if (put.count == 0) throw_outside_error(ENOSPC, "ringo: writing " + in_quotes(f.get()->path()));
@@ -185,7 +185,7 @@ class status_call final : public file_call<file_status> {
 };
 
 task<std::uint64_t> size_of(file_handle f, std::source_location where) {
-  kernel_call_operation<file_status> asked(new status_call(std::move(f)));
+  one_shot_operation<file_status> asked(new status_call(std::move(f)));
   const file_status s = co_await in_name_of(where, asked);
   co_return s.size;
 }
@@ -223,7 +223,7 @@ task<> truncate_to(file_handle f, std::uint64_t size, std::source_location where
 
 // ---- with names
 
-class name_call : public kernel_call_of<void> {
+class name_call : public one_shot_of<void> {
  public:
   std::string name() const final { return doing_ + in_quotes(path_) + (to_.empty() ? "" : " to " + in_quotes(to_)); }
   void result() final { take(); }
@@ -268,7 +268,7 @@ class make_directory_call final : public name_call {
 
 task<> make_directory_at(std::string path, unsigned permissions, std::source_location where) {
   try {
-    kernel_call_operation<void> making(new make_directory_call(path, permissions));
+    one_shot_operation<void> making(new make_directory_call(path, permissions));
     co_await in_name_of(where, making);
     co_return;
   } catch (const std::system_error& e) {
@@ -285,7 +285,7 @@ task<> make_directory_at(std::string path, unsigned permissions, std::source_loc
   co_await in_name_of(where, made);
 }
 
-class status_of_call final : public kernel_call_of<file_status> {
+class status_of_call final : public one_shot_of<file_status> {
  public:
   explicit status_of_call(std::string_view path) : path_(checked(path)) {}
   void ask(io_uring_sqe& entry) noexcept override {
@@ -361,8 +361,8 @@ task<> write_whole(std::string path, std::span<const std::byte> bytes, std::sour
 
 }  // namespace
 
-template piece answer_of<piece>(kernel_call&);
-template file_status answer_of<file_status>(kernel_call&);
+template piece answer_of<piece>(one_shot&);
+template file_status answer_of<file_status>(one_shot&);
 
 file_handle::file_handle(const file_handle& from) noexcept : core_(from.core_) {
   if (core_ != nullptr) core_->add_handle();
@@ -412,13 +412,13 @@ task<> file::append(std::span<const std::byte> bytes, std::source_location where
   detail::check_opened(core_, "append");
   return detail::write_in_pieces(core_, std::nullopt, bytes, where);
 }
-detail::kernel_call_operation<void> file::sync(bool metadata) const {
+detail::one_shot_operation<void> file::sync(bool metadata) const {
   detail::check_opened(core_, "sync");
-  return detail::kernel_call_operation<void>(new detail::sync_call(core_, metadata));
+  return detail::one_shot_operation<void>(new detail::sync_call(core_, metadata));
 }
-detail::kernel_call_operation<file_status> file::status() const {
+detail::one_shot_operation<file_status> file::status() const {
   detail::check_opened(core_, "status");
-  return detail::kernel_call_operation<file_status>(new detail::status_call(core_));
+  return detail::one_shot_operation<file_status>(new detail::status_call(core_));
 }
 task<std::uint64_t> file::size(std::source_location where) const {
   detail::check_opened(core_, "size");
@@ -452,17 +452,17 @@ task<> write_file(std::string_view path, std::string_view text, std::source_loca
   return write_file(path, std::as_bytes(std::span(text)), where);
 }
 
-detail::kernel_call_operation<file_status> status_of(std::string_view path) {
-  return detail::kernel_call_operation<file_status>(new detail::status_of_call(path));
+detail::one_shot_operation<file_status> status_of(std::string_view path) {
+  return detail::one_shot_operation<file_status>(new detail::status_of_call(path));
 }
-detail::kernel_call_operation<void> rename_file(std::string_view from, std::string_view to) {
-  return detail::kernel_call_operation<void>(new detail::rename_call(from, to));
+detail::one_shot_operation<void> rename_file(std::string_view from, std::string_view to) {
+  return detail::one_shot_operation<void>(new detail::rename_call(from, to));
 }
-detail::kernel_call_operation<void> remove_file(std::string_view path) {
-  return detail::kernel_call_operation<void>(new detail::remove_call(path, 0));
+detail::one_shot_operation<void> remove_file(std::string_view path) {
+  return detail::one_shot_operation<void>(new detail::remove_call(path, 0));
 }
-detail::kernel_call_operation<void> remove_directory(std::string_view path) {
-  return detail::kernel_call_operation<void>(new detail::remove_call(path, AT_REMOVEDIR));
+detail::one_shot_operation<void> remove_directory(std::string_view path) {
+  return detail::one_shot_operation<void>(new detail::remove_call(path, AT_REMOVEDIR));
 }
 task<> make_directory(std::string_view path, unsigned permissions, std::source_location where) {
   return detail::make_directory_at(std::string(path), permissions, where);

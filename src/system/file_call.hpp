@@ -28,14 +28,14 @@ task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::
                        std::source_location where);
 
 template <class R>
-class file_call : public kernel_call_of<R> {
+class file_call : public one_shot_of<R> {
  public:
   std::string name() const final { return doing_ + in_quotes(file_.get()->path()); }
 
  protected:
   // A file and all its calls share the file's lock.
   file_call(file_handle f, const char* doing) noexcept
-      : kernel_call_of<R>(f.get()->lock), file_(std::move(f)), doing_(doing) {}
+      : one_shot_of<R>(f.get()->lock), file_(std::move(f)), doing_(doing) {}
 
   int descriptor() const noexcept { return is_open_ ? file_.get()->descriptor() : -1; }
   int answered() {

@@ -1,4 +1,4 @@
-// An open file: its life and its name. What is done with it is asked for by records of their own (kernel_call.hpp),
+// An open file: its life and its name. What is done with it is asked for by records of their own (one_shot.hpp),
 // which keep a handle; the descriptor is closed when none of them is in flight, so that no number is used that may have
 // become another's.
 #pragma once
@@ -7,8 +7,8 @@
 
 #include <ringo/file.hpp>
 
+#include "io/one_shot.hpp"
 #include "net/descriptor_core.hpp"
-#include "runtime/kernel_call.hpp"
 
 namespace ringo::detail {
 

@@ -50,7 +50,7 @@ class chunk_call final : public file_call<std::optional<chunk>> {
 
 }  // namespace
 
-template std::optional<chunk> answer_of<std::optional<chunk>>(kernel_call&);
+template std::optional<chunk> answer_of<std::optional<chunk>>(one_shot&);
 
 // What a reader knows. What has been read and not been taken is in `asked`, until some recv() has waited for it, and
 // then in `there`.
@@ -60,7 +60,7 @@ class file_reading {
 
   const file_handle of;
   std::uint64_t position;
-  std::optional<kernel_call_operation<std::optional<chunk>>> asked;
+  std::optional<one_shot_operation<std::optional<chunk>>> asked;
   std::optional<chunk> there;
   bool is_fetched = false;  // `there` is the answer: without a chunk the end
   sole_use use;
@@ -72,7 +72,7 @@ task<> fetch(file_reading& from, std::source_location where) {
   if (from.is_fetched) co_return;
   if (!from.asked) from.asked.emplace(new chunk_call(from.of, from.position));
   try {
-    from.there = co_await awaited_at<kernel_call_operation<std::optional<chunk>>&>{*from.asked, where};
+    from.there = co_await awaited_at<one_shot_operation<std::optional<chunk>>&>{*from.asked, where};
   } catch (const cancelled&) {
     throw;
   } catch (...) {

@@ -37,7 +37,7 @@ bool may_wait(int path_descriptor) noexcept {
          !S_ISREG(s.stx_mode) && !S_ISDIR(s.stx_mode);
 }
 
-class open_call final : public kernel_call_of<file> {
+class open_call final : public one_shot_of<file> {
  public:
   open_call(std::string_view path, int flags, unsigned permissions)
       : path_(checked(path)), flags_(flags), permissions_(permissions) {}
@@ -96,13 +96,13 @@ int flags_of(const open_options& o, std::string_view path) {
 
 }  // namespace
 
-template file answer_of<file>(kernel_call&);
+template file answer_of<file>(one_shot&);
 
 }  // namespace detail
 
-detail::kernel_call_operation<file> file::open(std::string_view path, open_options o) {
+detail::one_shot_operation<file> file::open(std::string_view path, open_options o) {
   const int flags = detail::flags_of(o, path);
-  return detail::kernel_call_operation<file>(new detail::open_call(path, flags, o.permissions));
+  return detail::one_shot_operation<file>(new detail::open_call(path, flags, o.permissions));
 }
 
 }  // namespace ringo

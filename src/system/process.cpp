@@ -21,8 +21,8 @@
 #include <ringo/blocking.hpp>
 #include <ringo/descriptor.hpp>
 
+#include "io/one_shot.hpp"
 #include "net/stream_core.hpp"
-#include "runtime/kernel_call.hpp"
 #include "runtime/outside_error.hpp"
 #include "runtime/reaper.hpp"
 
@@ -90,7 +90,7 @@ class process_state {
 
 namespace {
 
-class wait_call final : public kernel_call_of<process_end> {
+class wait_call final : public one_shot_of<process_end> {
  public:
   explicit wait_call(std::shared_ptr<process_state> of) noexcept : of_(std::move(of)) {}
   void ask(io_uring_sqe& entry) noexcept override { ::io_uring_prep_poll_add(&entry, of_->pidfd(), POLLIN); }
@@ -280,15 +280,15 @@ struct process_access {
   }
 };
 
-template process_end detail::answer_of<process_end>(detail::kernel_call&);
+template process_end detail::answer_of<process_end>(detail::one_shot&);
 
 task<process> process::start(process_arguments arguments, process_options o, std::source_location where) {
   return process_access::start(detail::launch(std::move(arguments.all_), o), where);
 }
 
-detail::kernel_call_operation<process_end> process::wait() const {
+detail::one_shot_operation<process_end> process::wait() const {
   if (state_ == nullptr) throw std::logic_error("ringo: process::wait: the process is empty: none was started");
-  return detail::kernel_call_operation<process_end>(new detail::wait_call(state_));
+  return detail::one_shot_operation<process_end>(new detail::wait_call(state_));
 }
 bool process::kill(int signal) const {
   if (state_ == nullptr) throw std::logic_error("ringo: process::kill: the process is empty: none was started");

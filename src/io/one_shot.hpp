@@ -1,4 +1,4 @@
-// The record of an operation that the kernel is asked for once (include/ringo/detail/kernel_call.hpp).
+// The record of an operation that the kernel is asked for once (include/ringo/detail/one_shot.hpp).
 //
 // It is held by the operation that is awaited, and from start to last answer by the kernel: so a count of two holders
 // at the most, under the lock.
@@ -6,17 +6,17 @@
 #include <cerrno>
 #include <string>
 
-#include <ringo/detail/kernel_call.hpp>
+#include <ringo/detail/one_shot.hpp>
 #include <ringo/detail/ownership.hpp>
 
-#include "runtime/kernel_operation.hpp"
+#include "runtime/ring_operation.hpp"
 
 namespace ringo::detail {
 
-class kernel_call : public kernel_operation {
+class one_shot : public ring_operation {
  public:
-  kernel_call(const kernel_call&) = delete;
-  kernel_call& operator=(const kernel_call&) = delete;
+  one_shot(const one_shot&) = delete;
+  one_shot& operator=(const one_shot&) = delete;
 
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { free_frame(memory, size); }
@@ -36,11 +36,11 @@ class kernel_call : public kernel_operation {
   spin_lock& lock;
 
  protected:
-  kernel_call() noexcept : lock(own_lock_) {}
-  explicit kernel_call(spin_lock& of_source) noexcept : lock(of_source) {}  // the source lives as long as the call
+  one_shot() noexcept : lock(own_lock_) {}
+  explicit one_shot(spin_lock& of_source) noexcept : lock(of_source) {}  // the source lives as long as the call
   // Fills an entry of the submission queue.
   virtual void ask(io_uring_sqe& entry) noexcept = 0;
-  virtual ~kernel_call() = default;  // what the answer has brought and nobody has taken goes with it
+  virtual ~one_shot() = default;  // what the answer has brought and nobody has taken goes with it
 
   // Under the lock: the answer has come. False: it was only a part, and the rest is to be asked for; after a while, if
   // `result` is -EAGAIN.
@@ -72,15 +72,15 @@ class kernel_call : public kernel_operation {
 };
 
 template <class R>
-class kernel_call_of : public kernel_call {
+class one_shot_of : public one_shot {
  public:
-  using kernel_call::kernel_call;
+  using one_shot::one_shot;
   virtual R result() = 0;  // once, when the answer has come; throws what it came to
 };
 
 template <class R>
-R answer_of(kernel_call& c) {
-  return static_cast<kernel_call_of<R>&>(c).result();
+R answer_of(one_shot& c) {
+  return static_cast<one_shot_of<R>&>(c).result();
 }
 
 }  // namespace ringo::detail

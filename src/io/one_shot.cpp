@@ -1,4 +1,4 @@
-#include "runtime/kernel_call.hpp"
+#include "io/one_shot.hpp"
 
 #include <cerrno>
 #include <stdexcept>
@@ -11,24 +11,24 @@
 
 namespace ringo::detail {
 
-void enter_call(kernel_call* c, worker* w, const char* call) {
+void enter_call(one_shot* c, worker* w, const char* call) {
   if (c == nullptr) throw std::logic_error("ringo: an operation was awaited after it had been moved from");
   c->enter(*w, call);
 }
-spin_lock* lock_of(kernel_call& c) noexcept { return &c.lock; }
-bool has_answer(kernel_call& c) noexcept { return c.has_answer(); }
-void begin_call(kernel_call& c, waiter& as, worker& w) noexcept { c.begin(as, w); }
-void end_call(kernel_call& c, waiter& as) noexcept { c.end(as); }
-void tell_call(const kernel_call& c, std::string& text) { text += c.name(); }
-void let_go_of_call(kernel_call& c) noexcept { c.release(); }
+spin_lock* lock_of(one_shot& c) noexcept { return &c.lock; }
+bool has_answer(one_shot& c) noexcept { return c.has_answer(); }
+void begin_call(one_shot& c, waiter& as, worker& w) noexcept { c.begin(as, w); }
+void end_call(one_shot& c, waiter& as) noexcept { c.end(as); }
+void tell_call(const one_shot& c, std::string& text) { text += c.name(); }
+void let_go_of_call(one_shot& c) noexcept { c.release(); }
 
-void kernel_call::enter(const worker& w, const char* call) {
+void one_shot::enter(const worker& w, const char* call) {
   if (w.simulated) [[unlikely]]
     refuse_in_simulation(name());
   owner_.enter(&w, call);
 }
 
-void kernel_call::begin(waiter& as, worker& w) noexcept {
+void one_shot::begin(waiter& as, worker& w) noexcept {
   waiting_.push_back(as);
   // One that was asked to end early, and is waited for again, is begun anew when it has ended.
   if (!in_flight()) {
@@ -39,13 +39,13 @@ void kernel_call::begin(waiter& as, worker& w) noexcept {
   feeds(*as.who);
 }
 
-void kernel_call::end(waiter& as) noexcept {
+void one_shot::end(waiter& as) noexcept {
   if (as.where_queued == waiter::place::queued) waiting_.remove(as);
   worker* w = current_worker();
   if (waiting_.empty() && w != nullptr) end_early(scheduler_of(*w));
 }
 
-void kernel_call::release() noexcept {
+void one_shot::release() noexcept {
   bool last;
   {
     worker* w = current_worker();
@@ -65,7 +65,7 @@ bool is_interruption(int result) noexcept {
 
 }  // namespace
 
-void kernel_call::complete(int result, unsigned) noexcept {
+void one_shot::complete(int result, unsigned) noexcept {
   scheduler& w = scheduler_of(*current_worker());
   routine_list woken;
   bool last = false;
@@ -90,7 +90,7 @@ void kernel_call::complete(int result, unsigned) noexcept {
   if (last) delete this;
 }
 
-void kernel_call::let_go(scheduler* ring) noexcept {
+void one_shot::let_go(scheduler* ring) noexcept {
   {
     const optional_guard guard(lock, true);  // only another worker could ask
     was_asked(ring);
@@ -98,7 +98,7 @@ void kernel_call::let_go(scheduler* ring) noexcept {
   release();
 }
 
-int kernel_call::take() {
+int one_shot::take() {
   if (is_taken_) throw std::logic_error("ringo: " + name() + ": awaited again after its result has been taken");
   is_taken_ = true;
   if (answer_ < 0) throw_outside_error(-answer_, "ringo: " + name());

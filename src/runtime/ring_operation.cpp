@@ -1,4 +1,4 @@
-#include "runtime/kernel_operation.hpp"
+#include "runtime/ring_operation.hpp"
 
 #include <liburing.h>
 
@@ -8,16 +8,16 @@
 
 namespace ringo::detail {
 
-void kernel_operation::start(scheduler& on) noexcept {
+void ring_operation::start(scheduler& on) noexcept {
   on_ = &on;
   on.driver_->submit(*this);
 }
 
-void kernel_operation::feeds(routine& r) const noexcept {
+void ring_operation::feeds(routine& r) const noexcept {
   if (on_ != nullptr && on_->shared) r.is_fed_by(on_->index);
 }
 
-void kernel_operation::end_early(scheduler& here) noexcept {
+void ring_operation::end_early(scheduler& here) noexcept {
   if (on_ == nullptr) return;
   if (on_ == &here) return here.driver_->end_early(*this);
   if (std::exchange(asked_, true)) return;
@@ -28,18 +28,18 @@ void kernel_operation::end_early(scheduler& here) noexcept {
 // Only under the lock is it certain where the operation is: another worker may begin it anew on its own ring. What this
 // ring does not have, its driver must not be asked about: the driver would read what the other worker writes, and keep
 // the address of what may be freed.
-void kernel_operation::was_asked(scheduler* ring) noexcept {
+void ring_operation::was_asked(scheduler* ring) noexcept {
   asked_ = false;
   if (ring != nullptr && on_ == ring) ring->driver_->end_early(*this);
 }
 
-void kernel_operation::fill_pause(io_uring_sqe& entry) noexcept {
+void ring_operation::fill_pause(io_uring_sqe& entry) noexcept {
   static __kernel_timespec length{0, 10'000'000};  // the kernel only reads it
   ::io_uring_prep_timeout(&entry, &length, 0, 0);
 }
 
-void scheduler::end_early_soon(kernel_operation& one) noexcept {
-  kernel_operation* top = to_end_.load(std::memory_order_relaxed);
+void scheduler::end_early_soon(ring_operation& one) noexcept {
+  ring_operation* top = to_end_.load(std::memory_order_relaxed);
   do {
     one.next_to_end_ = top;
     // release: its worker reads the link.
@@ -50,9 +50,9 @@ void scheduler::end_early_soon(kernel_operation& one) noexcept {
 // What has ended since is left alone. What has been begun anew here since is ended for nothing, and its source begins
 // it once more.
 void scheduler::end_those_asked_for(bool with_driver) noexcept {
-  kernel_operation* one = to_end_.exchange(nullptr, std::memory_order_acquire);
+  ring_operation* one = to_end_.exchange(nullptr, std::memory_order_acquire);
   while (one != nullptr) {
-    kernel_operation& each = *std::exchange(one, one->next_to_end_);
+    ring_operation& each = *std::exchange(one, one->next_to_end_);
     each.let_go(with_driver ? this : nullptr);
   }
 }

@@ -11,7 +11,7 @@ struct routine;
 
 // Guarded by its source's lock, but for fill() and complete(), which its worker calls. The source lives until the last
 // answer, and until the worker that was asked to end it has let go.
-class kernel_operation : public kernel_request {
+class ring_operation : public ring_request {
  public:
   bool in_flight() const noexcept { return on_ != nullptr; }
   void start(scheduler& on) noexcept;
@@ -26,8 +26,8 @@ class kernel_operation : public kernel_request {
   void end_early(scheduler& here) noexcept;
 
  protected:
-  kernel_operation() = default;
-  ~kernel_operation() = default;
+  ring_operation() = default;
+  ~ring_operation() = default;
 
   // Its worker is asked to end it, and keeps the source until let_go(). Under the lock.
   virtual void keep() noexcept = 0;
@@ -43,7 +43,7 @@ class kernel_operation : public kernel_request {
   friend class scheduler;
 
   scheduler* on_ = nullptr;
-  kernel_operation* next_to_end_ = nullptr;
+  ring_operation* next_to_end_ = nullptr;
   bool asked_ = false;  // it is in the list of its worker
 };
 

@@ -11,35 +11,34 @@
 
 namespace ringo::detail {
 
-// What stands behind it is in src/runtime/kernel_call.hpp.
-class kernel_call;
+// What stands behind it is in src/io/one_shot.hpp.
+class one_shot;
 
-void enter_call(kernel_call* c, worker* w, const char* call);
-spin_lock* lock_of(kernel_call& c) noexcept;
-bool has_answer(kernel_call& c) noexcept;                         // under the lock
-void begin_call(kernel_call& c, waiter& as, worker& w) noexcept;  // under the lock
-void end_call(kernel_call& c, waiter& as) noexcept;               // under the lock
-void tell_call(const kernel_call& c, std::string& text);
-void let_go_of_call(kernel_call& c) noexcept;
+void enter_call(one_shot* c, worker* w, const char* call);
+spin_lock* lock_of(one_shot& c) noexcept;
+bool has_answer(one_shot& c) noexcept;                         // under the lock
+void begin_call(one_shot& c, waiter& as, worker& w) noexcept;  // under the lock
+void end_call(one_shot& c, waiter& as) noexcept;               // under the lock
+void tell_call(const one_shot& c, std::string& text);
+void let_go_of_call(one_shot& c) noexcept;
 // Throws what it came to. Instantiated for each R beside the calls that return it.
 template <class R>
-R answer_of(kernel_call& c);
+R answer_of(one_shot& c);
 
 // The awaitable of such a call; move-only. One that has lost may be awaited again, until its result has been taken.
 template <class R>
-class RINGO_AWAITABLE kernel_call_operation final : public operation<kernel_call_operation<R>, R> {
-  using base = operation<kernel_call_operation, R>;
+class RINGO_AWAITABLE one_shot_operation final : public operation<one_shot_operation<R>, R> {
+  using base = operation<one_shot_operation, R>;
 
  public:
   static constexpr const char* call_name = "an operation of the kernel";
-  explicit kernel_call_operation(kernel_call* c) noexcept : call_(c) {}
-  kernel_call_operation(kernel_call_operation&& from) noexcept
-      : base(from), call_(std::exchange(from.call_, nullptr)) {}
-  kernel_call_operation& operator=(kernel_call_operation&& from) noexcept {
+  explicit one_shot_operation(one_shot* c) noexcept : call_(c) {}
+  one_shot_operation(one_shot_operation&& from) noexcept : base(from), call_(std::exchange(from.call_, nullptr)) {}
+  one_shot_operation& operator=(one_shot_operation&& from) noexcept {
     std::swap(call_, from.call_);
     return *this;
   }
-  ~kernel_call_operation() {
+  ~one_shot_operation() {
     if (this->standing() != progress::idle) [[unlikely]]
       this->abandon(*this->who);
     if (call_ != nullptr) let_go_of_call(*call_);
@@ -71,7 +70,7 @@ class RINGO_AWAITABLE kernel_call_operation final : public operation<kernel_call
   void tell(std::string& text) const { tell_call(*call_, text); }
 
  private:
-  kernel_call* call_;
+  one_shot* call_;
 };
 
 }  // namespace ringo::detail
