@@ -1,5 +1,5 @@
-// Blurs a batch of images with all CPUs, while a ticker of 5 ms stays punctual: what computes for long lets the others
-// run after each row.
+// Blurs a batch of images on all CPUs, while a ticker of 5 ms stays punctual: each routine that blurs yields after
+// every row of an image.
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -21,7 +21,7 @@ using image = std::vector<std::uint8_t>;  // side x side grey pixels, row by row
 constexpr std::size_t side = 512;
 constexpr std::size_t radius = 6;
 
-// Some noise, another one for each seed.
+// Noise, which depends on the seed.
 image generate_image(std::uint32_t seed) {
   image pixels(side * side);
   for (auto& pixel : pixels) {
@@ -31,8 +31,8 @@ image generate_image(std::uint32_t seed) {
   return pixels;
 }
 
-// Every pixel becomes the mean of its neighbours in the row; the image is mirrored at its edges. The result is turned:
-// rows have become columns, so that the same again blurs the columns and turns it back.
+// Replaces each pixel by the mean of its neighbours in the row; the image is mirrored at its edges. The result is
+// transposed: a second call blurs the columns, and transposes the image back.
 task<image> blur_rows_and_turn(const image& in) {
   image out(side * side);
   std::vector<std::uint8_t> padded(side + 2 * radius);
@@ -62,7 +62,7 @@ task<> blur(std::uint32_t number, std::vector<image>& images) {
   images[number] = std::move(pixels);
 }
 
-// No more at a time than there are workers: more would only take turns.
+// At most as many images at a time as there are workers: more would only take turns.
 task<> blur_all(std::vector<image>& images, unsigned workers) {
   group batch;
   batch.limit(workers);
@@ -97,7 +97,7 @@ task<> program(std::size_t count, unsigned workers) {
   punctuality kept;
   const auto start = now();
   const std::clock_t cpu_start = std::clock();
-  co_await select(blur_all(images, workers), keep_time(kept));  // who has not ended first is cancelled
+  co_await select(blur_all(images, workers), keep_time(kept));  // cancels the ticker when all images are blurred
   const std::chrono::duration<double> elapsed = now() - start;
   const double cpu = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
   const std::chrono::duration<double, std::milli> worst = kept.worst;

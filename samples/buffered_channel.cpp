@@ -1,4 +1,4 @@
-// A buffered channel takes as many values as it has room for before anybody receives.
+// A buffered channel takes as many values as it has room for, before a receiver comes.
 #include <cstdio>
 #include <string>
 

@@ -1,9 +1,9 @@
-// A chat room for any number of people with nc. The first line is one's name; each further one goes to all others.
-// Those who do not read what the others say are shown the door, and delay nobody else. Ctrl-C or SIGTERM stops it
+// A chat room for any number of people with nc. A visitor's first line is the name; each further line goes to all other
+// visitors. A visitor that does not read is disconnected, and delays no other. Ctrl-C or SIGTERM stops the room
 // gracefully.
 //
-//   chat_room [ADDRESS [SECONDS]]        127.0.0.1:7778 if there is none; port 0: one that is free;
-//                                        SECONDS: how long one may say nothing, 3600 if not said
+//   chat_room [ADDRESS [SECONDS]]        ADDRESS: 127.0.0.1:7778 by default; port 0: a port that is free;
+//                                        SECONDS: how long a visitor may be silent, 3600 by default
 //   nc 127.0.0.1 7778                    in other terminals
 #include <algorithm>
 #include <cctype>
@@ -28,11 +28,11 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t longest_name = 20;
 constexpr std::size_t longest_line = 1000;
-constexpr std::size_t lines_kept = 64;  // for each person who does not read them at once
-constexpr auto name_limit = 1min;       // to find a name
-constexpr auto reading_limit = 1s;      // to take all of the lines that are kept
+constexpr std::size_t lines_kept = 64;  // for each visitor that has not read them yet
+constexpr auto name_limit = 1min;       // for a visitor to give a name
+constexpr auto reading_limit = 1s;      // for a visitor to read all lines that are kept
 
-using line = std::shared_ptr<const std::string>;  // all who are told share it
+using line = std::shared_ptr<const std::string>;  // all visitors share it
 
 line make_line(const auto&... pieces) {
   std::string text;
@@ -40,11 +40,11 @@ line make_line(const auto&... pieces) {
   return std::make_shared<const std::string>(text += '\n');
 }
 
-// The people who are here, by their names, and for each a channel with what is said to them. Routines on all workers
-// use it, so it has a lock; nothing is awaited while that is held.
+// The visitors by name, and for each a channel of the lines for them. Routines on all workers use the room, so it has a
+// lock, which no routine holds across an await.
 class room {
  public:
-  // False if somebody here has the name. The first line that one hears is who is here.
+  // False if another visitor has the name. The first line for a visitor says who is here.
   bool admit(const std::string& name, channel<line> news) {
     const std::lock_guard locked(lock_);
     std::string others;
@@ -53,8 +53,8 @@ class room {
     return news.try_send(make_line("* here is", others.empty() ? " nobody else" : others));
   }
 
-  // All but one hear a line: those who have room for it at once. The speaker waits for the others, until each of them
-  // has taken it or has left. It is not for long: see listen().
+  // Sends a line to all visitors but one. If a visitor's channel is full, the speaker waits until that visitor reads or
+  // leaves; listen() bounds that time.
   task<> tell_others(std::string name, line said) {
     std::vector<channel<line>> behind;
     {
@@ -71,7 +71,7 @@ class room {
       const std::lock_guard locked(lock_);
       const auto person = people_.find(name);
       if (person == people_.end()) co_return;  // the room has closed
-      person->second.close();                  // which ends those who wait to tell them something
+      person->second.close();                  // which ends the sends that wait for room in it
       people_.erase(person);
     }
     co_await tell_others(name, make_line("* ", name, " leaves"));
@@ -101,7 +101,7 @@ bool is_name(std::string_view text) {
   return !text.empty() && text.size() <= longest_name && std::all_of(text.begin(), text.end(), allowed);
 }
 
-// Asks until there is a name that nobody else has; empty if there will be none.
+// Asks until the visitor gives a name that no other visitor has. Returns "" if the visitor leaves first.
 task<std::string> enter(reader& in, writer& out, room& here, channel<line> news) {
   for (;;) {
     co_await out.write("* your name?\n");
@@ -120,7 +120,7 @@ task<> speak(reader& in, room& here, std::string name, duration silence) {
   }
 }
 
-// A line, and those that are kept after it.
+// Sends a line, and the lines that are kept after it.
 task<> send_lines(writer& out, receiver<line> news, line said) {
   co_await out.write(*said);
   for (std::size_t n = 1; n < lines_kept; ++n) {
@@ -131,7 +131,7 @@ task<> send_lines(writer& out, receiver<line> news, line said) {
   co_await out.flush();
 }
 
-// This is the one limit for people who do not read: so all of them are found out within the same second.
+// This limit ends the visits of all who do not read within the same second.
 task<> listen(writer& out, receiver<line> news) {
   while (const auto said = co_await news.recv()) co_await with_timeout(reading_limit, send_lines(out, news, *said));
 }
@@ -143,11 +143,12 @@ task<> visit(tcp_stream stream, room& here, duration silence) {
     channel<line> news(lines_kept);
     const std::string name = co_await with_timeout(name_limit, enter(in, out, here, news));
     if (name.empty()) co_return;
-    // Whichever ends first ends the other: nothing more is said, or nothing more can be heard.
+    // The one that ends first ends the other.
     auto stay = select(speak(in, here, name, silence), listen(out, news));
     co_await finally(std::move(stay), here.leave(name));
   } catch (const std::exception&) {
-    // Gone in the middle, asleep, silent for too long, a line that is too long, or no memory: no concern of the others.
+    // This visitor is gone, does not read, is silent for too long, sends a line that is too long, or there is no
+    // memory. The other visitors stay.
   }
 }
 
@@ -157,21 +158,21 @@ task<> accept_all(tcp_listener& listener, room& here, duration silence, group& v
     try {
       visitors.go(visit(std::move(stream), here, silence));
     } catch (const std::bad_alloc&) {
-      // There is no memory for one more.
+      // There is no memory for another visitor.
     }
   }
 }
 
 task<> serve(std::string address, duration silence) {
   signals stop({SIGINT, SIGTERM});
-  room here;  // outside of the scope, which nothing outlives that is started in it
+  room here;  // outside of the scope, so it outlives all visits
   tcp_listener listener = tcp_listener::bind(address, {.keep_alive_idle = 60s, .keep_alive_interval = 10s});
   std::printf("listening on %s\n", listener.local().to_string().c_str());
   std::fflush(stdout);
 
   co_await scope([&](group& visitors) -> task<> {
     co_await select(stop.recv(), accept_all(listener, here, silence, visitors));
-    // Nobody enters after a signal. Those who are here are told, and what is on its way has two seconds to arrive.
+    // After the signal no visitor enters. The visitors that are here are told, and have two seconds to read the rest.
     co_await listener.close();
     here.close();
     co_await select(visitors.wait(), sleep(2s));

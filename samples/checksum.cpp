@@ -1,5 +1,5 @@
-// Prints the SHA-256 checksums of all files under some folders as sha256sum does, several files at a time. Ctrl-C ends
-// it in good order: everything that runs is cancelled and joined, and what is done is printed.
+// Prints the SHA-256 checksums of all files under some folders, as sha256sum does, several files at a time. Ctrl-C ends
+// it in good order: it cancels and joins everything that runs, and prints the checksums that it has.
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -46,7 +46,7 @@ struct file {
   std::string checksum = {};  // empty until it is known
 };
 
-// What the progress bar shows and what the exit status is made of.
+// The progress bar shows this, and the exit status depends on it.
 struct progress {
   std::uintmax_t bytes_in_all = 0;
   std::atomic<std::uintmax_t> bytes = 0;
@@ -60,7 +60,7 @@ void complain(const std::string& name, const std::error_code& error) {
   std::fprintf(stderr, "%schecksum: %s: %s\n", clear_line, name.c_str(), error.message().c_str());
 }
 
-// What is in one folder.
+// The entries of one folder.
 struct listing {
   std::vector<file> files;
   std::vector<std::string> folders;
@@ -82,7 +82,7 @@ listing list(const std::string& folder) {
   return found;
 }
 
-// Throws std::system_error where the file cannot be read. Returns nothing if it has been told to stop.
+// Throws std::system_error if the file cannot be read. Returns nothing if stop is requested.
 std::string hash(const std::string& name, std::stop_token stop, progress& counted) {
   const auto close = [](std::FILE* f) { std::fclose(f); };
   const std::unique_ptr<std::FILE, decltype(close)> in(std::fopen(name.c_str(), "rb"), close);
@@ -123,7 +123,8 @@ task<> find_files(std::vector<std::string> folders, std::vector<file>& files, pr
   for (const file& one : files) counted.bytes_in_all += one.size;
 }
 
-// The call is told to stop by its token. The shield has us wait until it has heard that: it uses what is not its own.
+// A cancellation requests stop by the call's token. The shield waits for the call's end, since the call uses memory of
+// this frame.
 task<> hash_file(file& one, progress& counted) {
   try {
     one.checksum = co_await shield(blocking(hash, one.name, current_context().stop_token(), std::ref(counted)));
@@ -158,7 +159,7 @@ task<> find_and_hash(std::vector<std::string> folders, std::vector<file>& files,
   if (!bar_is_shown()) {
     co_await hash_files(files, at_a_time, counted);
   } else {
-    // The bar never ends by itself: it loses, and is cancelled and joined.
+    // The bar never ends by itself: it loses the select, and so is cancelled and joined.
     const auto end = co_await outcome(select(hash_files(files, at_a_time, counted), show_bar(counted)));
     std::fputs("\r\033[K", stderr);
     if (end.error()) std::rethrow_exception(end.error());
@@ -175,14 +176,14 @@ task<bool> until_interrupted(std::stop_token interrupt, task<> work) {
   }
 }
 
-// Ctrl-C requests stop, instead of ending the process. The second one ends it at once: a disk may never answer.
+// The first Ctrl-C requests stop. The second one ends the process at once, since a disk may never answer.
 class ctrl_c {
  public:
   ctrl_c() {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
-    // Threads that are started later inherit it, so that the signal is left for the one that waits for it.
+    // Later threads inherit the blocked signal, so only the thread that waits for it gets it.
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     waiting_ = std::jthread([this, set](std::stop_token over) {
       for (;;) {
@@ -206,7 +207,7 @@ class ctrl_c {
   std::jthread waiting_;
 };
 
-// A name with a line break or a backslash in it is escaped, and a backslash before the line says so.
+// Escapes a name that contains a line break or a backslash; a backslash before the line says so.
 void print(const file& one) {
   std::string name;
   for (const char c : one.name) {
@@ -223,7 +224,7 @@ void print(const file& one) {
   std::printf("%s%s  %s\n", name == one.name ? "" : "\\", one.checksum.c_str(), name.c_str());
 }
 
-// 0 where it is none.
+// 0 if the text is not a number.
 std::size_t parse_number(const std::string& text) {
   std::size_t number = 0;
   const char* const text_end = text.data() + text.size();

@@ -1,4 +1,4 @@
-// The sender closes the channel when it has no more to say; the receiver ranges over it until it is drained.
+// The sender closes the channel after its last value. The receiver receives until the channel is drained.
 #include <cstdio>
 #include <string>
 
@@ -17,7 +17,7 @@ task<> program() {
   while (auto number = co_await numbers.recv()) std::printf("received %d\n", *number);
   std::printf("no more numbers\n");
 
-  // What was sent before the close is still received after it.
+  // Values that were sent before the close are still received after it.
   channel<std::string> queue(2);
   co_await queue.send("one");
   co_await queue.send("two");

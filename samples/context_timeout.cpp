@@ -1,5 +1,5 @@
-// A pool that works until its context's time is up: five seconds, or as many as the argument says. There are always
-// more jobs; when the context is cancelled, every wait of every routine under it ends, and no job is begun after that.
+// A pool that works until its context's time is up: five seconds, or as many as the argument says. The jobs never end.
+// When the context is cancelled, each wait of each routine under it ends, and no further job is begun.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -19,7 +19,7 @@ task<> hand_out(sender<int> jobs) {
   for (int job = 1;; ++job) co_await jobs.send(job);
 }
 
-// Go's worker would select on ctx.Done() in each of its three waits; here each of them is ended by its context.
+// A worker in Go would select on ctx.Done() in each of its three waits. Here the context ends each of them.
 task<> worker(int id, receiver<int> jobs, sender<int> results) {
   try {
     while (auto job = co_await jobs.recv()) {
@@ -52,7 +52,7 @@ task<> program(seconds patience) {
   try {
     co_await pool.wait();
   } catch (const cancelled&) {
-    // The group was cancelled from above: its context tells why.
+    // The group's context was cancelled: its cause says why.
   }
   const seconds elapsed = now() - start;
   try {

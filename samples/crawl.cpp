@@ -1,5 +1,5 @@
-// Crawls a web site: every page that is found is visited once, and so are the pages that it links to, eight at a time.
-// Nobody knows beforehand how many there will be: the visits start further visits, and a group waits for all of them.
+// Crawls a web site: visits each page that it finds once, eight pages at a time. The number of pages is not known
+// before: visits start further visits, and a group waits for all of them.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -13,8 +13,8 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t at_a_time = 8;
 
-// A site without a network. The home page is 0; below it lie twenty levels of 25 pages, of which each links to two
-// pages of the next level (so that every page is found in two ways), to itself, and home: there are many cycles.
+// A site without a network. The home page is 0. Below it are twenty levels of 25 pages. Each page links to two pages of
+// the next level (so each page is found in two ways), to itself, and to the home page: there are many cycles.
 namespace site {
 
 constexpr int levels = 20;
@@ -66,7 +66,7 @@ class crawler {
     --fetching_;
     deepest_ = std::max(deepest_, depth);
     for (const int link : links) {
-      // Over the limit a visit is queued, and this one does not wait for it: it could be the last of the eight.
+      // Beyond the limit the group queues the visit. This one does not wait: it may be the last of the eight.
       if (seen_.insert(link).second) visits_.go(&crawler::visit, this, link, depth + 1);
     }
   }

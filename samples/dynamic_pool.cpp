@@ -1,5 +1,5 @@
-// A pool that grows while jobs pile up and shrinks while there are none. Whoever is idle is told to quit by a signal;
-// a worker that is busy does not hear it before its job is done.
+// A pool that grows while jobs wait, and shrinks while there are none. A signal on a channel tells an idle worker to
+// quit; a busy worker ends its job first.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -25,7 +25,7 @@ task<> worker(receiver<int> jobs, receiver<void> quit) {
   }
 }
 
-// Looks at the backlog once in a while. The only one who knows how many workers there are.
+// Looks at the number of waiting jobs every 10 ms. Only this routine starts workers and tells them to quit.
 task<> scale(receiver<int> jobs, event& at_rest, group& workers) {
   channel<void> quit;
   for (int i = 0; i < min_workers; ++i) workers.go(worker, jobs, quit);
@@ -39,7 +39,7 @@ task<> scale(receiver<int> jobs, event& at_rest, group& workers) {
       at_rest.reset();
       std::printf("%d workers: jobs are waiting\n", ++size);
     } else if (jobs.size() == 0 && size > min_workers && quit.try_send()) {
-      // A rendezvous that does not wait: it takes place only if a worker is idle.
+      // A send without waiting on a channel without capacity succeeds only if a worker is idle.
       std::printf("%d workers: one was idle\n", --size);
     }
     if (size == min_workers && jobs.size() == 0) at_rest.set();
@@ -47,7 +47,7 @@ task<> scale(receiver<int> jobs, event& at_rest, group& workers) {
 }
 
 task<> pool(receiver<int> jobs, event& at_rest) {
-  // The scope ends when the workers that remain have ended, too.
+  // The scope ends when the last worker has ended.
   co_await scope([&](group& workers) -> task<> { co_await scale(jobs, at_rest, workers); });
 }
 

@@ -1,7 +1,8 @@
-// An echo server: what a client sends comes back, until it ends its side. Ctrl-C or SIGTERM stops it gracefully.
+// An echo server: sends each client its own bytes back, until the client ends its side. Ctrl-C or SIGTERM stops it
+// gracefully.
 //
-//   echo_server [ADDRESS [SECONDS]]      127.0.0.1:7777 if there is none; port 0: one that is free;
-//                                        SECONDS: how long a client may be silent, 60 if not said
+//   echo_server [ADDRESS [SECONDS]]      ADDRESS: 127.0.0.1:7777 by default; port 0: a port that is free;
+//                                        SECONDS: how long a client may be silent, 60 by default
 //   nc 127.0.0.1 7777                    in another terminal
 #include <algorithm>
 #include <chrono>
@@ -24,7 +25,7 @@ task<> echo(tcp_stream client, duration silence) {
       co_await with_timeout(silence, client.send(*chunk));
     }
   } catch (const std::exception&) {
-    // The client has left in the middle, or is silent, or does not read: no concern of the others.
+    // This client is gone, or is silent, or does not read. The other clients stay.
   }
 }
 
@@ -34,23 +35,22 @@ task<> accept_all(tcp_listener& listener, duration silence, group& clients) {
     try {
       clients.go(echo(std::move(client), silence));
     } catch (const std::bad_alloc&) {
-      // There is no memory for one more client.
+      // There is no memory for another client.
     }
   }
 }
 
-// What the clients share belongs outside of the scope: the scope joins all that is started in it, whichever way it
-// ends.
+// What the clients share stands outside of the scope: the scope joins all its routines, whichever way it ends.
 task<> serve(std::string address, duration silence) {
   signals stop({SIGINT, SIGTERM});
-  // With keep-alive the kernel notices clients that have gone without a word.
+  // With keep-alive the kernel notices a client whose machine has gone.
   tcp_listener listener = tcp_listener::bind(address, {.keep_alive_idle = 60s, .keep_alive_interval = 10s});
   std::printf("listening on %s\n", listener.local().to_string().c_str());
   std::fflush(stdout);
 
   co_await scope([&](group& clients) -> task<> {
     co_await select(stop.recv(), accept_all(listener, silence, clients));
-    // No new clients after a signal; those that are there have two seconds to end, and are then cut.
+    // After the signal there are no new clients. The clients that are here have two seconds to end.
     co_await listener.close();
     co_await select(clients.wait(), sleep(2s));
     clients.cancel();

@@ -1,4 +1,4 @@
-// A pool in which some jobs fail: results come on one channel, errors on another, and the other jobs go on.
+// A pool in which some jobs fail: results come on one channel, errors on another, and the remaining jobs go on.
 #include <cstdio>
 #include <exception>
 #include <optional>
@@ -10,7 +10,7 @@
 using namespace ringo;
 
 int process(int job) {
-  if (job % 4 == 0) throw std::runtime_error("job " + std::to_string(job) + " is not to be done");
+  if (job % 4 == 0) throw std::runtime_error("job " + std::to_string(job) + " cannot be done");
   return job * job;
 }
 
@@ -50,7 +50,7 @@ task<> program() {
     errors.close();
   });
 
-  // Both are received until both are closed. The one that is closed first is set to nil, which is never ready.
+  // Receives from both channels until both are closed. The channel that closes first becomes nil, which is never ready.
   int sum = 0;
   receiver<int> values = results;
   receiver<std::string> failures = errors;

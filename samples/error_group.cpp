@@ -1,5 +1,5 @@
 // A pool that ends with the first error: its routines are one group (Go: errgroup), which cancels all others when one
-// of them fails. Nobody hands out more jobs, and nobody is left behind in a send that no one receives.
+// of them fails. So the routine that hands out jobs ends, too, and no routine is left in a send without a receiver.
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
@@ -10,7 +10,7 @@
 using namespace ringo;
 
 int process(int job) {
-  if (job == 100) throw std::runtime_error("job 100 is not to be done");
+  if (job == 100) throw std::runtime_error("job 100 cannot be done");
   return job * job;
 }
 
@@ -29,7 +29,7 @@ task<> program() {
   pool.go(hand_out, jobs);
   for (int i = 0; i < 3; ++i) pool.go(worker, jobs, results);
 
-  // When all of them have ended, the results end with what has ended the pool.
+  // When all routines of the pool have ended, the results channel is closed with the pool's error.
   go([&pool, results]() -> task<> {
     auto end = co_await outcome(pool.wait());
     results.close(end.error());

@@ -1,4 +1,5 @@
-// Fan-out: three routines read from one channel. Fan-in: what each sends on a channel of its own is merged into one.
+// Fan-out: three routines receive from one channel. Fan-in: each sends on a channel of its own, and these are merged
+// into one channel.
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -33,7 +34,7 @@ receiver<int> fan_in(const std::vector<receiver<int>>& inputs) {
   channel<int> out;
   auto open_inputs = std::make_shared<wait_group>();
   for (const auto& in : inputs) open_inputs->go(forward, in, out);
-  // Only when the last input has ended may the output be closed: by a routine that waits for that alone.
+  // A routine of its own waits for the end of the last input, and closes the output then.
   go([open_inputs, out]() -> task<> {
     co_await open_inputs->wait();
     out.close();

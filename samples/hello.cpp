@@ -1,4 +1,4 @@
-// Hello over a rendezvous channel: sender and receiver meet, and neither goes on before the other is there.
+// Sends a greeting over a channel without capacity: the sender and the receiver wait for each other.
 #include <cstdio>
 #include <string>
 

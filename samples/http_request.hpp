@@ -1,5 +1,5 @@
-// An HTTP/1.1 request out of the bytes that a client sends. llhttp parses it. What llhttp leaves to its user is done
-// here: the checks that RFC 9110 and RFC 9112 ask of a server. There is no input or output here.
+// Makes HTTP/1.1 requests of the bytes that a client sends. llhttp parses them. This file has the checks that RFC 9110
+// and RFC 9112 ask of a server and that llhttp leaves to its user. It does no input or output.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -16,7 +16,7 @@
 
 #include <llhttp.h>
 
-// The client's mistake, or a limit: what it is answered. The connection cannot go on after this.
+// The status of the answer to a mistake of the client, or to a limit. The connection ends after it.
 struct http_error {
   int status;
 };
@@ -55,7 +55,7 @@ inline std::string http_date(std::time_t time) {
   return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc)};
 }
 
-// In each of the three forms that HTTP knows; nothing for what is no date.
+// A date in one of HTTP's three forms; nothing if the text is not a date.
 inline std::optional<std::time_t> parse_http_date(std::string_view text) {
   const std::string ended_by_zero(text);
   for (const char* const form : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"}) {
@@ -97,7 +97,7 @@ class http_request {
   http_request(const http_request&) = delete;
   http_request& operator=(const http_request&) = delete;
 
-  // Forgets everything about the last request.
+  // Begins a new request.
   void begin() {
     llhttp_reset(&parser_);
     head_.clear();
@@ -110,7 +110,8 @@ class http_request {
     header_complete_ = at_chunk_size_ = in_trailer_ = complete_ = false;
   }
 
-  // Takes bytes off `bytes`; true when the head is complete: the request line, and the header up to its empty line.
+  // Removes the bytes that it parses from `bytes`. True when the head is complete: the request line, and the header up
+  // to its empty line.
   bool take_head(std::string_view& bytes) {
     if (!take_lines(bytes, head_)) return false;
     if (parse(head_.text) != head_.text.size() || !header_complete_) throw http_error{400};
@@ -118,7 +119,7 @@ class http_request {
     return true;
   }
 
-  // Takes bytes off `bytes`, and returns those of the body among them, which are valid until the next call.
+  // Removes the bytes that it parses from `bytes`. Returns the bytes of the body among them, valid until the next call.
   std::string_view take_body(std::string_view& bytes) {
     body_.clear();
     const std::size_t size = bytes.size();
@@ -128,16 +129,16 @@ class http_request {
       body_bytes_ += body_.size();
       framing_bytes_ += size - bytes.size() - body_.size();
       if (body_bytes_ > most_body_bytes) throw http_error{413};
-      // Chunks of a byte each have 5 bytes around it. A client that sends much more than that sends no body.
+      // A chunk of one byte has 5 bytes around it. A client that sends much more framing than that is an attack.
       if (framing_bytes_ > most_head_bytes + 8 * body_bytes_) throw http_error{400};
     }
-    // The trailer is checked and thrown away: what is in it must not pass for a header.
+    // The trailer is checked and dropped: its fields must not be taken for header fields.
     if (in_trailer_ && take_lines(bytes, trailer_)) complete_ = true;
     return body_;
   }
 
   bool begun() const { return !head_.text.empty(); }
-  bool complete() const { return complete_; }  // nothing of the body is to come any more
+  bool complete() const { return complete_; }  // all of the body has come
 
   std::string_view method() const { return method_; }
   std::string_view path() const { return path_; }  // without a query
@@ -150,7 +151,7 @@ class http_request {
     }
     return std::nullopt;
   }
-  // Of a field that is a list: it may be spread over several lines.
+  // The elements of a field that is a list, which may be spread over several lines.
   std::vector<std::string_view> elements(std::string_view name) const {
     std::vector<std::string_view> all;
     for (auto [n, rest] : fields_) {
@@ -176,7 +177,7 @@ class http_request {
   // Whether the client waits for "100 Continue" before it sends the body.
   bool expects_continue() const { return !is_http_1_0() && !complete_ && field("Expect").has_value(); }
 
-  // Whether the client wants what it asks for, if that has this tag and was modified then: 200, 304 or 412.
+  // The status for a resource with this tag and time of modification, by the request's conditions: 200, 304 or 412.
   int precondition(std::string_view tag, std::time_t modified) const {
     const auto has_tag = [&](std::string_view name, bool weak) {
       for (auto one : elements(name)) {
@@ -199,7 +200,7 @@ class http_request {
  private:
   struct block {
     std::string text;
-    std::size_t line_begin = 0;  // of the line that is not complete yet
+    std::size_t line_begin = 0;  // where the incomplete line begins
 
     void clear() {
       text.clear();
@@ -207,7 +208,7 @@ class http_request {
     }
   };
 
-  // The next line, without its end; nothing if that has not come yet. Valid until the next one.
+  // The next line, without its end; nothing if its end has not come yet. Valid until the next call.
   std::optional<std::string_view> take_line(std::string_view& bytes, block& lines) {
     const std::size_t end = bytes.find('\n');
     const std::string_view part = bytes.substr(0, end == std::string_view::npos ? end : end + 1);
@@ -222,13 +223,13 @@ class http_request {
     if (end == std::string_view::npos) return std::nullopt;
 
     const std::string_view line = std::string_view(lines.text).substr(lines.line_begin);
-    // A line ends with CR LF, and has neither of them anywhere else.
+    // A line ends with CR LF, and has neither CR nor LF anywhere else.
     if (line.size() < 2 || line.find('\r') != line.size() - 2) throw http_error{400};
     lines.line_begin = lines.text.size();
     return line.substr(0, line.size() - 2);
   }
 
-  // Lines, up to an empty one and with it. False if there is none yet.
+  // Parses lines up to and with an empty one. False if the empty line has not come yet.
   bool take_lines(std::string_view& bytes, block& lines) {
     while (!bytes.empty()) {
       const bool is_first = lines.line_begin == 0;
@@ -237,7 +238,7 @@ class http_request {
       if (!line->empty()) {
         is_first && &lines == &head_ ? check_request_line(*line) : check_field_line(*line);
       } else if (is_first && &lines == &head_) {
-        lines.clear();  // old clients send an empty line behind a body
+        lines.clear();  // old clients send an empty line after a body
       } else {
         return true;
       }
@@ -245,7 +246,7 @@ class http_request {
     return false;
   }
 
-  // A line with the size of a chunk. llhttp gets it without extensions: they are to be ignored, and it refuses some.
+  // Passes the line with a chunk's size to llhttp, without extensions: a server ignores them; llhttp refuses some.
   bool take_chunk_size(std::string_view& bytes) {
     const auto line = take_line(bytes, chunk_size_);
     if (!line) return false;
@@ -279,7 +280,7 @@ class http_request {
     method_ = *known;
   }
 
-  // A name, without a space before its colon. What begins with a space would continue the line before: obsolete.
+  // A field's name has no space before its colon. A line that begins with a space is an obsolete form, and is refused.
   static void check_field_line(std::string_view line) {
     const std::size_t colon = line.find(':');
     if (colon == 0 || colon == std::string_view::npos || !all_are(line.substr(0, colon), is_token)) {
@@ -298,7 +299,7 @@ class http_request {
     }
     if (hosts > 1 || (hosts == 0 && !is_http_1_0())) throw http_error{400};
 
-    // A body whose end is uncertain is how one request is smuggled behind another.
+    // If the end of a body is ambiguous, an attacker can hide one request behind another.
     if (field("Transfer-Encoding")) {
       const auto codings = elements("Transfer-Encoding");
       const auto is_chunked = [](std::string_view coding) { return same_word(coding, "chunked"); };
@@ -343,7 +344,7 @@ class http_request {
     return target.substr(0, target.find('?'));
   }
 
-  // How much llhttp has taken: up to the end of the bytes, of the request, or to the trailer.
+  // The number of bytes that llhttp has parsed: up to the end of the bytes or of the request, or up to the trailer.
   std::size_t parse(std::string_view bytes) {
     llhttp_resume(&parser_);
     const llhttp_errno_t error = llhttp_execute(&parser_, bytes.data(), bytes.size());
@@ -354,7 +355,7 @@ class http_request {
 
   static http_request& of(llhttp_t* parser) { return *static_cast<http_request*>(parser->data); }
 
-  // The head is parsed in one piece, so none of these is called twice for one text of it.
+  // The head is parsed in one piece, so llhttp calls each of these once for each text.
   static llhttp_settings_t make_calls() {
     llhttp_settings_t c;
     llhttp_settings_init(&c);
@@ -372,7 +373,7 @@ class http_request {
     };
     c.on_headers_complete = [](llhttp_t* p) {
       of(p).header_complete_ = true;
-      p->upgrade = 0;  // no offer to speak something else is accepted
+      p->upgrade = 0;  // no other protocol is accepted
       return 0;
     };
     c.on_body = [](llhttp_t* p, const char* text, std::size_t size) {

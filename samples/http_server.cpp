@@ -1,12 +1,12 @@
-// An HTTP/1.1 server: files of a folder, and a few answers that are made. It keeps connections alive, answers pipelined
-// requests with one send, takes and sends bodies in chunks, and bounds what a client may send and how long it may take.
-// http_request.hpp parses the requests. Ctrl-C or SIGTERM stops the server gracefully.
+// An HTTP/1.1 server: it serves the files of a folder, and a few computed answers. It keeps connections alive, answers
+// pipelined requests with one send, receives and sends bodies in chunks, and limits how much a client may send and how
+// long it may take. http_request.hpp parses the requests. Ctrl-C or SIGTERM stops the server gracefully.
 //
-//   http_server [ADDRESS [FOLDER [HASTE]]]          127.0.0.1:8080, this folder; port 0: one that is free;
+//   http_server [ADDRESS [FOLDER [HASTE]]]          127.0.0.1:8080 and this folder by default; port 0: a free port;
 //                                                   HASTE divides the time that clients may take, for tests
 //   curl 127.0.0.1:8080/README.md
-//   curl -T README.md 127.0.0.1:8080/echo           what is sent comes back, as it comes
-//   curl -T README.md 127.0.0.1:8080/count          how many bytes that were
+//   curl -T README.md 127.0.0.1:8080/echo           sends the body back, as it comes
+//   curl -T README.md 127.0.0.1:8080/count          the number of its bytes
 //   wrk -c 64 -d 5 http://127.0.0.1:8080/plaintext
 #include <algorithm>
 #include <cerrno>
@@ -42,13 +42,13 @@ using namespace ringo;
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_connections = 20'000;  // further ones wait to be accepted
-constexpr std::size_t piece = 64 * 1024;          // of what is sent
+constexpr std::size_t piece = 64 * 1024;          // the most that one send has
 
 int haste = 1;
 duration in_haste(duration limit) { return limit / haste; }
 constexpr auto idle_limit = 30s;     // between two requests
 constexpr auto head_limit = 5s;      // from a request's first byte to the end of its header
-constexpr auto silence_limit = 10s;  // without a byte of a body, or of what a client takes
+constexpr auto silence_limit = 10s;  // without a byte of a body, in either direction
 constexpr auto body_limit = 5min;
 constexpr auto linger_limit = 2s;  // for the client to close after the last answer
 
@@ -105,13 +105,13 @@ std::string_view date() {
   return text;
 }
 
-// A client, the request that it is at, and the answer to it.
+// A client, its current request, and the answer to it.
 class connection {
  public:
   connection(tcp_stream stream, context stopping) : stream_(std::move(stream)), stopping_(std::move(stopping)) {}
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
-  // Half of an answer must not look whole to the client: disconnected here, the connection is reset there.
+  // Half of an answer must not look whole to the client: to disconnect the socket resets the connection.
   ~connection() {
     const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
     if (is_amid_answer()) connect(stream_.native_handle(), &nobody, sizeof nobody);
@@ -119,7 +119,7 @@ class connection {
 
   const http_request& request() const { return request_; }
 
-  // Up to the end of the next request's head; false if there is none: the client has ended, or the server is to.
+  // Reads up to the end of the next request's head. False if there is none: the client has ended, or the server ends.
   task<bool> next_request() {
     request_.begin();
     answer_ = answering::not_yet;
@@ -141,7 +141,7 @@ class connection {
     co_return true;
   }
 
-  // More of the request's body, valid until the next call; nothing at its end.
+  // More of the request's body, valid until the next call; empty at its end.
   task<std::optional<std::string_view>> body() {
     if (std::exchange(expects_continue_, false)) out_ += "HTTP/1.1 100 Continue\r\n\r\n";
     while (!request_.complete()) {
@@ -155,18 +155,18 @@ class connection {
     co_return std::nullopt;
   }
 
-  // An answer whose size is known. Small ones are kept until there is no more request at hand.
+  // Sends an answer whose size is known. Small answers are kept until no further request is at hand.
   void answer(int status, std::string_view type, std::string_view content, std::string_view more_header = {}) {
     begin_answer(status, type, content.size(), more_header);
     if (!is_head()) out_ += content;
     end_answer();
   }
-  // The begin of an answer; of one whose size is not known, the rest is sent in chunks.
+  // Begins an answer. If its size is not known, the rest is sent in chunks.
   void begin_answer(int status, std::string_view type, std::optional<std::uint64_t> size,
                     std::string_view more_header = {}) {
     answer_ = answering::begun;
     chunked_ = !size && !request_.is_http_1_0();
-    // A client that has not been told to continue may send the body or not: what comes next is unknown.
+    // A client that waits for "continue" may send the body or not, so the server cannot know what comes next.
     if (expects_continue_ || stopping_.is_cancelled() || (!size && !chunked_)) keep_alive_ = false;
     ((out_ += "HTTP/1.1 ") += std::to_string(status) += ' ') += reason(status);
     (out_ += "\r\nServer: ringo\r\nDate: ") += date();
@@ -179,7 +179,7 @@ class connection {
     out_ += "\r\n";
   }
 
-  // A piece of it: as it is, or as a chunk. Waits while the client does not read.
+  // Sends a piece of the answer: as it is, or as a chunk. Waits while the client does not read.
   task<> send_piece(std::string_view bytes) {
     if (is_head() || bytes.empty()) co_return;
     if (chunked_) {
@@ -195,7 +195,7 @@ class connection {
     answer_ = answering::ended;
   }
 
-  // What is left of the request is read. False if no further request is to come.
+  // Reads the rest of the request. False if no further request will come.
   task<bool> end_request() {
     while (keep_alive_) {
       const auto more = co_await body();
@@ -204,13 +204,13 @@ class connection {
     co_return keep_alive_;
   }
 
-  // Whether an error can still be told to the client.
+  // Whether the client can still be sent an error.
   bool can_refuse() const { return answer_ == answering::not_yet; }
   bool is_amid_answer() const { return answer_ == answering::begun; }
   void close_after_this() { keep_alive_ = false; }
 
-  // The last answer goes out. A connection that is closed while bytes in it are unread is reset, and the client might
-  // not see the answer: so those are read, for a while.
+  // Sends the last answer. The kernel resets a connection that is closed with unread bytes, and then the client might
+  // not see the answer. So the server reads them, for a while.
   task<> end() {
     co_await flush();
     co_await stream_.shutdown_send();
@@ -233,8 +233,7 @@ class connection {
 
   bool is_head() const { return request_.method() == "HEAD"; }
 
-  // More bytes to be parsed; false at the end of the stream, and between two requests also if no further one is to
-  // come.
+  // Receives more bytes. False at the end of the stream, and, between two requests, if the server ends.
   task<bool> receive() {
     co_await flush();
     const bool begun = request_.begun();
@@ -252,9 +251,9 @@ class connection {
   const context stopping_;
   http_request request_;
   std::optional<chunk> received_;
-  std::string_view unparsed_;  // of it
+  std::string_view unparsed_;  // a part of the chunk
   std::string out_;            // not yet sent
-  time_point deadline_;        // of what the client is at
+  time_point deadline_;        // of the client's current step
   answering answer_ = answering::not_yet;
   bool expects_continue_ = false, keep_alive_ = true, chunked_ = false;
 };
@@ -264,7 +263,7 @@ void refuse(connection& client, int status, std::string_view more_header = {}) {
   client.answer(status, "text/plain", text, more_header);
 }
 
-// Nothing where it is no proper text.
+// Empty if the text is not well-formed.
 std::optional<std::string> without_percents(std::string_view text) {
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -292,7 +291,7 @@ std::string_view type_of(std::string_view name) {
   return "application/octet-stream";
 }
 
-// The kernel sees to it that neither ".." nor a link leads out of the folder. An error is negative.
+// The kernel refuses ".." and links that lead out of the folder. A negative result is an error.
 int open_beneath(int folder, const std::string& name) {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
@@ -327,7 +326,7 @@ task<> send_file(connection& client, int folder, std::string_view path) {
   for (std::uint64_t sent = 0; sent < status.size;) {
     const std::size_t wanted = std::min<std::uint64_t>(piece, status.size - sent);
     const std::size_t n = co_await content.read_at(sent, std::span(bytes).first(wanted));
-    if (n == 0) throw http_error{500};  // it has become shorter
+    if (n == 0) throw http_error{500};  // the file has become shorter
     co_await client.send_piece(std::string_view(bytes).substr(0, n));
     sent += n;
   }
@@ -335,7 +334,7 @@ task<> send_file(connection& client, int folder, std::string_view path) {
 }
 
 task<> send_back(connection& client) {
-  // The first of it is awaited before anything is answered: what is wrong with it can then still be said.
+  // Awaits the first piece of the body before the answer begins, so that an error in it can still be the answer.
   auto bytes = co_await client.body();
   client.begin_answer(200, client.request().field("Content-Type").value_or(""), std::nullopt);
   for (; bytes; bytes = co_await client.body()) co_await client.send_piece(*bytes);
@@ -392,7 +391,7 @@ task<> serve_client(tcp_stream stream, int folder, context stopping) {
     if (failed && client.can_refuse()) refuse(client, failed->status);
     co_await client.end();
   } catch (const std::exception&) {
-    // The client is gone, or too slow, or there is no memory for it: no concern of the others.
+    // This client is gone, or too slow, or there is no memory for it. The other clients stay.
   }
 }
 
@@ -403,7 +402,7 @@ task<> accept_all(tcp_listener& listener, int folder, context stopping, group& c
     try {
       clients.go(serve_client(std::move(client), folder, stopping));
     } catch (const std::bad_alloc&) {
-      // There is no memory for one more client.
+      // There is no memory for another client.
     }
   }
 }
@@ -418,8 +417,7 @@ task<> serve(std::string address, int folder) {
   co_await scope([&](group& clients) -> task<> {
     clients.limit(most_connections);
     co_await select(stop.recv(), accept_all(listener, folder, stopping, clients));
-    // No new connections after a signal, and those that have no request to answer end. The others have two seconds for
-    // it, and are then cut.
+    // After the signal there are no new connections, and those without a request end. The others have two seconds.
     stopping.cancel();
     co_await listener.close();
     co_await select(clients.wait(), sleep(2s));

@@ -1,8 +1,8 @@
-// Queries of PostgreSQL from a hundred routines, over a pool of a few connections. libpq writes, reads and parses; what
-// it waits for is waited for here, so that no worker is blocked. Ctrl-C or SIGTERM stops it gracefully: no query is
-// begun after it, and those that run are waited for.
+// Queries PostgreSQL from a hundred routines, over a pool of a few connections. libpq writes, reads and parses; this
+// program waits for libpq's socket, so libpq blocks no worker. Ctrl-C or SIGTERM stops it gracefully: it begins no
+// further query, and waits for the queries that run.
 //
-//   postgres_queries PARAMETERS [TIMES]          each routine asks 10 times if there is no number
+//   postgres_queries PARAMETERS [TIMES]          how often each routine asks, 10 by default
 //   postgres_queries 'host=/var/run/postgresql dbname=test'
 //   psql test -c 'select sum(times) from ringo_visits'
 #include <atomic>
@@ -36,17 +36,17 @@ struct database_error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Its user is one routine at a time.
+// A connection. One routine uses it at a time.
 class connection {
  public:
-  // As libpq understands them: "host=... dbname=...".
+  // The parameters are libpq's: "host=... dbname=...".
   static task<std::unique_ptr<connection>> open(std::string parameters) {
     auto opened = co_await blocking(start, parameters);
     PGconn* const c = opened->connection_.get();
     auto next = PQstatus(c) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
     while (next != PGRES_POLLING_OK) {
       if (next == PGRES_POLLING_FAILED) opened->fail();
-      // Another socket each time, where there are several addresses to try.
+      // If a name has several addresses, libpq opens another socket for each.
       if (next == PGRES_POLLING_READING) {
         co_await readable(PQsocket(c));
       } else {
@@ -63,8 +63,7 @@ class connection {
     if (c == nullptr) throw std::bad_alloc();
   }
 
-  // The values are for $1, $2, ... If it is cancelled the connection is of no use any more: its answer is still to
-  // come.
+  // The values are for $1, $2, ... A cancelled query makes the connection useless: its answer is still to come.
   task<std::vector<row>> query(std::string text, std::vector<std::string> values) {
     PGconn* const c = connection_.get();
     std::vector<const char*> texts;
@@ -95,12 +94,12 @@ class connection {
   }
 
  private:
-  // Asks for the host's address, which blocks.
+  // Resolves the host's name, which blocks.
   static std::unique_ptr<connection> start(const std::string& parameters) {
     return std::make_unique<connection>(PQconnectStart(parameters.c_str()));
   }
 
-  // A server that has something to say may read no further until somebody hears it.
+  // A server that has bytes to send may not read until the client has read them.
   task<> flush() {
     PGconn* const c = connection_.get();
     for (int left = PQflush(c); left != 0; left = PQflush(c)) {
@@ -121,8 +120,8 @@ class connection {
   std::unique_ptr<PGconn, finish> connection_;
 };
 
-// The connections that are idle are in a channel: who needs one receives it, or waits until one is given back. In place
-// of one that has not been opened yet, or is broken, there is nothing.
+// The idle connections are in a channel. A routine that needs one receives it, or waits until another routine gives one
+// back. A null pointer stands for a connection that is not open yet, or is broken.
 class connection_pool {
  public:
   connection_pool(std::string parameters, std::size_t size) : parameters_(std::move(parameters)), idle_(size) {
@@ -139,7 +138,7 @@ class connection_pool {
     borrowed(const borrowed&) = delete;
     ~borrowed() {
       if (connection && !connection->is_usable()) connection.reset();
-      back.try_send(std::move(connection));  // there is room for all
+      back.try_send(std::move(connection));  // the channel has room for all connections
     }
     pointer connection;
     sender<pointer> back;
@@ -178,8 +177,8 @@ task<> ask_all(connection_pool& db, int times, context stopping) {
   const auto stored = co_await db.query("select count(*), sum(times) from ringo_visits");
   std::printf("%d visits; stored: visitors %s, visits %s\n", visits.load(), stored[0][0].c_str(), stored[0][1].c_str());
 
-  // An error is one of the query, not of the connection; one that takes too long is not waited for, and its connection
-  // is replaced.
+  // An error of a query leaves its connection usable. A query that takes too long is cancelled, and its connection is
+  // replaced.
   try {
     co_await db.query("select $1::int / $2::int", "1", "0");
   } catch (const database_error& error) {

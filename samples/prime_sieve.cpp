@@ -1,4 +1,4 @@
-// The prime sieve: a chain of routines, one for each prime, that grows by one link whenever a number passes them all.
+// The prime sieve: a chain of routines, one for each prime. It grows by one routine when a number passes all of them.
 #include <cstdio>
 
 #include <ringo/ringo.hpp>
@@ -25,7 +25,7 @@ task<> program() {
     go(drop_multiples, *prime, numbers, remaining);
     numbers = remaining;
   }
-  // The chain is still blocked in the middle of its work. The program ends with its main routine, and takes it down.
+  // The chain still waits in the middle of its work. When main ends, the runtime cancels it.
 }
 
 int main() { run(program); }

@@ -1,4 +1,4 @@
-// Two producers and two consumers share a small buffer: who is too fast waits until the others have caught up.
+// Two producers and two consumers share a small buffer. Producers wait while it is full, consumers while it is empty.
 #include <cstdio>
 
 #include <ringo/ringo.hpp>

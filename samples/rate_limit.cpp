@@ -1,5 +1,5 @@
-// Rate limiting by a ticker: a request is served when the ticker ticks. The second limiter lets bursts of three pass at
-// once, and takes a fifth of a second to make up for each.
+// Limits the rate of requests by a ticker: serves one request for each tick. The second limiter lets bursts of three
+// requests pass at once, and allows one more every 200 ms.
 #include <chrono>
 #include <cstdio>
 

@@ -1,7 +1,7 @@
-// A worker pool across machines: its jobs channel is fed by a stream of Redis, whose consumer group gives each job to
-// one of the programs that ask. A job is acknowledged when its result is stored; the jobs of a program that has died
-// are taken over by the others, so that none is lost. (One may be done twice, then: storing its result twice is no
-// harm.) Ctrl-C or SIGTERM stops it gracefully: what has begun is done.
+// A worker pool across machines. Its jobs come from a stream of Redis, whose consumer group gives each job to one of
+// the programs. A program acknowledges a job when its result is stored. The other programs take over the jobs of a
+// program that has died, so no job is lost. (A job may then be done twice; to store its result twice does no harm.)
+// Ctrl-C or SIGTERM stops the program gracefully: it ends the jobs that have begun.
 //
 //   redis-server                                 6.2 or later, in one terminal
 //   redis_jobs work 127.0.0.1:6379 anna          in others, on other machines, each with a name of its own
@@ -33,13 +33,13 @@ constexpr const char* stream = "jobs";
 constexpr const char* crew = "crew";
 constexpr const char* results_key = "squares";
 constexpr int workers = 4;
-constexpr std::chrono::milliseconds patience = 1s;  // whose jobs nobody has touched for so long is dead
+constexpr std::chrono::milliseconds patience = 1s;  // a program that has not touched its jobs for so long is dead
 
 struct redis_error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// hiredis frees its own when it has shown it.
+// hiredis frees the reply that it has passed to a callback.
 struct reply {
   explicit reply(const redisReply& from)
       : is_error(from.type == REDIS_REPLY_ERROR), text(from.str != nullptr ? std::string(from.str, from.len) : "") {
@@ -51,7 +51,7 @@ struct reply {
   std::vector<reply> elements;
 };
 
-// A connection to Redis. hiredis reads, writes and parses; what it waits for is waited for here. For one worker.
+// A connection to Redis. hiredis reads, writes and parses; this class waits for hiredis' socket. For one worker.
 class redis {
  public:
   explicit redis(const endpoint& at) : connection_(redisAsyncConnect(at.address().c_str(), at.port())) {
@@ -71,7 +71,7 @@ class redis {
     if (connection_ != nullptr) redisAsyncFree(connection_);
   }
 
-  // Moves bytes until the connection ends, which it throws. To be run beside all that uses it.
+  // Moves bytes until the connection ends; then it throws. Run it beside the routines that use the connection.
   task<> drive() {
     while (connection_ != nullptr) {
       const int socket = connection_->c.fd;
@@ -86,11 +86,11 @@ class redis {
     throw ended();
   }
 
-  // The answer to a command. Any number may be on their way; they are answered in order.
+  // The answer to a command. Any number of commands may be in flight; their answers come in order.
   RINGO_RETURNS_TASK task<reply> command(const auto&... words) { return ask({std::string(words)...}); }
 
  private:
-  // Who asks may be cancelled before the answer comes: it has a channel that both share.
+  // The caller may be cancelled before the answer comes. So both share a channel for the answer.
   task<reply> ask(std::vector<std::string> words) {
     if (connection_ == nullptr) throw ended();
     std::vector<const char*> texts;
@@ -139,7 +139,7 @@ struct result {
   std::int64_t square;
 };
 
-// As in any other worker pool: it knows nothing of Redis.
+// An ordinary worker, which knows nothing of Redis.
 task<> worker(int id, receiver<job> jobs, sender<result> results) {
   while (auto next = co_await jobs.recv()) {
     co_await sleep(20ms);
@@ -195,7 +195,7 @@ task<> store(redis& to, receiver<result> results, job_ids& ours) {
   }
 }
 
-// Tells the others that who has these jobs is alive.
+// Tells the other programs that this program, which has these jobs, is alive.
 task<> hold_on_to(const job_ids& ours, redis& at, std::string me) {
   for (ticker often(patience / 4);; co_await often.tick()) {
     const std::vector<std::string> ids(ours.begin(), ours.end());
@@ -209,7 +209,7 @@ task<> stop_gracefully(signals& stop, context stopping) {
   co_await sleep(2s);
 }
 
-// Who waits for new jobs holds up what comes after it on its connection: so there are two.
+// A command that waits for new jobs delays later commands of its connection. So there are two connections.
 task<> work(std::string address, std::string me) {
   signals stop({SIGINT, SIGTERM});
   const context stopping = context::with_cancel();
@@ -219,7 +219,7 @@ task<> work(std::string address, std::string me) {
   job_ids ours;
   auto pool =
       all(fetch(incoming, me, jobs, ours, stopping), run_workers(jobs, results), store(outgoing, results, ours));
-  // Whichever ends first ends the others: the pool after a signal, or what has gone wrong, or the grace period.
+  // The one that ends first ends the others: the pool after a signal, a connection with an error, or the grace period.
   co_await select(std::move(pool), hold_on_to(ours, outgoing, me), stop_gracefully(stop, stopping), incoming.drive(),
                   outgoing.drive());
 }

@@ -1,9 +1,9 @@
-// A server of a part of Redis' protocol: strings, expiry, lists, and publish and subscribe. All that has come from a
-// client is answered with one send. As with Redis itself, one worker does it all: commands run between two awaits, so
-// each is atomic, and no lock is needed. Ctrl-C or SIGTERM stops it gracefully.
+// A server for a part of Redis' protocol: strings, expiry, lists, and publish and subscribe. It answers all requests
+// that have come from a client with one send. As in Redis, one worker does everything: a command runs between two
+// awaits, so it is atomic without a lock. Ctrl-C or SIGTERM stops the server gracefully.
 //
-//   redis_server [ADDRESS [SECONDS]]     127.0.0.1:6379 if there is none; port 0: one that is free;
-//                                        SECONDS: how long a client may be silent, 300 if not said
+//   redis_server [ADDRESS [SECONDS]]     ADDRESS: 127.0.0.1:6379 by default; port 0: a port that is free;
+//                                        SECONDS: how long a client may be silent, 300 by default
 //   redis-cli set greeting hello ex 10
 //   redis-cli subscribe news
 //   redis-benchmark -q -P 16 -t set,get,incr,lpush,lpop
@@ -42,25 +42,25 @@ constexpr std::size_t longest_line = 64 * 1024;
 constexpr std::int64_t most_arguments = 64 * 1024;
 constexpr std::int64_t largest_argument = 1 << 20;
 constexpr std::size_t largest_request = 16 << 20;
-constexpr std::size_t answers_kept = 256 * 1024;  // before they are sent, though there are more requests
-constexpr std::size_t messages_kept = 1000;       // for each subscriber who does not read them at once
-constexpr auto send_limit = 10s;                  // for a client to take what it is sent
+constexpr std::size_t answers_kept = 256 * 1024;  // the most bytes of answers before a send
+constexpr std::size_t messages_kept = 1000;       // for each subscriber that has not read them yet
+constexpr auto send_limit = 10s;                  // for a client to read what the server sends
 constexpr auto linger_limit = 2s;                 // for a client to close after the last answer
-constexpr std::size_t most_unread = 64 << 20;     // that is read meanwhile, and thrown away
+constexpr std::size_t most_unread = 64 << 20;     // bytes that the server reads and drops in that time
 
-// What the client has done wrong; the text is the answer.
+// An error of the client. The text is the answer.
 struct refusal {
   std::string text;
 };
 refusal not_an_integer() { return {"ERR value is not an integer or out of range"}; }
 refusal syntax_error() { return {"ERR syntax error"}; }
 
-// After this nothing that the client sends can be understood.
+// After this error the server cannot understand the client's further bytes.
 struct protocol_error {
   std::string text;
 };
 
-// Of the only text that an integer has: neither "01" nor "-0" nor "+1".
+// Each integer has one text: "01", "-0" and "+1" are refused.
 std::optional<std::int64_t> to_integer(std::string_view text) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -84,15 +84,15 @@ bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0;
 
 bool ends_word(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
-// The words of a request that was typed: they may have quotes, and "..." may have escapes, such as \n and \x0a. Nothing
-// where a quote is not closed, or is followed by something else than a space.
+// The words of a request that a person typed. They may have quotes, and "..." may have escapes, such as \n and \x0a.
+// Returns nothing if a quote is not closed, or if its end is followed by anything but a space.
 std::optional<std::vector<std::string>> split(std::string_view line) {
   std::vector<std::string> words;
   for (std::size_t i = 0;;) {
     while (i < line.size() && is_space(line[i])) ++i;
     if (i == line.size()) return words;
     std::string word;
-    char quote = 0;  // the one that is open
+    char quote = 0;  // the quote that is open
     for (; i < line.size() && (quote != 0 || !ends_word(line[i])); ++i) {
       const char c = line[i], next = i + 1 < line.size() ? line[i + 1] : ' ';
       if (quote == 0 && (c == '"' || c == '\'')) {
@@ -140,7 +140,7 @@ bool is_in_set(std::string_view pattern, std::size_t& i, char c) {
   return found != negated;
 }
 
-// Whether the text is of a pattern with *, ?, [a-z] and \. On a mismatch only the last * can help, by taking one more.
+// Whether the text matches a pattern with *, ?, [a-z] and \. After a mismatch the last * takes one more character.
 bool matches(std::string_view pattern, std::string_view text) {
   std::size_t p = 0, t = 0, after_star = std::string_view::npos, taken = 0;
   while (t < text.size() || p < pattern.size()) {
@@ -178,10 +178,10 @@ struct entry {
   std::optional<time_point> expires;
 };
 
-// Who is told what is published.
+// A client that has subscribed to channels.
 struct subscriber {
   channel<std::shared_ptr<const std::string>> messages{messages_kept};
-  event gone;  // or has not read for so long that it is not waited for any more
+  event gone;  // set, too, if it has not read for so long that publishers do not wait for it any more
 };
 
 class database {
@@ -223,7 +223,7 @@ class database {
     if (expires) expiring_.emplace(*expires, key);
   }
 
-  // What has expired is not found any more, by itself; this is for the memory.
+  // Frees the memory of expired keys. (A lookup does not find them, even before this.)
   task<> forget_expired() {
     for (ticker often(100ms);; co_await often.tick()) {
       for (int i = 0; i < 1000 && !expiring_.empty() && expiring_.begin()->first <= now(); ++i) {
@@ -251,7 +251,7 @@ void append_bulk(std::string& to, std::string_view text) {
   (to += text) += "\r\n";
 }
 
-// A client: what has come from it, and what is to be sent to it.
+// A client: the bytes that have come from it, and the answers that are to be sent.
 class session {
  public:
   session(tcp_stream stream, database& data, context stopping)
@@ -267,7 +267,7 @@ class session {
     --data_.clients;
   }
 
-  // Until the client has left, or the server is to stop and has answered what has come before.
+  // Serves until the client has left, or until the server stops and has answered all requests.
   task<> talk() {
     try {
       for (bool more = true; more;) {
@@ -302,8 +302,8 @@ class session {
     bool when_subscribed = false;
   };
 
-  // A connection that is closed while bytes in it are unread is reset, and the client might not see the last answer: so
-  // those are read, for a while.
+  // The kernel resets a connection that is closed with unread bytes, and then the client might not see the last answer.
+  // So the server reads them, for a while.
   task<> end() {
     co_await stream_.shutdown_send();
     const time_point until = now() + linger_limit;
@@ -314,7 +314,7 @@ class session {
     }
   }
 
-  // More requests, or messages; false if there will be none. Subscribers may be silent for ever.
+  // Waits for more requests or messages. False if there will be none. Subscribers may be silent for ever.
   task<bool> receive() {
     unparsed_.erase(0, std::exchange(parsed_, 0));
     const time_point until = subscriptions_.empty() ? now() + data_.silence_limit : time_point::max();
@@ -343,8 +343,8 @@ class session {
     if (answers_.capacity() > 2 * answers_kept) answers_.shrink_to_fit();
   }
 
-  // A client that publishes faster than subscribers read waits for them: a second for all of them together. Those that
-  // have no room for a message then are not waited for any more.
+  // A client that publishes faster than subscribers read waits for them: a second for all of them together. Publishers
+  // do not wait again for a subscriber that has no room for a message then.
   task<> deliver() {
     const time_point until = now() + 1s;
     for (; !published_.empty(); published_.pop_back()) {
@@ -360,7 +360,7 @@ class session {
     return !line.empty() && std::isprint(static_cast<unsigned char>(line[0])) != 0 ? std::string(1, line[0]) : "";
   }
 
-  // Without its line feed; `too_long` is what is wrong with one that does not end.
+  // The next line, without its line feed. `too_long` is the error for a line that does not end.
   std::optional<std::string_view> next_line(const char* too_long) {
     const std::string_view there = unparsed();
     const std::size_t end = there.substr(0, longest_line).find('\n');
@@ -372,14 +372,14 @@ class session {
     return there.substr(0, end);
   }
 
-  // A line with a length: its kind, a number, and a carriage return.
+  // The number of a line that has a kind, a number, and a carriage return.
   static std::optional<std::int64_t> length(std::string_view line, std::int64_t most) {
     if (!line.ends_with('\r')) return std::nullopt;
     const auto value = to_integer(line.substr(1, line.size() - 2));
     return value && *value <= most ? value : std::nullopt;
   }
 
-  // Whether all of the next request has come; it is then in arguments_. Nothing of it is looked at twice.
+  // Whether all of the next request has come; it is then in arguments_. Each byte is parsed once.
   bool next_request() {
     for (;;) {
       if (argument_size_) {
@@ -471,7 +471,7 @@ class session {
     try {
       const std::string name = upper_case(argument(0));
       if (name == "POST" || name == "HOST:") {
-        // A browser that somebody has led here speaks HTTP: what its request has for a body is no command.
+        // A web page may have made a browser send this: the body of an HTTP request must not be taken for commands.
         answers_.clear();
         ends_ = true;
         return;
@@ -674,7 +674,7 @@ class session {
   }
   void dbsize() { answer_integer(static_cast<std::int64_t>(data_.entries().size())); }
   void command_list() { answer_array(0); }
-  void config() {  // redis-benchmark asks for some that are shown with its results
+  void config() {  // redis-benchmark asks for some settings, and prints them with its results
     if (upper_case(argument(1)) != "GET" || arguments() != 3) throw refusal{"ERR there is nothing to configure"};
     answer_array(2);
     answer_bulk(argument(2));
@@ -692,9 +692,9 @@ class session {
   std::set<std::string> subscriptions_;
   std::vector<publication> published_;
 
-  std::string unparsed_;  // from parsed_ on
+  std::string unparsed_;  // of this, the bytes from parsed_ on are not parsed
   std::size_t parsed_ = 0;
-  std::vector<std::string> arguments_;  // those of the next request that have come
+  std::vector<std::string> arguments_;  // of the next request, as far as they have come
   std::int64_t arguments_to_come_ = 0;
   std::optional<std::size_t> argument_size_;
   std::size_t request_size_ = 0;
@@ -707,7 +707,7 @@ task<> serve_client(tcp_stream stream, database& data, context stopping) {
     session client(std::move(stream), data, stopping);
     co_await client.talk();
   } catch (const std::exception&) {
-    // The client is gone, or too slow, or there is no memory for it: no concern of the others.
+    // This client is gone, or too slow, or there is no memory for it. The other clients stay.
   }
 }
 
@@ -718,14 +718,14 @@ task<> accept_all(tcp_listener& listener, database& data, context stopping, grou
     try {
       clients.go(serve_client(std::move(client), data, stopping));
     } catch (const std::bad_alloc&) {
-      // There is no memory for one more client.
+      // There is no memory for another client.
     }
   }
 }
 
 task<> serve(std::string address, duration silence) {
   signals stop({SIGINT, SIGTERM});
-  database data(silence);  // outside of the scope, which nothing outlives that is started in it
+  database data(silence);  // outside of the scope, so it outlives all clients
   const context stopping = context::with_cancel();
   tcp_listener listener = tcp_listener::bind(address, {.keep_alive_idle = 60s, .keep_alive_interval = 10s});
   std::printf("listening on %s\n", listener.local().to_string().c_str());
@@ -735,8 +735,7 @@ task<> serve(std::string address, duration silence) {
     clients.limit(most_clients);
     clients.background(&database::forget_expired, &data);
     co_await select(stop.recv(), accept_all(listener, data, stopping, clients));
-    // No new clients after a signal, and those that have nothing to be answered end. The others have two seconds for
-    // it, and are then cut.
+    // After the signal there are no new clients, and those without a request end. The others have two seconds.
     stopping.cancel();
     co_await listener.close();
     co_await select(clients.wait(), sleep(2s));

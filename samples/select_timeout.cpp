@@ -1,4 +1,4 @@
-// A timeout is one more case of select: the work takes two seconds, our patience ends after one.
+// A time limit is one more case of a select: the work takes two seconds, and the limit is one second.
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -14,7 +14,7 @@ task<> work(sender<std::string> result) {
 }
 
 task<> program() {
-  // With room for one value the work could leave its result and end, though nobody waits for it any more.
+  // With room for one value, the work can leave its result and end, although main no longer waits for it.
   channel<std::string> result(1);
   go(work, result);
 

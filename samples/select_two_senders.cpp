@@ -1,4 +1,4 @@
-// Select waits for two channels at once and takes whichever value comes first: two seconds in all, not three.
+// Select waits for two channels at once, and takes the value that comes first: two seconds in all, not three.
 #include <chrono>
 #include <cstdio>
 #include <string>

@@ -1,9 +1,9 @@
-// A TCP proxy: each connection is passed on to a target, both ways, until both sides have ended. Either may end before
-// the other (half-close); one that reads slowly slows the other down, and no more than a chunk a direction is held
-// meanwhile. Ctrl-C or SIGTERM stops it gracefully.
+// A TCP proxy: it connects each client to a target, and passes bytes on in both directions, until both sides have
+// ended. Either side may end its direction first (half-close). A side that reads slowly slows the other side down; the
+// proxy holds at most one chunk for each direction. Ctrl-C or SIGTERM stops it gracefully.
 //
-//   tcp_proxy ADDRESS TARGET [SECONDS]           port 0: one that is free; SECONDS: how long both sides may be silent,
-//                                                300 if not said
+//   tcp_proxy ADDRESS TARGET [SECONDS]           port 0: a port that is free; SECONDS: how long both sides may be
+//                                                silent, 300 by default
 //   tcp_proxy 127.0.0.1:8000 example.org:80
 //   curl -H 'Host: example.org' 127.0.0.1:8000   in another terminal
 #include <algorithm>
@@ -28,8 +28,8 @@ using namespace std::chrono_literals;
 
 constexpr socket_options keep_alive{.keep_alive_idle = 60s, .keep_alive_interval = 10s};
 
-// Two connections. What was cut must not look complete to those who read it: so, if not all has been passed on, both
-// are reset. To be disconnected here is a reset there, and no end.
+// Two connections. If the proxy could not pass on all bytes, it resets both: half of a conversation must not look
+// complete to a reader. To disconnect a socket resets its connection.
 struct passage {
   tcp_stream client, server;
   bool complete = false;
@@ -45,7 +45,7 @@ struct passage {
   }
 };
 
-// True when `from` has ended. A side may be silent while the other one talks; false if both are silent for too long.
+// True when `from` has ended; false if both sides are silent for too long. One of them may be.
 task<bool> pass_on(tcp_stream& from, tcp_stream& to, std::atomic<time_point>& last_byte, duration silence) {
   for (;;) {
     const auto came = co_await select(prefer_first, from.recv(), sleep_until(last_byte.load() + silence));
@@ -71,7 +71,7 @@ task<> connect_and_pass_on(tcp_stream client, std::string target, duration silen
                                      pass_on(both.server, both.client, last_byte, silence));
     both.complete = std::get<0>(passed) && std::get<1>(passed);
   } catch (const std::exception& error) {
-    // One side is gone, and `all` has ended the other direction, too; or the target cannot be reached.
+    // One side is gone, and `all` has ended the other direction, too. Or the target cannot be reached.
     if (!both.server) std::fprintf(stderr, "tcp_proxy: %s\n", error.what());
   }
 }
@@ -82,7 +82,7 @@ task<> accept_all(tcp_listener& listener, const std::string& target, duration si
     try {
       clients.go(connect_and_pass_on(std::move(client), target, silence));
     } catch (const std::bad_alloc&) {
-      // There is no memory for one more client.
+      // There is no memory for another client.
     }
   }
 }
@@ -95,7 +95,7 @@ task<> serve(std::string address, std::string target, duration silence) {
 
   co_await scope([&](group& clients) -> task<> {
     co_await select(stop.recv(), accept_all(listener, target, silence, clients));
-    // No new clients after a signal; those that are there have two seconds to end, and are then cut.
+    // After the signal there are no new clients. The clients that are here have two seconds to end.
     co_await listener.close();
     co_await select(clients.wait(), sleep(2s));
     clients.cancel();

@@ -1,5 +1,5 @@
-// Counts the words of all files under some folders. A pipeline: one routine walks the folders, a pool of workers
-// counts the files that it finds, and main collects what they report.
+// Counts the words of all files under some folders. It is a pipeline: one routine walks the folders, a pool of workers
+// counts the files, and main collects the workers' reports.
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -56,7 +56,7 @@ struct settings {
   std::size_t top = 20;
 };
 
-// What came of one file, or why a file or folder could not be read.
+// The counts of one file, or the error of a file or folder that could not be read.
 struct report {
   fs::path path = {};
   std::uintmax_t bytes = 0;
@@ -71,7 +71,7 @@ bool is_word_byte(unsigned char c) {
 
 char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-// Splits a text that arrives in pieces. A word that goes on in the next piece is one word.
+// Splits a text that arrives in pieces into words. A word may continue in the next piece.
 class word_splitter {
  public:
   explicit word_splitter(word_counts& counts) : counts_(counts) {}
@@ -124,7 +124,7 @@ task<> walk(std::vector<fs::path> folders, sender<fs::path> files, sender<report
   files.close();
 }
 
-// Reads as any program does: until the disk has answered, this thread does nothing else, but the other threads do.
+// Reads with a call that blocks this thread until the disk has answered. The other workers go on.
 task<report> count_file(fs::path path, word_counts& counts) {
   report result{.path = std::move(path)};
   const std::unique_ptr<std::FILE, close_file> file(std::fopen(result.path.c_str(), "rb"));
@@ -143,7 +143,7 @@ task<report> count_file(fs::path path, word_counts& counts) {
     }
     splitter.feed(chunk);
     result.bytes += size;
-    co_await yield();  // a large file keeps no other routine from its turn
+    co_await yield();  // so that a large file does not keep the worker for itself
   }
   if (std::ferror(file.get())) result.error.assign(errno, std::generic_category());
   splitter.finish();
@@ -151,7 +151,7 @@ task<report> count_file(fs::path path, word_counts& counts) {
   co_return result;
 }
 
-// Each worker counts into a table of its own, so that they share nothing but the two channels.
+// Each worker has a table of its own, so the workers share only the two channels.
 task<word_counts> worker(receiver<fs::path> files, sender<report> reports) {
   word_counts counts;
   while (auto file = co_await files.recv()) {
@@ -161,7 +161,7 @@ task<word_counts> worker(receiver<fs::path> files, sender<report> reports) {
   co_return counts;
 }
 
-// The reports end when the last worker has ended, however that was.
+// Closes the reports when the last worker has ended, in whichever way.
 task<word_counts> join_all(std::vector<handle<word_counts>> pool, sender<report> reports) {
   word_counts all;
   try {
@@ -242,7 +242,7 @@ bool parse_number(const char* option, std::string_view text, std::size_t least, 
   return false;
 }
 
-// What the command line asks for, or the status to exit with at once.
+// The options of the command line, or the status to exit with at once.
 std::variant<settings, int> parse(int argc, char** argv) {
   constexpr int usage_error = 2;
   const option options[] = {{"workers", required_argument, nullptr, 'w'},

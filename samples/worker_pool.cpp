@@ -1,4 +1,4 @@
-// A pool of three workers has five jobs to do that take a second each: that is two seconds, not five.
+// A pool of three workers does five jobs of one second each: that takes two seconds, not five.
 #include <chrono>
 #include <cstdio>
 

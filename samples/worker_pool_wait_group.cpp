@@ -1,5 +1,5 @@
-// A worker pool whose results channel is closed when the last worker is done, so that main can range over it
-// without knowing how many results there will be.
+// A worker pool that closes its results channel when the last worker has ended. So main can receive until the end,
+// without knowing the number of results.
 #include <chrono>
 #include <cstdio>
 
@@ -29,7 +29,7 @@ task<> program() {
   wait_group workers;
   for (int id = 1; id <= 3; ++id) workers.go(worker, id, jobs, results);
 
-  // Not main's job: main must receive meanwhile, or the workers could not send and would never be done.
+  // A routine of its own does this: main must receive in the meantime, or the workers could not send.
   go([&workers, results]() -> task<> {
     co_await workers.wait();
     results.close();
