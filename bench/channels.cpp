@@ -72,7 +72,7 @@ task<> buffered_spsc(bench::timing& timing) { return many_to_many(timing, 1, 1, 
 
 task<> mpmc_4x4(bench::timing& timing) { return many_to_many(timing, 4, 4, 400'000); }
 
-// The thousandth prime is 7919: numbers up to it, and then every stage closes the next, so that nothing is left behind.
+// The thousandth prime is 7919. After the numbers up to it, each stage closes the next one, so nothing is left.
 task<> numbers(sender<int> out) {
   for (int i = 2; i <= 7919; ++i) co_await out.send(i);
   out.close();

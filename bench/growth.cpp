@@ -1,7 +1,7 @@
 // How the cost of an operation grows: with tasks, capacity, a select's cases, pending timers.
 //
 //   growth CURVE SIZE [WORKERS [SECONDS]]     prints: CURVE SIZE WORKERS ns_per_op cpu_ns_per_op
-//   growth --list                             prints the curves that it has, one a line
+//   growth --list                             prints the names of its curves, one a line
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -35,7 +35,7 @@ task<> pass_on(receiver<int> from, sender<int> to, sender<void> arrived) {
   }
 }
 
-// One token goes round: an operation is a hop.
+// One token goes round; an operation is one hop.
 task<> ring(bench::timing& timing, int size) {
   const int hops = std::max(size, 100'000);
   std::vector<channel<int>> links;
@@ -69,7 +69,7 @@ task<> yield_often(int times) {
   for (int i = 0; i < times; ++i) co_await ringo::yield();
 }
 
-// All started before the first yields, so that `size` are ready at any time.
+// Starts all routines before the first one yields, so `size` routines are ready at any time.
 task<> yield(bench::timing& timing, int size) {
   const int each = std::max(200'000 / size, 10);
   while (timing.next(static_cast<std::uint64_t>(each) * static_cast<std::uint64_t>(size))) {
@@ -147,7 +147,7 @@ task<> select_waits(bench::timing& timing, int width) { return select_of_width(t
 
 task<> sleep_once(ringo::duration length) { co_await ringo::sleep(length); }
 
-// A timer is armed and disarmed while that many others are pending.
+// Arms and disarms one timer, while `size` others are pending.
 task<> arm_and_disarm(bench::timing& timing, int pending) {
   constexpr int receives = 100'000;
   for (int i = 0; i < pending; ++i) ringo::go(sleep_once, 100s + i % 1009 * 17ms);
@@ -164,7 +164,7 @@ task<> arm_and_disarm(bench::timing& timing, int pending) {
   }
 }
 
-// That many tasks are started, sleep 1 to 100 ms, and are joined.
+// Starts `size` tasks, which sleep for 1 to 100 ms, and joins them.
 task<> expire(bench::timing& timing, int pending) {
   while (timing.next(static_cast<std::uint64_t>(pending))) {
     ringo::wait_group all;

@@ -1,7 +1,7 @@
 // main() of a program that measures ringo.
 //
-//   program WORKLOAD WORKERS Nx events     prints: workload workers ops, and of the scheduler's own counts: resumes,
-//                                          routines stolen, times that nothing was there to steal, sleeps, wake-ups
+//   program WORKLOAD WORKERS Nx events     prints: workload workers ops, and the scheduler's counts of resumes, stolen
+//                                          routines, failed attempts to steal, sleeps, wake-ups
 #pragma once
 
 #include <initializer_list>

@@ -1,4 +1,4 @@
-# The medians of all runs, of the percentiles of how late a timer or how long a round trip was, in us.
+# The medians over all runs: percentiles of a timer's delay and of a round trip's time, in us.
 FNR > 1 { for (f = 5; f <= 8; f++) runs[$2, $3, $4, f] = runs[$2, $3, $4, f] " " $f }
 END {
   printf "%-14s%9s  %-10s%12s%12s%12s%12s\n", "us", "workers", "", "p50", "p99", "longest", "how many"

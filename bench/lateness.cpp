@@ -1,4 +1,5 @@
-// How late others are beside a routine that computes for 50 ms at a time, and beside a queue that is never empty.
+// How late other routines are beside a routine that computes for 50 ms at a time, and beside a run queue that is never
+// empty.
 #include <chrono>
 #include <functional>
 #include <utility>

@@ -1,4 +1,4 @@
-# For the tables: of a list of numbers.
+# The median of a list of numbers, for the tables.
 function median(list, n, values, i, j, v) {
   n = split(list, values, " ")
   for (i = 2; i <= n; i++) {

@@ -1,5 +1,5 @@
-// What is held by those who wait: bytes a blocked routine, a channel, a timer, a connection; and what is still held
-// when they have gone.
+// The memory of things that wait: bytes for each blocked routine, channel, timer and connection; and the bytes that are
+// still allocated when these are gone.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
@@ -44,7 +44,7 @@ task<> memory(bench::timing& timing) {
   never_sent.close();
 }
 
-// Of what those held, while all workers are asleep.
+// The bytes that are still allocated, while all workers are asleep.
 task<> memory_returned(bench::timing& timing) {
   constexpr int tasks = 1'000'000;
   const double before = bench::resident_bytes();
@@ -89,7 +89,7 @@ task<> wait_for_bytes(ringo::tcp_stream s) {
   co_await s.recv();
 }
 
-// A stream and the routine that waits for its bytes; what the kernel holds is not counted.
+// A stream, and the routine that waits for its bytes. The kernel's memory is not counted.
 task<> memory_connection(bench::timing& timing) {
   rlimit descriptors;
   ::getrlimit(RLIMIT_NOFILE, &descriptors);
@@ -110,7 +110,7 @@ task<> memory_connection(bench::timing& timing) {
     clients.push_back(client);
     ringo::go(wait_for_bytes, co_await listener.accept());
   };
-  // What the first ones bring is for all: blocks that are lent to the kernel, and the driver's tables.
+  // The first connections allocate memory that all share: provided buffers, and the driver's tables.
   constexpr int first = 100;
   for (int i = 0; i < first; ++i) co_await connect_one();
   co_await all_have_arrived(first);

@@ -89,7 +89,7 @@ class Axis:
         if by_twos:
             self.ticks = sorted(values) if len(values) < 16 else sorted(values)[::2]
         else:
-            # From a round number to a round number; labels at all of these where there is room, else at powers of ten.
+            # From a round number to a round number, with labels at each if there is room, else at powers of ten.
             round_ones = (1, 2, 5) if self.high / self.low > 10 else (1, 1.5, 2, 3, 5, 7)
             steps = [m * 10.0 ** e for e in range(-2, 12) for m in round_ones]
             self.low = max(step for step in steps if step <= self.low)

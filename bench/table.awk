@@ -1,5 +1,5 @@
-# The table that run prints, from its CSV. cpu, markdown: yes or no; sides, workers: lists; workloads: as run has them, a line each;
-# only: an expression.
+# Makes the table of bench/run from its CSV. cpu, markdown: yes or no; sides, workers: lists; workloads: the lines of
+# bench/run; only: an expression.
 function shown(value) {
   return sprintf(value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : "%.2f", value)
 }

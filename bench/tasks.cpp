@@ -1,4 +1,4 @@
-// Routines: starting, joining and yielding, a tree of a million, and a pool.
+// Routines: to start, join and yield; a tree of a million routines; a pool.
 #include <cstdint>
 
 #include "harness.hpp"

@@ -1,13 +1,12 @@
-// What every C++ benchmark program shares, whatever library it measures: arguments, the clock, the line that is
-// printed.
+// The common part of all C++ benchmark programs, for each library: arguments, the clock, the output line.
 //
 //   program WORKLOAD [WORKERS [SECONDS]]     prints: workload workers ns_per_op ops cpu_ns_per_op
-//   program WORKLOAD WORKERS Nx              does N batches and no warm-up: for what counts instructions
-//   program --list                           prints the workloads that it has, one a line
-//   program --build                          prints what compiled it
+//   program WORKLOAD WORKERS Nx              does N batches without a warm-up, to count instructions
+//   program --list                           prints the names of its workloads, one a line
+//   program --build                          prints the compiler and its options
 //
-// What is named memory prints bytes in place of ns_per_op; what is named late_ prints percentiles of delays in ns, the
-// 50th in place of ns_per_op, the 99th in place of cpu_ns_per_op, and the longest behind them.
+// The workload `memory` prints bytes in place of ns_per_op. Workloads named late_... print delays in ns: the 50th
+// percentile in place of ns_per_op, the 99th in place of cpu_ns_per_op, and the longest after these.
 #pragma once
 
 #include <sys/resource.h>
@@ -24,8 +23,8 @@
 
 namespace bench {
 
-// `while (timing.next(n)) { n operations }` repeats a batch for at least the seconds asked for, after batches that only
-// warm up. Work is fixed and time is not, so that every library does the same batches.
+// `while (timing.next(n)) { n operations }` warms up, and then repeats a batch for at least the seconds that the
+// argument says. A batch is a fixed amount of work, so each library does the same batches.
 class timing {
  public:
   explicit timing(const char* seconds_or_batches) : seconds_(std::atof(seconds_or_batches)) {
@@ -60,13 +59,13 @@ class timing {
     return false;
   }
 
-  // In place of next(), for what is not a time.
+  // In place of next(), for a workload that does not measure time.
   void measured(double per_operation, std::uint64_t operations) {
     per_operation_ = per_operation;
     operations_ = operations;
   }
 
-  // In place of next(), for delays that are seen for that long: ns each.
+  // In place of next(), for a workload that collects delays, in ns.
   std::chrono::duration<double> seconds() const { return seconds_; }
   void measured(std::vector<std::int64_t> delays) {
     expect(!delays.empty());
@@ -80,7 +79,7 @@ class timing {
   double per_operation() const { return per_operation_; }
   double cpu_per_operation() const { return cpu_per_operation_; }
 
-  // A benchmark that computes nonsense has no result.
+  // Ends the program if the workload has computed a wrong result.
   void expect(bool right) const {
     if (right) return;
     std::fputs("wrong result\n", stderr);
@@ -134,7 +133,7 @@ struct named {
   Workload workload;
 };
 
-// `start(workload, timing, workers)` runs one under the library that is measured.
+// `start(workload, timing, workers)` runs a workload with the library that is measured.
 template <class Workload, class Start>
 int program(int argc, char** argv, std::initializer_list<named<Workload>> workloads, Start start) {
   const std::string_view wanted = argc > 1 ? argv[1] : "";

@@ -1,4 +1,4 @@
-// The echo server that is measured. Usage: echo PORT WORKERS
+// ringo's echo server. Usage: echo PORT WORKERS
 #include <cstdlib>
 #include <ringo/ringo.hpp>
 #include <string>

@@ -1,6 +1,6 @@
-// Clients of an echo server: CONNECTIONS of them, each with DEPTH messages of SIZE bytes under way. Prints, of SECONDS
-// after a warm-up: requests a second, the server's CPU time a request in ns, that of it in user space, and the 50th and
-// 99th percentile of the latency in us. Usage: load PORT PID CONNECTIONS SIZE DEPTH SECONDS
+// CONNECTIONS clients of an echo server, each with DEPTH messages of SIZE bytes in flight. After a warm-up it measures
+// for SECONDS, and prints: requests per second, the server's CPU time per request in ns, the part of it in user space,
+// and the 50th and 99th percentile of the latency in us. Usage: load PORT PID CONNECTIONS SIZE DEPTH SECONDS
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -30,7 +30,7 @@ struct cpu_time {
   double user = 0, system = 0;  // seconds
 };
 
-// proc(5): fields 14 and 15 of stat, behind a name that may have anything in it.
+// proc(5): fields 14 and 15 of stat, after a name that may contain any character.
 cpu_time cpu_time_of(int process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/stat");
   const std::string text((std::istreambuf_iterator<char>(file)), {});
