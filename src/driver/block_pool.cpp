@@ -15,8 +15,7 @@
 namespace ringo::detail {
 namespace {
 
-// What all blocks of the process take from malloc, in bytes. Relaxed: these decide only when memory is given back, and
-// nothing is read through them.
+// The bytes that all blocks of the process take from malloc. Relaxed: they only decide when memory is given back.
 std::atomic<std::size_t> in_use = 0;
 std::atomic<std::size_t> most_in_use = 0;   // since the last look
 std::atomic<std::size_t> most_in_heap = 0;  // since the heap was trimmed; written by the thread that looks
@@ -80,7 +79,7 @@ void block_pool::trim_heap(time_point now) noexcept {
   std::int64_t due = next_look.load(std::memory_order_relaxed);
   const std::int64_t time = now.time_since_epoch().count();
   if (time < due) return;
-  // Acquire and release, so that of two threads that look the later one sees what the earlier one has written.
+  // Acquire and release: of two threads that look, the later one sees the writes of the earlier one.
   if (!next_look.compare_exchange_strong(due, time + between_looks.count(), std::memory_order_acq_rel)) return;
   const std::size_t needed = most_in_use.exchange(in_use.load(std::memory_order_relaxed), std::memory_order_relaxed);
   raise(most_in_heap, needed);

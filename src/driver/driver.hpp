@@ -10,13 +10,13 @@ struct io_uring_sqe;
 
 namespace ringo::detail {
 
-// Where the kernel's answers to one operation arrive. It, and the memory that the operation names, live until the last
-// answer: the kernel may write until then, whatever was cancelled.
+// Receives the kernel's answers to one operation. This object, and the memory that the operation names, must live until
+// the last answer: the kernel may write until then, even after a cancellation.
 class completion {
  public:
-  // `result` and `flags` are the completion entry's. Answers follow while `flags` has IORING_CQE_F_MORE; without it
-  // this was the last, and the driver touches the object no more. Called in the owner's thread, inside poll(), drain()
-  // or the driver's destructor; may submit, prepare and cancel others, and itself anew after the last answer.
+  // `result` and `flags` are the completion entry's. If `flags` lacks IORING_CQE_F_MORE this is the last answer, and
+  // the driver does not touch the object again. Called in the owner's thread, inside poll(), drain() or the driver's
+  // destructor. May submit and cancel other operations, and after the last answer submit this one again.
   virtual void complete(int result, unsigned flags) noexcept = 0;
 
  protected:
@@ -26,14 +26,14 @@ class completion {
   ~completion() = default;
 };
 
-// One that can say what it asks for, when there is room to say it.
+// A completion that fills its own submission entry, when the queue has room.
 class ring_request : public completion {
  public:
-  // Fills an entry of the submission queue, all zero but for its user_data.
+  // Fills an entry of the submission queue, which is zero except for its user_data.
   virtual void fill(io_uring_sqe& entry) noexcept = 0;
 
-  unsigned position = 0;    // the driver's: which it was in the submission queue
-  bool is_put_off = false;  // the driver's: the kernel has had no room for it
+  unsigned position = 0;    // for the driver: its place in the submission queue
+  bool is_put_off = false;  // for the driver: the kernel had no room for it yet
 
  protected:
   ring_request() = default;
@@ -46,7 +46,7 @@ class ring_request : public completion {
   ring_request* next_ = nullptr;
 };
 
-// One per worker. Only wake() may be called from a thread that is not the worker's own.
+// One for each worker. Other threads may only call wake(), and what says "Thread: any".
 class driver {
  public:
   driver() = default;
@@ -59,45 +59,43 @@ class driver {
 
   virtual time_point now() const noexcept = 0;
 
-  // Submits what is queued and reaps what has completed. Sleeps until a completion, a wake() or `until`, never returns
-  // early for a reason that a caller could mistake for the deadline, but may return early for no reason at all.
-  // time_point::min(): does not sleep (and makes no system call when it has nothing to ask of the kernel);
-  // time_point::max(): sleeps without limit. Throws std::system_error when the ring is lost. Returns whether anything
-  // had completed.
+  // Submits the queued operations, and reaps the completed ones. Sleeps until a completion, a wake() or `until`; it may
+  // also return early for no reason. time_point::min(): does not sleep, and makes no system call if there is nothing to
+  // submit or to reap. time_point::max(): sleeps without limit. Returns whether anything had completed. Throws
+  // std::system_error if the ring is lost.
   virtual bool poll(time_point until) = 0;
 
-  // Any thread. Whether a poll() that begins now may find something completed: operations have been submitted since the
-  // last one, or the kernel has an answer to one. False is certain for all that came some microseconds ago.
+  // Whether a poll() that begins now may find a completion: operations were submitted since the last poll(), or the
+  // kernel has an answer. False is certain for completions older than some microseconds. Thread: any.
   virtual bool may_have_answers() const noexcept = 0;
 
-  // Ends the current or the next sleep. Any thread. A wake() that comes before the sleep is remembered.
+  // Ends the current sleep, or the next one if there is none. Thread: any.
   virtual void wake() noexcept = 0;
 
-  // Operations that the kernel has, or is about to be given, and will complete.
+  // The number of operations that are queued or in flight.
   virtual std::size_t in_flight() const noexcept = 0;
 
-  // Hands it to the kernel with the next poll(), or a later one while the kernel takes no more.
+  // Submits the operation with the next poll(), or with a later one if the kernel has no room.
   virtual void submit(ring_request& r) noexcept = 0;
-  // Asks the kernel to end it early; what it has not been given yet, it is not given. The last answer comes as ever,
-  // and tells what became of it. It is in flight in this driver.
+  // Asks the kernel to end an operation that is in flight in this driver, or takes it out of the queue if it is not yet
+  // submitted. Its last answer comes in either case, and says how it ended.
   virtual void end_early(ring_request& r) noexcept = 0;
-  // Asks that of all that is in flight, and returns when the last answer has come.
+  // Ends all operations early, and returns when the last answer has come.
   virtual void drain() noexcept = 0;
 
-  // Blocks that are lent to the kernel, so that an operation which waits for bytes has none of its own
-  // (IOSQE_BUFFER_SELECT, group 0). False: the kernel cannot borrow, or has as many as there may be (`more`, after
-  // ENOBUFS).
+  // Provides buffers that the kernel chooses from (IOSQE_BUFFER_SELECT, group 0), so that an operation which waits for
+  // bytes needs none of its own. `more`: after ENOBUFS. False if the kernel lacks this, or has the most buffers.
   virtual bool lends_blocks(bool more) noexcept = 0;
-  // The one that an answer with these flags has filled; null if there is none in them.
+  // The buffer that an answer with these flags has filled; null if it has none.
   virtual block* filled_block(unsigned flags) noexcept = 0;
 
-  // So many more, or fewer, of the kernel's threads that do files' operations for this worker may wait for long,
-  // besides the few that it has.
+  // Changes by how many the kernel's threads for this worker's file operations may exceed the usual number, because
+  // some of them may wait for long.
   virtual void add_waiting_threads(int more) noexcept { (void)more; }
 
-  // Frees up to half of the blocks that have not been needed since the last call, of those that are lent, too.
+  // Frees up to half of the buffers that were not needed since the last call; provided ones, too.
   virtual void give_back_unneeded() noexcept { blocks.free_unneeded(); }
-  // Whether it holds more blocks than an idle worker is to hold.
+  // Whether it holds more buffers than an idle worker should.
   virtual bool has_plenty() const noexcept { return blocks.held() != 0; }
 
   block_pool blocks;

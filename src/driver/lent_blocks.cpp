@@ -33,7 +33,7 @@ bool lent_blocks::open(int ring) noexcept {
   refused_ = true;
   void* memory = ::mmap(nullptr, bytes_of(entries), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
-  // After a fork, a write would give this process a copy, and leave the kernel with the page that it had.
+  // Else, after a fork, a write would give this process a copy of the page, and the kernel would keep the old page.
   ::madvise(memory, bytes_of(entries), MADV_DONTFORK);
   io_uring_buf_reg registration{};
   registration.ring_addr = reinterpret_cast<std::uintptr_t>(memory);
@@ -67,7 +67,7 @@ void lent_blocks::provide(std::uint16_t id) noexcept {
   by_id_[id] = b;
   if (b == nullptr) return;
   ++lent_;
-  // The tail lies where the first entry has what the kernel does not read.
+  // The tail overlays a part of the first entry that the kernel does not read.
   io_uring_buf& entry = ring_->bufs[tail_ & (entries - 1)];
   entry.addr = reinterpret_cast<std::uintptr_t>(b->bytes());
   entry.len = block::size;
@@ -92,7 +92,7 @@ block* lent_blocks::take_back(unsigned flags) noexcept {
 }
 
 unsigned lent_blocks::shrink() noexcept {
-  // Twice as many: answers may come while those that came before are told.
+  // Twice as many: answers may come while earlier ones are delivered.
   const unsigned needed = std::max(std::exchange(most_taken_, 0) * 2, at_first);
   if (lent_ <= needed) return 0;
   const unsigned fewer = std::min((lent_ - needed + 1) / 2, most_at_once);

@@ -1,4 +1,4 @@
-// The ring of blocks from which the kernel chooses where it writes what it has received (Linux 5.19).
+// The ring of buffers from which the kernel chooses one for the bytes that it has received (Linux 5.19).
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -9,13 +9,13 @@ struct io_uring_buf_ring;
 
 namespace ringo::detail {
 
-// It starts with few blocks, and grows when the kernel has found it empty: only as many operations as complete within
-// one turn need a block each at the same time. What has been filled is replaced at once, so a program that keeps its
-// chunks takes nothing from the other operations.
+// It starts with few buffers, and grows when the kernel has found it empty: only the operations that complete within
+// one turn need a buffer each at the same time. A filled buffer is replaced at once, so a program that keeps its chunks
+// takes no buffer from other operations.
 //
-// It shrinks when fewer are needed. What lies in the ring cannot be taken out again, for the kernel may be about to
-// fill it. So a block that has been filled is not replaced while there are too many; and where nothing is received, the
-// driver asks the kernel to fill as many with bytes of no meaning.
+// It shrinks when fewer buffers are needed. A buffer cannot be taken out of the ring, since the kernel may be about to
+// fill it. So a filled buffer is not replaced while there are too many. If no bytes come, the driver makes the kernel
+// fill some buffers with meaningless bytes.
 class lent_blocks {
  public:
   explicit lent_blocks(block_pool& from) noexcept : from_(from) {}
@@ -23,21 +23,21 @@ class lent_blocks {
   lent_blocks& operator=(const lent_blocks&) = delete;
   ~lent_blocks();
 
-  bool open(int ring) noexcept;               // registers it, the first time; false: the kernel does not have it
-  bool grow() noexcept;                       // false: it has as many as there may be
-  void begin_turn() noexcept { taken_ = 0; }  // answers follow that came together
-  block* take(unsigned flags) noexcept;       // null: the answer with these flags has none
-  block* take_back(unsigned flags) noexcept;  // the same, where the program has not asked for it
-  // How many are to be taken back now, to come nearer to what has been needed since the last call.
+  bool open(int ring) noexcept;               // registers it once; false: the kernel lacks this
+  bool grow() noexcept;                       // false: it has the most that it may have
+  void begin_turn() noexcept { taken_ = 0; }  // before the answers of one turn
+  block* take(unsigned flags) noexcept;       // null: the answer with these flags has no buffer
+  block* take_back(unsigned flags) noexcept;  // the same, for an answer with meaningless bytes
+  // How many buffers to take back now, to approach the number that was needed since the last call.
   unsigned shrink() noexcept;
   std::size_t count() const noexcept { return lent_; }
   bool has_plenty() const noexcept { return lent_ > at_first; }
-  void leave_to_kernel() noexcept;  // for ever: it may write there yet
+  void leave_to_kernel() noexcept;  // never frees them: the kernel may still write there
 
  private:
   static constexpr unsigned entries = 2048;
   static constexpr unsigned at_first = 64;
-  static constexpr unsigned most_at_once = 256;  // are taken back, lest the worker be long about it
+  static constexpr unsigned most_at_once = 256;  // to take back, so that the worker is not busy with it for long
 
   void provide(std::uint16_t id) noexcept;
 
@@ -46,10 +46,10 @@ class lent_blocks {
   bool refused_ = false;
   std::uint16_t tail_ = 0;
   unsigned lent_ = 0;
-  unsigned wanted_ = 0;        // with more than that, what has been filled is not replaced
+  unsigned wanted_ = 0;        // while there are more, a filled buffer is not replaced
   unsigned taken_ = 0;         // in this turn
   unsigned most_taken_ = 0;    // in one turn, since the last shrink()
-  std::vector<block*> by_id_;  // null: not lent
+  std::vector<block*> by_id_;  // null: not in the ring
 };
 
 }  // namespace ringo::detail

@@ -12,7 +12,7 @@ namespace ringo::detail {
 
 namespace {
 
-constexpr std::int64_t filter = 2;  // of Seccomp: in /proc/self/status
+constexpr std::int64_t filter = 2;  // a value of "Seccomp:" in /proc/self/status
 
 std::optional<std::uint64_t> limit_on(decltype(RLIMIT_NOFILE) resource) {
   rlimit limit{};
@@ -33,13 +33,13 @@ bool has_capability(std::string_view status, unsigned bit) {
   return ((capabilities >> bit) & 1) != 0;
 }
 
-// The map of the first one is the identity: "0 0 4294967295".
+// The map of the first user namespace is the identity: "0 0 4294967295".
 bool is_in_first_user_namespace(const std::string& proc) {
   const auto map = read_text(proc + "/self/uid_map");
   return !map || map->find("4294967295") != map->npos;
 }
 
-// The groups of a process stand on two lines.
+// Two lines have the groups of a process.
 bool is_member(std::string_view status, std::int64_t group) {
   for (const std::string_view key : {"Gid:", "Groups:"}) {
     std::string_view rest = value_after(status, key).value_or("");
@@ -51,7 +51,7 @@ bool is_member(std::string_view status, std::int64_t group) {
   return false;
 }
 
-// Linux's version as one number, 6.1 as 6001; 0 when it is not known.
+// Linux's version as one number, 6.1 as 6001; 0 if it is not known.
 std::int64_t version_of(std::string_view release) {
   const std::size_t dot = release.find('.');
   if (dot == std::string_view::npos) return 0;
@@ -72,10 +72,10 @@ std::string allow_in_profile(std::string_view calls) {
 }
 
 bool is_of_io_uring(std::string_view call) { return call.starts_with("io_uring"); }
-// As a profile calls it.
+// The name of the call in a profile.
 std::string_view system_call_of(std::string_view call) { return call == "eventfd" ? "eventfd2" : call; }
 
-// Of a call besides io_uring_setup: what is so though that one was granted.
+// How a refusal of another call than io_uring_setup begins.
 std::string background_of(std::string_view call) {
   return is_of_io_uring(call) ? "the ring was made, but " : "ringo needs it besides io_uring, and ";
 }
@@ -141,8 +141,7 @@ std::string explain_missing_call(std::string_view call, const surroundings& arou
          "Linux 6.1 or newer with io_uring is needed.";
 }
 
-// Rings counted as locked memory until 5.11, and do again since 6.13; of a process that may lock what it likes they do
-// not.
+// Rings counted as locked memory until Linux 5.11, and do again since 6.13; but not for a process with CAP_IPC_LOCK.
 bool count_as_locked(const surroundings& around) {
   const std::int64_t version = version_of(around.release);
   return around.locked_memory && !around.may_lock && (version < 5012 || version >= 6013);
@@ -177,7 +176,7 @@ surroundings look_around(const std::string& proc) {
   if (const auto status = read_text(proc + "/self/status")) {
     if (const auto text = value_after(*status, "Seccomp:")) around.seccomp = leading_number(*text);
     constexpr unsigned cap_ipc_lock = 14, cap_sys_admin = 21;
-    // The kernel asks for it outside of every container: what is root in a user namespace has it there only.
+    // The kernel asks for this capability in the first user namespace: root of another one does not have it there.
     around.may_lock = has_capability(*status, cap_ipc_lock) && is_in_first_user_namespace(proc);
     around.is_exempt = has_capability(*status, cap_sys_admin) ||
                        (around.io_uring_group.value_or(-1) >= 0 && is_member(*status, *around.io_uring_group));
@@ -219,7 +218,7 @@ std::string explain(std::string_view call, int error, const surroundings& around
 
 std::system_error refusal(std::string_view call, int error, std::string_view tried) {
   std::string text = explain(call, error, look_around(), tried);
-  if (text.ends_with('.')) text.pop_back();  // what() goes on with a colon and the error's name
+  if (text.ends_with('.')) text.pop_back();  // what() appends a colon and the error's name
   return std::system_error(error, std::generic_category(), text);
 }
 

@@ -1,4 +1,4 @@
-// The kernel will not give, or no longer serve, an io_uring: which of the known reasons it is, and what to do about it.
+// Explains why the kernel refuses an io_uring, or a later call of it, and what to do.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -8,13 +8,13 @@
 
 namespace ringo::detail {
 
-// What can be read of the place this process runs in. Where nothing can be read (without a free descriptor no file can)
-// the member is empty, and the explanation says less.
+// The surroundings of this process, as far as it can read them. A member that could not be read (for want of a free
+// descriptor, for example) is empty; the explanation then says less.
 struct surroundings {
-  std::string release;  // of the kernel, as uname tells it
+  std::string release;  // of the kernel, from uname
   std::optional<std::int64_t>
       io_uring_disabled;                       // the sysctl: 0 for all, 1 for some, 2 for none; none before Linux 6.6
-  std::optional<std::int64_t> io_uring_group;  // who may when it is 1; -1: only CAP_SYS_ADMIN
+  std::optional<std::int64_t> io_uring_group;  // the group that is allowed if it is 1; -1: only CAP_SYS_ADMIN
   std::optional<std::int64_t> seccomp;         // 0 none, 1 strict, 2 filter
   bool is_exempt = false;                      // CAP_SYS_ADMIN, or a member of that group
   bool may_lock = false;                       // CAP_IPC_LOCK, outside of any user namespace
@@ -26,14 +26,14 @@ struct surroundings {
 // `proc` is where /proc is mounted.
 surroundings look_around(const std::string& proc = "/proc");
 
-// One sentence or two: why `call` (io_uring_setup, io_uring_enter, eventfd…) answered `error`, and the remedy. `tried`
-// says what was asked for, where that matters ("4096 down to 8 entries").
+// One or two sentences: why `call` (io_uring_setup, io_uring_enter, eventfd…) returned `error`, and the remedy. `tried`
+// says what was asked for, if that matters ("4096 down to 8 entries").
 std::string explain(std::string_view call, int error, const surroundings& around, std::string_view tried = {});
 
-// The same as an exception to be thrown, with the errno as its code. Any thread.
+// The same as an exception, with the errno as its code. Thread: any.
 std::system_error refusal(std::string_view call, int error, std::string_view tried = {});
 
-// The kernel made a ring that lacks something this library cannot do without.
+// The exception for a kernel whose rings lack a feature that ringo needs.
 std::system_error missing_feature(std::string_view feature, std::string_view since);
 
 }  // namespace ringo::detail

@@ -34,22 +34,21 @@
 // How a sleeping worker is woken, and why no wake-up is lost
 //
 // state_ is awake, sleeping or notified. wake() exchanges it for notified, and writes to the eventfd only if it was
-// sleeping. A poll that wants to sleep first sees to it that a read of the eventfd is in flight, then tries to change
-// awake to sleeping; if that fails, it takes the notification and does not sleep. After the sleep it exchanges the
+// sleeping. Before a poll() sleeps, it makes sure that a read of the eventfd is in flight, and then tries to change
+// awake to sleeping. If that fails, it takes the notification and does not sleep. After the sleep it exchanges the
 // state for awake.
 //
-// All changes are read-modify-writes of one variable, so they have one order. A wake() that comes before the change to
-// sleeping makes it fail; one that comes after finds sleeping, or finds that another wake() found it, and that one's
-// write completes the read, which ends the sleep. Each wake() releases and the poll acquires, and a chain of
-// read-modify-writes carries every release in it: so what was done before any of these wake()s is seen after the poll
-// that took them.
+// All changes are read-modify-writes of one variable, so they have one order. A wake() before the change to sleeping
+// makes that change fail. Of the wake()s after it, the first one finds sleeping, and its write completes the read,
+// which ends the sleep. Each wake() releases and the poll() acquires, and a chain of read-modify-writes carries each
+// release in it: so the poll() that took these wake()s sees all that was done before any of them.
 //
-// A write may come late, when the sleep has already ended for another reason. Then it completes the read during a
-// later sleep and ends that one early, for no reason, which the seam allows.
+// A write may come late, when the sleep has already ended for another reason. Then it completes the read during a later
+// sleep, and ends that one early, which the driver's contract allows.
 
 namespace ringo::detail {
 
-// Requests for which the kernel has had no room, in their order.
+// Operations for which the kernel had no room yet, in their order.
 class request_backlog {
  public:
   bool empty() const noexcept { return first_ == nullptr; }
@@ -67,7 +66,7 @@ class request_backlog {
   }
   // False if it is not in it.
   bool remove(ring_request& r) noexcept {
-    if (!r.is_put_off) return false;  // it need not be looked for among many
+    if (!r.is_put_off) return false;  // saves the search
     ring_request* before = nullptr;
     for (ring_request* each = first_; each != nullptr; before = std::exchange(each, each->next_)) {
       if (each != &r) continue;
@@ -88,11 +87,11 @@ namespace {
 
 constexpr unsigned most_entries = 32768;
 constexpr unsigned fewest_entries = 8;
-constexpr std::uint64_t nobody = 0;  // user_data whose completion is of no interest
+constexpr std::uint64_t nobody = 0;  // the user_data of entries whose completion is ignored
 constexpr std::uint64_t wake_up = 1;
 constexpr std::uint64_t take_back = 2;
 
-// In the kernel's memory, which is shared with it.
+// A counter in memory that is shared with the kernel.
 unsigned load(unsigned* shared, std::memory_order order) { return std::atomic_ref<unsigned>(*shared).load(order); }
 void store_release(unsigned* shared, unsigned value) {
   std::atomic_ref<unsigned>(*shared).store(value, std::memory_order_release);
@@ -118,11 +117,11 @@ class owned_descriptor {
   int number_;
 };
 
-// A new ring may get the addresses of one that is gone. The kernel orders that, which ThreadSanitizer cannot see: this
+// A new ring may get the addresses of an old one. The kernel orders the two; ThreadSanitizer cannot see that, so this
 // tells it.
 std::atomic<unsigned> rings_unmapped = 0;
 
-// The ring as the kernel made it: memory and descriptor, no protocol.
+// The ring's memory and descriptor. The protocol is in the class `uring_driver` below.
 class mapped_ring {
  public:
   mapped_ring(unsigned entries, task_work best) {
@@ -155,13 +154,13 @@ class mapped_ring {
     try {
       if (!has(IORING_FEAT_NODROP)) throw missing_feature("completions that cannot be lost", "5.5");
       if (!has(IORING_FEAT_EXT_ARG)) throw missing_feature("waiting with a timeout", "5.11");
-      // A child forked while a runtime runs would otherwise write into the parent's queues.
+      // Else a child that is forked while a runtime runs would write into the parent's queues.
       if (const int result = ::io_uring_ring_dontfork(&ring_); result < 0) throw refusal("madvise", -result);
     } catch (...) {
       ::io_uring_queue_exit(&ring_);
       throw;
     }
-    // Entry i is always submitted in slot i, so this is written once. Newer versions of liburing do without the array.
+    // Entry i is always submitted in slot i, so this is written once.
     if (ring_.sq.array == nullptr) return;
     for (unsigned i = 0; i < parameters_.sq_entries; ++i) ring_.sq.array[i] = i;
   }
@@ -174,7 +173,7 @@ class mapped_ring {
 
   void forget_descriptor() { ring_.ring_fd = -1; }
 
-  // In a forked child the mapping is not there: all there is to give back is the descriptor.
+  // A forked child has no mapping, and closes the descriptor only.
   void abandon() {
     ::close(ring_.ring_fd);
     is_abandoned_ = true;
@@ -204,7 +203,7 @@ class mapped_ring {
 };
 
 int new_eventfd() {
-  // Not EFD_NONBLOCK: io_uring would answer the read with EAGAIN instead of waiting.
+  // Not EFD_NONBLOCK: then io_uring would complete the read with EAGAIN instead of waiting.
   const int number = ::eventfd(0, EFD_CLOEXEC);
   if (number < 0) throw refusal("eventfd", errno);
   return number;
@@ -224,9 +223,9 @@ class uring_driver final : public uring {
     } else {
       assert((in_flight() == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
     }
-    if (in_flight() != 0 || taking_back_ != 0) lent_.leave_to_kernel();  // which ends them when it likes
+    if (in_flight() != 0 || taking_back_ != 0) lent_.leave_to_kernel();  // operations may still write to them
     if (is_closed_behind_) {
-      // The numbers are not ours to close any more: they are free, or name something else by now.
+      // The program has closed these descriptors: their numbers are free, or name other files.
       ring_.forget_descriptor();
       event_.forget();
       if (take_back_from_) take_back_from_->forget();
@@ -261,8 +260,7 @@ class uring_driver final : public uring {
       }
       state_.exchange(state::awake, std::memory_order_acq_rel);
     }
-    // The kernel says in the flags when completions wait for us to enter; without that, and with nothing to submit,
-    // there is nothing to ask.
+    // The ring's flags say whether completions wait for an enter. If not, and with nothing to submit, skip the call.
     if (unsubmitted() != 0 || (ring_.flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
       check(enter(0, IORING_ENTER_GETEVENTS));
       has_reaped = reap() || has_reaped;
@@ -270,9 +268,9 @@ class uring_driver final : public uring {
     return has_reaped;
   }
 
-  // The flags, and where the answers are, are in memory that the kernel writes and any thread may read.
+  // The flags and the answers' tail are in memory that the kernel writes, so any thread may read them.
   bool may_have_answers() const noexcept override {
-    // In the order in which an answer goes through them.
+    // These are read in the order in which an answer passes through them.
     return asks_.load(std::memory_order_acquire) ||
            (ring_.flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0 || ring_.has_unread_answers() ||
            answers_.load(std::memory_order_acquire);
@@ -280,7 +278,7 @@ class uring_driver final : public uring {
 
   void wake() noexcept override {
     if (state_.exchange(state::notified, std::memory_order_acq_rel) != state::sleeping) return;
-    // Leaves errno alone, for signal handlers.
+    // Keeps errno, for signal handlers.
     const int saved = errno;
     constexpr std::uint64_t one = 1;
     while (::write(event_.number(), &one, sizeof one) != sizeof one) {
@@ -343,7 +341,7 @@ class uring_driver final : public uring {
   void add_waiting_threads(int more) noexcept override {
     waiting_threads_ += static_cast<unsigned>(more);
     if (usual_threads_ == 0) usual_threads_ = set_threads(0);
-    // 0: the kernel does not say, or is older than 5.15 and has no such limit to be set.
+    // 0: the kernel does not say, or is older than 5.15 and has no such limit.
     if (usual_threads_ != 0) set_threads(usual_threads_ + waiting_threads_);
   }
 
@@ -362,7 +360,7 @@ class uring_driver final : public uring {
     assert(owner_ == std::this_thread::get_id() && "a ring is used by the thread that it is attached to");
   }
 
-  // How many of the kernel's threads may do what is bounded in time, before it is set anew; 0 asks only.
+  // Sets the limit of the kernel's threads for bounded operations, and returns the limit before; 0 only asks.
   unsigned set_threads(unsigned bounded) noexcept {
     unsigned most[] = {bounded, 0};
     const int result =
@@ -374,11 +372,11 @@ class uring_driver final : public uring {
     return until != time_point::min() && (until == time_point::max() || until > now());
   }
 
-  // Entries that the kernel has not taken.
+  // The number of entries that the kernel has not taken yet.
   unsigned unsubmitted() const { return tail_ - ring_.submission_head(); }
 
-  // Null where the kernel takes no more now: it is out of memory, or (before Linux 6) has too many answers not yet
-  // reaped, which cannot be done here: the caller may be one of those that the answers would call.
+  // Null if the kernel takes no more now: it is out of memory, or (before Linux 6) has too many answers that were not
+  // reaped. They cannot be reaped here, since a completion may be the caller.
   io_uring_sqe* next_entry() {
     while (unsubmitted() == ring_.submission_entries()) {
       const int result = enter(0, 0);
@@ -390,7 +388,7 @@ class uring_driver final : public uring {
     return &entry;
   }
 
-  // What the kernel has not been given yet is not given to it. It would do it first and then look for what to end.
+  // Takes an operation that is not yet submitted out of the queue. The kernel would start it before it cancels it.
   bool withdraw(ring_request& r) noexcept {
     if (!backlog_.remove(r)) {
       io_uring_sqe& entry = ring_.submission(r.position);
@@ -418,7 +416,7 @@ class uring_driver final : public uring {
     throw std::system_error(EAGAIN, std::generic_category(), "ringo: the kernel takes no more operations");
   }
 
-  // These are false when the kernel takes no more now.
+  // These return false if the kernel takes no more now.
   bool try_submit(ring_request& r) noexcept {
     try {
       io_uring_sqe* const entry = next_entry();
@@ -428,7 +426,7 @@ class uring_driver final : public uring {
       r.fill(*entry);
       return true;
     } catch (const std::system_error&) {
-      return false;  // the ring is lost, as the next poll() says
+      return false;  // the ring is lost; the next poll() throws
     }
   }
 
@@ -441,19 +439,19 @@ class uring_driver final : public uring {
   }
   bool try_cancel(completion& answer) { return try_cancel(reinterpret_cast<std::uintptr_t>(&answer), 0); }
 
-  // Its last answer has come, and is about to be told: what is freed then may be followed by another at its address.
+  // Called before the last answer is delivered: the object may be freed then, and another may get its address.
   void forget_ending(const completion& answered) noexcept {
     if (!to_end_.empty()) [[unlikely]]
       std::erase(to_end_, &answered);
   }
 
-  // Reads something that is there at once into so many of the lent blocks: so the kernel says of each that it is done
-  // with it. What was to be received meanwhile and found no block is asked for again, with more of them (ENOBUFS).
+  // Submits reads that complete at once into provided buffers, so that the kernel gives these buffers back. A receive
+  // that finds no buffer in the meantime ends with ENOBUFS, and is submitted again with more buffers.
   void take_back_lent(unsigned number) noexcept {
     if (number == 0 || !backlog_.empty()) return;
-    // Each read of a semaphore takes 1 from it, and never waits: there are no more reads than it counts.
+    // Each read of the eventfd semaphore takes 1 from it. No read waits: there are as many reads as it counts.
     const int source = ::eventfd(number, EFD_CLOEXEC | EFD_SEMAPHORE);
-    if (source < 0) return;  // what is received shrinks it, too
+    if (source < 0) return;  // without one, ordinary receives shrink the ring, too
     take_back_from_.emplace(source);
     try {
       for (; number != 0; --number, ++taking_back_) {
@@ -465,7 +463,7 @@ class uring_driver final : public uring {
         entry->user_data = take_back;
       }
     } catch (const std::system_error&) {
-      // The ring is lost, as the next poll() says.
+      // The ring is lost; the next poll() throws.
     }
     if (taking_back_ == 0) take_back_from_.reset();
   }
@@ -491,7 +489,7 @@ class uring_driver final : public uring {
     return true;
   }
 
-  // What io_uring_enter answers: the number of entries taken, or a negative errno.
+  // The result of io_uring_enter: the number of entries that the kernel has taken, or a negative errno.
   int enter(unsigned wait_for, unsigned flags, io_uring_getevents_arg* argument = nullptr) {
     ring_.publish_submissions(tail_);
     asks_.store(false, std::memory_order_relaxed);
@@ -501,8 +499,8 @@ class uring_driver final : public uring {
 
   int enter_until(time_point until) {
     if (until == time_point::max()) return enter(1, IORING_ENTER_GETEVENTS);
-    // The kernel adds this to its own reading of the same clock, which is later than ours: never early. It adds without
-    // looking for overflow, hence the limit.
+    // The kernel adds this to its own, later reading of the same clock, so the sleep never ends early. It does not
+    // check for overflow, hence the limit.
     constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365);
     const auto length = std::clamp<std::chrono::nanoseconds>(until - now(), std::chrono::nanoseconds(0), longest);
     __kernel_timespec timeout{};
@@ -513,7 +511,7 @@ class uring_driver final : public uring {
     return enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument);
   }
 
-  // What ends a sleep or puts off a submission is no failure: the caller looks again at what there is to do.
+  // Errors that only end a sleep or put off a submission are no failures: the caller looks again for work.
   void check(int result) {
     constexpr int harmless[] = {
         ETIME, EINTR,
@@ -526,7 +524,7 @@ class uring_driver final : public uring {
 
   [[noreturn]] void fail(const char* call, int error) {
     is_lost_ = true;
-    // A closed number may by now name something else, which is no ring.
+    // The number of a closed descriptor may now name another file, which is no ring.
     if (error == EBADF || error == EOPNOTSUPP) {
       is_closed_behind_ = true;
       throw std::system_error(error, std::generic_category(),
@@ -542,8 +540,8 @@ class uring_driver final : public uring {
     throw refusal(call, error);
   }
 
-  // Calls what completed before this call, in order, and says whether there was any. What completes meanwhile is the
-  // next call's.
+  // Delivers the answers that came before this call, in order, and returns whether there was one. The next call
+  // delivers those that come in the meantime.
   bool reap() {
     const bool has_withdrawn = !withdrawn_.empty();
     if (has_withdrawn) [[unlikely]]
@@ -571,7 +569,7 @@ class uring_driver final : public uring {
       const bool is_last = (flags & IORING_CQE_F_MORE) == 0;
       if (is_last) forget_ending(answered);
       answered.complete(result, flags);
-      // release: who sees that nothing is in flight sees what its completion has made ready.
+      // release: a thread that sees 0 in flight sees what the completion has made ready.
       if (is_last) in_flight_.store(in_flight() - 1, std::memory_order_release);
     }
     return true;
@@ -590,7 +588,7 @@ class uring_driver final : public uring {
       submit_backlog();
       if (wake_is_armed_) try_cancel(wake_up, 0);
       if (in_flight() != 0) try_cancel(0, static_cast<int>(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
-      // An operation between two of its stages can escape a cancellation, or the kernel may have taken nothing: ask
+      // A cancellation can miss an operation between two of its stages, or the kernel may have taken no entry: ask
       // again after a while.
       check(enter_until(now() + std::chrono::milliseconds(10)));
       reap();
@@ -603,22 +601,22 @@ class uring_driver final : public uring {
   std::thread::id owner_;
   unsigned tail_ = 0;                       // of the submissions; published by enter()
   unsigned head_ = 0;                       // of the answers
-  std::atomic<std::size_t> in_flight_ = 0;  // written by the owner alone
-  std::atomic<bool> asks_ = false;          // requests have come since the kernel was last entered; likewise
-  std::atomic<bool> answers_ = false;       // what has completed is being told, or asked for; likewise
-  std::uint64_t event_count_ = 0;           // the kernel writes here; nobody reads it
+  std::atomic<std::size_t> in_flight_ = 0;  // written by the owner only
+  std::atomic<bool> asks_ = false;          // operations were submitted since the last enter; likewise
+  std::atomic<bool> answers_ = false;       // answers are being delivered or reaped; likewise
+  std::uint64_t event_count_ = 0;           // the kernel writes here; the value is not used
   bool wake_is_armed_ = false;
   request_backlog backlog_;
-  request_backlog withdrawn_;        // and not yet answered
-  std::vector<completion*> to_end_;  // in flight; when the backlog has been submitted
+  request_backlog withdrawn_;        // taken out of the queue; their last answers are not delivered yet
+  std::vector<completion*> to_end_;  // in flight; to be cancelled when the backlog has been submitted
   lent_blocks lent_{blocks};
   std::optional<owned_descriptor> take_back_from_;
   unsigned taking_back_ = 0;    // reads that are in flight, for take_back_lent()
-  unsigned usual_threads_ = 0;  // of the kernel's; 0: not known
+  unsigned usual_threads_ = 0;  // the kernel's own limit; 0: not known
   unsigned waiting_threads_ = 0;
-  bool is_lost_ = false;                                 // nothing more can be asked of the ring
-  bool is_closed_behind_ = false;                        // and its descriptor is not ours any more
-  alignas(64) std::atomic<state> state_ = state::awake;  // the one member that other threads write
+  bool is_lost_ = false;                                 // the ring does not work any more
+  bool is_closed_behind_ = false;                        // and the program has closed its descriptor
+  alignas(64) std::atomic<state> state_ = state::awake;  // the only member that other threads write
 };
 
 }  // namespace
