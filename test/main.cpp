@@ -12,6 +12,7 @@
 #include <ctime>
 
 #include "quiet_listener.hpp"
+#include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
 #include "trace_ledger.hpp"
 

@@ -15,7 +15,7 @@
 
 #include "driver/uring.hpp"
 #include "driver_sandbox.hpp"
-#include "runtime/thread_census.hpp"
+#include "platform/thread_census.hpp"
 
 using ringo::detail::foreign_threads;
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <thread>
 
-#include "runtime/usable_cpus.hpp"
+#include "platform/usable_cpus.hpp"
 
 using ringo::detail::cpus_in_affinity_mask;
 using ringo::detail::cpus_in_cgroup_quota;

@@ -17,7 +17,6 @@
 #include <type_traits>
 #include <utility>
 
-#include <ringo/detail/bridge.hpp>
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/outbox.hpp>

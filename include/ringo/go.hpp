@@ -7,8 +7,9 @@
 #include <stdexcept>
 #include <utility>
 
-#include <ringo/detail/bridge.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/foreign_threads.hpp>
+#include <ringo/detail/join.hpp>
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/overloads.hpp>
 #include <ringo/detail/started.hpp>

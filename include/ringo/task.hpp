@@ -38,6 +38,7 @@ struct task_access;
 // Of a coroutine that has ended without co_return: std::logic_error that names its routine.
 std::exception_ptr no_value(const std::source_location& started) noexcept;
 [[noreturn]] void throw_no_value();  // in the current routine
+[[noreturn]] void throw_empty_task();
 
 // A value outside of the frame.
 template <class T>

@@ -46,7 +46,7 @@ using chooser = std::function<std::uint32_t(std::uint32_t n)>;
 namespace ringo::detail {
 
 void refuse_simulation_inside_routine();
-testing::report simulate(const testing::sim_options& o, const testing::chooser* choices, routine& main);
+testing::report simulate(const testing::sim_options& o, const testing::chooser* chooser, routine& main);
 
 class RINGO_AWAITABLE settle_operation final : public queued_operation<settle_operation, void> {
  public:

@@ -4,9 +4,8 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
-
-#include <ringo/detail/bridge.hpp>
 
 namespace ringo::detail {
 
@@ -22,6 +21,26 @@ std::size_t checked_capacity(std::size_t capacity, std::size_t value_size) {
 
 void throw_send_on_closed() { throw channel_closed("ringo: send on a closed channel"); }
 void throw_close_of_nil() { throw channel_closed("ringo: close of a nil channel"); }
+
+void block_until(channel_core* core, const char* call, const std::function<progress(bool, routine*&)>& attempt,
+                 const std::function<task<void>()>& operation, std::source_location where) {
+  const auto attempt_unused = [&](bool used) {
+    if (!used && !core->closed()) return false;
+    routine* woken = nullptr;
+    switch (attempt(false, woken)) {
+      case progress::done:
+        return true;
+      case progress::closed:
+        if (call == std::string_view("send_blocking")) throw_send_on_closed();
+        return true;
+      case progress::failed:
+        std::rethrow_exception(core->error);
+      default:
+        return false;
+    }
+  };
+  block_until(core != nullptr ? &core->owner : nullptr, call, attempt_unused, operation, where);
+}
 
 channel_core::channel_core(std::size_t capacity_of) noexcept : limit(capacity_of), capacity_(capacity_of) {}
 

@@ -3,47 +3,11 @@
 #include <new>
 #include <string>
 
-#include <ringo/detail/bridge.hpp>
 #include <ringo/detail/started.hpp>
 
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
-namespace {
-
-outbox* stuck = nullptr;  // those for which no runtime is there; under the bridge's lock
-
-}  // namespace
-
-class outbox_list {
- public:
-  static void push(outbox& one) noexcept { one.next_stuck_ = std::exchange(stuck, &one); }
-  static bool remove(outbox& one) noexcept {
-    for (outbox** link = &stuck; *link != nullptr; link = &(*link)->next_stuck_) {
-      if (*link != &one) continue;
-      *link = one.next_stuck_;
-      return true;
-    }
-    return false;
-  }
-  // One whose channel that runtime uses now.
-  static outbox* pop(std::uint64_t runtime_id) noexcept {
-    for (outbox** link = &stuck; *link != nullptr; link = &(*link)->next_stuck_) {
-      if ((*link)->core_.owner.runtime_id() == runtime_id) return std::exchange(*link, (*link)->next_stuck_);
-    }
-    return nullptr;
-  }
-};
-
-void move_what_was_posted(worker& w) noexcept {
-  for (;;) {
-    outbox* one = nullptr;
-    while_bridge_is_locked([&] { one = outbox_list::pop(w.runtime_id); });
-    if (one == nullptr) return;
-    one->deliver(&w);
-  }
-}
-
 bool outbox::add(std::unique_ptr<item> one) {
   {
     const optional_guard guard(lock_, true);
@@ -52,22 +16,9 @@ bool outbox::add(std::unique_ptr<item> one) {
     last_ = added;
     if (std::exchange(moving_, true)) return true;
   }
-  return hand_over();
-}
-
-bool outbox::hand_over() noexcept {
-  for (;;) {
-    const std::uint64_t owner = core_.owner.runtime_id();
-    if (owner != 0 && post(owner, *this)) return true;
-    bool ended = false;
-    const bool unused = while_unused(core_.owner, [this, &ended] {
-      ended = core_.owner.runtime_id() != 0;
-      if (!ended) outbox_list::push(*this);
-    });
-    if (!unused) continue;
-    if (ended) stop_moving();
-    return !ended;
-  }
+  if (deliver_once_used(*this)) return true;
+  stop_moving();
+  return false;
 }
 
 void outbox::deliver(worker* w) noexcept { w != nullptr ? start_mover(*w) : stop_moving(); }
@@ -123,13 +74,12 @@ void outbox::stop_moving() noexcept {
 }
 
 void outbox::nobody_receives(channel_core& from) noexcept {
-  bool was_stuck = false;
-  while_bridge_is_locked([&] { was_stuck = outbox_list::remove(*this); });
+  const bool was_deferred = withdraw(*this);
   bool moves;
   {
     const optional_guard guard(lock_, true);
     unreceivable_ = true;
-    moves = moving_ && !was_stuck;
+    moves = moving_ && !was_deferred;
   }
   if (!moves) return stop_moving();
   // The mover, which waits in a send for ever, finds the channel closed, and ends.

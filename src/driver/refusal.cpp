@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <charconv>
 
-#include "driver/text_file.hpp"
+#include "platform/text_file.hpp"
 
 namespace ringo::detail {
 

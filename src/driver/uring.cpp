@@ -26,10 +26,10 @@
 #include <utility>
 #include <vector>
 
-#include "driver/end_process.hpp"
 #include "driver/lent_blocks.hpp"
 #include "driver/refusal.hpp"
-#include "driver/standard_streams.hpp"
+#include "platform/end_process.hpp"
+#include "platform/standard_streams.hpp"
 
 // How a sleeping worker is woken, and why no wake-up is lost
 //

@@ -3,7 +3,7 @@
 #include <liburing.h>
 #include <unistd.h>
 
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 #include <ringo/errors.hpp>
 
 #include "runtime/outside_error.hpp"

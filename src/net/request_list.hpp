@@ -1,7 +1,7 @@
 // The cases that wait on one side of a source, oldest first, where each brings more than its waiter. Under the source's
 // lock. Request has next, previous, is_listed, waits and error.
 #pragma once
-#include <ringo/detail/worker.hpp>
+#include <ringo/detail/current_worker.hpp>
 
 namespace ringo::detail {
 

@@ -12,7 +12,7 @@
 #include <memory>
 #include <mutex>
 
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 
 #include "net/listener_core.hpp"
 

@@ -15,7 +15,7 @@
 #include <system_error>
 #include <utility>
 
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 #include <ringo/errors.hpp>
 
 #include "net/socket.hpp"

@@ -13,11 +13,11 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "driver/standard_streams.hpp"
 #include "net/listener_core.hpp"
 #include "net/socket.hpp"
 #include "net/socket_address.hpp"
 #include "net/stream_core.hpp"
+#include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {

@@ -10,13 +10,13 @@
 #include <system_error>
 
 #include "driver/block_pool.hpp"
-#include "driver/standard_streams.hpp"
 #include "io/one_shot.hpp"
 #include "net/listener_core.hpp"
 #include "net/passed_descriptors.hpp"
 #include "net/socket.hpp"
 #include "net/stream_core.hpp"
 #include "net/unix_address.hpp"
+#include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {

@@ -6,10 +6,10 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "driver/standard_streams.hpp"
 #include "net/datagram_core.hpp"
 #include "net/socket.hpp"
 #include "net/unix_address.hpp"
+#include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {

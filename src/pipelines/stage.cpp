@@ -3,7 +3,7 @@
 #include <stdexcept>
 
 #include <ringo/batch.hpp>
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/map.hpp>
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include <ringo/context.hpp>
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 #include <ringo/errors.hpp>
 
 #include "runtime/runtime_core.hpp"

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 
 #include "runtime/runtime_core.hpp"
 

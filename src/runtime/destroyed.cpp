@@ -7,7 +7,7 @@
 #include "runtime/kept_blocks.hpp"
 #include "runtime/runtime_core.hpp"
 
-#if !RINGO_RECYCLES_FRAMES
+#if RINGO_ADDRESS_SANITIZER
 #include <map>
 #include <mutex>
 
@@ -34,7 +34,7 @@ void throw_empty_or_ended(const char* call, const char* what) {
                          " is empty: default-made, moved from, or used after it was destroyed, " + the_caller());
 }
 
-#if RINGO_RECYCLES_FRAMES
+#if !RINGO_ADDRESS_SANITIZER
 
 void note_mark(void*, std::size_t) noexcept {}
 void poison_but_marks(void*, std::size_t) noexcept {}

@@ -11,14 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include <ringo/detail/current_worker.hpp>
 #include <ringo/detail/frame.hpp>
-#include <ringo/detail/worker.hpp>
 
+#include "platform/never_destroyed.hpp"
 #include "runtime/kept_blocks.hpp"
 #include "runtime/live_counts.hpp"
-#include "runtime/never_destroyed.hpp"
-#include "runtime/scheduler.hpp"
-#include "testing/simulation.hpp"
+#include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
 namespace {
@@ -235,8 +234,9 @@ void frame_cache::release_all() noexcept {
 
 void* allocate_frame_slowly(std::size_t size) {
   worker* w = current_worker();
-  if (w != nullptr && w->simulated) [[unlikely]]
-    fail_if_asked(*w);
+  if (w != nullptr && w->simulated) [[unlikely]] {
+    if (w->runtime.simulation->fails_allocation()) throw std::bad_alloc();
+  }
   void* frame = allocate_block_slowly(size);
   w == nullptr ? void(outside_counts().frames.fetch_add(1, std::memory_order_relaxed)) : w->counts.frames.add();
   return frame;

@@ -8,6 +8,9 @@ namespace ringo::detail {
 struct worker_free_counts {
   std::atomic<std::int64_t> frames = 0, routines = 0, timers = 0, operations = 0;
 };
-worker_free_counts& outside_counts() noexcept;
+inline worker_free_counts& outside_counts() noexcept {
+  static constinit worker_free_counts counts;
+  return counts;
+}
 
 }  // namespace ringo::detail

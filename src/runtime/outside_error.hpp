@@ -3,7 +3,7 @@
 #include <string>
 #include <system_error>
 
-#include <ringo/detail/worker.hpp>
+#include <ringo/detail/current_worker.hpp>
 
 namespace ringo::detail {
 

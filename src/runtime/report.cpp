@@ -1,24 +1,22 @@
 #include "runtime/report.hpp"
 
+#include <cxxabi.h>
+
 #include <cstdio>
+#include <cstdlib>
+#include <memory>
 #include <system_error>
 #include <typeinfo>
 
-#include <cxxabi.h>
-
-#include <cstdlib>
-#include <memory>
-
-#include <ringo/detail/worker.hpp>
+#include <ringo/detail/current_worker.hpp>
 #include <ringo/errors.hpp>
-#include <ringo/task.hpp>
 
-#include "driver/end_process.hpp"
+#include "platform/end_process.hpp"
+#include "runtime/registry.hpp"
+#include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
 namespace {
-
-void add_place(std::string& text, const std::source_location& at) { text += place_of(at); }
 
 std::string type_name() {
   const std::type_info* type = abi::__cxa_current_exception_type();
@@ -69,14 +67,14 @@ void describe_routine(std::string& text, routine& r, bool is_main) {
     text += ": waits for ";
     r.parked->describe(*r.parked, text);
     text += ", at ";
-    add_place(text, r.parked->where);
+    text += place_of(r.parked->where);
   } else {
     text += (seen & routine::waiting) ? ": waits" : ": runs, or is ready to";
   }
   if (seen & (routine::cancelled | routine::context_cancelled)) text += " (cancelled)";
   if (!is_main) {
     text += "; started at ";
-    add_place(text, r.started);
+    text += place_of(r.started);
   }
   if (const std::uint32_t ended = r.ended_awaits(); ended > 0) {
     text += "; ";
@@ -100,25 +98,10 @@ void report_forgotten(const routine& r) noexcept {
   end_process();
 }
 
-std::exception_ptr no_value(const std::source_location& started) noexcept {
-  try {
-    return std::make_exception_ptr(std::logic_error(
-        "ringo: a task that has a result has ended without co_return, in the routine started at " + place_of(started)));
-  } catch (...) {
-    return std::current_exception();
-  }
-}
-void throw_no_value() {
-  const worker* w = current_worker();
-  std::rethrow_exception(
-      no_value(w != nullptr && w->current != nullptr ? w->current->started : std::source_location()));
-}
-
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept {
   std::string place;
   if (started.line() != 0) {
-    place = " started at ";
-    add_place(place, started);
+    place = " started at " + place_of(started);
   }
   const std::string in_routine = place.empty() ? place : " in a routine" + place;
   try {
@@ -143,29 +126,15 @@ void refuse_throwing_hook(const char* name) noexcept {
   end_process();
 }
 
-bool cancel_under_lock(routine& r, bool shared, std::uint32_t why) noexcept {
-  std::uint32_t seen = r.state.load(std::memory_order_relaxed);
-  for (;;) {
-    const bool claims = (seen & routine::waiting) && routine::ends_awaits(seen | why);
-    std::uint32_t wanted = seen | why;
-    if (claims) wanted &= ~(routine::waiting | routine::ring_bits);
-    if (!shared) {
-      r.state.store(wanted, std::memory_order_relaxed);
-      if (worker* w = current_worker()) w->look_for_cancellation(r);
-      return claims;
-    }
-    seen &= ~routine::inspected;
-    wanted &= ~routine::inspected;
-    if (r.state.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel, std::memory_order_relaxed))
-      return claims;
-    if (seen & routine::inspected) seen = r.wait_while_inspected();
+void tell_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const std::source_location& started) noexcept {
+  decltype(options::on_unhandled) handler;  // copied, so that it runs without the registry's lock
+  runtime_registry::with(runtime_id, [&](runtime_core& rt) { handler = rt.settings.on_unhandled; });
+  if (!handler) return report_unhandled(error, started);
+  try {
+    handler(error, started);
+  } catch (...) {
+    refuse_throwing_hook("on_unhandled");
   }
-}
-
-std::uint32_t routine::wait_while_inspected() const noexcept {
-  std::uint32_t seen;
-  for (int turns = 0; (seen = state.load(std::memory_order_relaxed)) & inspected; ++turns) pause_while_spinning(turns);
-  return seen;
 }
 
 }  // namespace ringo::detail

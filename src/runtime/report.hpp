@@ -31,8 +31,4 @@ void tell_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const st
 // In a handler: what a hook of the options has thrown ends the process, with a message that names it.
 [[noreturn]] void refuse_throwing_hook(const char* name) noexcept;
 
-// Cancels; true if its wait was claimed, so that the caller makes it ready. The routine's record is kept from going
-// away.
-bool cancel_under_lock(routine& r, bool shared, std::uint32_t why = routine::cancelled) noexcept;
-
 }  // namespace ringo::detail

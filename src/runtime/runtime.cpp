@@ -11,10 +11,11 @@
 
 #include <ringo/run.hpp>
 
-#include "driver/standard_streams.hpp"
 #include "driver/uring.hpp"
+#include "platform/standard_streams.hpp"
+#include "platform/usable_cpus.hpp"
+#include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
-#include "runtime/usable_cpus.hpp"
 
 namespace ringo {
 namespace {

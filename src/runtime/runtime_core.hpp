@@ -19,7 +19,6 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -33,19 +32,19 @@
 #include <ringo/semaphore.hpp>
 
 #include "runtime/blocking_pool.hpp"
+#include "runtime/choices.hpp"
+#include "runtime/global_queue.hpp"
 #include "runtime/scheduler.hpp"
 #include "runtime/warnings.hpp"
 
 namespace ringo::detail {
 
-class simulation;
-
 class runtime_core {
  public:
   using post_item = std::function<void(worker*)>;  // with null where the runtime has ended without doing it
 
-  // The drivers' number is the workers'. `sim` is null for a real one.
-  runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, simulation* sim);
+  // The drivers' number is the workers'. `simulation` is null for a real one.
+  runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, choices* simulation);
   runtime_core(const runtime_core&) = delete;
   runtime_core& operator=(const runtime_core&) = delete;
   ~runtime_core();
@@ -71,7 +70,7 @@ class runtime_core {
   // What a worker finds here.
   void add_global(std::span<routine* const> routines) noexcept;
   std::size_t take_global(scheduler& into) noexcept;
-  bool has_global() const noexcept { return global_count_.load(std::memory_order_acquire) != 0; }
+  bool has_global() const noexcept { return !global_.empty(); }
   bool has_posts() const noexcept { return posted_.load(std::memory_order_acquire); }
   void run_posts(worker& w);
 
@@ -108,7 +107,7 @@ class runtime_core {
   const std::uint64_t id;
   const options settings;
   warnings warned;
-  simulation* const sim;
+  choices* const simulation;
   std::vector<std::unique_ptr<scheduler>> workers;
   std::atomic<routine*> main = nullptr;        // null again when it has ended
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
@@ -125,7 +124,6 @@ class runtime_core {
   std::optional<semaphore> names_;  // made on a worker: so it is this runtime's
 
   static void deliver(posted* first, worker* w) noexcept;
-  routine* pop_global() noexcept;  // under its lock
   void cancel_all(worker& w, const routine* except) noexcept;
   void begin_unwinding(worker& w, const routine* except) noexcept;
   void stop_workers() noexcept;
@@ -135,12 +133,7 @@ class runtime_core {
   void end() noexcept;
   bool only_main_is_left() noexcept;
 
-  // The global queue. By address, not linked: a long queue's routines are not in the cache, and need not come there to
-  // be queued.
-  spin_lock global_lock_;
-  std::deque<routine*> global_;
-  routine_list global_without_memory_;  // behind it, when it could not grow
-  std::atomic<std::size_t> global_count_ = 0;
+  global_queue global_;
 
   std::mutex posts_mutex_;
   std::vector<post_item> posts_;
@@ -173,19 +166,10 @@ class runtime_core {
   duration quiet_check_{};
 };
 
+// Counts the runtimes that run, for any_runtime_runs() and refuse_in_forked_child().
+void count_running_runtime(int change) noexcept;
+
 // Appends the dump; from a thread that is no worker it waits for one to make it.
 void report_from_any_thread(runtime_core& rt, std::string& text);
-
-// The runtimes of this process.
-class runtime_registry {
- public:
-  static std::uint64_t next_id();  // throws std::logic_error in a forked child
-  static void add(runtime_core& rt);
-  static void remove(runtime_core& rt) noexcept;
-  static void runs(bool now) noexcept;
-  // Calls f with the runtime, which stays until f returns. False if it is no more.
-  static bool with(std::uint64_t id, const std::function<void(runtime_core&)>& f);
-  static bool has(std::uint64_t id);
-};
 
 }  // namespace ringo::detail

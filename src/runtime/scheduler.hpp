@@ -6,8 +6,9 @@
 #include <optional>
 #include <vector>
 
+#include <ringo/detail/current_worker.hpp>
+#include <ringo/detail/foreign_coroutine.hpp>
 #include <ringo/detail/timer_queue.hpp>
-#include <ringo/detail/worker.hpp>
 
 #include "driver/driver.hpp"
 #include "runtime/ring_operation.hpp"
@@ -195,11 +196,26 @@ class scheduler final : public worker {
   std::uint32_t before_expiry_ = 0;
 };
 
-// Its frames are gone: it runs under its context no more.
-void leave_context(routine& r, bool shared) noexcept;
 // A routine that others may know already, and that will never begin, ends with `cancelled`. w is a worker of its
 // runtime; null: that has ended.
 void end_unbegun(worker* w, routine& r) noexcept;
+
+RINGO_ALWAYS_INLINE inline routine* scheduler::pop() noexcept {
+  std::uint32_t head = head_.load(std::memory_order_acquire);
+  for (;;) {
+    if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+    routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
+    // Of many routines the records are not in the cache: one that is to come is fetched meanwhile. A stale slot does no
+    // harm.
+    __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));
+    if (!shared) {
+      head_.store(head + 1, std::memory_order_relaxed);
+      return r;
+    }
+    // acq_rel: release, so that the slot was read before it is seen as free; acquire, to see what who queued it wrote.
+    if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return r;
+  }
+}
 
 inline scheduler& scheduler_of(worker& w) noexcept { return static_cast<scheduler&>(w); }
 

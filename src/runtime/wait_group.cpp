@@ -7,8 +7,10 @@
 #include <string>
 #include <thread>
 
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
+#include <ringo/detail/join.hpp>
 
+#include "runtime/registry.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 

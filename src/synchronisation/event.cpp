@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 #include <ringo/detail/ownership.hpp>
 
 namespace ringo {

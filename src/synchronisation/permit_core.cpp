@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <stdexcept>
 
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 
 namespace ringo::detail {
 

@@ -1,6 +1,6 @@
 #include <ringo/detail/source_core.hpp>
 
-#include <ringo/detail/bridge.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 
 namespace ringo::detail {
 

@@ -9,8 +9,8 @@
 
 #include <ringo/descriptor.hpp>
 
-#include "driver/standard_streams.hpp"
 #include "net/stream_core.hpp"
+#include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {

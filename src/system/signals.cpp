@@ -29,8 +29,8 @@
 #include <utility>
 
 #include "driver/refusal.hpp"
-#include "driver/standard_streams.hpp"
 #include "net/descriptor_core.hpp"
+#include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 #include "runtime/runtime_core.hpp"
 

@@ -46,9 +46,9 @@ constexpr std::int64_t grace_in_vain = 32768;  // what each time takes of the gr
 }  // namespace
 
 // The clock starts at a round number, the same in every run.
-simulation::simulation(const testing::sim_options& o, const testing::chooser* choices)
+simulation::simulation(const testing::sim_options& o, const testing::chooser* chooser)
     : options_(o),
-      choices_(choices),
+      choices_(chooser),
       random_(o.seed * 0x9e3779b97f4a7c15 + 0x2545f4914f6cdd1d),
       start_(std::chrono::hours(24)),
       now_(start_) {}
@@ -87,13 +87,9 @@ void simulation::note(std::uint64_t what) noexcept { hash_ = (hash_ ^ what) * 0x
 
 bool simulation::fails_allocation() noexcept { return ++allocations_ == options_.fail_allocation; }
 
-void fail_if_asked(worker& w) {
-  if (w.runtime.sim->fails_allocation()) throw std::bad_alloc();
-}
-
 testing::report simulation::report() const noexcept { return {hash_, steps_, now_ - start_, outlived_main_}; }
 
-void simulation::note_outliving(runtime_core& rt) {
+void simulation::main_ends(runtime_core& rt) {
   for (const auto& w : rt.workers) {
     w->routines.each([&](routine& r) {
       if (&r == rt.main) return;
@@ -205,8 +201,8 @@ void refuse_simulation_inside_routine() {
   }
 }
 
-testing::report simulate(const testing::sim_options& o, const testing::chooser* choices, routine& main) {
-  simulation sim(o, choices);
+testing::report simulate(const testing::sim_options& o, const testing::chooser* chooser, routine& main) {
+  simulation sim(o, chooser);
   options settings;
   settings.shutdown_grace = std::chrono::nanoseconds::max();
   settings.on_warning = o.on_warning;
@@ -220,7 +216,7 @@ void settle_operation::enter(worker* w) {
     throw std::logic_error(
         "ringo: testing::settle() outside of a simulation: who waits for what is known there only (testing::simulate)");
   }
-  queue_ = &w->runtime.sim->settling;
+  queue_ = &static_cast<simulation*>(w->runtime.simulation)->settling;
 }
 wait_queue& settle_operation::queue() noexcept { return *queue_; }
 

@@ -9,6 +9,7 @@
 #include <ringo/testing.hpp>
 
 #include "driver/driver.hpp"
+#include "runtime/choices.hpp"
 
 namespace ringo::detail {
 
@@ -16,24 +17,21 @@ class blocking_pool;
 class runtime_core;
 class scheduler;
 
-class simulation {
+class simulation final : public choices {
  public:
-  simulation(const testing::sim_options& o, const testing::chooser* choices);
+  simulation(const testing::sim_options& o, const testing::chooser* chooser);
 
   std::vector<std::unique_ptr<driver>> make_drivers();
-  void run(runtime_core& rt);  // until the runtime is done
+  void run(runtime_core& rt) override;
+  std::uint32_t choose(std::uint32_t n) override;
+  bool fails_allocation() noexcept override;
+  bool in_blocking_call() const noexcept override { return in_blocking_call_; }
+  void main_ends(runtime_core& rt) override;  // notes which routines outlive main
+  void note_stubborn_await() noexcept override;
 
-  std::uint32_t choose(std::uint32_t n);  // below n
-  bool fails_allocation() noexcept;       // counts; true for the one that is to fail
   testing::report report() const noexcept;
-  bool in_blocking_call() const noexcept { return in_blocking_call_; }
-
-  void note_outliving(runtime_core& rt);  // main is about to end: who else is there
-
   time_point now() const noexcept { return now_; }
-  // An await of a routine that catches the exceptions in which its awaits end, and goes on.
-  void note_stubborn_await() noexcept;
-  wait_queue settling;
+  wait_queue settling;  // the routines that wait in settle()
 
  private:
   bool step(runtime_core& rt);  // false when nobody has anything to run
@@ -55,7 +53,5 @@ class simulation {
   time_point start_;
   time_point now_;
 };
-
-void fail_if_asked(worker& w);  // throws std::bad_alloc
 
 }  // namespace ringo::detail

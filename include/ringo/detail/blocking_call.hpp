@@ -14,7 +14,7 @@
 #include <string>
 #include <utility>
 
-#include <ringo/detail/worker.hpp>
+#include <ringo/detail/current_worker.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo::detail {

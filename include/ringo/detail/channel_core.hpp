@@ -18,13 +18,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <new>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/errors.hpp>
@@ -417,5 +420,16 @@ class channel_operation : public operation<Derived, Result> {
     return p;
   }
 };
+
+// The channel's size in bytes is checked: throws std::length_error.
+std::size_t checked_capacity(std::size_t capacity, std::size_t value_size);
+[[noreturn]] void throw_send_on_closed();
+[[noreturn]] void throw_close_of_nil();
+
+// For threads that are no workers (foreign_threads.hpp). `attempt` is the operation without waiting, `operation` what a
+// routine awaits instead of the thread. A channel that no runtime uses is waited for. Null: the nil channel.
+void block_until(channel_core* core, const char* call,
+                 const std::function<progress(bool shared, routine*& woken)>& attempt,
+                 const std::function<task<void>()>& operation, std::source_location where);
 
 }  // namespace ringo::detail

@@ -21,6 +21,22 @@
 #define RINGO_AWAIT_SUSPEND
 #endif
 
+#if defined(__has_feature)
+#define RINGO_HAS_FEATURE(NAME) __has_feature(NAME)
+#else
+#define RINGO_HAS_FEATURE(NAME) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || RINGO_HAS_FEATURE(address_sanitizer)
+#define RINGO_ADDRESS_SANITIZER 1
+#else
+#define RINGO_ADDRESS_SANITIZER 0
+#endif
+#if defined(__SANITIZE_THREAD__) || RINGO_HAS_FEATURE(thread_sanitizer)
+#define RINGO_THREAD_SANITIZER 1
+#else
+#define RINGO_THREAD_SANITIZER 0
+#endif
+
 // On the hot paths. Not where nothing is optimised: there it only makes the code longer, and its compilation too.
 #if defined(__OPTIMIZE__)
 #define RINGO_ALWAYS_INLINE [[gnu::always_inline]]
@@ -58,7 +74,7 @@ namespace ringo::detail {
 
 // Whether a coroutine that hands over to another leaves the stack. g++ makes calls of such transfers without
 // optimisation and under its sanitizers: there chains of them are kept short.
-#if defined(__clang__) || (defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__))
+#if defined(__clang__) || (defined(__OPTIMIZE__) && !RINGO_ADDRESS_SANITIZER && !RINGO_THREAD_SANITIZER)
 inline constexpr bool transfers_are_jumps = true;
 #else
 inline constexpr bool transfers_are_jumps = false;

@@ -69,6 +69,8 @@ class context_core : private timer_entry {
   // The routines that run under it: their record, with its links, is kept from going away while they are in.
   void add_member(routine& r, bool shared) noexcept;
   void remove_member(routine& r, bool shared) noexcept;
+  // The routine's frames are gone: it runs under its context no more.
+  static void leave(routine& r, bool shared) noexcept;
 
   std::shared_ptr<after_call> call_after(worker* w, routine& r);
   bool stop_call(after_call& c);

@@ -7,6 +7,7 @@
 
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/frame_cache.hpp>
+#include <ringo/detail/machine_code.hpp>
 
 namespace ringo::detail {
 
@@ -17,7 +18,7 @@ void note_mark(void* at, std::size_t size) noexcept;
 // that is about to end.
 template <class Field>
 RINGO_ALWAYS_INLINE inline void keep_mark(Field& field) noexcept {
-  __asm__ volatile("" : : "r"(&field) : "memory");
+  keep_stores(field);
   if constexpr (!frame_cache::recycles) note_mark(&field, sizeof field);
 }
 

@@ -1,17 +1,57 @@
-// Memory for coroutine frames, and for what comes and goes with them: recycled by size in the worker that frees it,
-// without a lock; shared between workers in batches. Outside a worker, and under AddressSanitizer (which would not see
-// a use after free), plain new and delete.
+// Memory for coroutine frames and for the records that come and go with them. The worker that frees a block recycles it
+// by its size, without a lock; workers share blocks in batches (frame_cache.hpp). Outside of a worker, and under
+// AddressSanitizer, which would not see a use after free, it is new and delete.
 #pragma once
 #include <cstddef>
 
+#include <ringo/detail/worker.hpp>
+
 namespace ringo::detail {
 
-// Inline, in worker.hpp.
-void* allocate_frame(std::size_t size);  // throws std::bad_alloc
-void free_frame(void* frame, std::size_t size) noexcept;
+// Where the worker's own list has no block, or no room for one.
+void* allocate_frame_slowly(std::size_t size);
+void free_frame_slowly(void* frame, std::size_t size) noexcept;
+void* allocate_block_slowly(std::size_t size);
+void free_block_slowly(void* block, std::size_t size) noexcept;
 
-// The same, but not counted as a frame (testing::live).
-void* allocate_block(std::size_t size);  // throws std::bad_alloc
-void free_block(void* block, std::size_t size) noexcept;
+// Throws std::bad_alloc.
+RINGO_ALWAYS_INLINE inline void* allocate_frame(std::size_t size) {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr && !w->simulated) [[likely]] {
+    if (void* frame = w->frames.try_allocate(size)) [[likely]] {
+      w->counts.frames.add();
+      return frame;
+    }
+  }
+  return allocate_frame_slowly(size);
+}
+
+inline void free_frame(void* frame, std::size_t size) noexcept {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr && w->frames.try_free(frame, size)) [[likely]] {
+    w->counts.frames.add(-1);
+    return;
+  }
+  free_frame_slowly(frame, size);
+}
+
+// The same for a block that testing::live() does not count as a frame. Throws std::bad_alloc.
+inline void* allocate_block(std::size_t size) {
+  worker* w = current_worker();
+  if (frame_cache::recycles && w != nullptr) [[likely]] {
+    if (void* block = w->frames.try_allocate(size)) [[likely]]
+      return block;
+  }
+  return allocate_block_slowly(size);
+}
+
+inline void free_block(void* block, std::size_t size) noexcept {
+  worker* w = current_worker();
+  if (!frame_cache::recycles || w == nullptr || !w->frames.try_free(block, size)) [[unlikely]]
+    free_block_slowly(block, size);
+}
+
+inline void* routine::operator new(std::size_t size) { return allocate_frame(size); }
+inline void routine::operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
 
 }  // namespace ringo::detail

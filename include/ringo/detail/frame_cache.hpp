@@ -5,17 +5,7 @@
 #include <cstdint>
 #include <new>
 
-// A recycled frame hides its use after free from the sanitizer.
-#if defined(__SANITIZE_ADDRESS__)
-#define RINGO_RECYCLES_FRAMES false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RINGO_RECYCLES_FRAMES false
-#endif
-#endif
-#ifndef RINGO_RECYCLES_FRAMES
-#define RINGO_RECYCLES_FRAMES true
-#endif
+#include <ringo/detail/compilers.hpp>
 
 namespace ringo::detail {
 
@@ -23,7 +13,8 @@ class kept_blocks;
 
 class frame_cache {
  public:
-  static constexpr bool recycles = RINGO_RECYCLES_FRAMES;
+  // A recycled frame hides its use after free from AddressSanitizer.
+  static constexpr bool recycles = !RINGO_ADDRESS_SANITIZER;
   // Sizes that malloc's chunks have: a multiple of 16, of which the first 8 bytes are its own.
   static constexpr std::size_t step = 16, fits = 8, largest = 1024, classes = largest / step;
 

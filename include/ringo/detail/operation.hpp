@@ -9,8 +9,9 @@
 #include <utility>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/current_worker.hpp>
+#include <ringo/detail/foreign_coroutine.hpp>
 #include <ringo/detail/mistaken_await.hpp>
-#include <ringo/detail/worker.hpp>
 
 namespace ringo::detail {
 

@@ -1,10 +1,10 @@
 // What has been posted to a channel and is not in it yet, in its order. The channel's feeder, from the first post on.
 //
 // A routine, the mover, sends one value after the other; it is started when there is a value and no mover, and ends
-// when there is none left. Where no runtime has used the channel yet, the outbox waits for one in a list of the bridge
-// (bridge.cpp). With the last handle of the channel the outbox goes, too, at once or at the end of its mover.
+// when there is none left. Where no runtime has used the channel yet, the outbox is a deferred post. With the last
+// handle of the channel the outbox goes, too, at once or at the end of its mover.
 //
-// Lock order: the bridge's lock, then `lock_`. No value is destroyed under either.
+// No value is destroyed under `lock_`.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -12,14 +12,14 @@
 #include <utility>
 
 #include <ringo/detail/channel_core.hpp>
-#include <ringo/detail/posted.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo::detail {
 
-class outbox : public channel_feeder, public posted {
+class outbox : public channel_feeder, public deferred_post {
  public:
-  explicit outbox(channel_core& to) noexcept : core_(to) {}
+  explicit outbox(channel_core& to) noexcept : deferred_post(to.owner), core_(to) {}
   outbox(const outbox&) = delete;
   outbox& operator=(const outbox&) = delete;
   virtual ~outbox() = default;
@@ -59,9 +59,6 @@ class outbox : public channel_feeder, public posted {
   channel_core& core_;
 
  private:
-  friend class outbox_list;
-
-  bool hand_over() noexcept;
   void start_mover(worker& w) noexcept;
   void stop_moving() noexcept;
   void end() noexcept;
@@ -69,10 +66,9 @@ class outbox : public channel_feeder, public posted {
   spin_lock lock_;  // guards what follows
   item* first_ = nullptr;
   item* last_ = nullptr;
-  bool moving_ = false;           // a mover runs, is about to be started, or is waited for in the bridge's list
-  bool unreceivable_ = false;     // the last handle has gone; the outbox has one
-  std::size_t dropped_ = 0;       // by this mover, since the channel was closed
-  outbox* next_stuck_ = nullptr;  // in the bridge's list, under its lock
+  bool moving_ = false;        // a mover runs, is about to be started, or is deferred
+  bool unreceivable_ = false;  // the last handle has gone; the outbox has one
+  std::size_t dropped_ = 0;    // by this mover, since the channel was closed
 };
 
 template <class T>

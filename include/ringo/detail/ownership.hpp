@@ -2,11 +2,10 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
-#include <functional>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/current_worker.hpp>
 #include <ringo/detail/destroyed.hpp>
-#include <ringo/detail/worker.hpp>
 
 namespace ringo::detail {
 
@@ -42,9 +41,5 @@ class ownership {
 
   std::atomic<std::uint64_t> owner_;
 };
-
-// Has a worker of the runtime do it, soon; if the runtime ends before, it is done without one, by the thread that ends
-// it. False if there is no such runtime any more. Any thread.
-bool post(std::uint64_t runtime_id, std::function<void(worker*)> what);
 
 }  // namespace ringo::detail

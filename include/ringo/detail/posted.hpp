@@ -1,15 +1,16 @@
-// What a worker is handed without an allocation: it is its own link in the runtime's list.
+// What other threads hand to a runtime's workers.
 #pragma once
 #include <cstdint>
+#include <functional>
 
 namespace ringo::detail {
 
 class worker;
-class ownership;
 
+// A post that needs no allocation: it is its own link in the runtime's list.
 struct posted {
-  // On a worker of that runtime, or with null where it has ended, or where no runtime uses what this is about. It may
-  // be gone afterwards.
+  // On a worker of that runtime. With null: the runtime has ended, or no runtime uses what the post is about. The post
+  // may be gone afterwards.
   virtual void deliver(worker* w) noexcept = 0;
 
   posted* next_posted = nullptr;
@@ -18,10 +19,9 @@ struct posted {
   ~posted() = default;
 };
 
-// Hands it to that runtime; false if there is none any more. Any thread.
+// Hands it to that runtime, whose workers deliver it soon; if the runtime ends before, the thread that ends it does,
+// with null. False: it had ended. Any thread.
 bool post(std::uint64_t runtime_id, posted& what) noexcept;
-
-// As do_where_used() (bridge.hpp). Any thread.
-void deliver_where_used(const ownership& of, posted& what) noexcept;
+bool post(std::uint64_t runtime_id, std::function<void(worker*)> what);
 
 }  // namespace ringo::detail

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include <ringo/clock.hpp>
-#include <ringo/detail/worker.hpp>
+#include <ringo/detail/current_worker.hpp>
 
 namespace ringo::detail {
 

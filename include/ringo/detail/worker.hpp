@@ -8,34 +8,14 @@
 #include <source_location>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/counter.hpp>
 #include <ringo/detail/frame_cache.hpp>
+#include <ringo/detail/machine_code.hpp>
 #include <ringo/detail/routine.hpp>
 
 namespace ringo::detail {
 
 class runtime_core;
-
-// Written by their worker alone, read by any thread: plain additions, never a locked read-modify-write.
-class counter {
- public:
-  RINGO_ALWAYS_INLINE void add(std::int64_t n = 1) noexcept {
-#if defined(__x86_64__)
-    // One instruction, where compilers make three of an atomic's load and store. Aligned, it is never seen by half.
-    __asm__("addq %1, %0" : "+m"(value_) : "er"(n));
-#else
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_release);
-#endif
-  }
-  std::int64_t value(std::memory_order order = std::memory_order_relaxed) const noexcept { return value_.load(order); }
-
- private:
-  std::atomic<std::int64_t> value_ = 0;
-};
-
-struct counters {
-  counter frames, routines, timers, operations;                                  // made less destroyed, by this worker
-  counter started, resumes, steals, parks, wakes, waits, sleeps, steals_failed;  // events
-};
 
 class worker {
  public:
@@ -137,16 +117,7 @@ class worker {
     if (current == &r && r.is_cancelled() && budget > -held_down / 2) budget -= held_down;
   }
   // One less of the current routine's budget: false when its turn is over, or it may have been cancelled.
-  RINGO_ALWAYS_INLINE bool spend() noexcept {
-#if defined(__x86_64__)
-    // Two instructions with the branch, where g++ makes five.
-    bool left;
-    __asm__("subl $1, %1" : "=@ccg"(left), "+m"(budget));
-    return left;
-#else
-    return --budget > 0;
-#endif
-  }
+  RINGO_ALWAYS_INLINE bool spend() noexcept { return count_down(budget); }
 
   // For an await that ends with an exception before it tries anything.
   void spend_a_throw() noexcept { budget -= budget_of_a_throw - 1; }
@@ -247,113 +218,5 @@ class worker {
   std::uint32_t room_ = queue_size;  // 0: what is made ready goes before the queue (scheduler::look), by overflow()
   std::uint64_t random_;
 };
-
-// The calling thread's worker, or null. Never cached across a suspension, after which a coroutine may be on another
-// thread: compilers keep the address of a thread_local, so it is read where they cannot see it.
-#if defined(__x86_64__) && defined(__ELF__)
-extern __thread worker* current_worker_slot __asm__("ringo_current_worker") __attribute__((tls_model("initial-exec")));
-inline worker* current_worker() noexcept {
-  worker* w;
-  __asm__ volatile("movq ringo_current_worker@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(w));
-  return w;
-}
-#else
-worker* current_worker() noexcept;
-#endif
-
-void set_current_worker(worker* w) noexcept;
-
-// The calling thread's worker; throws std::logic_error that names the call and what to use instead.
-[[noreturn, gnu::cold]] void refuse_foreign_thread(const char* call);
-inline worker& require_worker(const char* call) {
-  if (worker* w = current_worker()) [[likely]]
-    return *w;
-  refuse_foreign_thread(call);
-}
-
-// The calling thread's worker, or null where no runtime runs, so that the calling thread is the only one; else throws
-// as above.
-worker* worker_or_alone_slow(const char* call);
-inline worker* worker_or_alone(const char* call) {
-  if (worker* w = current_worker()) [[likely]]
-    return w;
-  return worker_or_alone_slow(call);
-}
-
-// Where a list of free frames does not do.
-void* allocate_frame_slowly(std::size_t size);
-void free_frame_slowly(void* frame, std::size_t size) noexcept;
-
-RINGO_ALWAYS_INLINE inline void* allocate_frame(std::size_t size) {
-  worker* w = current_worker();
-  if (frame_cache::recycles && w != nullptr && !w->simulated) [[likely]] {
-    if (void* frame = w->frames.try_allocate(size)) [[likely]] {
-      w->counts.frames.add();
-      return frame;
-    }
-  }
-  return allocate_frame_slowly(size);
-}
-
-inline void free_frame(void* frame, std::size_t size) noexcept {
-  worker* w = current_worker();
-  if (frame_cache::recycles && w != nullptr && w->frames.try_free(frame, size)) [[likely]] {
-    w->counts.frames.add(-1);
-    return;
-  }
-  free_frame_slowly(frame, size);
-}
-
-void* allocate_block_slowly(std::size_t size);
-void free_block_slowly(void* block, std::size_t size) noexcept;
-
-inline void* allocate_block(std::size_t size) {
-  worker* w = current_worker();
-  if (frame_cache::recycles && w != nullptr) [[likely]] {
-    if (void* block = w->frames.try_allocate(size)) [[likely]]
-      return block;
-  }
-  return allocate_block_slowly(size);
-}
-
-inline void free_block(void* block, std::size_t size) noexcept {
-  worker* w = current_worker();
-  if (!frame_cache::recycles || w == nullptr || !w->frames.try_free(block, size)) [[unlikely]]
-    free_block_slowly(block, size);
-}
-
-inline void* routine::operator new(std::size_t size) { return allocate_frame(size); }
-inline void routine::operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
-
-bool any_runtime_runs() noexcept;
-
-// Whoever has claimed a routine's wait where no runtime runs (w is null) has claimed one that has outlived its own: it
-// never runs again, and is as one that was still in a run queue then.
-void drop_from_queue(routine& r) noexcept;
-inline void make_ready_or_drop(worker* w, routine& r) noexcept { w != nullptr ? w->make_ready(r) : drop_from_queue(r); }
-
-// Throws std::logic_error in a process that was forked while a runtime ran.
-void refuse_in_forked_child(const char* call);
-
-[[noreturn, gnu::cold]] void throw_cancelled();
-
-// A record for a coroutine of a foreign type that is about to wait, or for a task under one, so that it can be
-// scheduled as a routine.
-routine& adopt(worker& w, bool in_task);
-
-// Runs a task that a coroutine of a foreign type awaits, until it first waits. Returns its station, which
-// leave_station() gives back when the awaiting expression ends, however.
-foreign_record* make_station();
-void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine);
-void leave_station(foreign_record& station) noexcept;
-
-// The current routine goes on with the coroutine when it is its turn again.
-void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept;
-
-[[noreturn]] void throw_empty_task();
-
-// The awaiting coroutine's frame is destroyed while a wait of its is parked or claimed: closes the wait, or lets the
-// run queue forget it.
-void forget(routine& r, bool claimed) noexcept;
 
 }  // namespace ringo::detail

@@ -1,4 +1,4 @@
-#include "driver/standard_streams.hpp"
+#include "platform/standard_streams.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "driver/end_process.hpp"
+#include "platform/end_process.hpp"
 
 #include <cstdlib>
 #include <exception>

@@ -1,4 +1,4 @@
-#include "runtime/usable_cpus.hpp"
+#include "platform/usable_cpus.hpp"
 
 #include <sched.h>
 
@@ -11,7 +11,7 @@
 #include <thread>
 #include <utility>
 
-#include "driver/text_file.hpp"
+#include "platform/text_file.hpp"
 
 namespace ringo::detail {
 

@@ -1,4 +1,4 @@
-#include "driver/text_file.hpp"
+#include "platform/text_file.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

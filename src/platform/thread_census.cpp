@@ -1,4 +1,4 @@
-#include "runtime/thread_census.hpp"
+#include "platform/thread_census.hpp"
 
 #include <dirent.h>
 
@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "driver/text_file.hpp"
+#include "platform/text_file.hpp"
 
 // Defined by ThreadSanitizer's run-time, in whichever part of the program it was asked for.
 extern "C" void __tsan_init() __attribute__((weak));

@@ -1,4 +1,4 @@
-#include <ringo/group.hpp>
+#include <ringo/detail/group_core.hpp>
 
 #include <new>
 #include <stdexcept>
@@ -169,86 +169,6 @@ void group_core::member_ended(worker& w, std::exception_ptr error, member kind) 
   if (last) delete this;
 }
 
-// Cancelling is for after the lock, for which the caller keeps the context.
-context group_core::background_to_end() const noexcept {
-  return waited_for_ && ordinary_ended() && background_ != 0 ? background_ctx_ : context::background();
-}
-
-context group_core::wait_begins(worker* w) {
-  context use, ended;
-  {
-    const optional_guard guard(lock_, w != nullptr && w->shared);
-    waited_for_ = !body_runs_;
-    use = ctx_;
-    ended = background_to_end();
-  }
-  if (ended != context::background()) ended.cancel();
-  return use;
-}
-
-// Under the lock: what is started from now on is of the next use. In the body of a scope a wait() ends none.
-void group_core::note_wait_is_over() noexcept {
-  if (!body_runs_) finished_ = true;
-}
-
-void group_core::wake_waiting(bool shared, routine_list& woken) noexcept {
-  if (wait_is_over()) {
-    joining_.claim_all(shared, woken);
-    if (!woken.empty()) note_wait_is_over();
-  }
-  wake_for_slot(shared, woken);
-}
-
-// ---- slot()
-
-// While there is a place and a routine waits for one, a woken routine is on its way: under the lock it either finds the
-// place taken, and waits on, or it passes the place on to the next, whatever it makes of it itself: when it goes on,
-// when it is cancelled, and when its frame is destroyed. So it suffices to wake one.
-void group_core::wake_for_slot(bool shared, routine_list& woken) noexcept {
-  if (!has_slot()) return;
-  if (waiter* one = slots_.claim_first(shared)) {
-    static_cast<group_slot_operation&>(*one).look_again();
-    woken.push_back(*one->who);
-  }
-}
-
-void group_core::pass_slot_on() noexcept {
-  worker* w = current_worker();
-  if (w == nullptr || w->runtime_id != owner_.runtime_id() || slots_.looks_empty()) return;
-  routine_list woken;
-  {
-    const optional_guard guard(lock_, w->shared);
-    wake_for_slot(w->shared, woken);
-  }
-  w->make_ready(woken);
-}
-
-// The routine that was woken before it may not have used its place yet: so it looks in its own turn. A case of a select
-// and a coroutine of a foreign type go on without that.
-void group_slot_operation::look_again() noexcept {
-  routine& r = *who;
-  if (r.parked != this || r.resumed_as != routine::kind::plain) return;
-  stand(progress::waiting);
-  looks_again_ = true;
-  try_again = [](parked_operation& p, worker& there) {
-    return static_cast<group_slot_operation&>(p).go_on_or_wait(there);
-  };
-  r.resumed_as = routine::kind::tries_again;
-}
-
-// False if it waits: then the frame may be gone.
-bool group_slot_operation::go_on_or_wait(worker& w) noexcept {
-  routine& r = *who;
-  if (r.is_cancelled()) {  // await_resume tells
-    note_cancelled(*this);
-    stand(progress::refused);
-    looks_again_ = false;
-    of_->pass_slot_on();
-    return true;
-  }
-  return w.shared ? !park_locked(w, r) : commit_alone(w) || !park_alone(w, r);
-}
-
 // A member's `cancelled` is the group's only where it comes from the group's context, and not by way of
 // group::cancel(); or where the runtime has cancelled the member, so that a wait() after a deadlock is no success. One
 // that a member has met with elsewhere, such as in the join of a routine that was cancelled, ends this member alone.
@@ -392,61 +312,6 @@ void group_core::warn(worker& w, const char* how, std::size_t members, const cha
   } catch (const std::bad_alloc&) {
     w.runtime.warned.tell_rarely(what, made_, call);
   }
-}
-
-void group_core::finish(const context& use) {
-  worker& w = *current_worker();
-  std::exception_ptr error;
-  std::size_t further = 0;
-  bool body_runs = false;
-  {
-    const optional_guard guard(lock_, w.shared);
-    if (use == ctx_) {  // else it has passed without an error, and the next one is not this wait's to look at
-      body_runs = body_runs_;
-      error = first_error_;
-      first_error_told_ = true;
-      further = std::exchange(further_errors_, 0);
-    }
-  }
-  if (!body_runs) use.cancel();  // semantics 150
-  if (further != 0) {
-    warn(w, ": besides the error that wait() throws, ", further, " more of its members have ended with an error");
-  }
-  if (error) std::rethrow_exception(error);
-  if (parent_.is_cancelled()) throw_cancelled();
-}
-
-task<> wait_for_group(group_core& of, std::source_location where) {
-  const group_hold kept(of);
-  bool interrupted = false;
-  group_ended_operation ended(of);
-  try {
-    co_await awaited_at<group_ended_operation&>{ended, where};
-  } catch (const cancelled&) {
-    interrupted = true;
-  }
-  if (interrupted) {
-    of.cancel(nullptr, &ended.use());
-    group_ended_operation joined(of, ended.use());
-    const cancellation_held_back until_joined;
-    co_await awaited_at<group_ended_operation&>{joined, where};
-    throw cancelled();
-  }
-  of.finish(ended.use());
-}
-
-void group_ended_operation::tell(std::string& text) const {
-  text += "the end of a group's members: ";
-  text += std::to_string(of_->running_);
-  text += " run and ";
-  text += std::to_string(of_->queued_);
-  text += " are queued";
-  if (of_->background_ != 0) text += ", and " + std::to_string(of_->background_) + " in the background";
-}
-
-void group_slot_operation::tell(std::string& text) const {
-  text += "a slot in a group with a limit of ";
-  text += std::to_string(of_->limit_);
 }
 
 }  // namespace ringo::detail

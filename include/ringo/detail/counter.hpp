@@ -1,0 +1,26 @@
+// Numbers that a worker counts and any thread may read.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include <ringo/detail/machine_code.hpp>
+
+namespace ringo::detail {
+
+// Its worker alone writes it, by plain additions: there is no locked read-modify-write.
+class counter {
+ public:
+  RINGO_ALWAYS_INLINE void add(std::int64_t n = 1) noexcept { add_as_only_writer(value_, n); }
+  // With acquire the caller sees what the worker did before it counted.
+  std::int64_t value(std::memory_order order = std::memory_order_relaxed) const noexcept { return value_.load(order); }
+
+ private:
+  std::atomic<std::int64_t> value_ = 0;
+};
+
+struct counters {
+  counter frames, routines, operations;                                  // made less destroyed, by this worker
+  counter started, resumes, steals, parks, wakes, waits, steals_failed;  // events
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,34 @@
+// The worker of the calling thread.
+#pragma once
+#include <ringo/detail/frame.hpp>
+#include <ringo/detail/machine_code.hpp>
+#include <ringo/detail/worker.hpp>
+
+namespace ringo::detail {
+
+bool any_runtime_runs() noexcept;
+
+// Throws std::logic_error in a process that was forked while a runtime ran.
+void refuse_in_forked_child(const char* call);
+
+// The calling thread's worker; throws std::logic_error that names the call and what to use instead.
+[[noreturn, gnu::cold]] void refuse_foreign_thread(const char* call);
+inline worker& require_worker(const char* call) {
+  if (worker* w = current_worker()) [[likely]]
+    return *w;
+  refuse_foreign_thread(call);
+}
+
+// The calling thread's worker. Null where no runtime runs: then the calling thread is the only one that may use ringo's
+// objects. Throws as above on other threads.
+worker* worker_or_alone_slow(const char* call);
+inline worker* worker_or_alone(const char* call) {
+  if (worker* w = current_worker()) [[likely]]
+    return w;
+  return worker_or_alone_slow(call);
+}
+
+// An await of the current routine ends with `cancelled`.
+[[noreturn, gnu::cold]] void throw_cancelled();
+
+}  // namespace ringo::detail

@@ -1,0 +1,18 @@
+// What handles and joins do with another routine's record.
+#pragma once
+#include <string>
+
+#include <ringo/detail/routine.hpp>
+
+namespace ringo::detail {
+
+void cancel(routine& r);  // any thread
+
+// The worker is none of the routine's runtime: throws std::logic_error unless that runtime and the routine have ended.
+void enter_from_elsewhere(const routine& of, const worker& w, const char* call);
+[[noreturn]] void throw_empty_handle(const char* call);
+[[noreturn]] void throw_joined_twice();
+void tell_start(std::string& text, const routine& of);  // "started at FILE:LINE"
+void tell_join(std::string& text, const routine& of);
+
+}  // namespace ringo::detail

@@ -1,0 +1,61 @@
+// The instructions that are written out, each with its C++ beside it for other machines. Under ThreadSanitizer the C++
+// is compiled: the sanitizer does not see what assembly writes.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include <ringo/detail/compilers.hpp>
+
+#if defined(__x86_64__) && !RINGO_THREAD_SANITIZER
+#define RINGO_WRITES_OUT 1
+#else
+#define RINGO_WRITES_OUT 0
+#endif
+
+namespace ringo::detail {
+
+class worker;
+
+// Adds to a number that only this thread writes and any thread reads. One instruction, where compilers make three of an
+// atomic's load and store; the number is aligned, so no thread sees half of a sum. A reader that acquires sees what
+// this thread did before: x86's addition releases, as the C++ does.
+RINGO_ALWAYS_INLINE inline void add_as_only_writer(std::atomic<std::int64_t>& to, std::int64_t n) noexcept {
+#if RINGO_WRITES_OUT
+  __asm__("addq %1, %0" : "+m"(to) : "er"(n));
+#else
+  to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_release);
+#endif
+}
+
+// Takes 1 from the number; true if more than 0 is left. Two instructions with the branch, where g++ makes five.
+RINGO_ALWAYS_INLINE inline bool count_down(std::int32_t& number) noexcept {
+#if RINGO_WRITES_OUT
+  bool left;
+  __asm__("subl $1, %1" : "=@ccg"(left), "+m"(number));
+  return left;
+#else
+  return --number > 0;
+#endif
+}
+
+// The compiler keeps what has been stored into the field, although the field's object ends.
+template <class Field>
+RINGO_ALWAYS_INLINE inline void keep_stores(Field& field) noexcept {
+  __asm__ volatile("" : : "r"(&field) : "memory");
+}
+
+// The calling thread's worker, or null. Compilers keep the address of a thread_local across a suspension, after which
+// the coroutine may be on another thread: so the address is found where they cannot see it.
+#if defined(__x86_64__) && defined(__ELF__)
+extern __thread worker* current_worker_slot __asm__("ringo_current_worker") __attribute__((tls_model("initial-exec")));
+inline worker* current_worker() noexcept {
+  worker* w;
+  __asm__ volatile("movq ringo_current_worker@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(w));
+  return w;
+}
+#else
+worker* current_worker() noexcept;
+#endif
+void set_current_worker(worker* w) noexcept;
+
+}  // namespace ringo::detail

@@ -1,0 +1,92 @@
+// What users leave with a context for its end: functions, stop tokens.
+#include <utility>
+
+#include <ringo/context.hpp>
+#include <ringo/detail/started.hpp>
+
+namespace ringo::detail {
+
+after_call::~after_call() { stop(); }
+
+bool after_call::stop() noexcept {
+  routine* r = pending.exchange(nullptr, std::memory_order_acq_rel);
+  if (r != nullptr) r->release();
+  return r != nullptr;
+}
+
+std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
+  std::list<std::shared_ptr<after_call>> one;
+  try {
+    one.push_back(std::make_shared<after_call>(r));
+  } catch (...) {
+    r.release();
+    throw;
+  }
+  const auto call = one.front();
+  enter(w, "context::after_func");
+  {
+    const optional_guard guard(root_.lock_, is_shared(w));
+    call->place = one.begin();
+    calls_.splice(calls_.end(), one);
+  }
+  if (is_cancelled()) {
+    if (w != nullptr) {
+      start_calls(*w);
+    } else {
+      calls_pending_.store(true, std::memory_order_relaxed);
+    }
+  }
+  return call;
+}
+
+bool context_core::stop_call(after_call& c) {
+  worker* w = worker_or_alone("the stop function of context::after_func");
+  enter(w, "the stop function of context::after_func");
+  std::list<std::shared_ptr<after_call>> stopped;
+  {
+    const optional_guard guard(root_.lock_, is_shared(w));
+    if (c.place) stopped.splice(stopped.end(), calls_, *std::exchange(c.place, std::nullopt));
+  }
+  return c.stop();
+}
+
+void context_core::start_calls(worker& w) noexcept {
+  for (;;) {
+    std::list<std::shared_ptr<after_call>> next;
+    routine* r;
+    {
+      const optional_guard guard(root_.lock_, w.shared);
+      if (calls_.empty()) return;
+      next.splice(next.end(), calls_, calls_.begin());
+      next.front()->place.reset();
+      r = next.front()->pending.exchange(nullptr, std::memory_order_acq_rel);
+    }
+    if (r != nullptr) start_in(w, *r, nullptr, r->started);
+  }
+}
+
+std::stop_token context_core::stop_token() {
+  worker* w = worker_or_alone("context::stop_token");
+  enter(w, "context::stop_token");
+  std::stop_source source;
+  {
+    const optional_guard guard(root_.lock_, is_shared(w));
+    if (!stop_) stop_ = source;
+    source = *stop_;
+  }
+  if (is_cancelled()) source.request_stop();  // who cancelled it before has seen none
+  return source.get_token();
+}
+
+void context_core::follow(std::stop_token token) {
+  followed_ = std::make_unique<std::stop_callback<on_stop>>(std::move(token), on_stop{this});
+}
+
+void context_core::stop_requested() noexcept {
+  if (!try_retain()) return;
+  const context self = context_access::adopt(this);
+  worker* w = current_worker();
+  w != nullptr && w->runtime_id == owner().runtime_id() ? cancel(w, nullptr) : cancel_from_outside(nullptr);
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,274 @@
+#include <ringo/detail/context_core.hpp>
+
+#include <utility>
+
+#include <ringo/context.hpp>
+#include <ringo/detail/foreign_threads.hpp>
+#include <ringo/errors.hpp>
+
+namespace ringo::detail {
+
+context_core::context_core(context_core* parent, bool follows, time_point deadline) noexcept
+    : parent_(parent),
+      root_(parent && follows ? parent->root_ : *this),
+      follows_(parent && follows),
+      watched_(deadline != time_point::max() && !(follows_ && parent->deadline_ <= deadline)),
+      deadline_(follows_ && parent->deadline_ < deadline ? parent->deadline_ : deadline),
+      timed_by_(watched_   ? this
+                : follows_ ? parent->timed_by_
+                           : nullptr) {}
+
+context_core::~context_core() = default;
+
+void context_core::join_tree(worker* w, const char* call) {
+  if (parent_) {
+    parent_->retain();
+    parent_->enter(w, call);
+  }
+  root_.owner_.enter(w, call);
+  if (follows_) {
+    const optional_guard guard(root_.lock_, is_shared(w));
+    if (parent_->is_marked()) {
+      cause_ = parent_->cause_;
+      why_ = parent_->why_;
+      cancelled_.store(true, std::memory_order_release);
+      return;
+    }
+    next_sibling_ = parent_->first_child_;
+    if (next_sibling_) next_sibling_->previous_sibling_ = this;
+    parent_->first_child_ = this;
+    linked_ = true;
+  }
+  if (timed_by_ == nullptr) return;
+  if (deadline_ <= now()) {
+    timed_by_->expire_now(w);
+  } else if (w != nullptr) {
+    catch_up(*w);
+  }
+}
+
+bool context_core::try_retain() noexcept {
+  std::size_t seen = count_.load(std::memory_order_relaxed);
+  while (seen != 0) {
+    if (count_.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+void context_core::release() noexcept {
+  // acq_rel: whoever frees it sees what all others did with it.
+  for (context_core* c = this; c != nullptr && c->count_.fetch_sub(1, std::memory_order_acq_rel) == 1;) {
+    if (!c->take_out()) return;
+    c = c->dispose();
+  }
+}
+
+// Nothing runs under it and nobody waits for it: they would keep it. A walk over the tree may still pass by, and ends
+// before the lock is had.
+bool context_core::take_out() noexcept {
+  const worker* w = current_worker();
+  const auto leave = [this] {
+    const optional_guard guard(root_.lock_, true);  // of a runtime with one worker that ends just now, too
+    leave_parent();
+  };
+  for (;;) {
+    const std::uint64_t user = owner().runtime_id();
+    if (w != nullptr && w->runtime_id == user) {
+      leave();
+      return true;
+    }
+    // Its tree is its runtime's to touch.
+    if (user != 0 && post(user, [this](worker*) {
+          if (!take_out()) return;
+          if (context_core* parent = dispose()) parent->release();
+        })) {
+      return false;
+    }
+    if (while_unused(owner(), leave)) return true;
+  }
+}
+
+context_core* context_core::dispose() noexcept {
+  unwatch();
+  followed_.reset();
+  context_core* parent = parent_;
+  delete this;
+  return parent;
+}
+
+void context_core::leave_parent() noexcept {
+  if (!std::exchange(linked_, false)) return;
+  (previous_sibling_ ? previous_sibling_->next_sibling_ : parent_->first_child_) = next_sibling_;
+  if (next_sibling_) next_sibling_->previous_sibling_ = previous_sibling_;
+  next_sibling_ = previous_sibling_ = nullptr;
+}
+
+const void* context_core::find(const std::type_info& type) const noexcept {
+  for (const context_core* c = this; c != nullptr; c = c->parent_) {
+    if (const void* value = c->own_value(type)) return value;
+  }
+  return nullptr;
+}
+
+// ---- cancelling
+
+std::exception_ptr context_core::cause() const noexcept {
+  if (!is_marked()) return nullptr;
+  if (cause_) return cause_;
+  return why_ == reason::timed_out ? std::make_exception_ptr(timed_out()) : std::make_exception_ptr(cancelled());
+}
+
+void context_core::cancel(worker* w, const std::exception_ptr& cause, reason why) noexcept {
+  finish(w, mark(w, cause, why));
+}
+
+// By a thread that is no worker, or one of another runtime.
+void context_core::cancel_from_outside(const std::exception_ptr& cause, reason why) {
+  retain();
+  const context keeps = context_access::adopt(this);
+  for (;;) {
+    const std::uint64_t user = owner().runtime_id();
+    if (user != 0 &&
+        post(user, [keeps, cause, why](worker* there) { context_access::core(keeps)->cancel(there, cause, why); })) {
+      return;
+    }
+    // Only that: what users have left with it runs without the bridge's lock.
+    context_core* marked = nullptr;
+    if (while_unused(owner(), [&] { marked = mark(nullptr, cause, why); })) return finish(nullptr, marked);
+  }
+}
+
+// Without a worker no runtime uses the tree: nothing runs under it, and who waits for it has outlived its runtime.
+context_core* context_core::mark(worker* w, const std::exception_ptr& cause, reason why) noexcept {
+  const bool shared = is_shared(w);
+  routine_list woken;
+  context_core* to_finish = nullptr;
+  {
+    const optional_guard guard(root_.lock_, shared);
+    if (cancelled_.load(std::memory_order_relaxed)) return nullptr;
+    leave_parent();
+    expired_ = why == reason::timed_out;
+    // Not by recursion: a tree may be deep. What is still to be walked is linked as siblings.
+    for (context_core* c = this; c != nullptr;) {
+      context_core* rest = std::exchange(c->next_sibling_, nullptr);
+      while (context_core* child = c->first_child_) {
+        child->leave_parent();
+        child->next_sibling_ = rest;
+        rest = child;
+      }
+      c->cause_ = cause;
+      c->why_ = why;
+      if (w == nullptr && !c->calls_.empty()) c->calls_pending_.store(true, std::memory_order_relaxed);
+      // seq_cst: watch() either sees it, or has set queue_ before after_cancellation() looks there.
+      c->cancelled_.store(true, std::memory_order_seq_cst);
+      if (w != nullptr) {
+        for (routine* r = c->first_member_; r != nullptr; r = r->member_next) {
+          if (r->cancel(shared, routine::context_cancelled)) woken.push_back(*r);
+        }
+        c->waiting_.claim_all(shared, woken);
+      }
+      // One that is about to be freed has nobody whom that would concern.
+      if ((c->watched_ || !c->calls_.empty() || c->stop_) && c->try_retain()) {
+        c->next_to_finish_ = to_finish;
+        to_finish = c;
+      }
+      c = rest;
+    }
+  }
+  while (routine* r = woken.pop_front()) w->push(*r);
+  return to_finish;
+}
+
+void context_core::finish(worker* w, context_core* marked) noexcept {
+  while (context_core* c = marked) {
+    marked = c->next_to_finish_;
+    c->after_cancellation(w);
+    c->release();
+  }
+}
+
+void context_core::after_cancellation(worker* w) noexcept {
+  unwatch();
+  if (w != nullptr) start_calls(*w);
+  std::optional<std::stop_source> stop;
+  {
+    const optional_guard guard(root_.lock_, is_shared(w));
+    stop = stop_;
+  }
+  if (stop) stop->request_stop();
+}
+
+void context_core::add_member(routine& r, bool shared) noexcept {
+  const optional_guard guard(root_.lock_, shared);
+  r.member_previous = nullptr;
+  r.member_next = first_member_;
+  if (first_member_) first_member_->member_previous = &r;
+  first_member_ = &r;
+  if (is_marked()) r.state.fetch_or(routine::context_cancelled, std::memory_order_relaxed);
+}
+
+void context_core::remove_member(routine& r, bool shared) noexcept {
+  const optional_guard guard(root_.lock_, shared);
+  (r.member_previous ? r.member_previous->member_next : first_member_) = r.member_next;
+  if (r.member_next) r.member_next->member_previous = r.member_previous;
+  if (is_marked()) r.state.fetch_and(~routine::context_cancelled, std::memory_order_relaxed);
+}
+
+void context_core::leave(routine& r, bool shared) noexcept {
+  if (r.context == nullptr) return;
+  r.context->remove_member(r, shared);
+  std::exchange(r.context, nullptr)->release();
+}
+
+entered_context::entered_context(context_core* c) {
+  worker& w = require_worker("with_context");
+  in_ = w.current;
+  before_ = in_->context;
+  if (c) c->enter(&w, "with_context");
+  if (before_) before_->remove_member(*in_, w.shared);
+  in_->context = c;
+  if (c) {
+    c->retain();
+    c->add_member(*in_, w.shared);
+    w.look_for_cancellation(*in_);
+  }
+}
+
+entered_context::~entered_context() {
+  // A coroutine stays in its routine, whichever worker that is on; its frame may be destroyed by its runtime's end.
+  worker* w = current_worker();
+  const bool shared = w == nullptr || w->shared;
+  context_core* left = in_->context;
+  if (left) left->remove_member(*in_, shared);
+  in_->context = before_;
+  if (before_) before_->add_member(*in_, shared);
+  if (w != nullptr) w->look_for_cancellation(*in_);
+  if (left) left->release();
+}
+
+void done_operation::link(worker& w, routine& r) noexcept {
+  if (of_ == nullptr) {
+    who = &r;
+    return stand(progress::waiting);
+  }
+  if (!std::exchange(keeps_, true)) of_->retain();
+  queued_operation::link(w, r);
+}
+
+bool done_operation::unlink() noexcept {
+  if (of_ != nullptr) {
+    queued_operation::unlink();
+  } else if (!won(standing())) {
+    stand(progress::idle);
+  }
+  return keeps_;
+}
+
+void done_operation::dispose() noexcept {
+  keeps_ = false;
+  of_->release();
+}
+
+void done_operation::tell(std::string& text) const { text += "the end of a context"; }
+
+}  // namespace ringo::detail

@@ -1,0 +1,89 @@
+// Whether anything can still happen, and what is done when nothing can.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "platform/thread_census.hpp"
+#include "runtime/reaper.hpp"
+#include "runtime/report.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+namespace {
+
+// How often the census of threads is repeated while only a foreign thread could still bring work.
+constexpr duration first_quiet_check = std::chrono::milliseconds(10);
+constexpr duration longest_quiet_check = std::chrono::seconds(1);
+
+}  // namespace
+
+// A worker that is listed as idle may be in its driver, about to make routines ready by what has completed. So quiet is
+// what has been so while nobody has left or entered the list: the completion's routine is seen in a queue, if its
+// operation is not seen in flight, or the list has changed.
+time_point runtime_core::check_quiet(scheduler& w) {
+  const std::uint64_t changes = idle_changes_.load(std::memory_order_seq_cst);
+  if (idle_count_.load(std::memory_order_seq_cst) != workers.size()) return time_point::max();
+  if (outside_work.load(std::memory_order_acquire) != 0) return time_point::max();
+  for (const auto& each : workers) {
+    if (!each->timers.empty() || each->driver_->in_flight() != 0) return time_point::max();
+  }
+  const std::lock_guard guard(quiet_mutex_);
+  if (done() || work_anywhere(w) || idle_count_.load(std::memory_order_seq_cst) != workers.size() ||
+      idle_changes_.load(std::memory_order_seq_cst) != changes) {
+    return time_point::min();
+  }
+  if (unwinding()) {  // those left shield themselves from the end and wait for what cannot come
+    if (!finish_deadlock(w)) stop_workers();
+    return time_point::min();
+  }
+  if (!settings.detect_deadlock) return time_point::max();
+  std::vector<pid_t> own;
+  for (const auto& each : workers) own.push_back(each->thread);
+  pool->list_threads(own);
+  list_reaper(own);
+  const std::optional<std::size_t> foreign = foreign_threads(own);
+  if (!foreign || *foreign != 0 || has_posts()) {
+    quiet_check_ = std::clamp(quiet_check_ * 2, first_quiet_check, longest_quiet_check);
+    return w.driver_->now() + quiet_check_;
+  }
+  declare_deadlock(w);
+  return time_point::min();
+}
+
+void runtime_core::declare_deadlock(worker& w) {
+  deadlock_report_ = "ringo: all routines are asleep: deadlock: ";
+  dump(deadlock_report_);
+  bool all_wait = true;
+  for (const auto& each : workers) {
+    each->routines.each([&](const routine& r) {
+      // In a simulation, one that does not heed its cancellation is ready and yet of no help to the others.
+      all_wait =
+          all_wait && ((r.state.load(std::memory_order_relaxed) & routine::waiting) != 0 || r.ended_awaits() > 0);
+    });
+  }
+  // GCC bug 106188.
+  if (!all_wait) {
+    deadlock_report_ += "One that is ready here, and never runs, ";
+    deadlock_report_ += forgotten_body;
+  }
+  deadlocked_ = true;
+  begin_unwinding(w, main);
+  if (only_main_is_left()) finish_deadlock(w);
+}
+
+bool runtime_core::finish_deadlock(worker& w) noexcept {
+  if (!deadlocked_ || main_cancelled_.exchange(true)) return false;
+  cancel_all(w, nullptr);
+  return true;
+}
+
+bool runtime_core::only_main_is_left() noexcept {
+  for (const auto& each : workers) {
+    optional_guard guard(each->routines.lock, workers.size() > 1);
+    const routine* r = each->routines.first();
+    if (r != nullptr && (r != main || r->roster_next != nullptr)) return false;
+  }
+  return true;
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,32 @@
+// The routines that every worker of a runtime may take.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <deque>
+#include <span>
+
+#include <ringo/detail/routine.hpp>
+#include <ringo/detail/spin_lock.hpp>
+
+namespace ringo::detail {
+
+class global_queue {
+ public:
+  bool empty() const noexcept { return count_.load(std::memory_order_acquire) == 0; }
+  void add(std::span<routine* const> routines, bool shared) noexcept;
+  // Takes one worker's share, at most as many as `into` has places and at least one, so that the oldest does not wait
+  // for ever. Returns how many.
+  std::size_t take_share(std::span<routine*> into, std::size_t room, std::size_t workers) noexcept;
+  routine* pop() noexcept;  // null if it is empty; the caller is the only thread
+
+ private:
+  routine* pop_locked() noexcept;
+
+  spin_lock lock_;
+  // Addresses, not links: the records of a long queue are not in the cache, and need not come there to be queued.
+  std::deque<routine*> routines_;
+  routine_list without_memory_;         // behind those, when the deque could not grow
+  std::atomic<std::size_t> count_ = 0;  // of both; written under the lock
+};
+
+}  // namespace ringo::detail

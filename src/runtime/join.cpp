@@ -1,0 +1,61 @@
+#include <ringo/detail/join.hpp>
+
+#include <stdexcept>
+
+#include <ringo/detail/current_worker.hpp>
+
+#include "runtime/registry.hpp"
+#include "runtime/report.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+
+void cancel(routine& r) {
+  if (r.ended.load(std::memory_order_acquire)) return;
+  worker* w = current_worker();
+  if (w != nullptr && w->runtime_id == r.runtime_id) {
+    if (r.cancel(w->shared)) w->push(r);
+    return;
+  }
+  r.count.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t id = r.runtime_id;
+  bool accepted = false;
+  runtime_registry::with(id, [&](runtime_core& rt) {
+    accepted = rt.post([&r](worker* there) {
+      if (there != nullptr && r.cancel(there->shared)) there->push(r);
+      r.release();
+    });
+  });
+  if (!accepted) r.release();
+}
+
+// A routine makes its joiners ready in the run queue of its own worker, so none may be another runtime's. When the
+// runtime has ended, all its routines have too, and `ended` does not change any more: then there is no wait. One that
+// has no runtime yet is a task that is a case of a select, and will be started by this worker.
+void enter_from_elsewhere(const routine& of, const worker& w, const char* call) {
+  if (of.runtime_id == 0) return;
+  if (!runtime_registry::has(of.runtime_id) && of.ended.load(std::memory_order_acquire)) return;
+  std::string text = std::string("ringo: ") + call + ", in runtime " + std::to_string(w.runtime_id) +
+                     " of this process, of a routine that belongs to runtime " + std::to_string(of.runtime_id);
+  if (of.started.line() != 0) tell_start(text += ", ", of);
+  throw std::logic_error(text +
+                         ": a routine is awaited in its own runtime. Elsewhere call handle::wait in blocking(), or "
+                         "have the routine set a completion, or post to a channel, that is awaited there");
+}
+
+void tell_start(std::string& text, const routine& of) { text += "started at " + place_of(of.started); }
+
+void tell_join(std::string& text, const routine& of) {
+  text += "the end of the routine ";
+  tell_start(text, of);
+}
+
+void throw_empty_handle(const char* call) {
+  throw std::logic_error(std::string("ringo: ") + call +
+                         " on an empty handle: it was moved from, or no routine was started for it");
+}
+void throw_joined_twice() {
+  throw std::logic_error("ringo: a second join of a routine: its result has been taken by the first");
+}
+
+}  // namespace ringo::detail

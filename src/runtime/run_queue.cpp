@@ -1,0 +1,107 @@
+// How routines come into a worker's queue and out of it.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <ringo/detail/foreign_coroutine.hpp>
+
+#include "runtime/choices.hpp"
+#include "runtime/runtime_core.hpp"
+#include "runtime/scheduler.hpp"
+
+namespace ringo::detail {
+
+void worker::overflow(routine& r) noexcept {
+  // Half of the queue goes to the global one, with the newcomer behind it, so that a long queue costs the global lock
+  // rarely.
+  auto& self = scheduler_of(*this);
+  if (room_ == 0) return self.add_early(r);
+  std::array<routine*, queue_size / 2 + 1> oldest;
+  std::size_t count = 0;
+  while (count < queue_size / 2) {
+    routine* each = self.pop();
+    if (each == nullptr) break;
+    oldest[count++] = each;
+  }
+  oldest[count++] = &r;
+  runtime.add_global({oldest.data(), count});
+  if (shared) tell_others();
+}
+
+// A routine lets others go where nobody is ready. If they wait for timers, completions or posts, the turn ends, for in
+// the rest of it the routine might compute for long, again and again. Else it goes on at once; and as for all that is
+// in run_next no other worker is woken, which would take it away from where nothing waits for it, to where others'
+// timers are.
+void worker::go_on_alone(routine& r) noexcept {
+  const auto& self = scheduler_of(*this);
+  const bool somebody_may_wait =
+      !self.timers.empty() || self.driver_->in_flight() != 0 || runtime.has_posts() || runtime.has_global();
+  if (alone == nullptr && somebody_may_wait) {
+    alone = &r;
+    turn = 1;
+  } else {
+    handovers = most_handovers;  // nobody in the queue has been passed over
+    run_next = &r;
+  }
+}
+
+void worker::tell_others() noexcept {
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // runtime_core.hpp: the adder's fence
+  if (runtime.someone_idle()) [[unlikely]]
+    runtime.wake_one();
+}
+
+std::uint32_t worker::choose(std::uint32_t n) noexcept { return runtime.simulation->choose(n); }
+
+// With other workers. What is started last runs first, so that a tree of routines is gone through in depth, and what is
+// big in it is there to be taken.
+void scheduler::add_new(routine& r) noexcept {
+  if (simulated) return push(r);  // which chooses among what is in the queue
+  // seq_cst: the adder's fence (runtime_core.hpp). Who looks at any time sees this one or the one before it.
+  routine* const before = newest_.exchange(&r, std::memory_order_seq_cst);
+  if (before != nullptr && !enqueue(*before)) return;
+  if (runtime.someone_idle()) [[unlikely]]
+    runtime.wake_one();
+}
+
+void scheduler::add_early(routine& r) noexcept {
+  {
+    const optional_guard guard(early_lock_, shared);
+    early_.push_back(r);
+    early_count_.store(early_count_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  if (shared) tell_others();
+}
+
+routine* scheduler::take_random() noexcept {
+  const std::uint32_t head = head_.load(std::memory_order_relaxed);
+  const std::uint32_t queued = tail_.load(std::memory_order_relaxed) - head;
+  const std::uint32_t ready = queued + (run_next != nullptr ? 1 : 0);
+  if (ready == 0) return nullptr;
+  const std::uint32_t choice = ready > 1 ? choose(ready) : 0;
+  if (choice == queued) return std::exchange(run_next, nullptr);
+  auto& chosen = queue_[(head + choice) % queue_size];
+  auto& oldest = queue_[head % queue_size];
+  routine* r = chosen.load(std::memory_order_relaxed);
+  chosen.store(oldest.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  oldest.store(r, std::memory_order_relaxed);
+  return pop();
+}
+
+// Null: others have taken them.
+routine* scheduler::take_early() noexcept {
+  const optional_guard guard(early_lock_, shared);
+  routine* const r = early_.pop_front();
+  if (r != nullptr) early_count_.store(early_count_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+  return r;
+}
+
+void scheduler::discard_queue() noexcept {
+  if (run_next != nullptr) drop_from_queue(*std::exchange(run_next, nullptr));
+  if (alone != nullptr) drop_from_queue(*std::exchange(alone, nullptr));
+  if (routine* r = take_newest()) drop_from_queue(*r);
+  while (routine* r = take_early()) drop_from_queue(*r);
+  while (routine* r = pop()) drop_from_queue(*r);
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,39 @@
+#include <ringo/detail/started.hpp>
+
+#include <ringo/detail/context_core.hpp>
+
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+
+void start(worker& w, routine& r, std::source_location started) {
+  start_in(w, r, w.current != nullptr ? w.current->context : nullptr, started);
+}
+
+void start_in(worker& w, routine& r, context_core* context, std::source_location started) {
+  auto& self = scheduler_of(w);
+  if (r.listed_in == nullptr) {  // else it was announced from outside, and others may know it already
+    r.started = started;
+    self.announce(r);
+  }
+  r.listed_in->add(r);
+  if (context != nullptr) {
+    context->retain();
+    r.context = context;
+    context->add_member(r, w.shared);
+  }
+  // After the entry into the roster: either this sees `unwinding`, or who set it finds the routine there
+  // (runtime_core.hpp).
+  if (w.runtime.unwinding()) r.state.fetch_or(routine::cancelled, std::memory_order_relaxed);
+  w.counts.routines.add();
+  w.counts.started.add();
+  // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is
+  // nobody else's.
+  if (self.looks_outside()) [[unlikely]] {
+    self.add_early(r);
+  } else {
+    w.shared ? self.add_new(r) : w.make_next(r);
+  }
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,160 @@
+// What a worker does when it has nothing to run.
+#include <algorithm>
+#include <atomic>
+
+#include "runtime/runtime_core.hpp"
+#include "runtime/scheduler.hpp"
+
+namespace ringo::detail {
+
+bool scheduler::find_work() {
+  if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
+  if (!shared) return false;
+  judge_loot();
+  const bool lets_others_go_on =
+      patience_ > duration::zero() && runtime.settings.spin <= duration::zero() && runtime.work_anywhere(*this);
+  if (lets_others_go_on) {
+    let_others_go_on();
+    if (has_work() || runtime.done()) return true;
+    if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
+  }
+  if (!steal()) return lets_others_go_on;  // a wake() may have come meanwhile: what it was for is seen to in end_turn()
+  turn_end_ = driver_->now();
+  loot_ = loot{turn_end_, counts.resumes.value()};
+  return true;
+}
+
+// It has nothing left: was what it has stolen worth it?
+void scheduler::judge_loot() noexcept {
+  if (!loot_) return;
+  const duration busy = driver_->now() - loot_->since;
+  const std::int64_t resumes = counts.resumes.value() - loot_->resumes;
+  loot_.reset();
+  patience_ = busy >= std::min(worthwhile, resumes * long_resume)
+                  ? duration::zero()
+                  : std::clamp(patience_ * 2, least_patience, most_patience);
+}
+
+// Until its patience is over, or it has something to do, or somebody with a queue has been in one resume for long.
+void scheduler::let_others_go_on() {
+  const auto nobody_is_stuck = [this] {
+    return std::none_of(runtime.workers.begin(), runtime.workers.end(), [this](const auto& other) {
+      return other->has_loot() && other->counts.resumes.value() == resumes_of_others_[other->index];
+    });
+  };
+  const time_point until = std::min(driver_->now() + patience_, next_timer());
+  do {
+    for (const auto& other : runtime.workers) {
+      resumes_of_others_[other->index] = other->counts.resumes.value();
+    }
+    driver_->poll(std::min(driver_->now() + stuck_after, until));
+  } while (!has_work() && !runtime.done() && !runtime.has_global() && !runtime.has_posts() && driver_->now() < until &&
+           nobody_is_stuck());
+}
+
+bool scheduler::steal() noexcept {
+  const auto peers = static_cast<std::uint32_t>(runtime.workers.size());
+  const std::uint32_t first = random_below(peers);
+  for (std::uint32_t i = 0; i < peers; ++i) {
+    scheduler& victim = *runtime.workers[(first + i) % peers];
+    if (&victim == this) continue;
+    if (const std::uint32_t stolen = victim.steal_into(*this)) {
+      counts.steals.add(stolen);
+      return true;
+    }
+  }
+  counts.steals_failed.add();
+  return false;
+}
+
+std::uint32_t scheduler::give_early(scheduler& thief) noexcept {
+  if (!has_early()) return 0;
+  const std::lock_guard guard(early_lock_);
+  const std::uint32_t there = early_count_.load(std::memory_order_relaxed);
+  // The thief's queue is empty, as below.
+  const std::uint32_t count = std::min(there - there / 2, queue_size / 2);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    thief.append(*early_.pop_front(), thief.tail_.load(std::memory_order_relaxed));
+  }
+  early_count_.store(there - count, std::memory_order_release);
+  return count;
+}
+
+std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
+  if (const std::uint32_t early = give_early(thief)) return early;
+  std::uint32_t head = head_.load(std::memory_order_acquire);
+  for (;;) {
+    const std::uint32_t tail = tail_.load(std::memory_order_acquire);
+    const std::uint32_t queued = tail - head;
+    if (queued == 0) {
+      routine* const newest = take_newest();
+      if (newest == nullptr) return 0;
+      thief.append(*newest, thief.tail_.load(std::memory_order_relaxed));
+      return 1;
+    }
+    if (queued > queue_size) {  // head was read before the owner took more
+      head = head_.load(std::memory_order_acquire);
+      continue;
+    }
+    const std::uint32_t count = queued - queued / 2;
+    // The thief's queue is empty, and only the thief adds to it: there is room.
+    const std::uint32_t to = thief.tail_.load(std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      thief.queue_[(to + i) % queue_size].store(queue_[(head + i) % queue_size].load(std::memory_order_relaxed),
+                                                std::memory_order_relaxed);
+    }
+    // If it succeeds, nobody has taken from the head since, so no slot that was copied had been reused.
+    if (head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      thief.tail_.store(to + count, std::memory_order_release);
+      return count;
+    }
+  }
+}
+
+void scheduler::idle() {
+  if (runtime.settings.spin > std::chrono::nanoseconds(0)) {
+    const time_point until = driver_->now() + runtime.settings.spin;
+    do {
+      end_turn();
+      if (has_work() || find_work() || runtime.done()) return;
+    } while (driver_->now() < until);
+  }
+  runtime.list_idle(*this);
+  bool woken_to_search = false;
+  if (runtime.work_anywhere(*this) || runtime.done()) {
+    woken_to_search = !runtime.unlist_idle(*this);
+  } else {
+    time_point until = std::min(runtime.check_quiet(*this), std::max(next_timer(), next_expiry_));
+    if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
+    counts.parks.add();
+    const bool is_long = until > turn_end_ + frames_kept;
+    const time_point trim_at =
+        is_long && (frames.has_plenty() || driver_->has_plenty() || (!simulated && !block_pool::heap_is_trimmed()))
+            ? driver_->now() + frames_kept
+            : time_point::max();
+    const bool watches = runtime.begin_watching(*this);
+    until = std::min({until, trim_at, watches ? driver_->now() + watch_period : time_point::max()});
+    if (!runtime.done()) driver_->poll(until);
+    turn_end_ = shared ? driver_->now() : time_point();
+    woken_to_search = !runtime.unlist_idle(*this);
+    if (watches) {
+      runtime.stop_watching();
+      expire_timers_of_others();
+    }
+    if (trim_at != time_point::max()) {
+      const time_point now = driver_->now();
+      if (now >= trim_at) frames.trim();
+      if (now >= next_giving_back_) give_back_memory(now);
+    }
+    counts.wakes.add();
+  }
+  if (woken_to_search) {
+    // It looks at the others' queues before it goes on. Not where completions or timers have filled its own: what it
+    // steals needs room there (steal_into), and with work found, another that sleeps is told to look instead.
+    if (!has_work()) find_work();
+    runtime.stop_searching();
+    if (has_work()) tell_others();  // there may be more than one can do
+  }
+}
+
+}  // namespace ringo::detail
