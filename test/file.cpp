@@ -34,6 +34,11 @@ std::string pattern(std::size_t size) {
 constexpr ringo::open_options made{.write = true, .create = true};
 
 template <class A>
+ringo::task<> awaited(A operation) {
+  co_await operation;
+}
+
+template <class A>
 ringo::task<std::string> what_of(A operation) {
   auto o = co_await ringo::outcome(std::move(operation));
   co_return told(o);
@@ -284,7 +289,7 @@ TEST_CASE("a file that is dropped serves what is being done with it to its end")
     const folder in;
     const std::string text = pattern(700'000);
     ringo::file f = co_await ringo::file::open(in / "d", made);
-    auto writing = ringo::go(f.write_at(0, text));
+    auto writing = ringo::go(awaited<ringo::detail::one_shot_operation<void>>, f.write_at(0, text));
     f = {};
     co_await writing;
     const std::string all = co_await ringo::read_file(in / "d");
@@ -299,7 +304,7 @@ TEST_CASE("a close waits for what is being done, and ends what would be begun af
     for (int yields = 0; yields < 10; ++yields) {
       ringo::file f = co_await ringo::file::open(in / "d", made);
       co_await f.truncate(0);
-      auto writing = ringo::go(f.write_at(0, text));
+      auto writing = ringo::go(awaited<ringo::detail::one_shot_operation<void>>, f.write_at(0, text));
       for (int i = 0; i < yields; ++i) co_await ringo::yield();
       co_await f.close();
       const ringo::outcome_of<void> o = co_await ringo::outcome(writing.join());
@@ -312,6 +317,60 @@ TEST_CASE("a close waits for what is being done, and ends what would be begun af
         CHECK((text.compare(0, all.size(), all) == 0));
       }
     }
+  });
+}
+
+TEST_CASE("every call of files is awaited by name, once, and is a case of a select by name") {
+  on_the_network([]() -> ringo::task<> {
+    const folder in;
+    const ringo::file f = co_await ringo::file::open(in / "a", made);
+    char text[4];
+    const auto by_name = [](auto make) -> ringo::task<> {
+      auto alone = make();
+      co_await alone;
+      CHECK_THROWS_AS((void)co_await alone, std::logic_error);
+      auto as_case = make();
+      const auto won = co_await ringo::select(as_case, ringo::never());
+      CHECK(won.index() == 0);
+    };
+    co_await by_name([&] { return f.write_at(0, "text"); });
+    co_await by_name([&] { return f.append("more"); });
+    co_await by_name([&] { return f.read_at(0, text); });
+    co_await by_name([&] { return f.size(); });
+    co_await by_name([&] { return f.status(); });
+    co_await by_name([&] { return f.sync(); });
+    co_await by_name([&] { return f.truncate(1); });
+    const ringo::file_reader from = f.reader();
+    co_await by_name([&] { return from.recv(); });
+    ringo::file_writer to = f.writer();
+    co_await by_name([&] { return to.send("text"); });
+    int made_directories = 0, removed = 0;
+    co_await by_name([&] { return ringo::make_directory(in / std::to_string(made_directories++)); });
+    co_await by_name([&] { return ringo::remove_directory(in / std::to_string(removed++)); });
+    co_await by_name([&] { return ringo::list_directory(in / "."); });
+    co_await by_name([&] { return ringo::write_file(in / "b", "text"); });
+    co_await by_name([&] { return ringo::read_file(in / "b"); });
+    co_await by_name([&] { return ringo::status_of(in / "b"); });
+  });
+}
+
+TEST_CASE("a read or a write that has lost a select goes on from there when it is awaited again") {
+  on_the_network([]() -> ringo::task<> {
+    const folder in;
+    const std::string text = pattern(3'000'003);
+    const ringo::file f = co_await ringo::file::open(in / "a", made);
+    const auto until_it_wins = [](auto& op) -> ringo::task<> {
+      for (;;) {
+        const auto won = co_await ringo::select(op, ringo::sleep(1us));
+        if (won.index() == 0) co_return;
+      }
+    };
+    auto writing = f.write_at(0, text);
+    co_await until_it_wins(writing);
+    std::string all(text.size(), ' ');
+    auto reading = f.read_at(0, all);
+    co_await until_it_wins(reading);
+    CHECK((all == text));
   });
 }
 

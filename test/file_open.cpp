@@ -74,7 +74,7 @@ TEST_CASE("a FIFO is read and written as a whole file is") {
   on_the_network([]() -> ringo::task<> {
     const folder in;
     const std::string path = in.fifo("f"), text(300'000, 'x');
-    auto reads = ringo::go(ringo::read_file(path));
+    auto reads = ringo::go([&path] { return ringo::read_file(path); });
     co_await ringo::write_file(path, text);
     const std::string all = co_await reads;
     CHECK((all == text));

@@ -236,7 +236,7 @@ TEST_CASE("a send that is cut short makes later ones throw") {
     const ringo::file f = ringo::file::adopt(ends[1]);
     const std::string much(3'000'000, 'x');  // more than the pipe holds
     ringo::file_writer w = f.writer();
-    auto sends = ringo::go(w.send(much));
+    auto sends = ringo::go([&] { return w.send(much); });
     co_await ringo::readable(ends[0]);
     sends.cancel();
     co_await sends.finished();

@@ -55,7 +55,7 @@ TEST_CASE("a program's output is read, and its end waited for, as often as is wa
     const std::string text = co_await read_all(p.output());
     CHECK(text == "hello\n");
     for (int i = 0; i < 2; ++i) {
-      const ringo::process_end end = co_await p.wait();
+      const ringo::exit_status end = co_await p.wait();
       CHECK(end.status() == 7);
       CHECK(end.signal() == 0);
       CHECK_FALSE(end.success());
@@ -77,7 +77,7 @@ TEST_CASE("a program is fed by a pipe, and knows its end when the writer has gon
     const std::string back = co_await read_all(p.output());
     CHECK((back == text));
     co_await feeding;
-    const ringo::process_end end = co_await p.wait();
+    const ringo::exit_status end = co_await p.wait();
     CHECK(end.success());
   });
 }
@@ -126,12 +126,12 @@ TEST_CASE(
     CHECK(either.index() == 1);
     auto other = ringo::go(
         [](ringo::process& of) -> ringo::task<int> {
-          const ringo::process_end end = co_await of.wait();
+          const ringo::exit_status end = co_await of.wait();
           co_return end.signal();
         },
         std::ref(p));
     CHECK(p.kill(SIGTERM));
-    const ringo::process_end end = co_await p.wait();
+    const ringo::exit_status end = co_await p.wait();
     CHECK(end.signal() == SIGTERM);
     CHECK(end.status() == -1);
     const int heard = co_await other;
@@ -217,8 +217,8 @@ TEST_CASE("running programs that nobody waits for hide no deadlock, and outlive 
   CHECK(found);
   CHECK(::kill(dropped, 0) == 0);
   CHECK(kept.kill(SIGKILL));
-  const ringo::process_end end =
-      ringo::run([&]() -> ringo::task<ringo::process_end> { co_return co_await kept.wait(); });
+  const ringo::exit_status end =
+      ringo::run([&]() -> ringo::task<ringo::exit_status> { co_return co_await kept.wait(); });
   CHECK(end.signal() == SIGKILL);
   // The end of the other is taken note of, though no runtime runs: a zombie would still be there to be signalled.
   ::kill(dropped, SIGKILL);
@@ -378,7 +378,7 @@ TEST_CASE("a child that is traced has ended when its tracer lets its end be seen
     t.let_go();
     const int status = co_await waits;
     CHECK(status == 7);
-    const ringo::process_end end = co_await p.wait();
+    const ringo::exit_status end = co_await p.wait();
     CHECK(end.signal() == 0);
   });
   CHECK_FALSE(has_children());
@@ -410,7 +410,7 @@ TEST_CASE("waiting for the end of a traced child costs next to no time of a CPU,
     CHECK(cpu_time() - before < 250ms);  // one that waits in a loop takes 500 ms, two take a second
     first.let_go();
     second.let_go();
-    const ringo::process_end end = co_await kept.wait();
+    const ringo::exit_status end = co_await kept.wait();
     CHECK(end.status() == 7);
     while (has_children()) co_await ringo::sleep(1ms);
   });
@@ -423,7 +423,7 @@ TEST_CASE("a signal for a program that has ended is refused, though its end has 
     co_await until_zombie(p.id());
     CHECK_FALSE(p.kill(SIGTERM));
     CHECK_FALSE(p.kill(SIGKILL));
-    const ringo::process_end end = co_await p.wait();
+    const ringo::exit_status end = co_await p.wait();
     CHECK(end.success());
     CHECK_FALSE(p.kill(SIGKILL));
   });

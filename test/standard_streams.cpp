@@ -131,7 +131,7 @@ TEST_CASE("files, programs and their pipes get none of their numbers") {
       if (p.output().native_handle() < 3) co_return 2;
       const std::string all = co_await read_all(p.output());
       if (all != "here\n") co_return 3;
-      const ringo::process_end how = co_await p.wait();
+      const ringo::exit_status how = co_await p.wait();
       co_return how.success() ? 0 : 4;
     }());
   });

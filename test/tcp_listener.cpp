@@ -319,3 +319,20 @@ TEST_CASE("a listener is bound at once where the one before it has been killed w
     ::close(told_port[1]);
   }
 }
+
+TEST_CASE("a default-made listener is empty, and says so where it is used") {
+  run([]() -> task<> {
+    tcp_listener of_tcp;
+    unix_listener of_unix;
+    CHECK_FALSE(of_tcp);
+    CHECK_FALSE(of_unix);
+    CHECK(of_tcp.native_handle() == -1);
+    CHECK_FALSE(of_tcp.local());
+    CHECK(of_unix.local().empty());
+    CHECK_THROWS_AS((void)co_await of_tcp.accept(), std::logic_error);
+    CHECK_THROWS_AS((void)co_await of_unix.accept(), std::logic_error);
+    of_tcp = tcp_listener::bind("127.0.0.1:0");
+    CHECK(of_tcp);
+    co_await of_tcp.close();
+  });
+}

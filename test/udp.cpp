@@ -103,7 +103,7 @@ TEST_CASE(
   on_real_schedulers([]() -> task<> {
     auto a = udp_socket::bind("127.0.0.1:0", {.send_buffer = 1 << 18});
     auto b = udp_socket::bind("127.0.0.1:0", {.receive_buffer = 1 << 18});
-    auto small = udp_socket::bind("127.0.0.1:0", {.largest = 10});
+    auto small = udp_socket::bind("127.0.0.1:0", {.max_datagram = 10});
     const std::string large(65507, 'x');
     co_await a.send_to(large, b.local());
     auto whole = co_await b.recv_from();
@@ -274,20 +274,21 @@ TEST_CASE("a group's datagrams come to all that have joined, until they leave") 
   on_real_schedulers([]() -> task<> {
     auto first = udp_socket::bind("0.0.0.0:0", {.reuse_address = true});
     auto second = udp_socket::bind("0.0.0.0:" + std::to_string(first.local().port()), {.reuse_address = true});
-    first.join("239.255.77.77", "lo");
-    second.join("239.255.77.77", "lo");
+    first.join_group("239.255.77.77", "lo");
+    second.join_group("239.255.77.77", "lo");
     auto sending = udp_socket::bind("127.0.0.1:0");
-    sending.send_groups_through("lo");
+    sending.set_multicast_interface("lo");
     const endpoint all("239.255.77.77:" + std::to_string(first.local().port()));
     co_await sending.send_to("to all", all);
     const auto one = co_await first.recv_from(), two = co_await second.recv_from();
     CHECK(one.bytes.text() == "to all");
     CHECK(two.bytes.text() == "to all");
     CHECK(one.from == sending.local());
-    second.leave("239.255.77.77", "lo");
-    CHECK_THROWS_AS(second.leave("239.255.77.77", "lo"), std::system_error);
-    CHECK_THROWS_AS(first.join("example", "lo"), std::invalid_argument);
-    CHECK(error_thrown_by([&] { first.join("239.255.77.78", "nonesuch"); }).find("nonesuch") != std::string::npos);
+    second.leave_group("239.255.77.77", "lo");
+    CHECK_THROWS_AS(second.leave_group("239.255.77.77", "lo"), std::system_error);
+    CHECK_THROWS_AS(first.join_group("example", "lo"), std::invalid_argument);
+    CHECK(error_thrown_by([&] { first.join_group("239.255.77.78", "nonesuch"); }).find("nonesuch") !=
+          std::string::npos);
   });
 }
 
@@ -310,7 +311,7 @@ TEST_CASE("addresses and options that are none are refused, and adopted is only 
   CHECK_THROWS_AS((void)udp_socket::bind(endpoint()), std::invalid_argument);
   CHECK_THROWS_AS((void)udp_socket::connect(endpoint()), std::invalid_argument);
   CHECK_THROWS_AS((void)udp_socket::bind("127.0.0.1:0", {.multicast_hops = 256}), std::invalid_argument);
-  CHECK_THROWS_AS((void)udp_socket::bind("127.0.0.1:0", {.largest = 0}), std::invalid_argument);
+  CHECK_THROWS_AS((void)udp_socket::bind("127.0.0.1:0", {.max_datagram = 0}), std::invalid_argument);
   CHECK(udp_socket::bind(":0").local().address() == (has_v6() ? "::" : "0.0.0.0"));
   CHECK(udp_socket::bind("localhost:0").local().address() == "127.0.0.1");
   auto holding = udp_socket::bind("127.0.0.1:0");

@@ -100,7 +100,7 @@ TEST_CASE("a send to a full queue can be given up, and the next one goes on") {
 
 TEST_CASE("larger than asked for is cut, and told; larger than the socket's buffer is refused") {
   on_real_schedulers([]() -> task<> {
-    auto [a, b] = unix_datagram::pair({.largest = 20000});
+    auto [a, b] = unix_datagram::pair({.max_datagram = 20000});
     co_await a.send(std::string(20000, 'x'));
     auto got = co_await b.recv_from();
     CHECK(got.bytes.size() == 20000);

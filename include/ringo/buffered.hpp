@@ -259,7 +259,8 @@ class buffered_writer {
   // The sink's own tasks wait in the caller's name.
   template <class What>
   static auto send_to(std::remove_reference_t<Sink>& to, const What& what, std::source_location where) {
-    if constexpr (detail::is_task<decltype(to.send(what))>) {
+    using sending = decltype(to.send(what));
+    if constexpr (detail::is_task<sending> || std::derived_from<sending, detail::deferred_base>) {
       if constexpr (requires { to.send(what, where); }) {
         return to.send(what, where);
       } else {

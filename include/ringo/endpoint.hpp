@@ -15,18 +15,22 @@ namespace detail {
 struct endpoint_access;
 }  // namespace detail
 
-// Any thread.
+/// An IPv4 or IPv6 address and a port.
+///
+///     const endpoint at("127.0.0.1:80");
+///
+/// Thread: any.
 class endpoint {
  public:
-  endpoint() noexcept = default;  // of nothing: no address, port 0
+  endpoint() noexcept = default;  ///< empty: no address, port 0
 
-  // "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80" (RFC 3986, 3.2.2; RFC 4007, 11). Names are for resolve() and
-  // tcp_stream::connect(). Throws std::invalid_argument that says what is wrong.
+  /// "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80" (RFC 3986, 3.2.2; RFC 4007, 11). Names are for resolve() and
+  /// tcp_stream::connect(). Throws std::invalid_argument that says what is wrong.
   explicit endpoint(std::string_view numeric_address_and_port);
 
   std::uint16_t port() const noexcept { return port_; }
-  std::string address() const;    // without brackets
-  std::string to_string() const;  // as the constructor takes it
+  std::string address() const;    ///< without brackets
+  std::string to_string() const;  ///< as the constructor takes it
   bool is_v6() const noexcept { return family_ == family::v6; }
   explicit operator bool() const noexcept { return family_ != family::none; }
 

@@ -1,10 +1,11 @@
-// process: another program, started, fed and read by pipes, waited for and told to stop.
+// process: another program: start it, feed and read it by pipes, wait for its end, send it signals.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,9 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include <ringo/detail/awaited.hpp>
 #include <ringo/detail/one_shot.hpp>
 #include <ringo/pipe.hpp>
-#include <ringo/task.hpp>
 
 namespace ringo {
 
@@ -22,26 +23,26 @@ namespace detail {
 class process_state;
 }
 
-// Where a standard stream of a started program leads.
+/// Where a standard stream of a started program leads.
 enum class process_stream : std::uint8_t {
-  inherited,  // where this process' own does
-  null,       // /dev/null
-  pipe,       // a pipe, whose other end the process object has
+  inherited,  ///< where this process' own leads
+  null,       ///< /dev/null
+  pipe,       ///< a pipe, whose other end the process object has
 };
 
 struct process_options {
   process_stream input = process_stream::inherited;
   process_stream output = process_stream::inherited;
   process_stream errors = process_stream::inherited;
-  bool errors_to_output = false;                  // errors go where output goes; `errors` is without meaning then
-  std::string_view directory = {};                // where it runs; empty: where this process does
-  std::span<const std::string> environment = {};  // "NAME=value", besides this process' environment and before it
-  bool inherits_environment = true;               // false: `environment` is all
+  bool errors_to_output = false;                  ///< errors go where output goes, and `errors` has no meaning
+  std::string_view directory = {};                ///< its working directory; empty: this process'
+  std::span<const std::string> environment = {};  ///< "NAME=value", besides this process' environment and before it
+  bool inherits_environment = true;               ///< false: `environment` is all of it
 };
 static_assert(std::is_trivially_destructible_v<process_options>);
 
-// A program and what it is given: {"ls", "-l", path}, or a vector of strings. It is no vector itself because g++ 12
-// compiles no list of strings in braces within a co_await expression.
+/// A program and its arguments: {"ls", "-l", path}, or a vector of strings. A class of its own, because g++ 12 compiles
+/// no list of strings in braces within a co_await expression.
 class process_arguments {
  public:
   process_arguments(std::vector<std::string> all) noexcept : all_(std::move(all)) {}
@@ -57,59 +58,64 @@ class process_arguments {
   std::vector<std::string> all_;
 };
 
-// How a program has ended.
-class process_end {
+/// How a program has ended: with an exit status, or by a signal.
+class exit_status {
  public:
-  process_end(bool by_signal, int number) noexcept : by_signal_(by_signal), number_(number) {}
+  exit_status(bool by_signal, int number) noexcept : by_signal_(by_signal), number_(number) {}
 
   bool success() const noexcept { return !by_signal_ && number_ == 0; }
-  int status() const noexcept { return by_signal_ ? -1 : number_; }  // of its exit; -1 if a signal has ended it
-  int signal() const noexcept { return by_signal_ ? number_ : 0; }   // that has ended it; 0 if it has exited
-  friend bool operator==(const process_end&, const process_end&) = default;
+  int status() const noexcept { return by_signal_ ? -1 : number_; }  ///< of its exit; -1 if a signal has ended it
+  int signal() const noexcept { return by_signal_ ? number_ : 0; }   ///< that has ended it; 0 if it has exited
+  friend bool operator==(const exit_status&, const exit_status&) = default;
 
  private:
   bool by_signal_;
   int number_;
 };
 
-// A started program. Move-only. Destroying it closes its pipes and lets the program go on, if it still runs: its end
-// is taken note of in the background, so that no zombie is left. (kill() and wait() before, for another fate.) Thread:
-// workers; destroyed on any.
+/// A started program. Move-only.
+///
+///     process p = co_await process::start({"sort", "-u", path}, {.output = process_stream::pipe});
+///     while (auto part = co_await p.output().recv()) ...
+///     const exit_status end = co_await p.wait();
+///
+/// The destructor closes its pipes and lets a program that still runs go on; its end is noted in the background, so
+/// that no zombie is left. (Call kill() and wait() first to end it.) Thread: workers; destroyed on any.
 class process {
  public:
   process() noexcept = default;
   process(process&&) noexcept = default;
   process& operator=(process&&) noexcept = default;
 
-  //   process p = co_await process::start({"sort", "-u", path}, {.output = process_stream::pipe});
-  //
-  // The first argument is the program: a path, which where it is relative begins at `directory`, or a name that is
-  // looked for in this process' PATH. Everything is copied at once. It inherits no other descriptor that was opened
-  // here, nor that workers block SIGPIPE. Throws std::invalid_argument for no program, or a zero byte in a text;
-  // std::system_error that names the program, if it cannot be started. Cancel safety: a program that has been started
-  // when this is cancelled is as one whose object is destroyed.
-  static task<process> start(process_arguments arguments, process_options options = {},
-                             std::source_location where = std::source_location::current());
+  /// Starts a program, and waits until it has been loaded. The first argument names it: a path, which begins at
+  /// `directory` if it is relative, or a name to be looked up in this process' PATH. All arguments are copied at once.
+  /// The program inherits no other descriptor that was opened here, and does not have SIGPIPE blocked as workers do. A
+  /// plain task: a select that it loses cancels and joins it. Throws std::invalid_argument at the call if no program is
+  /// named or a text has a zero byte; std::system_error that names the program if it cannot be started. Cancel safety:
+  /// a program that has been started by then is one whose object is destroyed.
+  static detail::deferred_task<process> start(process_arguments arguments, process_options options = {},
+                                              std::source_location where = std::source_location::current());
 
-  // The other ends of the pipes; empty for what is none. They may be moved out.
+  /// The other ends of the pipes; empty where there is no pipe. They may be moved out.
   pipe_writer& input() noexcept { return input_; }
   pipe_reader& output() noexcept { return output_; }
   pipe_reader& errors() noexcept { return errors_; }
 
-  // Until it has ended, and as often as is wanted; while another process traces it (strace -p), until that one has seen
-  // its end. What it still writes to a pipe has to be read meanwhile, or it waits
-  // with it for ever. Throws: cancelled; std::system_error where the end has been taken by others in this process
-  // (SIGCHLD is ignored, or someone waits for every child). Cancel safety: waiting changes nothing.
-  detail::one_shot_operation<process_end> wait() const;
+  /// Waits until the program has ended, as often as is wanted. Read its pipes meanwhile: a program whose pipe is full
+  /// does not end. While another process traces it (strace -p), its end is seen when the tracer has seen it. Throws:
+  /// cancelled; std::system_error if other code of this process has taken the end (SIGCHLD is ignored, or a call waits
+  /// for every child). Cancel safety: waiting changes nothing.
+  detail::one_shot_operation<exit_status> wait() const;
 
-  // Sends it a signal; false if it has ended. Throws std::system_error for what is no signal or not permitted.
+  /// Sends it a signal. False if it has ended. Throws std::system_error if there is no such signal, or it is not
+  /// permitted.
   bool kill(int signal) const;
 
-  int id() const noexcept;  // -1 of nothing
+  int id() const noexcept;  ///< -1 if empty
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
  private:
-  friend struct process_access;
+  friend struct detail::process_access;
 
   std::shared_ptr<detail::process_state> state_;
   pipe_writer input_;

@@ -1,4 +1,4 @@
-// readable, writable: what lets C libraries that have their own sockets (libpq, hiredis, libcurl, c-ares) run here.
+// readable, writable: for C libraries that have their own sockets (libpq, hiredis, libcurl, c-ares).
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -6,11 +6,16 @@
 
 namespace ringo {
 
-// When a read of the descriptor, or a write, would not block: bytes, an end of the stream, a connection to be accepted,
-// an error to be had (poll(2)). The descriptor stays the caller's, and open while it is waited for. Ready is no
-// promise: another reader may be first, a datagram be dropped for its checksum. So let the descriptor not wait
-// (O_NONBLOCK), and after EAGAIN wait again. Throws: cancelled; std::system_error with EBADF where it is none, and with
-// EPERM where it is always ready (a regular file). Cancel safety: waiting changes nothing. Thread: workers.
+/// Waits until a read of the descriptor, or a write, would not block (poll(2)): there are bytes, the end of the stream,
+/// a connection to accept, or an error. The caller keeps the descriptor, and keeps it open meanwhile. The descriptor
+/// may not be ready any more when the routine runs: another reader was first, or a datagram was dropped for its
+/// checksum. So set O_NONBLOCK, and wait again after EAGAIN.
+///
+///     co_await ringo::readable(fd);
+///     const ssize_t n = ::read(fd, buffer, sizeof buffer);
+///
+/// Throws: cancelled; std::system_error with EBADF if it is not open, with EPERM if it is always ready (a regular
+/// file). Cancel safety: waiting changes nothing. Thread: workers.
 detail::one_shot_operation<void> readable(int descriptor);
 detail::one_shot_operation<void> writable(int descriptor);
 

@@ -116,6 +116,8 @@ class tcp_stream : public detail::stream_source, public detail::stream_sink {
 // closes it, in the background.
 class tcp_listener {
  public:
+  tcp_listener() noexcept = default;
+
   // "127.0.0.1:8080", "[::]:8080" (IPv4 as well, where the system has both), ":8080" (the same), "localhost:8080"; port
   // 0: one that is free, which local() tells. Throws std::invalid_argument for what is no address, std::system_error
   // that names the address and what is wrong.
@@ -139,6 +141,7 @@ class tcp_listener {
 
   endpoint local() const;
   int native_handle() const noexcept { return core_.native_handle(); }
+  explicit operator bool() const noexcept { return core_.get() != nullptr; }  // false: default-made or moved from
 
  private:
   explicit tcp_listener(detail::listener_handle core) noexcept : core_(std::move(core)) {}

@@ -166,6 +166,8 @@ class unix_stream : public detail::unix_source, public detail::unix_sink {
 // closes it, in the background.
 class unix_listener {
  public:
+  unix_listener() noexcept = default;
+
   // The file that this makes is removed when the listener is closed, if it is still the same. One that is there already
   // is an error (EADDRINUSE), though nobody may listen there any more: then it is the program's to remove.
   // Throws std::invalid_argument for what is no name, or too long a one; std::system_error that names it.
@@ -182,6 +184,7 @@ class unix_listener {
 
   std::string local() const;  // its name
   int native_handle() const noexcept { return core_.native_handle(); }
+  explicit operator bool() const noexcept { return core_.get() != nullptr; }  // false: default-made or moved from
 
  private:
   explicit unix_listener(detail::listener_handle core) noexcept : core_(std::move(core)) {}

@@ -1,4 +1,4 @@
-// unix_datagram: datagrams between programs of one machine, in their order; who is too fast waits. Names: unix.hpp.
+// unix_datagram: datagrams between programs of one machine, in order; a sender that is too fast waits. Names: unix.hpp.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -14,8 +14,8 @@
 namespace ringo {
 
 struct unix_datagram_options {
-  int mode = -1;                // of the file, 0660 for example; -1: as the umask has it
-  std::size_t largest = 65535;  // bytes of a datagram that are received
+  int mode = -1;                     ///< of the file, 0660 for example; -1: as the umask has it
+  std::size_t max_datagram = 65535;  ///< bytes; a longer datagram is cut off when it is received
 };
 static_assert(std::is_trivially_destructible_v<unix_datagram_options>);
 
@@ -25,30 +25,34 @@ class named_datagram {
       : bytes(std::move(b)), from(std::move(p.name)), is_truncated(truncated) {}
 
   chunk bytes;
-  std::string from;   // empty: the sender has no name
-  bool is_truncated;  // it was larger than unix_datagram_options::largest
+  std::string from;   ///< empty: the sender has no name
+  bool is_truncated;  ///< it was longer than unix_datagram_options::max_datagram
 };
 
-// A socket. Move-only; its destructor closes it, in the background. Descriptors do not pass through it. Thread:
-// workers; destroyed on any.
+/// A socket. Move-only; its destructor closes it in the background. It passes no descriptors.
+///
+///     auto log = unix_datagram::bind("/run/log");
+///     const named_datagram d = co_await log.recv_from();
+///
+/// Thread: workers; destroyed on any.
 class unix_datagram {
  public:
   unix_datagram() noexcept = default;
 
-  // As unix_listener::bind, with the same errors; the file that this makes goes as that does.
+  /// As unix_listener::bind, with the same errors; the file that this makes is removed in the same way.
   static unix_datagram bind(std::string_view name, unix_datagram_options options = {});
 
-  // One that sends to that name and receives from it only; it has an abstract name of the kernel's choice, so that it
-  // can be answered. Throws as bind does.
+  /// A socket that sends to that name only, and receives from it only. The kernel gives it an abstract name, so that
+  /// the peer can answer. Throws as bind does.
   static unix_datagram connect(std::string_view name, unix_datagram_options options = {});
 
-  // Two that are connected to each other.
+  /// Two sockets that are connected to each other.
   static std::pair<unix_datagram, unix_datagram> pair(unix_datagram_options options = {});
 
-  // Takes a socket of datagrams. Throws std::system_error if it is none, and leaves it then.
+  /// Takes a Unix socket of datagrams. Throws std::system_error if it is none, and does not take it then.
   static unix_datagram adopt(int descriptor);
 
-  // As udp_socket's. A send waits while the receiver's queue is full.
+  /// As udp_socket's. A send waits while the receiver's queue is full.
   detail::datagram_recv_operation<named_datagram> recv_from() const noexcept {
     return detail::datagram_recv_operation<named_datagram>(core_.get());
   }
@@ -80,9 +84,9 @@ class unix_datagram {
 
   detail::close_operation close() const { return core_.close(); }
 
-  std::string local() const;  // its name; empty if it has none
+  std::string local() const;  ///< its name; empty if it has none
   int native_handle() const noexcept { return core_.native_handle(); }
-  explicit operator bool() const noexcept { return core_.get() != nullptr; }  // false: default-made or moved from
+  explicit operator bool() const noexcept { return core_.get() != nullptr; }  ///< false: default-made or moved from
 
  private:
   explicit unix_datagram(detail::datagram_handle core) noexcept : core_(std::move(core)) {}

@@ -1,8 +1,6 @@
 #include "io/one_shot.hpp"
 
-#include <cerrno>
 #include <stdexcept>
-#include <utility>
 
 #include <ringo/errors.hpp>
 
@@ -19,18 +17,23 @@ spin_lock* lock_of(one_shot& c) noexcept { return &c.lock; }
 bool has_answer(one_shot& c) noexcept { return c.has_answer(); }
 void begin_call(one_shot& c, waiter& as, worker& w) noexcept { c.begin(as, w); }
 void end_call(one_shot& c, waiter& as) noexcept { c.end(as); }
-void tell_call(const one_shot& c, std::string& text) { text += c.name(); }
+void tell_call(const one_shot& c, std::string& text) { text += c.describe(); }
 void let_go_of_call(one_shot& c) noexcept { c.release(); }
 
 void one_shot::enter(const worker& w, const char* call) {
   if (w.simulated) [[unlikely]]
-    refuse_in_simulation(name());
+    refuse_in_simulation(describe());
   owner_.enter(&w, call);
+  int answer = 0;
+  if (!try_at_once(answer)) return;
+  const optional_guard guard(lock, w.shared);
+  if (std::exchange(has_answer_, true)) return;
+  answer_ = answer;
 }
 
 void one_shot::begin(waiter& as, worker& w) noexcept {
   waiting_.push_back(as);
-  // One that was asked to end early, and is waited for again, is begun anew when it has ended.
+  // A call that was asked to end early, and is waited for again, is begun anew when it has ended.
   if (!in_flight()) {
     ++holds_;
     begins();
@@ -55,10 +58,16 @@ void one_shot::release() noexcept {
   if (last) delete this;
 }
 
+void one_shot::fill(io_uring_sqe& entry) noexcept {
+  if (now_ == next::after_a_pause) return fill_pause(entry);
+  ask(entry);
+  if (now_ == next::on_a_thread) entry.flags |= IOSQE_ASYNC;
+}
+
 namespace {
 
-// It has been asked to end early. io_uring lets through, of open(2) for example, what the kernel says to itself when a
-// system call is to be begun anew after a signal (ERESTARTSYS and its like).
+// The call has been asked to end early. io_uring passes on, of open(2) for example, what the kernel says to itself
+// when a system call is to be begun anew after a signal (ERESTARTSYS and its like).
 bool is_interruption(int result) noexcept {
   return result == -ECANCELED || result == -EINTR || (result <= -512 && result >= -516);
 }
@@ -67,24 +76,34 @@ bool is_interruption(int result) noexcept {
 
 void one_shot::complete(int result, unsigned) noexcept {
   scheduler& w = scheduler_of(*current_worker());
+  // Until over() no other worker begins it.
+  const bool had_thread = now_ == next::on_a_thread;
+  const bool was_ended = now_ == next::after_a_pause || is_interruption(result);
+  const next then = !was_ended ? judge(result) : had_thread ? next::on_a_thread : next::again;
   routine_list woken;
-  bool last = false;
+  bool goes_on = false, last = false;
   {
     const optional_guard guard(lock, w.shared);
     over();
-    const bool was_ended = std::exchange(pauses_, false) || is_interruption(result);
-    if (has_answer_) {  // which was had at once meanwhile, and stays: who has it reads it without the lock
-      waiting_.claim_all(w.shared, woken);
-    } else if (was_ended || !accept(result)) {
-      pauses_ = !was_ended && result == -EAGAIN;  // asked at once, the kernel would say so again, and again
-      if (!waiting_.empty() && !w.runtime.done()) return start(w);
-    } else {
+    if (!has_answer_ && then == next::none && !is_part(result, !waiting_.empty())) {
       answer_ = result;
       has_answer_ = true;
-      waiting_.claim_all(w.shared, woken);
     }
-    has_ended(w);
-    last = --holds_ == 0;
+    if (has_answer_) {  // also one that was had at once meanwhile, and stays: its routine reads it without the lock
+      waiting_.claim_all(w.shared, woken);
+    } else {
+      goes_on = !waiting_.empty() && !w.runtime.done();
+    }
+    now_ = goes_on && then != next::none ? then : next::again;
+    if (goes_on) {
+      start(w);
+    } else {
+      has_ended(w);
+      last = --holds_ == 0;
+    }
+  }
+  if (const int more = (goes_on && then == next::on_a_thread) - had_thread; more != 0) {
+    w.driver_->add_waiting_threads(more);
   }
   while (routine* r = woken.pop_front()) w.push(*r);
   if (last) delete this;
@@ -99,9 +118,9 @@ void one_shot::let_go(scheduler* ring) noexcept {
 }
 
 int one_shot::take() {
-  if (is_taken_) throw std::logic_error("ringo: " + name() + ": awaited again after its result has been taken");
+  if (is_taken_) throw std::logic_error("ringo: " + describe() + ": awaited again after its result has been taken");
   is_taken_ = true;
-  if (answer_ < 0) throw_outside_error(-answer_, "ringo: " + name());
+  if (answer_ < 0) throw_outside_error(-answer_, "ringo: " + describe());
   return answer_;
 }
 

@@ -1,10 +1,14 @@
-// The record of an operation that the kernel is asked for once (include/ringo/detail/one_shot.hpp).
+// The record of an operation that the kernel does once (include/ringo/detail/one_shot.hpp).
 //
-// It is held by the operation that is awaited, and from start to last answer by the kernel: so a count of two holders
-// at the most, under the lock.
+// The operation that is awaited holds the record, and so does the kernel from the start until its last answer, and a
+// worker that has been asked to end it. They are counted under the lock, and the last one deletes the record.
 #pragma once
+#include <liburing.h>
+
 #include <cerrno>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include <ringo/detail/one_shot.hpp>
 #include <ringo/detail/ownership.hpp>
@@ -21,42 +25,48 @@ class one_shot : public ring_operation {
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { free_frame(memory, size); }
 
-  // What is waited for, as the reports and the errors call it.
-  virtual std::string name() const = 0;
+  // What the routine waits for, as the reports and the errors call it.
+  virtual std::string describe() const = 0;
 
   void enter(const worker& w, const char* call);
-  bool has_answer() noexcept { return has_answer_ || (has_answer_ = try_at_once(answer_)); }
+  bool has_answer() const noexcept { return has_answer_; }  // under the lock
   void begin(waiter& as, worker& w) noexcept;
   void end(waiter& as) noexcept;
   void release() noexcept;  // the operation's hold
   int take();               // the answer, once; throws std::system_error, disconnected or std::logic_error
 
-  // Its own, or its source's. begins() and has_ended() run under it, so a call that changes its source there shares the
-  // source's lock: a select may hold both the call's and the source's, and no thread takes a lock under another.
+  // Its own lock, or its source's: a select may hold the locks of a call and of its source, and no thread takes one of
+  // them while it holds the other.
   spin_lock& lock;
 
  protected:
+  // What comes after an answer: nothing, the same again, the same again on a thread of the kernel's that may wait for
+  // long, or the same after a pause, since the kernel would give that answer again and again.
+  enum class next : std::uint8_t { none, again, on_a_thread, after_a_pause };
+
   one_shot() noexcept : lock(own_lock_) {}
   explicit one_shot(spin_lock& of_source) noexcept : lock(of_source) {}  // the source lives as long as the call
-  // Fills an entry of the submission queue.
-  virtual void ask(io_uring_sqe& entry) noexcept = 0;
-  virtual ~one_shot() = default;  // what the answer has brought and nobody has taken goes with it
+  virtual ~one_shot() = default;  // an answer that was not taken is given back by the derived class
 
-  // Under the lock: the answer has come. False: it was only a part, and the rest is to be asked for; after a while, if
-  // `result` is -EAGAIN.
-  virtual bool accept(int& result) noexcept { return result != -EAGAIN; }
-  // Under the lock: the kernel is given it, when it was not in flight; and does no more for it.
+  virtual void ask(io_uring_sqe& entry) noexcept = 0;  // fills an entry of the submission queue
+
+  // Without the lock, in flight on this worker's ring: may change the answer, and make system calls.
+  virtual next judge(int& result) noexcept { return result == -EAGAIN ? next::after_a_pause : next::none; }
+  // Under the lock: whether the answer is only a part, and the rest is to be asked for when a routine waits for it.
+  virtual bool is_part(int& result, bool is_waited_for) noexcept {
+    (void)result;
+    return (void)is_waited_for, false;
+  }
+  // Under the lock: it is about to be in flight; and it is in flight no more.
   virtual void begins() noexcept {}
   virtual void has_ended(worker&) noexcept {}
-  // Under the lock: the answer, where it can be had without waiting.
-  virtual bool try_at_once(int& answer) noexcept {
-    (void)answer;
-    return false;
-  }
-  int answer() const noexcept { return answer_; }
+  // Without the lock: the answer, where it can be had without waiting.
+  virtual bool try_at_once(int& answer) noexcept { return (void)answer, false; }
+
+  int untaken() const noexcept { return has_answer_ && !is_taken_ ? answer_ : -1; }
 
  private:
-  void fill(io_uring_sqe& entry) noexcept final { pauses_ ? fill_pause(entry) : ask(entry); }
+  void fill(io_uring_sqe& entry) noexcept final;
   void complete(int result, unsigned flags) noexcept final;
   void keep() noexcept final { ++holds_; }
   void let_go(scheduler* ring) noexcept final;
@@ -68,19 +78,43 @@ class one_shot : public ring_operation {
   std::uint32_t holds_ = 1;
   bool has_answer_ = false;
   bool is_taken_ = false;
-  bool pauses_ = false;  // what is in flight is a pause
+  next now_ = next::again;  // what is in flight, or will be
 };
 
 template <class R>
-class one_shot_of : public one_shot {
- public:
+class one_shot_of : public one_shot, public answers<R> {
+ protected:
   using one_shot::one_shot;
-  virtual R result() = 0;  // once, when the answer has come; throws what it came to
 };
 
-template <class R>
-R answer_of(one_shot& c) {
-  return static_cast<one_shot_of<R>&>(c).result();
+// Asks the kernel once. The state is what the kernel reads and writes, and lives until its last answer.
+//   fill(state, entry)        fills an entry of the submission queue
+//   describe(state)           what is done, as a std::string: "removing "a""
+//   result(state, answer)     what the answer means; the default is for R = void
+struct no_result {
+  template <class State>
+  void operator()(State&, int) const noexcept {}
+};
+template <class R, class State, class Fill, class Describe, class Result = no_result>
+one_shot_operation<R> ask_once(State state, Fill fill, Describe describe, Result result = {}) {
+  class call final : public one_shot_of<R> {
+   public:
+    call(State&& s, Fill f, Describe d, Result r) : state_(std::move(s)), fill_(f), describe_(d), result_(r) {}
+
+   private:
+    std::string describe() const override { return describe_(state_); }
+    void ask(io_uring_sqe& entry) noexcept override { fill_(state_, entry); }
+    R result() override {
+      const int answer = this->take();
+      return result_(state_, answer);
+    }
+
+    State state_;
+    Fill fill_;
+    Describe describe_;
+    Result result_;
+  };
+  return one_shot_operation<R>(new call(std::move(state), fill, describe, result));
 }
 
 }  // namespace ringo::detail

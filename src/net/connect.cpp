@@ -38,32 +38,32 @@ constexpr std::chrono::milliseconds attempt_delay{250};
 // Of those that connect to themselves: more than one in a row is a matter of one in some ten thousand.
 constexpr int most_attempts = 3;
 
-class connect_call final : public one_shot_of<stream_handle> {
- public:
-  connect_call(descriptor s, const endpoint& to) : socket_(std::move(s)), to_(to), address_(to_socket_address(to)) {}
-
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_connect(&entry, socket_.native_handle(), address_.get(), address_.length);
-  }
-  std::string name() const override { return "connecting to " + to_.to_string(); }
-  // Empty where the socket has connected to itself: to a local port at which nothing listens, and which the kernel has
-  // chosen for the socket, too (TCP's simultaneous open).
-  stream_handle result() override {
-    take();
-    const endpoint peer = peer_endpoint(socket_.native_handle());
-    if (peer && peer == local_endpoint(socket_.native_handle())) {
-      const linger reset{1, 0};  // or the port would be taken for a minute
-      (void)::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-      return {};
-    }
-    return make_stream(socket_.release(), stream_core::kind::socket, peer ? peer : to_);
-  }
-
- private:
-  descriptor socket_;
-  const endpoint to_;
-  socket_address address_;
+struct connecting {
+  descriptor socket;
+  endpoint to;
+  socket_address address;
 };
+
+// Empty if the socket has connected to itself: to a local port at which nothing listens, and which the kernel has
+// chosen for the socket, too (TCP's simultaneous open).
+stream_handle connected(connecting& c, int) {
+  const endpoint peer = peer_endpoint(c.socket.native_handle());
+  if (peer && peer == local_endpoint(c.socket.native_handle())) {
+    const linger reset{1, 0};  // or the port would be taken for a minute
+    (void)::setsockopt(c.socket.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return {};
+  }
+  return make_stream(c.socket.release(), stream_core::kind::socket, peer ? peer : c.to);
+}
+
+one_shot_operation<stream_handle> connect_once(descriptor s, const endpoint& to) {
+  return ask_once<stream_handle>(
+      connecting{std::move(s), to, to_socket_address(to)},
+      [](connecting& c, io_uring_sqe& entry) {
+        ::io_uring_prep_connect(&entry, c.socket.native_handle(), c.address.get(), c.address.length);
+      },
+      [](const connecting& c) { return "connecting to " + c.to.to_string(); }, connected);
+}
 
 task<tcp_stream> connect_to(endpoint to, socket_options o, std::source_location where) {
   check_not_simulated("tcp_stream::connect");
@@ -72,9 +72,9 @@ task<tcp_stream> connect_to(endpoint to, socket_options o, std::source_location 
   for (int i = 0; i < most_attempts; ++i) {
     descriptor s = make_socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
     set_stream_options(s.native_handle(), o, doing);
-    one_shot_operation<stream_handle> connecting(new connect_call(std::move(s), to));
-    stream_handle connected = co_await in_name_of(where, connecting);
-    if (connected.get() != nullptr) co_return stream_access::make(std::move(connected));
+    auto attempt = connect_once(std::move(s), to);
+    stream_handle made = co_await in_name_of(where, attempt);
+    if (made.get() != nullptr) co_return stream_access::make(std::move(made));
   }
   throw_outside_error(ECONNREFUSED, doing);
 }
@@ -176,8 +176,6 @@ task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16
 }
 
 }  // namespace
-
-template stream_handle answer_of<stream_handle>(one_shot&);
 
 }  // namespace detail
 

@@ -16,8 +16,9 @@ class poll_call final : public one_shot_of<void> {
  public:
   poll_call(int descriptor, short events) noexcept : descriptor_(descriptor), events_(events) {}
 
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_poll_add(&entry, descriptor_, static_cast<unsigned>(events_));
+ private:
+  std::string describe() const override {
+    return "descriptor " + std::to_string(descriptor_) + " to be " + (events_ == POLLIN ? "readable" : "writable");
   }
   bool try_at_once(int& answer) noexcept override {
     pollfd one{descriptor_, events_, 0};
@@ -25,20 +26,16 @@ class poll_call final : public one_shot_of<void> {
     answer = (one.revents & POLLNVAL) != 0 ? -EBADF : one.revents;
     return true;
   }
-  std::string name() const override {
-    return "descriptor " + std::to_string(descriptor_) + " to be " + (events_ == POLLIN ? "readable" : "writable");
+  void ask(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_poll_add(&entry, descriptor_, static_cast<unsigned>(events_));
   }
   void result() override { take(); }
 
- private:
   const int descriptor_;
   const short events_;
 };
 
 }  // namespace
-
-template void answer_of<void>(one_shot&);
-
 }  // namespace detail
 
 detail::one_shot_operation<void> readable(int descriptor) {

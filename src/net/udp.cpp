@@ -30,7 +30,7 @@ void check_datagrams(int descriptor, bool of_unix, const char* call) {
 namespace {
 
 descriptor make_udp_socket(bool v6, const udp_options& o, const std::string& doing) {
-  if (o.largest == 0) throw std::invalid_argument(doing + ": udp_options::largest is 0");
+  if (o.max_datagram == 0) throw std::invalid_argument(doing + ": udp_options::max_datagram is 0");
   if (o.multicast_hops < 0 || o.multicast_hops > 255) {
     throw std::invalid_argument(doing + ": udp_options::multicast_hops is not from 0 to 255");
   }
@@ -64,7 +64,8 @@ int interface_number(std::string_view name, const std::string& doing) {
 }
 
 void change_membership(int socket, bool joins, std::string_view group, std::string_view interface) {
-  const std::string doing = std::string("ringo: udp_socket::") + (joins ? "join " : "leave ") + std::string(group);
+  const std::string doing =
+      std::string("ringo: udp_socket::") + (joins ? "join_group " : "leave_group ") + std::string(group);
   const endpoint at = numeric_endpoint(group, 0);
   if (!at) throw std::invalid_argument(doing + ": it is no IPv4 or IPv6 address");
   const socket_address address = to_socket_address(at);
@@ -112,7 +113,7 @@ udp_socket udp_socket::bind(const endpoint& at, udp_options o) {
     throw std::system_error(errno, std::generic_category(), doing);
   }
   std::string name = detail::local_endpoint(s.native_handle()).to_string();
-  return udp_socket(detail::make_datagrams(s.release(), o.largest, std::move(name)));
+  return udp_socket(detail::make_datagrams(s.release(), o.max_datagram, std::move(name)));
 }
 
 udp_socket udp_socket::connect(std::string_view text, udp_options o) { return connect(endpoint(text), o); }
@@ -130,7 +131,7 @@ udp_socket udp_socket::connect(const endpoint& to, udp_options o) {
     // Its own port may be the one that it connects to, where no other socket has that: it would hear itself.
     const endpoint peer = detail::peer_endpoint(s.native_handle());
     if (peer && peer == detail::local_endpoint(s.native_handle())) continue;
-    return udp_socket(detail::make_datagrams(s.release(), o.largest, to.to_string()));
+    return udp_socket(detail::make_datagrams(s.release(), o.max_datagram, to.to_string()));
   }
   throw std::system_error(ECONNREFUSED, std::generic_category(), doing);
 }
@@ -139,21 +140,21 @@ udp_socket udp_socket::adopt(int descriptor) {
   detail::check_not_simulated("udp_socket::adopt");
   detail::check_datagrams(descriptor, false, "udp_socket::adopt");
   std::string name = detail::local_endpoint(descriptor).to_string();
-  return udp_socket(detail::make_datagrams(descriptor, udp_options().largest, std::move(name)));
+  return udp_socket(detail::make_datagrams(descriptor, udp_options().max_datagram, std::move(name)));
 }
 
-void udp_socket::join(std::string_view group, std::string_view interface) const {
-  detail::check_not_simulated("udp_socket::join");
+void udp_socket::join_group(std::string_view group, std::string_view interface) const {
+  detail::check_not_simulated("udp_socket::join_group");
   detail::change_membership(native_handle(), true, group, interface);
 }
-void udp_socket::leave(std::string_view group, std::string_view interface) const {
-  detail::check_not_simulated("udp_socket::leave");
+void udp_socket::leave_group(std::string_view group, std::string_view interface) const {
+  detail::check_not_simulated("udp_socket::leave_group");
   detail::change_membership(native_handle(), false, group, interface);
 }
 
-void udp_socket::send_groups_through(std::string_view interface) const {
-  detail::check_not_simulated("udp_socket::send_groups_through");
-  const std::string doing = "ringo: udp_socket::send_groups_through " + std::string(interface);
+void udp_socket::set_multicast_interface(std::string_view interface) const {
+  detail::check_not_simulated("udp_socket::set_multicast_interface");
+  const std::string doing = "ringo: udp_socket::set_multicast_interface " + std::string(interface);
   const int number = detail::interface_number(interface, doing);
   if (detail::is_of_v6(native_handle())) {
     detail::set_option(native_handle(), IPPROTO_IPV6, IPV6_MULTICAST_IF, number, doing);

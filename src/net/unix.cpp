@@ -30,26 +30,6 @@ struct unix_access {
 
 namespace {
 
-class unix_connect_call final : public one_shot_of<unix_stream> {
- public:
-  unix_connect_call(descriptor s, std::string name, const socket_address& to)
-      : socket_(std::move(s)), name_(std::move(name)), address_(to) {}
-
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_connect(&entry, socket_.native_handle(), address_.get(), address_.length);
-  }
-  std::string name() const override { return "connecting to " + name_; }
-  unix_stream result() override {
-    take();
-    return unix_access::make(socket_.release(), name_);
-  }
-
- private:
-  descriptor socket_;
-  const std::string name_;
-  socket_address address_;
-};
-
 void check_is_unix(int descriptor, bool listens, const char* call) {
   check_adopted(descriptor, listens, call);
   int domain = 0, type = 0;
@@ -61,8 +41,6 @@ void check_is_unix(int descriptor, bool listens, const char* call) {
 }
 
 }  // namespace
-
-template unix_stream answer_of<unix_stream>(one_shot&);
 
 std::optional<unix_message> message_recv_operation::take() {
   block* b = std::exchange(taken().got, nullptr);
@@ -94,7 +72,18 @@ detail::one_shot_operation<unix_stream> unix_stream::connect(std::string_view na
   const std::string doing = "ringo: connecting to " + std::string(name);
   const detail::socket_address to = detail::to_unix_address(name, doing);
   descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
-  return detail::one_shot_operation<unix_stream>(new detail::unix_connect_call(std::move(s), std::string(name), to));
+  struct connecting {
+    descriptor socket;
+    std::string name;
+    detail::socket_address address;
+  };
+  return detail::ask_once<unix_stream>(
+      connecting{std::move(s), std::string(name), to},
+      [](connecting& c, io_uring_sqe& entry) {
+        ::io_uring_prep_connect(&entry, c.socket.native_handle(), c.address.get(), c.address.length);
+      },
+      [](const connecting& c) { return "connecting to " + c.name; },
+      [](connecting& c, int) { return detail::unix_access::make(c.socket.release(), std::move(c.name)); });
 }
 
 std::pair<unix_stream, unix_stream> unix_stream::pair() {

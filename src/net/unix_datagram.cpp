@@ -16,7 +16,7 @@ namespace ringo {
 namespace {
 
 void check(const unix_datagram_options& o, const std::string& doing) {
-  if (o.largest == 0) throw std::invalid_argument(doing + ": unix_datagram_options::largest is 0");
+  if (o.max_datagram == 0) throw std::invalid_argument(doing + ": unix_datagram_options::max_datagram is 0");
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ unix_datagram unix_datagram::bind(std::string_view name, unix_datagram_options o
   check(o, doing);
   descriptor s = detail::make_socket(AF_UNIX, SOCK_DGRAM, doing);
   detail::socket_file file = detail::bind_to_name(s.native_handle(), name, o.mode, doing);
-  return unix_datagram(detail::make_datagrams(s.release(), o.largest, std::string(name), std::move(file)));
+  return unix_datagram(detail::make_datagrams(s.release(), o.max_datagram, std::string(name), std::move(file)));
 }
 
 unix_datagram unix_datagram::connect(std::string_view name, unix_datagram_options o) {
@@ -42,7 +42,7 @@ unix_datagram unix_datagram::connect(std::string_view name, unix_datagram_option
   if (::bind(s.native_handle(), any.get(), any.length) != 0 || ::connect(s.native_handle(), to.get(), to.length) != 0) {
     throw std::system_error(errno, std::generic_category(), doing);
   }
-  return unix_datagram(detail::make_datagrams(s.release(), o.largest, std::string(name)));
+  return unix_datagram(detail::make_datagrams(s.release(), o.max_datagram, std::string(name)));
 }
 
 std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_options o) {
@@ -55,15 +55,15 @@ std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_option
     throw std::system_error(errno, std::generic_category(), doing);
   }
   descriptor other(both[1]);
-  unix_datagram first(detail::make_datagrams(both[0], o.largest, "one of a pair"));
-  return {std::move(first), unix_datagram(detail::make_datagrams(other.release(), o.largest, "one of a pair"))};
+  unix_datagram first(detail::make_datagrams(both[0], o.max_datagram, "one of a pair"));
+  return {std::move(first), unix_datagram(detail::make_datagrams(other.release(), o.max_datagram, "one of a pair"))};
 }
 
 unix_datagram unix_datagram::adopt(int descriptor) {
   detail::check_not_simulated("unix_datagram::adopt");
   detail::check_datagrams(descriptor, true, "unix_datagram::adopt");
   std::string name = detail::local_unix_name(descriptor);
-  return unix_datagram(detail::make_datagrams(descriptor, unix_datagram_options().largest,
+  return unix_datagram(detail::make_datagrams(descriptor, unix_datagram_options().max_datagram,
                                               name.empty() ? "an adopted socket" : std::move(name)));
 }
 

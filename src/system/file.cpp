@@ -51,102 +51,93 @@ void check_writes_at_offsets(const file_handle& f, const char* call) {
 
 namespace {
 
-// The kernel reads into, and writes from, memory of the record: so much of it at the most.
+// The kernel reads into and writes from memory of the record, so much of it at the most.
 constexpr std::size_t most_at_once = 256 * 1024;
 
-// ---- with an open file
+// A read or a write, piece by piece. The caller's memory is touched while the routine waits, under the lock, or by the
+// routine itself: so it may leave at any moment, and goes on from the piece that it had come to.
+template <class R, class Bytes>
+class piecewise : public file_call<R> {
+ protected:
+  piecewise(file_handle f, const char* doing, std::optional<std::uint64_t> offset, Bytes bytes)
+      : file_call<R>(std::move(f), doing),
+        bytes_(bytes),
+        offset_(offset),
+        piece_(new std::byte[std::min(bytes.size(), most_at_once)]) {}
 
-// What has been read or written, and the memory for the next piece.
-class piece {
- public:
-  piece(std::unique_ptr<std::byte[]> m, std::size_t n) noexcept : memory(std::move(m)), count(n) {}
+  bool try_at_once(int& answer) noexcept override {
+    answer = 0;
+    return bytes_.empty();
+  }
+  Bytes rest() const noexcept { return bytes_.subspan(done_); }
+  unsigned size() const noexcept { return static_cast<unsigned>(std::min(rest().size(), most_at_once)); }
+  std::uint64_t position() const noexcept { return offset_.value_or(0) + done_; }
 
-  std::unique_ptr<std::byte[]> memory;
-  std::size_t count;
+  const Bytes bytes_;
+  const std::optional<std::uint64_t> offset_;  // none: at the end of the file
+  std::size_t done_ = 0;
+  const std::unique_ptr<std::byte[]> piece_;
 };
 
-class piece_call final : public file_call<piece> {
+class read_call final : public piecewise<std::size_t, std::span<std::byte>> {
  public:
-  enum class kind : std::uint8_t { read, write, append };
-
-  piece_call(kind k, file_handle f, std::unique_ptr<std::byte[]> memory, std::size_t size, std::uint64_t offset)
-      : file_call(std::move(f), k == kind::read ? "reading " : "writing "),
-        kind_(k),
-        memory_(std::move(memory)),
-        size_(static_cast<unsigned>(size)),
-        offset_(offset) {}
-
-  void ask(io_uring_sqe& entry) noexcept override {
-    if (kind_ == kind::read) return ::io_uring_prep_read(&entry, descriptor(), memory_.get(), size_, offset_);
-    ::io_uring_prep_write(&entry, descriptor(), memory_.get(), size_, offset_);
-    if (kind_ == kind::append) entry.rw_flags = RWF_APPEND;
-  }
-  piece result() override {
-    const int count = answered();
-    return piece(std::move(memory_), static_cast<std::size_t>(count));
-  }
+  read_call(file_handle f, std::uint64_t offset, std::span<std::byte> into)
+      : piecewise(std::move(f), "reading ", offset, into) {}
 
  private:
-  const kind kind_;
-  std::unique_ptr<std::byte[]> memory_;
-  const unsigned size_;
-  const std::uint64_t offset_;
+  void ask(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_read(&entry, descriptor(), piece_.get(), size(), position());
+  }
+  bool is_part(int& result, bool is_waited_for) noexcept override {
+    if (result <= 0 || static_cast<std::size_t>(result) == rest().size()) return false;
+    if (is_waited_for) copy(result);  // else this piece is read again
+    return true;
+  }
+  std::size_t result() override {
+    copy(answered());
+    return done_;
+  }
+  void copy(int count) noexcept {
+    if (count > 0) std::memcpy(rest().data(), piece_.get(), static_cast<std::size_t>(count));
+    done_ += static_cast<std::size_t>(count);
+  }
 };
 
-std::unique_ptr<std::byte[]> memory_for(std::size_t size) {
-  return std::unique_ptr<std::byte[]>(new std::byte[std::min(size, most_at_once)]);
-}
+class write_call final : public piecewise<void, std::span<const std::byte>> {
+ public:
+  write_call(file_handle f, std::optional<std::uint64_t> offset, std::span<const std::byte> bytes)
+      : piecewise(std::move(f), "writing ", offset, bytes) {}
 
-task<std::size_t> read_in_pieces(file_handle f, std::uint64_t offset, std::span<std::byte> into,
-                                 std::source_location where) {
-  std::unique_ptr<std::byte[]> memory = memory_for(into.size());
-  std::size_t done = 0;
-  while (done < into.size()) {
-    const std::size_t size = std::min(into.size() - done, most_at_once);
-    one_shot_operation<piece> reading(
-        new piece_call(piece_call::kind::read, f, std::move(memory), size, offset + done));
-    piece got = co_await in_name_of(where, reading);
-    if (got.count == 0) break;
-    std::memcpy(into.data() + done, got.memory.get(), got.count);
-    memory = std::move(got.memory);
-    done += got.count;
+ private:
+  void begins() noexcept override {
+    file_call::begins();
+    copy();
   }
-  co_return done;
-}
+  void ask(io_uring_sqe& entry) noexcept override {
+    ::io_uring_prep_write(&entry, descriptor(), piece_.get(), size(), position());
+    if (!offset_) entry.rw_flags = RWF_APPEND;
+  }
+  bool is_part(int& result, bool is_waited_for) noexcept override {
+    if (result == 0) result = -ENOSPC;  // a device that is full takes nothing
+    if (result < 0) return false;
+    done_ += static_cast<std::size_t>(result);
+    if (is_waited_for) copy();
+    return !rest().empty();
+  }
+  void result() override { answered(); }
+  void copy() noexcept {
+    if (size() != 0) std::memcpy(piece_.get(), rest().data(), size());
+  }
+};
 
 }  // namespace
 
-task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::span<const std::byte> bytes,
-                       std::source_location where) {
-  const auto kind = offset ? piece_call::kind::write : piece_call::kind::append;
-  std::uint64_t at = offset.value_or(0);
-  std::unique_ptr<std::byte[]> memory = memory_for(bytes.size());
-  while (!bytes.empty()) {
-    const std::size_t size = std::min(bytes.size(), most_at_once);
-    std::memcpy(memory.get(), bytes.data(), size);
-    one_shot_operation<piece> writing(new piece_call(kind, f, std::move(memory), size, at));
-    piece put = co_await in_name_of(where, writing);
-    // None of what is there to be written has been: the kernel says so of devices that are full.
-    if (put.count == 0) throw_outside_error(ENOSPC, "ringo: writing " + in_quotes(f.get()->path()));
-    memory = std::move(put.memory);
-    at += put.count;
-    bytes = bytes.subspan(put.count);
-  }
+one_shot_operation<void> write_all(file_handle f, std::optional<std::uint64_t> offset,
+                                   std::span<const std::byte> bytes) {
+  return one_shot_operation<void>(new write_call(std::move(f), offset, bytes));
 }
 
 namespace {
-
-class sync_call final : public file_call<void> {
- public:
-  sync_call(file_handle f, bool metadata) noexcept : file_call(std::move(f), "syncing "), metadata_(metadata) {}
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_fsync(&entry, descriptor(), metadata_ ? 0 : IORING_FSYNC_DATASYNC);
-  }
-  void result() override { answered(); }
-
- private:
-  const bool metadata_;
-};
 
 file_kind file_kind_of(unsigned mode) noexcept {
   switch (mode & S_IFMT) {
@@ -167,30 +158,20 @@ file_status to_status(const struct statx& s) noexcept {
           std::chrono::sys_time<std::chrono::nanoseconds>(since_epoch)};
 }
 
-constexpr unsigned told = STATX_TYPE | STATX_MODE | STATX_SIZE | STATX_MTIME;
+using statx_answer = struct statx;
+constexpr unsigned asked = STATX_TYPE | STATX_MODE | STATX_SIZE | STATX_MTIME;
 
-class status_call final : public file_call<file_status> {
- public:
-  explicit status_call(file_handle f) noexcept : file_call(std::move(f), "asking for the status of ") {}
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_statx(&entry, descriptor(), "", AT_EMPTY_PATH, told, &status_);
-  }
-  file_status result() override {
-    answered();
-    return to_status(status_);
-  }
-
- private:
-  struct statx status_{};
-};
-
-task<std::uint64_t> size_of(file_handle f, std::source_location where) {
-  one_shot_operation<file_status> asked(new status_call(std::move(f)));
-  const file_status s = co_await in_name_of(where, asked);
-  co_return s.size;
+template <class R, class Result>
+one_shot_operation<R> ask_status(file_handle f, Result result) {
+  return ask_file<R>(
+      std::move(f), "asking for the status of ", statx_answer(),
+      [](statx_answer& into, int descriptor, io_uring_sqe& entry) {
+        ::io_uring_prep_statx(&entry, descriptor, "", AT_EMPTY_PATH, asked, &into);
+      },
+      result);
 }
 
-// The call has a descriptor of its own: it may go on when nobody waits for it any more, and the file is closed.
+// The call has a descriptor of its own, since it may go on when its waiter has left and the file is closed.
 void set_size(const descriptor& of, std::uint64_t size, const std::string& doing) {
   int result;
   do {
@@ -204,7 +185,7 @@ task<> truncate_to(file_handle f, std::uint64_t size, std::source_location where
   file_core& core = *f.get();
   std::string doing = "ringo: truncating " + in_quotes(core.path());
   worker& w = require_worker("truncate");
-  // What has begun keeps the number from being closed, and given to another file, while it is duplicated.
+  // A call that has begun keeps the descriptor open, and so its number this file's, while it is duplicated.
   const auto begin = [&] {
     const optional_guard guard(core.lock, w.shared);
     return core.begin_call();
@@ -223,84 +204,11 @@ task<> truncate_to(file_handle f, std::uint64_t size, std::source_location where
 
 // ---- with names
 
-class name_call : public one_shot_of<void> {
- public:
-  std::string name() const final { return doing_ + in_quotes(path_) + (to_.empty() ? "" : " to " + in_quotes(to_)); }
-  void result() final { take(); }
-
- protected:
-  name_call(const char* doing, std::string_view path, std::string_view to = {})
-      : doing_(doing), path_(checked(path)), to_(checked(to)) {}
-
-  const char* const doing_;
-  const std::string path_;
-  const std::string to_;
-};
-
-class rename_call final : public name_call {
- public:
-  rename_call(std::string_view from, std::string_view to) : name_call("renaming ", from, to) {}
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_renameat(&entry, AT_FDCWD, path_.c_str(), AT_FDCWD, to_.c_str(), 0);
-  }
-};
-
-class remove_call final : public name_call {
- public:
-  remove_call(std::string_view path, int flags) : name_call("removing ", path), flags_(flags) {}
-  void ask(io_uring_sqe& entry) noexcept override { ::io_uring_prep_unlinkat(&entry, AT_FDCWD, path_.c_str(), flags_); }
-
- private:
-  const int flags_;
-};
-
-class make_directory_call final : public name_call {
- public:
-  make_directory_call(std::string_view path, unsigned permissions)
-      : name_call("making the directory ", path), permissions_(permissions) {}
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_mkdirat(&entry, AT_FDCWD, path_.c_str(), static_cast<mode_t>(permissions_));
-  }
-
- private:
-  const unsigned permissions_;
-};
-
-task<> make_directory_at(std::string path, unsigned permissions, std::source_location where) {
-  try {
-    one_shot_operation<void> making(new make_directory_call(path, permissions));
-    co_await in_name_of(where, making);
-    co_return;
-  } catch (const std::system_error& e) {
-    if (e.code() != std::errc::invalid_argument) throw;
-  }
-  // io_uring can since Linux 5.15.
-  auto made = blocking(
-      [](const std::string& at, unsigned mode) {
-        if (::mkdir(at.c_str(), static_cast<mode_t>(mode)) != 0) {
-          throw_outside_error(errno, "ringo: making the directory " + in_quotes(at));
-        }
-      },
-      std::move(path), permissions);
-  co_await in_name_of(where, made);
+template <class Fill>
+one_shot_operation<void> ask_for(const char* doing, std::string_view path, Fill fill) {
+  return ask_once<void>(std::string(checked(path)), fill,
+                        [doing](const std::string& at) { return doing + in_quotes(at); });
 }
-
-class status_of_call final : public one_shot_of<file_status> {
- public:
-  explicit status_of_call(std::string_view path) : path_(checked(path)) {}
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_statx(&entry, AT_FDCWD, path_.c_str(), 0, told, &status_);
-  }
-  std::string name() const override { return "asking for the status of " + in_quotes(path_); }
-  file_status result() override {
-    take();
-    return to_status(status_);
-  }
-
- private:
-  const std::string path_;
-  struct statx status_{};
-};
 
 std::vector<directory_entry> entries_of(const std::string& path) {
   const std::string doing = "ringo: listing " + in_quotes(path);
@@ -316,7 +224,7 @@ std::vector<directory_entry> entries_of(const std::string& path) {
     if (name == "." || name == "..") continue;
     auto mode = static_cast<unsigned>(DTTOIF(entry->d_type));
     struct stat s{};
-    // Not every file system tells the kind along with the name.
+    // Not every file system says the kind along with the name.
     if (entry->d_type == DT_UNKNOWN &&
         ::fstatat(::dirfd(directory.get()), entry->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0) {
       mode = s.st_mode;
@@ -336,12 +244,13 @@ task<std::vector<directory_entry>> list(std::string path, std::source_location w
 task<std::string> read_whole(std::string path, std::source_location where) {
   const file f = co_await in_name_of(where, file::open(path));
   std::string text;
-  std::size_t room = static_cast<std::size_t>(co_await f.size(where));
-  // What says that it has no size (/proc) may have one all the same, and any may grow meanwhile.
+  std::size_t room = static_cast<std::size_t>(co_await in_name_of(where, f.size()));
+  // A file of /proc says that it has no size and has bytes all the same, and any file may grow meanwhile.
   for (;;) {
     const std::size_t had = text.size();
     text.resize(had + room + 1);
-    const std::size_t got = co_await f.read_at(had, std::span(text).subspan(had), where);
+    auto reading = f.read_at(had, std::span(text).subspan(had));
+    const std::size_t got = co_await in_name_of(where, reading);
     text.resize(had + got);
     if (got <= room) break;
     room = std::max<std::size_t>(text.size(), 4096);
@@ -355,14 +264,12 @@ task<> write_whole(std::string path, std::span<const std::byte> bytes, std::sour
   o.read = false;
   o.write = o.create = o.truncate = true;
   const file f = co_await in_name_of(where, file::open(path, o));
-  co_await f.write_at(0, bytes, where);
+  auto writing = f.write_at(0, bytes);
+  co_await in_name_of(where, writing);
   co_await in_name_of(where, f.close());
 }
 
 }  // namespace
-
-template piece answer_of<piece>(one_shot&);
-template file_status answer_of<file_status>(one_shot&);
 
 file_handle::file_handle(const file_handle& from) noexcept : core_(from.core_) {
   if (core_ != nullptr) core_->add_handle();
@@ -389,7 +296,7 @@ file_handle make_file(int descriptor, std::string path) {
 file file::adopt(int descriptor) {
   detail::check_not_simulated("file::adopt");
   const int flags = ::fcntl(descriptor, F_GETFL);
-  // The ring waits; a descriptor that does not would answer at once, and again and again.
+  // The ring waits; a descriptor with O_NONBLOCK would answer at once, again and again.
   if (flags < 0 || ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
     throw std::system_error(errno, std::generic_category(),
                             "ringo: file::adopt: descriptor " + std::to_string(descriptor));
@@ -397,34 +304,37 @@ file file::adopt(int descriptor) {
   return file(detail::make_file(descriptor, "descriptor " + std::to_string(descriptor)));
 }
 
-task<std::size_t> file::read_at(std::uint64_t offset, std::span<std::byte> into, std::source_location where) const {
+detail::one_shot_operation<std::size_t> file::read_at(std::uint64_t offset, std::span<std::byte> into) const {
   detail::check_opened(core_, "read_at");
   detail::check_range(offset, into.size(), "read_at");
-  return detail::read_in_pieces(core_, offset, into, where);
+  return detail::one_shot_operation<std::size_t>(new detail::read_call(core_, offset, into));
 }
-task<> file::write_at(std::uint64_t offset, std::span<const std::byte> bytes, std::source_location where) const {
+detail::one_shot_operation<void> file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
   detail::check_opened(core_, "write_at");
   detail::check_range(offset, bytes.size(), "write_at");
   detail::check_writes_at_offsets(core_, "write_at");
-  return detail::write_in_pieces(core_, offset, bytes, where);
+  return detail::write_all(core_, offset, bytes);
 }
-task<> file::append(std::span<const std::byte> bytes, std::source_location where) const {
+detail::one_shot_operation<void> file::append(std::span<const std::byte> bytes) const {
   detail::check_opened(core_, "append");
-  return detail::write_in_pieces(core_, std::nullopt, bytes, where);
+  return detail::write_all(core_, std::nullopt, bytes);
 }
 detail::one_shot_operation<void> file::sync(bool metadata) const {
   detail::check_opened(core_, "sync");
-  return detail::one_shot_operation<void>(new detail::sync_call(core_, metadata));
+  return detail::ask_file<void>(core_, "syncing ", metadata, [](bool all, int descriptor, io_uring_sqe& entry) {
+    ::io_uring_prep_fsync(&entry, descriptor, all ? 0 : IORING_FSYNC_DATASYNC);
+  });
 }
 detail::one_shot_operation<file_status> file::status() const {
   detail::check_opened(core_, "status");
-  return detail::one_shot_operation<file_status>(new detail::status_call(core_));
+  return detail::ask_status<file_status>(core_, [](detail::statx_answer& s, int) { return detail::to_status(s); });
 }
-task<std::uint64_t> file::size(std::source_location where) const {
+detail::one_shot_operation<std::uint64_t> file::size() const {
   detail::check_opened(core_, "size");
-  return detail::size_of(core_, where);
+  return detail::ask_status<std::uint64_t>(core_,
+                                           [](detail::statx_answer& s, int) -> std::uint64_t { return s.stx_size; });
 }
-task<> file::truncate(std::uint64_t size, std::source_location where) const {
+detail::deferred_task<void> file::truncate(std::uint64_t size, std::source_location where) const {
   detail::check_opened(core_, "truncate");
   detail::check_range(size, 0, "truncate");
   return detail::truncate_to(core_, size, where);
@@ -442,32 +352,55 @@ file_writer file::writer(std::uint64_t from) const {
 detail::close_operation file::close() const { return detail::close_operation(core_.get()); }
 int file::native_handle() const noexcept { return core_.get() != nullptr ? core_.get()->descriptor() : -1; }
 
-task<std::string> read_file(std::string_view path, std::source_location where) {
+detail::deferred_task<std::string> read_file(std::string_view path, std::source_location where) {
   return detail::read_whole(std::string(path), where);
 }
-task<> write_file(std::string_view path, std::span<const std::byte> bytes, std::source_location where) {
+detail::deferred_task<void> write_file(std::string_view path, std::span<const std::byte> bytes,
+                                       std::source_location where) {
   return detail::write_whole(std::string(path), bytes, where);
 }
-task<> write_file(std::string_view path, std::string_view text, std::source_location where) {
+detail::deferred_task<void> write_file(std::string_view path, std::string_view text, std::source_location where) {
   return write_file(path, std::as_bytes(std::span(text)), where);
 }
 
 detail::one_shot_operation<file_status> status_of(std::string_view path) {
-  return detail::one_shot_operation<file_status>(new detail::status_of_call(path));
+  struct asking {
+    std::string path;
+    detail::statx_answer status;
+  };
+  return detail::ask_once<file_status>(
+      asking{std::string(detail::checked(path)), {}},
+      [](asking& a, io_uring_sqe& entry) {
+        ::io_uring_prep_statx(&entry, AT_FDCWD, a.path.c_str(), 0, detail::asked, &a.status);
+      },
+      [](const asking& a) { return "asking for the status of " + detail::in_quotes(a.path); },
+      [](asking& a, int) { return detail::to_status(a.status); });
 }
 detail::one_shot_operation<void> rename_file(std::string_view from, std::string_view to) {
-  return detail::one_shot_operation<void>(new detail::rename_call(from, to));
+  using names = std::pair<std::string, std::string>;
+  return detail::ask_once<void>(
+      names(detail::checked(from), detail::checked(to)),
+      [](const names& n, io_uring_sqe& entry) {
+        ::io_uring_prep_renameat(&entry, AT_FDCWD, n.first.c_str(), AT_FDCWD, n.second.c_str(), 0);
+      },
+      [](const names& n) { return "renaming " + detail::in_quotes(n.first) + " to " + detail::in_quotes(n.second); });
 }
 detail::one_shot_operation<void> remove_file(std::string_view path) {
-  return detail::one_shot_operation<void>(new detail::remove_call(path, 0));
+  return detail::ask_for("removing ", path, [](const std::string& at, io_uring_sqe& entry) {
+    ::io_uring_prep_unlinkat(&entry, AT_FDCWD, at.c_str(), 0);
+  });
 }
 detail::one_shot_operation<void> remove_directory(std::string_view path) {
-  return detail::one_shot_operation<void>(new detail::remove_call(path, AT_REMOVEDIR));
+  return detail::ask_for("removing ", path, [](const std::string& at, io_uring_sqe& entry) {
+    ::io_uring_prep_unlinkat(&entry, AT_FDCWD, at.c_str(), AT_REMOVEDIR);
+  });
 }
-task<> make_directory(std::string_view path, unsigned permissions, std::source_location where) {
-  return detail::make_directory_at(std::string(path), permissions, where);
+detail::one_shot_operation<void> make_directory(std::string_view path, unsigned permissions) {
+  return detail::ask_for("making the directory ", path, [permissions](const std::string& at, io_uring_sqe& entry) {
+    ::io_uring_prep_mkdirat(&entry, AT_FDCWD, at.c_str(), static_cast<mode_t>(permissions));
+  });
 }
-task<std::vector<directory_entry>> list_directory(std::string_view path, std::source_location where) {
+detail::deferred_task<std::vector<directory_entry>> list_directory(std::string_view path, std::source_location where) {
   return detail::list(std::string(detail::checked(path)), where);
 }
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "system/file_core.hpp"
 
@@ -14,37 +15,35 @@ namespace ringo::detail {
 
 inline std::string in_quotes(std::string_view path) { return '"' + std::string(path) + '"'; }
 
-// Throws std::invalid_argument for a zero byte in it: the kernel would take what comes before.
+// Throws std::invalid_argument for a path with a zero byte, where the kernel would stop reading.
 std::string_view checked(std::string_view path);
-// Throws std::logic_error if there is no file, or it is another runtime's; from here on this runtime's uses it.
+// Throws std::logic_error if the file is empty, or another runtime's. From here on it is this runtime's.
 void check_opened(const file_handle& f, const char* call);
 // Throws std::logic_error if the descriptor was opened to append: the kernel would not write at an offset.
 void check_writes_at_offsets(const file_handle& f, const char* call);
-// Throws std::invalid_argument for what is beyond the longest file.
+// Throws std::invalid_argument for bytes beyond the longest file.
 void check_range(std::uint64_t offset, std::size_t size, const char* call);
 
-// All of the bytes, at the offset, or at the end of the file if there is none.
-task<> write_in_pieces(file_handle f, std::optional<std::uint64_t> offset, std::span<const std::byte> bytes,
-                       std::source_location where);
+// Writes all of the bytes at the offset, or at the end of the file if there is none.
+one_shot_operation<void> write_all(file_handle f, std::optional<std::uint64_t> offset,
+                                   std::span<const std::byte> bytes);
 
+// A one-shot of a file, with the file's lock. The file is not closed while it is in flight.
 template <class R>
 class file_call : public one_shot_of<R> {
- public:
-  std::string name() const final { return doing_ + in_quotes(file_.get()->path()); }
-
  protected:
-  // A file and all its calls share the file's lock.
   file_call(file_handle f, const char* doing) noexcept
       : one_shot_of<R>(f.get()->lock), file_(std::move(f)), doing_(doing) {}
 
+  std::string describe() const final { return doing_ + in_quotes(file_.get()->path()); }
   int descriptor() const noexcept { return is_open_ ? file_.get()->descriptor() : -1; }
   int answered() {
     if (is_open_) return this->take();
-    throw std::logic_error("ringo: " + name() + ": it has been closed");
+    throw std::logic_error("ringo: " + describe() + ": it has been closed");
   }
+  void begins() noexcept override { is_open_ = file_.get()->begin_call(); }
 
  private:
-  void begins() noexcept final { is_open_ = file_.get()->begin_call(); }
   void has_ended(worker& w) noexcept final {
     if (is_open_) file_.get()->end_call(w);
   }
@@ -53,5 +52,28 @@ class file_call : public one_shot_of<R> {
   const char* const doing_;
   bool is_open_ = true;
 };
+
+// As ask_once (io/one_shot.hpp).
+//   fill(state, descriptor, entry)
+template <class R, class State, class Fill, class Result = no_result>
+one_shot_operation<R> ask_file(file_handle f, const char* doing, State state, Fill fill, Result result = {}) {
+  class call final : public file_call<R> {
+   public:
+    call(file_handle of, const char* what, State&& s, Fill g, Result r)
+        : file_call<R>(std::move(of), what), state_(std::move(s)), fill_(g), result_(r) {}
+
+   private:
+    void ask(io_uring_sqe& entry) noexcept override { fill_(state_, this->descriptor(), entry); }
+    R result() override {
+      const int answer = this->answered();
+      return result_(state_, answer);
+    }
+
+    State state_;
+    Fill fill_;
+    Result result_;
+  };
+  return one_shot_operation<R>(new call(std::move(f), doing, std::move(state), fill, result));
+}
 
 }  // namespace ringo::detail

@@ -25,6 +25,7 @@ class chunk_call final : public file_call<std::optional<chunk>> {
     if (into_ != nullptr) give_back(*into_);
   }
 
+ private:
   void ask(io_uring_sqe& entry) noexcept override {
     if (into_ == nullptr) into_ = block_pool::allocate(most_in_a_chunk);
     if (into_ == nullptr) return ::io_uring_prep_nop(&entry);
@@ -38,10 +39,9 @@ class chunk_call final : public file_call<std::optional<chunk>> {
     return chunk(std::exchange(into_, nullptr));
   }
 
- private:
-  bool accept(int& result) noexcept override {
+  next judge(int& result) noexcept override {
     if (into_ == nullptr) result = -ENOMEM;
-    return result != -EAGAIN;
+    return file_call::judge(result);
   }
 
   const std::uint64_t offset_;
@@ -50,10 +50,8 @@ class chunk_call final : public file_call<std::optional<chunk>> {
 
 }  // namespace
 
-template std::optional<chunk> answer_of<std::optional<chunk>>(one_shot&);
-
-// What a reader knows. What has been read and not been taken is in `asked`, until some recv() has waited for it, and
-// then in `there`.
+// A reader's state. A chunk that has been read and not been taken is in `asked`, and from when a recv() has waited for
+// it in `there`.
 class file_reading {
  public:
   file_reading(file_handle f, std::uint64_t from) noexcept : of(std::move(f)), position(from) {}
@@ -133,7 +131,7 @@ std::uint64_t file_reader::position() const noexcept { return state_ != nullptr 
 
 file_writer::file_writer(const file& of) : file_writer(of.writer()) {}
 
-task<> file_writer::send(std::span<const std::byte> bytes, std::source_location where) {
+detail::deferred_task<void> file_writer::send(std::span<const std::byte> bytes, std::source_location where) {
   detail::check_opened(file_, "send");
   if (next_) {
     detail::check_range(*next_, bytes.size(), "send");
@@ -151,7 +149,8 @@ task<> file_writer::send_all(file_writer& to, std::span<const std::byte> bytes, 
                            ": an earlier send was cut short: how much of it is in the file is not known");
   }
   to.is_cut_ = true;
-  co_await detail::write_in_pieces(to.file_, to.next_, bytes, where);
+  auto writing = detail::write_all(to.file_, to.next_, bytes);
+  co_await detail::in_name_of(where, writing);
   to.is_cut_ = false;
   if (to.next_) *to.next_ += bytes.size();
 }

@@ -59,7 +59,7 @@ class process_state {
   }
 
   // After note_end() has returned true.
-  process_end end() {
+  exit_status end() {
     const std::lock_guard guard(mutex_);
     if (end_) return *end_;
     throw_outside_error(error_ == ECHILD ? end_was_taken : error_, "ringo: waiting for process " + std::to_string(id_));
@@ -84,26 +84,26 @@ class process_state {
   const int id_;
   const int pidfd_;
   std::mutex mutex_;  // of the note
-  std::optional<process_end> end_;
+  std::optional<exit_status> end_;
   int error_ = 0;  // instead of the end
 };
 
 namespace {
 
-class wait_call final : public one_shot_of<process_end> {
+class wait_call final : public one_shot_of<exit_status> {
  public:
   explicit wait_call(std::shared_ptr<process_state> of) noexcept : of_(std::move(of)) {}
-  void ask(io_uring_sqe& entry) noexcept override { ::io_uring_prep_poll_add(&entry, of_->pidfd(), POLLIN); }
-  std::string name() const override { return "the end of process " + std::to_string(of_->id()); }
-  process_end result() override {
-    take();
-    return of_->end();
-  }
 
  private:
-  bool accept(int& result) noexcept override {
-    if (result >= 0 && !of_->note_end()) result = -EAGAIN;
-    return result != -EAGAIN;
+  std::string describe() const override { return "the end of process " + std::to_string(of_->id()); }
+  void ask(io_uring_sqe& entry) noexcept override { ::io_uring_prep_poll_add(&entry, of_->pidfd(), POLLIN); }
+  next judge(int& result) noexcept override {
+    if (result >= 0 && !of_->note_end()) return next::after_a_pause;
+    return one_shot_of::judge(result);
+  }
+  exit_status result() override {
+    take();
+    return of_->end();
   }
 
   const std::shared_ptr<process_state> of_;
@@ -264,31 +264,31 @@ stream_handle make_pipe(launch& what, int i) {
 }
 
 }  // namespace
-}  // namespace detail
 
 struct process_access {
-  static task<process> start(detail::launch what, std::source_location where) {
-    (void)detail::require_worker("process::start");
-    detail::check_not_simulated("process::start");
+  static task<process> start(launch what, std::source_location where) {
+    (void)require_worker("process::start");
+    check_not_simulated("process::start");
     process started;
-    started.input_ = pipe_writer(detail::make_pipe(what, STDIN_FILENO));
-    started.output_ = pipe_reader(detail::make_pipe(what, STDOUT_FILENO));
-    started.errors_ = pipe_reader(detail::make_pipe(what, STDERR_FILENO));
-    auto call = blocking(detail::spawn, std::move(what));
-    started.state_ = co_await detail::in_name_of(where, call);
+    started.input_ = pipe_writer(make_pipe(what, STDIN_FILENO));
+    started.output_ = pipe_reader(make_pipe(what, STDOUT_FILENO));
+    started.errors_ = pipe_reader(make_pipe(what, STDERR_FILENO));
+    auto call = blocking(spawn, std::move(what));
+    started.state_ = co_await in_name_of(where, call);
     co_return started;
   }
 };
 
-template process_end detail::answer_of<process_end>(detail::one_shot&);
+}  // namespace detail
 
-task<process> process::start(process_arguments arguments, process_options o, std::source_location where) {
-  return process_access::start(detail::launch(std::move(arguments.all_), o), where);
+detail::deferred_task<process> process::start(process_arguments arguments, process_options o,
+                                              std::source_location where) {
+  return detail::process_access::start(detail::launch(std::move(arguments.all_), o), where);
 }
 
-detail::one_shot_operation<process_end> process::wait() const {
+detail::one_shot_operation<exit_status> process::wait() const {
   if (state_ == nullptr) throw std::logic_error("ringo: process::wait: the process is empty: none was started");
-  return detail::one_shot_operation<process_end>(new detail::wait_call(state_));
+  return detail::one_shot_operation<exit_status>(new detail::wait_call(state_));
 }
 bool process::kill(int signal) const {
   if (state_ == nullptr) throw std::logic_error("ringo: process::kill: the process is empty: none was started");

@@ -1,9 +1,7 @@
-// One operation of the kernel that is asked for once, with a record of its own: the record has all the memory that the
-// kernel uses, and lives until the last answer, whatever has become of who waited for it. When the last waiter leaves,
-// the kernel is asked to end it early.
+// An operation that the kernel does once. Its record (src/io/one_shot.hpp) has all the memory that the kernel uses, and
+// lives until the last answer, whatever has become of the routine that waited for it. When the last waiter leaves, the
+// kernel is asked to end the operation early.
 #pragma once
-#include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 
@@ -11,8 +9,17 @@
 
 namespace ringo::detail {
 
-// What stands behind it is in src/io/one_shot.hpp.
 class one_shot;
+
+// The part of a record that knows what its answer means.
+template <class R>
+class answers {
+ public:
+  virtual R result() = 0;  // once, when the answer has come; throws what has gone wrong
+
+ protected:
+  ~answers() = default;
+};
 
 void enter_call(one_shot* c, worker* w, const char* call);
 spin_lock* lock_of(one_shot& c) noexcept;
@@ -21,21 +28,22 @@ void begin_call(one_shot& c, waiter& as, worker& w) noexcept;  // under the lock
 void end_call(one_shot& c, waiter& as) noexcept;               // under the lock
 void tell_call(const one_shot& c, std::string& text);
 void let_go_of_call(one_shot& c) noexcept;
-// Throws what it came to. Instantiated for each R beside the calls that return it.
-template <class R>
-R answer_of(one_shot& c);
 
-// The awaitable of such a call; move-only. One that has lost may be awaited again, until its result has been taken.
+// Move-only. An operation that has lost a select, or was cancelled, may be awaited again until its result has been
+// taken, and goes on from where it was.
 template <class R>
 class RINGO_AWAITABLE one_shot_operation final : public operation<one_shot_operation<R>, R> {
   using base = operation<one_shot_operation, R>;
 
  public:
   static constexpr const char* call_name = "an operation of the kernel";
-  explicit one_shot_operation(one_shot* c) noexcept : call_(c) {}
-  one_shot_operation(one_shot_operation&& from) noexcept : base(from), call_(std::exchange(from.call_, nullptr)) {}
+  template <class Record>
+  explicit one_shot_operation(Record* record) noexcept : call_(record), answers_(record) {}
+  one_shot_operation(one_shot_operation&& from) noexcept
+      : base(from), call_(std::exchange(from.call_, nullptr)), answers_(from.answers_) {}
   one_shot_operation& operator=(one_shot_operation&& from) noexcept {
     std::swap(call_, from.call_);
+    std::swap(answers_, from.answers_);
     return *this;
   }
   ~one_shot_operation() {
@@ -65,12 +73,13 @@ class RINGO_AWAITABLE one_shot_operation final : public operation<one_shot_opera
   void dispose() noexcept {}
   R take() {
     this->stand(progress::idle);
-    return answer_of<R>(*call_);
+    return answers_->result();
   }
   void tell(std::string& text) const { tell_call(*call_, text); }
 
  private:
   one_shot* call_;
+  answers<R>* answers_;
 };
 
 }  // namespace ringo::detail
