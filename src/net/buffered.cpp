@@ -34,7 +34,7 @@ bool line_request::satisfied(std::string_view there, bool ended) {
     if (size_ > limit_) throw_too_long("reading a line", limit_);
     return true;
   }
-  // A '\r' may belong to its end.
+  // A '\r' may belong to the line's end.
   if (there.size() - (there.ends_with('\r') ? 1 : 0) > limit_) throw_too_long("reading a line", limit_);
   size_ = size_with_end_ = there.size();
   return ended;
@@ -57,7 +57,7 @@ bool until_request::satisfied(std::string_view there, bool ended) {
     looked_at_ = end;
     return true;
   }
-  // Its first bytes may be there.
+  // The delimiter's first bytes may have come already.
   looked_at_ = there.size() - std::min(there.size(), delimiter_.size() - 1);
   if (looked_at_ > limit_) throw_too_long("read_until", limit_);
   if (ended && !there.empty()) throw_ended_early("read_until", there.size());

@@ -1,4 +1,4 @@
-// Descriptors that pass through a Unix socket, beside bytes (unix(7), SCM_RIGHTS), and what the kernel is told of them.
+// Descriptors that pass through a Unix socket, with bytes (unix(7), SCM_RIGHTS), and the kernel's message for them.
 #pragma once
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -12,32 +12,32 @@
 
 namespace ringo::detail {
 
-// As many as the kernel lets pass at once (SCM_MAX_FD).
+// The kernel's limit for one message (SCM_MAX_FD).
 inline constexpr std::size_t most_descriptors = 253;
 
 class passed_descriptors {
  public:
   std::vector<descriptor> all;
-  bool some_lost = false;  // there was no room for all of them in this process
+  bool some_lost = false;  // this process had no room for all of them
 };
 
-// For what is sent: its own of the same files, so that the caller's may be closed at any moment. Throws
+// Duplicates descriptors that are to be sent, so that the caller may close its own at any time. Throws:
 // std::system_error, std::invalid_argument.
 std::shared_ptr<passed_descriptors> duplicate(std::span<const int> numbers);
 
-// One message in flight, one way.
+// One message in flight, in one direction.
 class message_in_flight {
  public:
   message_in_flight() noexcept { header_.msg_iov = &bytes_; }
   message_in_flight(const message_in_flight&) = delete;
   message_in_flight& operator=(const message_in_flight&) = delete;
 
-  // To be received: into these bytes, null where the kernel chooses the block.
+  // Prepares to receive, into `to`, which is null if the kernel chooses the buffer.
   msghdr* receive(void* to, std::size_t size) noexcept;
-  // What has come besides bytes; null if nothing has.
+  // The descriptors that came with the bytes; null if none came.
   std::unique_ptr<passed_descriptors> received() noexcept;
 
-  // To be sent, with `going`.
+  // Prepares to send, with the descriptors in `going`.
   msghdr* send(const std::byte* from, std::size_t size) noexcept;
   std::shared_ptr<passed_descriptors> going;
 

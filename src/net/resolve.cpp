@@ -18,7 +18,7 @@
 namespace ringo {
 namespace {
 
-// What getaddrinfo(3) says, whose words for it are better than those of the std::errc that it is equal to.
+// The errors of getaddrinfo(3), with its texts, which say more than those of the equivalent std::errc.
 class resolver_errors final : public std::error_category {
  public:
   const char* name() const noexcept override { return "getaddrinfo"; }
@@ -35,7 +35,7 @@ std::error_code resolver_code(int error) noexcept {
   return error == EAI_SYSTEM ? std::error_code(errno, std::generic_category()) : std::error_code(error, category);
 }
 
-// The call has the permit, since it goes on when its waiter has gone.
+// The call owns the permit, since it goes on after its waiter has gone.
 std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port, const semaphore::permit&) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -53,8 +53,8 @@ std::vector<endpoint> ask_the_system(const std::string& host, std::uint16_t port
   throw std::system_error(resolver_code(error != 0 ? error : EAI_NODATA), "ringo: the address of \"" + host + '"');
 }
 
-// getaddrinfo(3) takes 127.1 and 0x7f000001 as addresses, as inet_aton(3) does; what else takes them for something
-// different, or refuses them, can be deceived so. No name of the DNS ends in a number.
+// getaddrinfo(3) accepts 127.1 and 0x7f000001 as addresses, as inet_aton(3) does. Other programs read them differently
+// or refuse them, which an attacker can use. No name of the DNS ends in a number.
 bool ends_in_a_number(std::string_view host) noexcept {
   if (host.ends_with('.')) host.remove_suffix(1);
   const std::string_view last = host.substr(host.rfind('.') + 1);

@@ -1,4 +1,4 @@
-// Between endpoints and what the kernel calls addresses.
+// Converts between endpoints and the kernel's addresses.
 #pragma once
 #include <sys/socket.h>
 
@@ -19,24 +19,24 @@ struct socket_address {
 };
 
 socket_address to_socket_address(const endpoint& of) noexcept;
-endpoint to_endpoint(const sockaddr* from) noexcept;  // of nothing if it is neither v4 nor v6
+endpoint to_endpoint(const sockaddr* from) noexcept;  // empty if it is neither IPv4 nor IPv6
 
-endpoint local_endpoint(int socket) noexcept;  // of nothing if there is none
+endpoint local_endpoint(int socket) noexcept;  // empty if there is none
 endpoint peer_endpoint(int socket) noexcept;
 
-// "host:port" in its parts, without the brackets. Throws std::invalid_argument that says what is wrong; `what_for`
-// names the call.
+// The parts of "host:port", without brackets. `what_for` names the call in the message. Throws: std::invalid_argument,
+// which says what is wrong.
 struct host_and_port {
   std::string_view host;
   std::uint16_t port;
 };
 host_and_port split_host_and_port(std::string_view text, std::string_view what_for);
 
-// Without names; of nothing if the host is none.
+// The endpoint of a numeric host; empty if the host is not numeric.
 endpoint numeric_endpoint(std::string_view host, std::uint16_t port);
 
-// Where to bind: "" is all of this machine, with both families; else throws std::invalid_argument for what is no
-// address.
+// The address to bind to. The host "" means all addresses of this machine, IPv4 and IPv6. Throws: std::invalid_argument
+// if the host is not an address.
 endpoint own_endpoint(std::string_view address_and_port, const char* what_for);
 
 }  // namespace ringo::detail

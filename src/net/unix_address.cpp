@@ -29,7 +29,7 @@ std::string name_from(int socket, Get get) {
 
 }  // namespace
 
-// Both end with a byte that is no part of the name: a path with its zero, an abstract name begins with one.
+// Both kinds have one byte besides the name: a path ends with a zero, an abstract name begins with one.
 socket_address to_unix_address(std::string_view name, const std::string& doing) {
   const bool is_abstract = name.starts_with('@');
   if (name.empty() || name == "@") throw std::invalid_argument(doing + ": the name is empty");
@@ -79,7 +79,7 @@ socket_file::socket_file(std::string_view name) {
 socket_file bind_to_name(int socket, std::string_view name, int mode, const std::string& doing) {
   const socket_address at = to_unix_address(name, doing);
   const bool has_file = !name.starts_with('@');
-  // A file that is there stays.
+  // An existing file stays.
   if ((has_file ? ::bind(socket, at.get(), at.length) : bind_patiently(socket, at.get(), at.length)) != 0) {
     throw_outside_error(errno == EADDRINUSE && has_file ? file_is_there : errno, doing);
   }

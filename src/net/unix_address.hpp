@@ -9,16 +9,16 @@
 
 namespace ringo::detail {
 
-// Throws std::invalid_argument where the kernel has no room for the name, or it is none; `doing` begins the message.
+// `doing` begins the message. Throws: std::invalid_argument if the name is empty, is too long, or has a zero byte.
 socket_address to_unix_address(std::string_view name, const std::string& doing);
 std::string unix_name(const socket_address& of);  // empty if there is none
 std::string local_unix_name(int socket);
 std::string peer_unix_name(int socket);
 
-// The file of a bound socket, to be removed with it, unless another has taken its place.
+// The file of a bound socket. It is removed with the socket, unless another file has taken its place.
 class socket_file {
  public:
-  socket_file() noexcept = default;  // of none
+  socket_file() noexcept = default;  // no file
   explicit socket_file(std::string_view name);
   void remove() noexcept;  // once
 
@@ -28,7 +28,7 @@ class socket_file {
   ino_t number_ = 0;
 };
 
-// Binds it, with that mode of the file, or as the umask has it (less than 0). Throws std::system_error.
+// Binds a socket. A negative `mode`: the file's mode is as the umask has it. Throws: std::system_error.
 socket_file bind_to_name(int socket, std::string_view name, int mode, const std::string& doing);
 
 }  // namespace ringo::detail

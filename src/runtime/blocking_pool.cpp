@@ -20,7 +20,7 @@
 namespace ringo::detail {
 namespace {
 
-// Signals are for the program's own threads, but for those that a thread brings upon itself.
+// Blocks all signals in the pool's threads, except those that a thread's own faults raise.
 class signals_blocked {
  public:
   signals_blocked() noexcept {
@@ -126,7 +126,7 @@ void blocking_pool::withdraw(blocking_call& c) noexcept {
   c.stage_ = blocking_call::stage::new_or_withdrawn;
   queue_.remove(c);
   count(-1);
-  c.release();  // not the last: the operation is there
+  c.release();  // not the last one: the operation still holds the call
 }
 
 bool blocking_pool::has_begun_or_queued(const blocking_call& c) const {
@@ -141,7 +141,7 @@ bool blocking_pool::is_queued(const blocking_call& c) const {
 
 void blocking_pool::count(int change) noexcept {
   in_flight_ += static_cast<std::size_t>(change);
-  // release: who sees that no call is left sees what the last one has posted.
+  // release: a thread that sees 0 here sees what the last call has posted.
   auto& counted = runtime_ != nullptr ? runtime_->outside_work : outside_counts().operations;
   counted.fetch_add(change, std::memory_order_release);
 }
@@ -187,7 +187,7 @@ void blocking_pool::staff() noexcept {
     if (!error) continue;
     --threads_;
     --coming_;
-    if (threads_ != 0) return;  // one of those will come to it
+    if (threads_ != 0) return;  // one of these will take the call
     while (blocking_call* c = queue_.pop_front()) {
       c->stage_ = blocking_call::stage::over;
       c->fail(error);
@@ -228,7 +228,7 @@ void blocking_pool::work(member& self) noexcept {
     while (blocking_call* c = queue_.pop_front()) run(*c, guard);
   } while (wait_for_work(guard, self));
   --threads_;
-  // Each thread joins those that have ended before it, so that no worker has to.
+  // Each thread joins the threads that have ended before it, so that no worker has to.
   std::list<member> before = take_ended();
   self.ended = true;
   if (closed_) all_ended_.notify_one();
@@ -238,7 +238,7 @@ void blocking_pool::work(member& self) noexcept {
   }
 }
 
-// False when the thread is to end.
+// False if the thread must end.
 bool blocking_pool::wait_for_work(std::unique_lock<std::mutex>& guard, member& self) {
   if (closed_) return false;
   self.idle_below = std::exchange(idle_, &self);
@@ -262,11 +262,11 @@ void blocking_pool::run(blocking_call& c, std::unique_lock<std::mutex>& guard) n
   if (!simulated_) end_where_output_is_broken();
   guard.lock();
   c.stage_ = blocking_call::stage::over;
-  // Whoever held the call could come by another count of it; if that is the pool's, nobody can.
+  // Only a holder of the call could add a holder. If the pool is the only one, none can come.
   const bool abandoned = runtime_ == nullptr || c.count_.load(std::memory_order_acquire) == 1;
   if (!abandoned) completed_.push_back(c);
-  // The first to complete rings for all until they are served. When the last call has ended without anybody waiting for
-  // it, a worker has to see whether anything can still happen at all.
+  // The first completed call rings, for all until a worker serves them. If the last call has ended and no routine waits
+  // for it, a worker must check for a deadlock.
   const bool rings = abandoned ? in_flight_ == 1 : completed_.size() == 1;
   if (rings && runtime_ != nullptr) runtime_->ring();
   count(-1);
@@ -304,7 +304,7 @@ void blocking_pool::shut_down(time_point until) noexcept {
   }
   for (member* m = idle_; m != nullptr; m = m->idle_below) m->wake.notify_one();
   all_ended_.wait_until(guard, until, [this] { return threads_ == 0; });
-  // The calls that run yet are the process's from here on.
+  // From here on, the calls that still run count for the process, not for the runtime.
   runtime_->outside_work.fetch_sub(static_cast<std::int64_t>(in_flight_), std::memory_order_relaxed);
   outside_counts().operations.fetch_add(static_cast<std::int64_t>(in_flight_), std::memory_order_relaxed);
   runtime_ = nullptr;

@@ -1,16 +1,16 @@
-// The threads of blocking(). One pool a runtime, which its threads and calls keep alive: a call may outlast the
+// The threads of blocking(). Each runtime has one pool. Its threads and calls keep it alive: a call may outlive the
 // runtime.
 //
-// A call goes into the queue when it is first waited for, possibly under the locks of a select. The threads for it are
-// woken or started outside of those, by staff(), so that as many are on their way as there are calls in the queue. The
-// thread that became idle last is woken first, so that those that are not needed stay idle and end.
+// A call enters the queue when a routine first waits for it, possibly under the locks of a select. staff() wakes or
+// starts threads after these locks are released, as many as there are calls in the queue. The thread that became idle
+// last is woken first, so that threads that are not needed stay idle, and end.
 //
-// A thread that is done with a call puts it among the completed ones, and the first to do so rings for a worker, under
-// the mutex, so that the runtime is there; the worker makes ready whoever waits, for all that have come together. A
-// call that nobody holds any more ends on its thread.
+// A thread that has finished a call puts it into the list of completed calls. The first one rings for a worker, under
+// the mutex, which keeps the runtime alive; the worker makes the waiters of all completed calls ready. A call without
+// holders is destroyed on its thread.
 //
-// Lock order: a call's lock, then the mutex, then what the runtime locks to wake a worker. No call runs, and nothing of
-// the user's is destroyed, under the mutex.
+// Lock order: a call's lock, then the mutex, then the locks that the runtime needs to wake a worker. No call runs, and
+// no object of the user's is destroyed, under the mutex.
 #pragma once
 #include <sys/types.h>
 
@@ -30,10 +30,10 @@ namespace ringo::detail {
 
 class runtime_core;
 
-// Of the runtime whose blocking() the calling thread works for now; 0: of none.
+// The id of the runtime whose blocking() runs on the calling thread; 0 if none.
 std::uint64_t runtime_of_blocking_call() noexcept;
 
-// First in, first out, and out of the middle.
+// A queue, first in, first out, that can also remove from its middle.
 class blocking_call_list {
  public:
   blocking_call* first() const noexcept { return first_; }
@@ -54,23 +54,23 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
   blocking_pool(const blocking_pool&) = delete;
   blocking_pool& operator=(const blocking_pool&) = delete;
 
-  void add(blocking_call& c) noexcept;       // unless it has it already
+  void add(blocking_call& c) noexcept;       // nothing if the call was added before
   void withdraw(blocking_call& c) noexcept;  // if it is still in the queue
   bool has_begun_or_queued(const blocking_call& c) const;
   bool is_queued(const blocking_call& c) const;
 
-  // On a worker of the runtime, without locks.
+  // Called on a worker of the runtime, without locks.
   void staff() noexcept;
   void serve(worker& w) noexcept;
 
-  // Appends the ids that gettid() gives.
+  // Appends the threads' ids, as gettid() gives them.
   void list_threads(std::vector<pid_t>& ids) const;
 
-  // When the workers have stopped: no call begins any more. Waits until the deadline for those that run; joins their
-  // threads, and leaves the others to themselves.
+  // Called when the workers have stopped. No further call begins. Waits for the running calls until the deadline, and
+  // joins the threads of those that end in time; the others run on without the pool.
   void shut_down(time_point until) noexcept;
 
-  // In a simulation: how many calls could be the next to run, and runs one of them.
+  // In a simulation: the number of calls that could run next; and runs one of them.
   std::size_t runnable() const;
   void run_simulated(std::size_t index) noexcept;
 
@@ -81,7 +81,7 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
     member* idle_below = nullptr;
     pid_t id = 0;
     bool woken = false;
-    bool ended = false;  // about to leave, and to be joined
+    bool ended = false;  // about to return; another thread joins it
   };
 
   void work(member& self) noexcept;
@@ -97,13 +97,13 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
   const bool simulated_;
 
   mutable std::mutex mutex_;  // guards all below
-  runtime_core* runtime_;     // null when it has ended
+  runtime_core* runtime_;     // null after its end
   blocking_call_list queue_;
   blocking_call_list completed_;
   std::list<member> members_;
   member* idle_ = nullptr;     // the last to become idle
-  std::size_t threads_ = 0;    // that live or are being started
-  std::size_t coming_ = 0;     // of those: woken or started, and have not yet looked at the queue
+  std::size_t threads_ = 0;    // threads that live or are being started
+  std::size_t coming_ = 0;     // of these, the ones that were woken or started and have not yet looked at the queue
   std::size_t in_flight_ = 0;  // calls that are queued or run
   bool closed_ = false;
   std::condition_variable all_ended_;

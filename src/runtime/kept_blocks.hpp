@@ -1,12 +1,11 @@
-// Blocks that are not used any more and are kept, so that who uses them all the same finds the marks in them
-// (ringo/detail/destroyed.hpp).
+// Keeps freed blocks for a while, so that a use after free finds the marks in them (ringo/detail/destroyed.hpp).
 #pragma once
 #include <cstddef>
 #include <deque>
 
 namespace ringo::detail {
 
-// Under AddressSanitizer: a use is reported, but of the marks.
+// AddressSanitizer then reports each use of the block, except of the marks.
 void poison_but_marks(void* block, std::size_t size) noexcept;
 void unpoison(void* block, std::size_t size) noexcept;
 
@@ -20,7 +19,7 @@ class kept_blocks {
   void add(void* block, std::size_t size) noexcept;
 
  private:
-  // Of each worker; beyond it the oldest go.
+  // For each worker; beyond it the oldest blocks are freed.
   static constexpr std::size_t most_bytes = 16 << 20;
   struct kept {
     void* block;

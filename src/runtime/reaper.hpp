@@ -1,4 +1,4 @@
-// Takes note of the end of children that nobody waits for, so that they do not stay as zombies.
+// Waits for children that the program does not wait for, so that they do not stay as zombies.
 #pragma once
 #include <sys/types.h>
 
@@ -6,11 +6,10 @@
 
 namespace ringo::detail {
 
-// Takes the descriptor of a child (pidfd). Any thread. A child that still runs is waited for by a thread of its own for
-// all of them, which ends with the last.
+// Takes the pidfd of a child. One thread waits for all children that still run, and ends with the last. Thread: any.
 void reap_in_background(int pidfd) noexcept;
 
-// Adds that thread, which brings no work to any runtime.
+// Adds the id of that thread, which never posts work to a runtime.
 void list_reaper(std::vector<pid_t>& threads);
 
 }  // namespace ringo::detail

@@ -25,9 +25,9 @@ void ring_operation::end_early(scheduler& here) noexcept {
   on_->end_early_soon(*this);
 }
 
-// Only under the lock is it certain where the operation is: another worker may begin it anew on its own ring. What this
-// ring does not have, its driver must not be asked about: the driver would read what the other worker writes, and keep
-// the address of what may be freed.
+// Only under the lock is it certain on which ring the operation is: another worker may submit it again on its own ring.
+// The driver must not be asked about an operation that its ring does not have: it would read what the other worker
+// writes, and keep an address that may be freed.
 void ring_operation::was_asked(scheduler* ring) noexcept {
   asked_ = false;
   if (ring != nullptr && on_ == ring) ring->driver_->end_early(*this);
@@ -47,8 +47,8 @@ void scheduler::end_early_soon(ring_operation& one) noexcept {
   driver_->wake();
 }
 
-// What has ended since is left alone. What has been begun anew here since is ended for nothing, and its source begins
-// it once more.
+// An operation that has ended since is left alone. One that was submitted again on this ring since is ended for
+// nothing; its source submits it once more.
 void scheduler::end_those_asked_for(bool with_driver) noexcept {
   ring_operation* one = to_end_.exchange(nullptr, std::memory_order_acquire);
   while (one != nullptr) {

@@ -21,15 +21,16 @@ void end_where_output_is_broken() noexcept {
   sigset_t waiting;
   if (::sigpending(&waiting) != 0 || ::sigismember(&waiting, SIGPIPE) != 1) return;
   struct sigaction now{};
-  if (::sigaction(SIGPIPE, nullptr, &now) != 0 || now.sa_handler != SIG_DFL) return;  // the program has its own way
+  if (::sigaction(SIGPIPE, nullptr, &now) != 0 || now.sa_handler != SIG_DFL)
+    return;  // the program handles or ignores it
   sigset_t it;
   ::sigemptyset(&it);
   ::sigaddset(&it, SIGPIPE);
   if (standard_output_is_broken()) {
-    ::pthread_sigmask(SIG_UNBLOCK, &it, nullptr);  // the one that waits ends the process
+    ::pthread_sigmask(SIG_UNBLOCK, &it, nullptr);  // the pending signal ends the process
   } else {
     constexpr timespec at_once{};
-    (void)::sigtimedwait(&it, nullptr, &at_once);  // of another write, which has had its error
+    (void)::sigtimedwait(&it, nullptr, &at_once);  // it came from another write, which has returned its error
   }
 }
 

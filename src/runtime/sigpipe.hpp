@@ -1,10 +1,10 @@
-// A write to a pipe whose reader has gone brings SIGPIPE upon the thread that makes it, and ends the process where
-// the program has not said otherwise. In workers and in calls of blocking() it is the write's error alone, unless
-// standard output or standard error is such a pipe: then the process ends by SIGPIPE, as a filter has to whose reader
-// has seen enough (Go does the same). What the process does at SIGPIPE stays as it is.
+// A write to a pipe without a reader sends SIGPIPE to its thread, which by default ends the process. In workers and in
+// calls of blocking() such a write only fails. But if standard output or standard error is such a pipe, the process
+// ends by SIGPIPE, as a filter must when its reader has ended (Go does the same). The process's handler of SIGPIPE
+// stays.
 //
-// The signal does not tell of which descriptor it is, so it stays blocked, and the thread looks from time to time
-// whether one has come and whether descriptor 1 or 2 is broken.
+// The signal does not say which descriptor it is about. So it stays blocked, and the thread checks from time to time
+// whether one is pending, and whether descriptor 1 or 2 is broken.
 #pragma once
 #include <pthread.h>
 #include <signal.h>
@@ -12,11 +12,11 @@
 
 namespace ringo::detail {
 
-// If a SIGPIPE is pending for the calling thread, which blocks it: ends the process where standard output or standard
-// error is broken, and forgets the signal otherwise. Nothing where the program ignores or handles SIGPIPE.
+// If a SIGPIPE is pending for the calling thread, which blocks it: ends the process if standard output or standard
+// error is broken, else drops the signal. Does nothing if the program ignores or handles SIGPIPE.
 void end_where_output_is_broken() noexcept;
 
-// Of the calling thread; afterwards its mask is as it was, and none is left pending.
+// Blocks SIGPIPE in the calling thread. Its destructor restores the mask, and leaves no SIGPIPE pending.
 class sigpipe_blocked {
  public:
   sigpipe_blocked() noexcept {
@@ -26,7 +26,7 @@ class sigpipe_blocked {
   }
   sigpipe_blocked(const sigpipe_blocked&) = delete;
   sigpipe_blocked& operator=(const sigpipe_blocked&) = delete;
-  // Not where the thread had it blocked before.
+  // Does nothing if the thread had blocked SIGPIPE before.
   void look() noexcept {
     if (::sigismember(&before_, SIGPIPE) != 1) end_where_output_is_broken();
   }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr duration first_pause = std::chrono::seconds(1);
 constexpr duration longest_pause = std::chrono::hours(1);
-constexpr std::size_t most_kinds = 100;  // those beyond count as the last one
+constexpr std::size_t most_kinds = 100;  // further kinds share the last place
 
 }  // namespace
 
@@ -21,7 +21,7 @@ void warnings::tell(std::string_view text) noexcept {
   if (settings_.on_warning) {
     try {
       return settings_.on_warning(text);
-    } catch (const std::bad_alloc&) {  // which may be what the warning is about
+    } catch (const std::bad_alloc&) {  // the warning may be about this
     } catch (...) {
       refuse_throwing_hook("on_warning");
     }

@@ -1,8 +1,7 @@
-// Everybody goes on, or nobody: the waits of all who have arrived must be claimed together, while any of them may be
-// claimed by a cancellation, or, in a select, by another source. What is claimed cannot be given back, since another
-// source may have passed over it meanwhile. So with several workers each wait is first held (`inspected`, which makes
-// claimers spin), and only when enough are held is each claimed; else they are let go, and nothing has happened to
-// them.
+// All waiters go on, or none: the last arrival must claim all waits together, while a cancellation or, in a select,
+// another source may claim one of them. A claim cannot be undone, since another source may have skipped the waiter in
+// the meantime. So with several workers each wait is first held (by `inspected`, which makes claimers spin). If enough
+// waits are held, all are claimed; else all are released, unchanged.
 #include <ringo/barrier.hpp>
 
 #include <sched.h>
@@ -19,7 +18,7 @@ using detail::waiter;
 
 enum class grip { held, lost, taken };
 
-// taken: by a report, or by another barrier where the same routine's select has arrived.
+// taken: a report holds it, or another barrier at which the same routine's select has arrived.
 grip take_hold_of(routine& r) noexcept {
   std::uint32_t seen = r.state.load(std::memory_order_relaxed);
   do {
@@ -54,7 +53,7 @@ bool barrier::everybody_else_waits() const noexcept {
   return open == number_;
 }
 
-// Under the lock: all who wait are held, and enough of them; or nobody is.
+// Under the lock: holds all open waits if there are enough; else none.
 bool barrier::hold_everybody_else() noexcept {
   for (;;) {
     std::size_t held = 0;
@@ -78,7 +77,7 @@ bool barrier::hold_everybody_else() noexcept {
   }
 }
 
-// Under the lock: what the n-th does.
+// Under the lock, by the n-th arrival.
 bool barrier::release_everybody(bool shared, detail::routine_list& woken) noexcept {
   if (!everybody_else_waits() || (shared && !hold_everybody_else())) return false;
   waiter* next;
@@ -116,8 +115,7 @@ bool barrier_operation::commit(worker& w, bool shared, routine*&) noexcept {
   return true;
 }
 
-// A select that names the barrier twice, which links its cases one after the other, has arrived once: the second case
-// is in no queue, and has nothing to be taken out of.
+// A select that names the barrier twice arrives once: its second case is in no queue.
 void barrier_operation::link(worker& w, routine& r) noexcept {
   const waiter* last = at_->waiting_.back();
   if (last != nullptr && last->who == &r) {

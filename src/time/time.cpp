@@ -57,7 +57,7 @@ alarm::~alarm() {
     waiting_.end_waits(q->lock, owner_);
     const optional_guard guard(q->lock, q->shared());
     q->remove(*this);
-  } else {  // its runtime has ended, or it has been in none
+  } else {  // its runtime has ended, or it never had one
     waiting_.end_waits(nullptr, nullptr);
   }
   armed_ = false;
@@ -81,7 +81,7 @@ timer_queue* alarm::enter(worker& w, const char* call) {
   return mine;
 }
 
-// One is taken; of the ticks that have been missed, none is kept (semantics 96), and the next keeps the phase (97).
+// Takes one tick. Missed ticks are dropped (semantics 96), and the next tick keeps the phase (97).
 time_point alarm::take_value(time_point at) noexcept {
   const time_point due = next_;
   if (period_ <= duration::zero()) {
@@ -93,13 +93,13 @@ time_point alarm::take_value(time_point at) noexcept {
   return due;
 }
 
-// With a deadline in the queue of timers exactly while somebody waits and a value is to come.
+// Puts the alarm into the timer queue, with its deadline, exactly while a routine waits and a value will come.
 void alarm::watch() noexcept {
   if (timer_queue* q = queue_.load(std::memory_order_relaxed)) {
     q->remove(*this);
     const bool awaited = armed_ && !waiting_.empty();
     awaited ? q->add(*this, next_) : q->rest(*this);
-    // Its worker may sleep without a deadline, or with a later one.
+    // The queue's worker may sleep without a deadline, or with a later one.
     worker* w = current_worker();
     if (awaited && w != nullptr && &timers_of(*w) != q) q->sleeper->wake();
   }

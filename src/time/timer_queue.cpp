@@ -9,8 +9,7 @@ namespace {
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
-// The level whose lists (16 us long) are walked shortly before their timers expire: what runs then is fetched
-// meanwhile.
+// The lists of this level cover 16 us. When such a list moves down, the routines that will run are prefetched.
 constexpr std::size_t soon = 2;
 
 std::int64_t ticks(time_point t) noexcept { return t.time_since_epoch().count(); }
@@ -78,7 +77,7 @@ bool timer_queue::advance(time_point now, time_point due, int at_most, routine_l
     const int digit = occupied_[level].first();
     list& l = lists_[level][static_cast<std::size_t>(digit)];
     if (l.earliest > at) return false;
-    if (level == 0) {  // all of one deadline
+    if (level == 0) {  // all entries have one deadline
       base_ = l.earliest;
       while (timer_entry* e = l.first) {
         if (at_most-- == 0) return true;
@@ -87,15 +86,15 @@ bool timer_queue::advance(time_point now, time_point due, int at_most, routine_l
       }
       continue;
     }
-    // The list's time has come: its entries go to lower levels, those of this moment to level 0. Its lower bound is the
-    // deadline of one of its entries, or of one that has been removed: in its range, and no later than any of them.
+    // Moves the entries to lower levels; entries of this moment go to level 0. The list's lower bound is the deadline
+    // of an entry, or of an entry that was removed: it is in the list's range, and no later than any entry.
     list moving = l;
     l = {};
     occupied_[level].remove(static_cast<unsigned>(digit));
     base_ = moving.earliest;
     while (timer_entry* e = moving.first) {
       moving.first = e->next_;
-      __builtin_prefetch(e->ahead_);  // of many timers none is in the cache
+      __builtin_prefetch(e->ahead_);  // with many timers, no entry is in the cache
       if (level == soon) fetch_what_runs(*e);
       place(*e);
     }
@@ -104,7 +103,7 @@ bool timer_queue::advance(time_point now, time_point due, int at_most, routine_l
 
 void timer_queue::fetch_what_runs(const timer_entry& e) noexcept {
   constexpr std::ptrdiff_t line = 64;
-  // The entry is in the frame that its routine goes on in, behind the frame's head.
+  // The entry is in the frame that its routine resumes, after the frame's head.
   const char* const frame = reinterpret_cast<const char*>(&e);
   for (std::ptrdiff_t on = -2; on <= 1; ++on) __builtin_prefetch(frame + on * line);
   const char* const record = reinterpret_cast<const char*>(e.for_whom);
@@ -150,7 +149,7 @@ void timer_queue::place(timer_entry& e) noexcept {
     e.place_ = timer_entry::endless;
     return append(endless_, e);
   }
-  // A deadline before base_ is due by now: it counts as of base_, the order among what is overdue being open.
+  // A deadline before base_ is due already. It counts as base_: the order among overdue entries does not matter.
   if (e.when_ < base_) e.when_ = base_;
   const std::uint64_t differs = static_cast<std::uint64_t>(e.when_) ^ static_cast<std::uint64_t>(base_);
   const auto level = differs == 0 ? 0U : static_cast<unsigned>(std::bit_width(differs) - 1) / bits;
