@@ -1,4 +1,4 @@
-// all: several operations or tasks at once, and the results of all.
+// all: awaits several operations or tasks at once, and yields all results.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -23,8 +23,7 @@ namespace detail {
 template <class A>
 using case_result = or_monostate<result_of<A>>;
 
-// A part that ends with `cancelled` leaves all() without its result: so it ends the other parts, although a group would
-// let them run on.
+// If a part ends with `cancelled`, all() lacks its result, and so cancels the other parts. (A group would not.)
 template <class A, class R>
 task<> keep_result(group& parts, stored<A>& awaited, std::optional<R>& into, std::source_location where) {
   try {
@@ -53,7 +52,7 @@ task<std::tuple<case_result<A>...>> await_all(std::index_sequence<I...>, std::so
   co_return std::tuple<case_result<A>...>(std::move(*std::get<I>(results))...);
 }
 
-// The results of alike tasks, std::monostate for void.
+// The results of tasks of one type, std::monostate for void.
 template <class T>
 task<std::vector<or_monostate<T>>> await_each(std::vector<task<T>> tasks, std::source_location where) {
   std::vector<std::optional<or_monostate<T>>> results(tasks.size());
@@ -93,9 +92,12 @@ class RINGO_AWAITABLE all_of : public deferred<all_of<A...>, std::tuple<case_res
 
 }  // namespace detail
 
-// Awaits all of them at once, each in a routine of its own; yields a tuple of their results, std::monostate for void.
-// The first error cancels the rest, and is rethrown when all have ended; here a part's `cancelled` is an error,
-// wherever it comes from, since its result is missing. Throws: cancelled. As a case of a select it is a plain task.
+/// Awaits all parts at once, each in a routine of its own. Yields a tuple of their results, std::monostate for void.
+///
+///   auto [size, text] = co_await all(size_of(path), read_file(path));
+///
+/// The first error cancels the other parts, and is thrown when all have ended. A part's `cancelled` is an error here,
+/// since its result is missing. Throws: cancelled. As a case of a select it is a plain task.
 template <class... A>
 requires(sizeof...(A) > 0)
 auto all(A&&... awaited) {
@@ -109,7 +111,7 @@ auto all(A&&... awaited) {
     return handle<detail::anything>();
   }
 }
-// The same for alike tasks: their results in their order.
+/// The same for tasks of one type: yields their results in the order of the tasks.
 template <class T>
 auto all(std::vector<task<T>>&& tasks, std::source_location where = std::source_location::current()) {
   return detail::deferred_task<std::vector<T>>(detail::await_each(std::move(tasks), where));

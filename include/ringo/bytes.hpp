@@ -1,8 +1,7 @@
-// byte_source and byte_sink: what bytes come from and go to.
+// byte_source and byte_sink: the concepts that buffered_reader reads from and buffered_writer writes to.
 //
-// buffered_reader reads from any byte_source, buffered_writer writes to any byte_sink: the streams of TCP, TLS, Unix
-// sockets and pipes, a file's reader and writer, a channel of std::string where a test feeds them, and types of your
-// own, which keep to the contracts below.
+// Models are the streams of TCP, TLS, Unix sockets and pipes, a file's reader and writer, a channel of std::string (for
+// tests), and your own types that keep the contracts below.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -21,7 +20,7 @@ namespace ringo {
 
 namespace detail {
 
-// The bytes of a chunk, a std::string, a std::vector<std::byte>.
+// The bytes of a piece: a chunk, a std::string, a std::vector<std::byte>.
 template <class Piece>
 requires requires(const Piece& p) { p.bytes(); }
 std::string_view text_of_piece(const Piece& p) noexcept {
@@ -42,19 +41,19 @@ concept sends = requires(S& to, Bytes bytes) {
 
 }  // namespace detail
 
-// recv() is awaited, as a case of a select, too. It yields the next bytes, in order and at least one, as an optional
-// piece: a chunk, a std::string, a std::vector<std::byte>. It yields nullopt at the end, each time it is asked. It
-// throws what ends the source before its end. Cancel safety: a recv() that is cancelled or loses a select has taken
-// nothing; the next one yields what it would have.
+/// A type whose recv() can be awaited, and can be a case of a select. recv() yields the next bytes in order, at least
+/// one, as an optional piece: a chunk, a std::string, a std::vector<std::byte>. At the end it yields nullopt, each
+/// time. It throws if the source fails before its end. Cancel safety: a recv() that loses or is cancelled has taken
+/// nothing; the next one yields the bytes.
 template <class S>
 concept byte_source = requires(S& from) {
   { detail::text_of_piece(*std::declval<typename std::remove_cvref_t<decltype(from.recv())>::result_type&>()) };
 };
 
-// send(text) is awaited; text is a std::string_view, which the caller keeps unchanged until then, or a std::string for
-// a sink that keeps it (a sender<std::string>). When it returns, all of the bytes have been taken, behind those of
-// every send before it. Cancel safety: where a send that is cancelled or loses a select has not begun, nothing of it is
-// sent; where it has, every later send throws, since what came next would be wrong for the reader, or be there twice.
+/// A type whose send(text) can be awaited. The text is a std::string_view, which the caller keeps until then, or a
+/// std::string for a sink that keeps it (a sender<std::string>). When send() returns, the sink has taken all bytes,
+/// after those of earlier sends. Cancel safety: a send that loses or is cancelled before it has begun sends nothing.
+/// After it has begun, each later send throws, since the bytes would have a gap.
 template <class S>
 concept byte_sink = detail::sends<S, std::string_view> || detail::sends<S, std::string>;
 

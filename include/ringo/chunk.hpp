@@ -1,4 +1,4 @@
-// chunk: bytes that have been received, in a block that is lent from a pool and goes back when the chunk is destroyed.
+// chunk: received bytes, in a buffer of a pool.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -15,7 +15,8 @@ std::span<const std::byte> bytes_of(const block& b) noexcept;
 void give_back(block& b) noexcept;
 }  // namespace detail
 
-// Not empty, unless it has been moved from or is a datagram without bytes. Move-only; any thread.
+/// Owns received bytes. Its destructor gives the buffer back to the pool. Never empty, except after a move, or for a
+/// datagram without bytes. Move-only. Thread: any.
 class chunk {
  public:
   explicit chunk(detail::block* lent) noexcept : block_(lent) {}
@@ -28,7 +29,7 @@ class chunk {
     if (block_ != nullptr) detail::give_back(*block_);
   }
 
-  // Valid as long as the chunk is.
+  /// Valid as long as the chunk lives.
   std::span<const std::byte> bytes() const noexcept {
     return block_ != nullptr ? detail::bytes_of(*block_) : std::span<const std::byte>();
   }

@@ -1,4 +1,4 @@
-// The runtime's clock, and lengths of time that are passed in.
+// The runtime's clock, and the type of parameters that are lengths of time.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -13,14 +13,14 @@ namespace ringo {
 using time_point = std::chrono::steady_clock::time_point;
 using duration = std::chrono::steady_clock::duration;
 
-// A length of time, from any std::chrono::duration: rounded up to the clock's tick and saturated, so that no conversion
-// makes a wait shorter and none wraps (semantics 82, 85).
+/// A length of time, from any std::chrono::duration. It is rounded up to the clock's tick, and saturates, so a
+/// conversion never makes a wait shorter and never overflows (semantics 82, 85).
 class delay {
  public:
   template <class Rep, class Period>
   delay(std::chrono::duration<Rep, Period> length) : value_(saturated(length)) {}
 
-  // The compiler shows this line.
+  // The compiler's error shows this line.
   // clang-format off
   template <class N> requires std::is_arithmetic_v<N> delay(N) = delete;  // a number is no length of time: write 5s or 5ms
   // clang-format on
@@ -30,7 +30,7 @@ class delay {
  private:
   template <class Rep, class Period>
   static duration saturated(std::chrono::duration<Rep, Period> length) {
-    using ticks = std::ratio_divide<Period, duration::period>;  // of ours, in one of theirs
+    using ticks = std::ratio_divide<Period, duration::period>;  // the clock's ticks in one unit of the argument
     constexpr auto most = std::numeric_limits<duration::rep>::max();
     if constexpr (std::integral<Rep> && ticks::den == 1) {
       duration::rep value;
@@ -40,7 +40,7 @@ class delay {
       return duration(value);
     } else {
       const long double exact = static_cast<long double>(length.count()) * ticks::num / ticks::den;
-      if (!(exact < static_cast<long double>(most))) return duration::max();  // not a number included
+      if (!(exact < static_cast<long double>(most))) return duration::max();  // NaN, too
       if (exact <= -static_cast<long double>(most)) return duration::min();
       const auto whole = static_cast<duration::rep>(exact);
       return duration(static_cast<long double>(whole) < exact ? whole + 1 : whole);
@@ -50,7 +50,7 @@ class delay {
   duration value_;
 };
 
-// Steady; virtual inside a simulation. Any thread.
+/// The time of the steady clock; virtual in a simulation. Thread: any.
 time_point now();
 
 }  // namespace ringo

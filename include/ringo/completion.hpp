@@ -1,4 +1,4 @@
-// completion: one result that comes from outside of the routines: from a callback or a thread of another library.
+// completion: one result that a callback or a thread of another library sets, and that a routine awaits.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -27,11 +27,11 @@ class completion_setter;
 
 namespace detail {
 
-// What a completion, its setters and its waits share; the last of them frees it.
+// The shared state of a completion, its setters and its waits. The last of them frees it.
 //
-// `stage_` goes from unset to setting, by the one setter that is first, and to set when the result is there. The
-// waiters are the runtime's: a setter on another thread has a worker wake them (do_where_used tells why none is
-// missed). Each wait that is in the queue counts in runtime_core::outside_work, as what may yet be set is no deadlock.
+// The first setter changes `stage_` from unset to setting, and to set when the result is there. Only workers touch the
+// waiters: a setter on another thread posts to a worker, which wakes them (do_where_used says why none is missed). Each
+// wait in the queue counts in runtime_core::outside_work, since a result that may still come is no deadlock.
 class completion_core : public posted {
  public:
   completion_core(const completion_core&) = delete;
@@ -43,7 +43,7 @@ class completion_core : public posted {
     stage expected = stage::unset;
     return stage_.compare_exchange_strong(expected, stage::setting, std::memory_order_acquire);
   }
-  void end_setting() noexcept;                                                        // when the result is there
+  void end_setting() noexcept;                                                        // after the result is stored
   bool take() noexcept { return !taken_.exchange(true, std::memory_order_relaxed); }  // true for the first
 
   // Under the lock, on a worker.
@@ -52,7 +52,7 @@ class completion_core : public posted {
 
   void hold() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
-    // acq_rel: whoever frees has seen all that the others did.
+    // acq_rel: the thread that frees it sees what all others did.
     if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
   void add_setter() noexcept {
@@ -119,7 +119,7 @@ class completion_reference {
   completion_state<T>* of_ = nullptr;
 };
 
-// The awaitable of a completion; move-only.
+// The operation of a completion; move-only.
 template <class T>
 class RINGO_AWAITABLE completion_operation final : public operation<completion_operation<T>, T> {
   using base = operation<completion_operation, T>;
@@ -166,7 +166,7 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
     if (!of_.get()->take()) throw_taken_completion();
     result<T>& outcome = of_.get()->outcome;
     if (outcome.has_error()) {
-      // Taken out, since another thread may be the last to let go of the record while the handler reads the error.
+      // Moved out first: another thread may release the record while the handler reads the error.
       std::exception_ptr error = outcome.error();
       outcome.set_error(nullptr);
       std::rethrow_exception(std::move(error));
@@ -181,15 +181,15 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
 
 }  // namespace detail
 
-// Sets the result of a completion, once. A copyable handle: it fits into a std::function, and by release() and adopt()
-// into the void* of a C callback. When the last copy goes and nothing has been set, the waiter gets a std::future_error
-// (std::future_errc::broken_promise).
-// Thread: any, also one that ringo does not know, and after the runtime has ended; not a signal handler. No call waits
-// for a routine or throws, and none minds that the completion or its waiter have gone.
+/// Sets the result of a completion, once. It can be copied, so it fits into a std::function; release() and adopt() pass
+/// it through the void* of a C callback. If the last copy is destroyed before a result is set, the waiter gets a
+/// std::future_error (std::future_errc::broken_promise).
+/// No call waits or throws, and all work after the completion, its waiter or the runtime has gone.
+/// Thread: any; but not a signal handler.
 template <class T>
 class completion_setter {
  public:
-  completion_setter() noexcept = default;  // of none
+  completion_setter() noexcept = default;  ///< Empty.
   completion_setter(const completion_setter& other) noexcept : of_(other.of_) {
     if (of_ != nullptr) of_->add_setter();
   }
@@ -204,7 +204,7 @@ class completion_setter {
 
   explicit operator bool() const noexcept { return of_ != nullptr; }
 
-  // Each false, and without effect, if a result has been set before, or this is of none.
+  /// Both return false, and have no effect, if a result was set before, or if the setter is empty.
   template <class U = T>
   requires(!std::is_void_v<U>)
   bool set_value(std::type_identity_t<U> value) const noexcept {
@@ -219,14 +219,14 @@ class completion_setter {
     of_->end_setting();
     return true;
   }
-  bool set_error(std::exception_ptr error) const noexcept {  // what the waiter has rethrown
+  bool set_error(std::exception_ptr error) const noexcept {  ///< The waiter rethrows it.
     if (of_ == nullptr || !of_->begin_to_set()) return false;
     of_->set_error(error ? std::move(error) : detail::no_error_given());
     of_->end_setting();
     return true;
   }
 
-  // Into a pointer, which has to come back to adopt() once: it holds the setter until then.
+  /// Turns the setter into a pointer. Pass it to adopt() exactly once; until then it keeps the setter alive.
   void* release() && noexcept { return std::exchange(of_, nullptr); }
   static completion_setter adopt(void* released) noexcept {
     return completion_setter(static_cast<detail::completion_state<T>*>(released));
@@ -240,19 +240,18 @@ class completion_setter {
   detail::completion_state<T>* of_ = nullptr;
 };
 
-// The receiving side, which is awaited once: co_await c, or as a case of a select, in with_timeout and so on. Yields
-// the value that was set, or rethrows the error. Move-only.
-//
-//   completion<int> c;
-//   library_begin([](int result, void* data) { completion_setter<int>::adopt(data).set_value(result); },
-//                 c.setter().release());
-//   int result = co_await c;
-//
-// Throws: cancelled; std::future_error as above; std::logic_error when the result has been taken, or where it is moved
-// from. Cancel safety: a wait that loses or is cancelled has taken nothing, and the completion can be awaited again.
-// A wait is like input that may yet come: it is never taken for a deadlock, wherever the setter is kept. Only in a
-// simulation is it one, when nothing there can set it any more.
-// Thread: workers; setter() and is_set() any.
+/// One result, to be awaited once: co_await c, or as a case of a select, in with_timeout and so on. Yields the value
+/// that was set, or rethrows the error. Move-only.
+///
+///   completion<int> c;
+///   library_begin([](int result, void* data) { completion_setter<int>::adopt(data).set_value(result); },
+///                 c.setter().release());
+///   int result = co_await c;
+///
+/// A wait never counts as deadlocked, since a setter may be anywhere; only in a simulation it does.
+/// Throws: cancelled; std::future_error as above; std::logic_error if the result has been taken, or after a move.
+/// Cancel safety: a wait that loses or is cancelled has taken nothing, and the completion can be awaited again. Thread:
+/// workers; setter() and is_set() any.
 template <class T>
 class completion {
   static_assert(std::is_void_v<T> || (std::is_object_v<T> && std::is_nothrow_move_constructible_v<T>),

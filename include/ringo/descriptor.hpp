@@ -1,4 +1,4 @@
-// descriptor: a number of the system's that is closed when it is destroyed.
+// descriptor: owns a file descriptor.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -6,11 +6,11 @@
 
 namespace ringo {
 
-// Move-only; any thread.
+/// Owns a file descriptor; its destructor closes it. Move-only. Thread: any.
 class descriptor {
  public:
   descriptor() noexcept = default;
-  explicit descriptor(int number) noexcept : number_(number) {}  // takes it
+  explicit descriptor(int number) noexcept : number_(number) {}  ///< Takes ownership.
   descriptor(descriptor&& from) noexcept : number_(from.release()) {}
   descriptor& operator=(descriptor&& from) noexcept {
     std::swap(number_, from.number_);
@@ -19,7 +19,7 @@ class descriptor {
   ~descriptor();
 
   int native_handle() const noexcept { return number_; }
-  int release() noexcept { return std::exchange(number_, -1); }  // it is the caller's now
+  int release() noexcept { return std::exchange(number_, -1); }  ///< Gives the ownership to the caller.
   explicit operator bool() const noexcept { return number_ >= 0; }
 
  private:

@@ -1,4 +1,4 @@
-// mutex: a lock that routines wait for without stopping their worker (Go: sync.Mutex).
+// mutex: a lock for routines; to wait for it does not block the worker's thread (Go: sync.Mutex).
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -12,15 +12,19 @@ class lock_operation;
 class condition_operation;
 }  // namespace detail
 
-// Held by one guard at a time, handed over first come, first served (semantics 113). It is not the routine's that
-// locked it: the guard may go elsewhere (110). Not recursive: a routine that locks twice waits for ever, and the
-// deadlock report says where. When it is destroyed, its guard becomes empty and who waits ends with `cancelled`. What
-// was done before an unlock happens before the next lock returns (112). Thread: workers, or one thread while no runtime
-// runs.
+/// A lock. One guard holds it at a time.
+///
+///   mutex lock;
+///   auto held = co_await lock.lock();   // until `held` is destroyed
+///
+/// The guard may be moved to another routine (semantics 110). A routine that locks twice waits for ever; the deadlock
+/// report says where. An unlock happens before the return of the next lock (112). If the mutex is destroyed, its guard
+/// becomes empty, and its waiters end with `cancelled`.
+/// Fairness: first come, first served (113). Thread: workers, or one thread while no runtime runs.
 class mutex {
  public:
-  // The lock while it is held; gives it back when it is destroyed, to who waits longest. Move-only. Thread: any; from
-  // one that is no worker the lock is free soon after.
+  /// Holds the lock; its destructor unlocks. Move-only. Thread: any; on a thread that is not a worker, the lock is free
+  /// soon after the call.
   class [[nodiscard("the lock is let go at once")]] guard {
    public:
     guard() noexcept = default;
@@ -28,7 +32,7 @@ class mutex {
     guard& operator=(guard&&) noexcept = default;
     RINGO_ALWAYS_INLINE ~guard() = default;
 
-    void unlock() {  // throws std::logic_error if it is empty (semantics 111)
+    void unlock() {  ///< Throws: std::logic_error if the guard is empty (semantics 111).
       if (!hold_.give_back()) detail::throw_nothing_held("unlock of an unlocked guard");
     }
     explicit operator bool() const noexcept { return hold_.holds(); }
@@ -48,10 +52,10 @@ class mutex {
   mutex& operator=(const mutex&) = delete;
   ~mutex() { detail::end_of(core_); }
 
-  // A guard, when the lock is free and everybody who came before has had it. Throws cancelled. Cancel safety: a lock
-  // that loses is not taken.
+  /// Yields a guard, when all earlier callers have had the lock and it is free.
+  /// Throws: cancelled. Cancel safety: a lock that loses or is cancelled is not taken.
   detail::lock_operation lock() noexcept;
-  // An empty guard if it is held.
+  /// An empty guard if the lock is held. Does not wait.
   guard try_lock() { return core_->try_take(1, "mutex::try_lock") ? guard(detail::hold(*core_, 1)) : guard(); }
 
  private:
@@ -60,7 +64,7 @@ class mutex {
 
 namespace detail {
 
-// The awaitable of lock and lock_shared.
+// The operation of lock() and lock_shared().
 class RINGO_AWAITABLE lock_operation final : public permit_request {
  public:
   using result_type = mutex::guard;

@@ -1,9 +1,9 @@
-// All of ringo but files (file.hpp) and processes (process.hpp), whose names are words that programs have for things of
-// their own, and TLS (tls.hpp), which is a component of its own.
+// All of ringo, except for files (file.hpp) and processes (process.hpp), whose names clash with those of many programs,
+// and TLS (tls.hpp), which is a library of its own.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-// First those that others include, so that a message about one of them does not tell how it came to be included.
+// First the headers that others include, so that the compiler's messages about them do not list the chain of includes.
 // clang-format off
 #include <ringo/clock.hpp>
 #include <ringo/task.hpp>

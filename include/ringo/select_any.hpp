@@ -1,4 +1,4 @@
-// select_any: select over a range of alike operations, as many as there are at run time.
+// select_any: a select over a range of operations of one type, whose number is known at run time only.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -16,7 +16,7 @@
 
 namespace ringo {
 
-// What select_any yields: which case, and its result.
+/// The result of select_any: the index of the case, and its result.
 template <class R>
 struct selected {
   std::size_t index;
@@ -25,7 +25,7 @@ struct selected {
 
 namespace detail {
 
-// The awaitable of select_any(): the cases stay the caller's, and may be used again if they did not win.
+// The operation of select_any(). The caller keeps the cases, and may use the losing ones again.
 template <class Cases>
 class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_operation<Cases>> {
   using base = wait_for_many<select_any_operation>;
@@ -74,7 +74,7 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
     }
     return false;
   }
-  // As select_operation's.
+  // As in select_operation.
   progress commit_seen(worker& w, routine*& woken) requires tells_without_lock<operation_type>
   {
     if (!choose(w, [&w](operation_type& c) { return c.looks_ready(w); })) return progress::waiting;
@@ -115,8 +115,8 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   }
 
  private:
-  operation_type* refusal() noexcept { return reinterpret_cast<operation_type*>(this); }  // is no case's address
-  // Each that is ready replaces the choice with the probability that makes all equally likely.
+  operation_type* refusal() noexcept { return reinterpret_cast<operation_type*>(this); }  // not the address of a case
+  // The n-th ready case replaces the choice with probability 1/n, so all are equally likely.
   template <class Ready>
   bool choose(worker& w, Ready ready) {
     std::uint32_t count = 0;
@@ -148,21 +148,25 @@ auto keep_each(Cases& cases) {
 
 }  // namespace detail
 
-// The first of a range of alike operations, however many; of none: waits for ever. Uniform among the ready.
+/// Waits for the first of a range of operations; for ever if the range is empty. Random among the ready ones.
+///
+///   std::vector<decltype(ch.recv())> cases = ...;
+///   auto [index, value] = co_await select_any(cases);
+///
+/// Throws: what the chosen operation throws; cancelled. Cancel safety: as the operations'.
 template <std::ranges::range Cases>
 requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
 auto select_any(Cases&& cases) {
   return detail::select_any_operation<Cases>(std::forward<Cases>(cases));
 }
-// Of handles, the first routine that ends, and of what awaits operations in a way of its own. Allocates room for the
-// cases.
+/// The same for a range of handles (the first routine that ends) and of other awaitables. Allocates room for the cases.
 template <std::ranges::range Cases>
 requires detail::kept_apart<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
 auto select_any(Cases&& cases) {
   auto kept = detail::keep_each(cases);
   return detail::select_any_operation<decltype(kept)>(std::move(kept));
 }
-// The same without waiting. Thread: workers.
+/// The same without waiting: nothing if no case is ready. Thread: workers.
 template <std::ranges::range Cases>
 requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
 auto try_select_any(Cases&& cases) {

@@ -1,4 +1,4 @@
-// semaphore: so many permits, of which each acquires some (Go: golang.org/x/sync/semaphore).
+// semaphore: a number of permits, of which routines acquire some (Go: golang.org/x/sync/semaphore).
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -13,13 +13,18 @@ namespace detail {
 class acquire_operation;
 }
 
-// First come, first served: who asks for many holds up who comes later and asks for few (semantics 123); who asks for
-// more than there are waits until it is cancelled, and holds up nobody (128). When it is destroyed, its permits become
-// empty and who waits ends with `cancelled`. Thread: workers, or one thread while no runtime runs.
+/// A number of permits.
+///
+///   semaphore connections(10);
+///   auto held = co_await connections.acquire();   // until `held` is destroyed
+///
+/// If the semaphore is destroyed, its permits become empty, and its waiters end with `cancelled`.
+/// Fairness: first come, first served; a waiter for many permits delays later waiters for few (semantics 123), but one
+/// for more than there are delays no other (128). Thread: workers, or one thread while no runtime runs.
 class semaphore {
  public:
-  // Some permits while they are held; gives them back when it is destroyed. Move-only. Thread: any; from one that is no
-  // worker they are back soon after.
+  /// Holds some permits; its destructor gives them back. Move-only. Thread: any; on a thread that is not a worker they
+  /// are back soon after the call.
   class [[nodiscard("the permit is given back at once")]] permit {
    public:
     permit() noexcept = default;
@@ -27,7 +32,7 @@ class semaphore {
     permit& operator=(permit&&) noexcept = default;
     ~permit() = default;
 
-    void release() {  // throws std::logic_error if it is empty (semantics 129)
+    void release() {  ///< Throws: std::logic_error if it is empty (semantics 129).
       if (!hold_.give_back()) detail::throw_nothing_held("release of an empty permit");
     }
     explicit operator bool() const noexcept { return hold_.holds(); }
@@ -40,17 +45,17 @@ class semaphore {
     detail::hold hold_;
   };
 
-  explicit semaphore(std::size_t n);  // throws std::invalid_argument of what was a negative number
+  explicit semaphore(std::size_t n);  ///< Throws: std::invalid_argument if n is negative.
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
   ~semaphore() { detail::end_of(core_); }
 
-  // n permits in one, when there are as many and everybody who came before has theirs. Throws cancelled, and at once
-  // std::invalid_argument of what was a negative number. Cancel safety: an acquire that loses takes nothing, and lets
-  // who waits behind it go on (semantics 126, 127).
+  /// Yields n permits, when all earlier callers have theirs and n are free.
+  /// Throws: cancelled; at the call std::invalid_argument if n is negative. Cancel safety: an acquire that loses or is
+  /// cancelled takes nothing, and the waiters after it go on (semantics 126, 127).
   detail::acquire_operation acquire(std::size_t n = 1);
-  permit try_acquire(std::size_t n = 1);  // an empty permit if they are not to be had at once, or somebody waits (124)
-  std::size_t available() const;          // for reports: it may have changed when it is read
+  permit try_acquire(std::size_t n = 1);  ///< Empty if n are not free, or if a routine waits (124). Does not wait.
+  std::size_t available() const;          ///< A snapshot, for reports.
 
  private:
   detail::permit_core* core_;
@@ -58,7 +63,7 @@ class semaphore {
 
 namespace detail {
 
-// The awaitable of acquire.
+// The operation of acquire().
 class RINGO_AWAITABLE acquire_operation final : public permit_request {
  public:
   using result_type = semaphore::permit;

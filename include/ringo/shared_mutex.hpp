@@ -6,9 +6,10 @@
 
 namespace ringo {
 
-// Held by one guard of lock(), or by any number of lock_shared(). A writer that waits holds up new readers, so a
-// routine that reads must not lock to read again (semantics 115); when a writer is done, the readers that wait go
-// before the next writer (116). Else first come, first served. The rest as mutex.
+/// A lock that one guard of lock() holds, or any number of guards of lock_shared(). Otherwise like mutex.
+///
+/// A waiting writer stops new readers, so a routine that reads must not lock for reading again (semantics 115).
+/// Fairness: after a writer the waiting readers go before the next writer (116); else first come, first served.
 class shared_mutex {
  public:
   using guard = mutex::guard;
@@ -18,11 +19,11 @@ class shared_mutex {
   shared_mutex& operator=(const shared_mutex&) = delete;
   ~shared_mutex() { detail::end_of(core_); }
 
-  // To write. Throws cancelled. Cancel safety: a lock that loses is not taken.
+  /// Locks for writing. Throws: cancelled. Cancel safety: a lock that loses or is cancelled is not taken.
   detail::lock_operation lock() noexcept { return detail::lock_operation(*core_, everybody); }
-  // To read; the same.
+  /// Locks for reading; the same.
   detail::lock_operation lock_shared() noexcept { return detail::lock_operation(*core_, 1); }
-  // An empty guard if it is not to be had at once.
+  /// These do not wait: the guard is empty if the lock is not free at once.
   guard try_lock() { return try_take(everybody, "shared_mutex::try_lock"); }
   guard try_lock_shared() { return try_take(1, "shared_mutex::try_lock_shared"); }
 

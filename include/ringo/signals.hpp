@@ -1,4 +1,4 @@
-// signals: what the system tells the whole process, as something that is received.
+// signals: a process's signals, received by routines.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -15,7 +15,7 @@ namespace detail {
 
 class signals_core;
 
-// The awaitable of signals::recv.
+// The operation of signals::recv().
 class RINGO_AWAITABLE signal_operation final : public operation<signal_operation, int> {
  public:
   static constexpr const char* call_name = "receive a signal";
@@ -46,31 +46,34 @@ class RINGO_AWAITABLE signal_operation final : public operation<signal_operation
   void stop_counting() noexcept;
 
   signals_core* from_;
-  bool counts_ = false;  // in its uses
-  int got_ = 0;          // the signal, or where it has failed the errno
+  bool counts_ = false;  // it counts in the core's uses
+  int got_ = 0;          // the signal, or the errno if it failed
 };
 
 }  // namespace detail
 
-// Hears of some signals, from when it is made until it is destroyed: what comes before anybody receives is kept. Of
-// several of one kind that come before the first is received, one is heard, as with signals that are pending in the
-// kernel; of different kinds each is. Several objects that name one signal all hear it. While one lives, what the
-// process did at such a signal before, ending for example, it does not; when the last one goes, it does again.
+/// Receives some signals, from its construction to its destruction.
+///
+///   signals stop({SIGINT, SIGTERM});
+///   co_await stop.recv();
+///
+/// A signal that comes while no routine receives is kept; several of the same number are kept as one, as in the kernel.
+/// If several objects name a signal, each gets it. While one of them lives, the signal does not have its former effect,
+/// such as to end the process; when the last one is destroyed, it has it again.
 class signals {
  public:
-  // Throws std::invalid_argument for none, for a number that is no signal, and for one that cannot be waited for
-  // (SIGKILL, SIGSTOP; SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, which a thread brings upon itself);
-  // std::system_error where there is no descriptor for it.
+  /// Throws: std::invalid_argument if the list is empty, if a number is not a signal, or if it cannot be received
+  /// (SIGKILL, SIGSTOP; SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, which a thread's own fault raises);
+  /// std::system_error if there is no descriptor.
   signals(std::initializer_list<int> numbers);
   signals(const signals&) = delete;
   signals& operator=(const signals&) = delete;
-  // Who still receives ends with `cancelled`.
+  /// Routines that still receive end with `cancelled`.
   ~signals();
 
-  // The next signal; of several that have come each kind in its turn, so that a storm of one hides no other. A routine
-  // that waits for one is no deadlock. Throws: cancelled. Cancel safety: a signal that has come for a case that loses
-  // is the next one's. Fairness: who waits longest is first; each signal is received once from each object. Thread:
-  // workers.
+  /// Yields the number of the next signal. If several kinds have come, they take turns, so a flood of one hides no
+  /// other. A routine that waits for a signal never counts as deadlocked. Throws: cancelled. Cancel safety: a signal
+  /// that came for a losing case is kept for the next receive. Fairness: first come, first served. Thread: workers.
   detail::signal_operation recv() const {
     if (core_ == nullptr) [[unlikely]]
       detail::throw_used_after_end("signals::recv");

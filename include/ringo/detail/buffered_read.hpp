@@ -1,4 +1,4 @@
-// What a buffered reader's reads wait for and take, and what has been received and not yet taken.
+// The requests of a buffered reader's reads, and the bytes that were received and not yet taken.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -18,8 +18,8 @@
 
 namespace ringo::detail {
 
-// The bytes that nobody has taken, in one piece: as they came, or, where the end of one piece belongs with the next,
-// joined. Without any it holds no memory to speak of.
+// The bytes that no read has taken, in one piece: as they came, or joined, if a read needs the end of one piece and the
+// begin of the next. Holds almost no memory when empty.
 template <class Piece>
 class received_bytes {
  public:
@@ -61,7 +61,7 @@ class received_bytes {
   std::size_t taken_ = 0;
 };
 
-// Only one routine at a time.
+// Ensures that one routine at a time uses a reader.
 class sole_use {
  public:
   sole_use() noexcept = default;
@@ -71,7 +71,7 @@ class sole_use {
   class guard {
    public:
     guard(sole_use& of, const char* call) : of_(of) {
-      // No exchange: who races here races in all else, too. It is to be found out most often, not always.
+      // No exchange: this check finds most races, which is enough; a race here is a race on the reader, too.
       if (of_.taken_.load(std::memory_order_relaxed)) refuse(call);
       of_.taken_.store(true, std::memory_order_relaxed);
     }
@@ -88,8 +88,8 @@ class sole_use {
   std::atomic<bool> taken_ = false;
 };
 
-// Each says whether what is there satisfies it (`ended`: no more will come), and then takes it: nothing happens to the
-// bytes before that. satisfied() throws where what comes can never satisfy it.
+// satisfied() says whether the bytes that are there satisfy the request (`ended`: no more will come), and throws if
+// further bytes cannot satisfy it. Only the call after it takes the bytes.
 class line_request {
  public:
   using result_type = std::optional<std::string>;
@@ -177,8 +177,8 @@ class peek_request {
   std::size_t size_;
 };
 
-// The awaitable of a read; move-only, and used at once. Where it is a case, what is received is received in a routine
-// of its own, and taken only when the case has won: so a case that loses has taken nothing.
+// The awaitable of a read; move-only, and used at once. As a case it receives in a routine of its own, and takes the
+// bytes only when the case has won: a losing case has taken nothing.
 template <class Reader, class Request>
 class RINGO_AWAITABLE buffered_read {
   class taker {

@@ -1,4 +1,4 @@
-// A case of several operations: what a select takes of a combinator that is bounded.
+// A case of two operations: a combinator with a limit, as a case of a select.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace ringo::detail {
 
-// An operation, or what ends it, whichever comes first; where both are ready, what ends it. Each is linked into its own
-// source, so that the one which does not win has had no effect. End provides operation() and [[noreturn]] raise().
+// An operation and its End, which wins if both are ready. Both are linked into their sources, so the one that loses has
+// had no effect. End provides operation() and [[noreturn]] raise().
 template <class Kept, class End>
 class ended_case {
   using operation_type = std::remove_reference_t<Kept>;
@@ -54,7 +54,7 @@ class ended_case {
     won(operation_.standing()) ? operation_.discard() : operation_.leave();
   }
   progress standing() noexcept { return won(end().standing()) ? end().standing() : operation_.standing(); }
-  // The loser leaves first: it may not be in a queue any more when its routine goes on.
+  // The loser leaves its source first: it must be in no queue when its routine goes on.
   result_type take() {
     if (won(end().standing())) {
       operation_.leave();

@@ -1,12 +1,12 @@
-// A count that is written under a lock, and that a report may read without it.
+// A count that is written under a lock, and that a report reads without it.
 #pragma once
 #include <atomic>
 #include <cstddef>
 
 namespace ringo::detail {
 
-// The lock orders the writes, so each is a plain load and store. A reader without the lock sees some value that the
-// count has had: relaxed, since nothing else is read because of it.
+// The lock orders the writes, so each is a plain load and store. Without the lock a report sees some value that the
+// count has had. Relaxed: the report reads nothing else that depends on it.
 class locked_count {
  public:
   locked_count(std::size_t n) noexcept : value_(n) {}

@@ -1,4 +1,4 @@
-// What the compiler says where something is awaited, or is a case of a select, that cannot be.
+// The compiler's messages for mistaken awaits and mistaken cases of a select.
 #pragma once
 #include <coroutine>
 #include <type_traits>
@@ -33,20 +33,20 @@ concept length_of_time = requires {
   typename std::remove_cvref_t<A>::period;
 };
 
-// In the place of a value that cannot be made.
+// Stands for a value that cannot be made.
 struct anything {
   template <class T>
   operator T() const;
 };
 
-// In the place of an operation, where the mistake has been told.
+// Stands for an operation, after the message about the mistake.
 struct mistaken_await {
   bool await_ready();
   void await_suspend(std::coroutine_handle<>);
   anything await_resume();
 };
 
-// The first that is false is the mistake.
+// The first member that is false is the mistake.
 template <class... A>
 struct await_of {
   bool task_is_moved = ((!is_named_task<A> && !is_named_range_of_tasks<A>) && ...);

@@ -1,4 +1,4 @@
-// The awaitable of select(): a wait with a case for each operation in a tuple.
+// The operation of select(): a wait with a case for each operation of a tuple.
 #pragma once
 #include <concepts>
 #include <cstdint>
@@ -15,9 +15,9 @@
 
 namespace ringo::detail {
 
-// Uniform among the set bits.
+// Picks one of the set bits, each with the same probability.
 RINGO_ALWAYS_INLINE inline unsigned pick(worker& w, std::uint64_t ready) noexcept {
-  if (const std::uint64_t others = ready & (ready - 1); others != 0) {  // a call is saved where there are none
+  if (const std::uint64_t others = ready & (ready - 1); others != 0) {  // saves the call if only one bit is set
     const auto count = 1 + static_cast<unsigned>(__builtin_popcountll(others));
     for (unsigned skip = w.random_below(count); skip > 0; --skip) ready &= ready - 1;
   }
@@ -43,7 +43,7 @@ RINGO_ALWAYS_INLINE inline decltype(auto) with_element(Tuple& cases, std::size_t
   return f(std::integral_constant<std::size_t, N>(), std::get<N>(cases));
 }
 
-// The awaitable of select(). Throws: what the chosen case throws; cancelled. Cancel safety: as of each of its cases.
+// The operation of select(). Throws: what the chosen case throws; cancelled. Cancel safety: as each of its cases.
 template <bool PreferFirst, bool Otherwise, class... Kept>
 class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<PreferFirst, Otherwise, Kept...>> {
   static constexpr std::size_t size = sizeof...(Kept);
@@ -56,7 +56,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
       std::type_identity<
           std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>..., std::monostate>>,
       std::type_identity<std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>...>>>::type;
-  using case_tag = std::conditional_t<Otherwise, select_operation, void>;  // one that never waits is no case
+  using case_tag = std::conditional_t<Otherwise, select_operation, void>;  // a select that never waits is no case
   static constexpr bool never_waits = Otherwise;
 
   template <class... Cases>
@@ -64,8 +64,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   select_operation(select_operation&& from) : base(from), cases_(std::move(from.cases_)) {}
   ~select_operation() { this->abandon(); }
 
-  // g++ stores what it inlines here piece by piece and loads it as a whole, which stalls: so the result goes straight
-  // from the case into the variant, and where most often there is none, by a call that returns a constant.
+  // g++ stores an inlined result in pieces and loads it as a whole, which stalls the load. So the result goes straight
+  // from the case into the variant; if there usually is none, by a call that returns a constant.
   RINGO_ALWAYS_INLINE result_type await_resume() {
     this->come_back();
     const std::size_t chosen = std::exchange(chosen_, none);
@@ -84,8 +84,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     return std::apply([](auto&... c) { return (places_of(c) + ...); }, cases_);
   }
 
-  // What is ready is ready at one instant, all locks being held (semantics 57). A choice fails only where a waiter that
-  // it met has been claimed by a source outside this select; then it is made again.
+  // All locks are held, so the ready cases are ready at one instant (semantics 57). A choice fails only if a source
+  // outside this select has claimed the waiter that it met; then the choice is repeated.
   RINGO_ALWAYS_INLINE bool commit_one(worker& w, bool shared, routine*& woken) {
     for (;;) {
       std::uint64_t ready = 0, bit = 1;
@@ -106,8 +106,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
       }
     }
   }
-  // waiting: none looks ready. idle: one did, and was not. Not where one comes before the others: what is ready is to
-  // be seen at one instant there.
+  // Returns waiting if no case looks ready, idle if one did and then was not. Not used with prefer_first, which must
+  // see all cases at one instant.
   progress commit_seen(worker& w, routine*& woken)
       requires(!PreferFirst && (tells_without_lock<std::remove_reference_t<Kept>> && ...))
   {
@@ -126,7 +126,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     chosen_ = choice;
     return progress::done;
   }
-  // Cases of one channel stand in its queues in random order, so that being named first is no advantage (semantics 54).
+  // Links the cases in random order, so that the first of several cases on one channel has no advantage (semantics 54).
   void link_all(worker& w, routine& r) noexcept {
     const std::size_t start = PreferFirst || size < 2 ? 0 : w.random_below(size);
     std::size_t i = 0;
@@ -205,8 +205,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   std::size_t chosen_ = none;
 };
 
-// With one case and otherwise, which is what a try is: it never waits, so nothing of the wait is there. All happens in
-// await_resume, where the result goes straight to whoever awaits it.
+// A select of one case and `otherwise`, which is an attempt. It never waits, so it needs nothing of a wait.
+// await_resume does it all, and the result goes straight to the awaiting expression.
 template <bool PreferFirst, class Kept>
 class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
  public:
@@ -217,7 +217,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
   explicit select_operation(std::in_place_t, Case&& c) : case_(keep(std::forward<Case>(c))) {}
   select_operation(select_operation&& from) : case_(std::move(from.case_)) {}
   RINGO_ALWAYS_INLINE ~select_operation() {
-    // The frame goes while its routine, or what stands for a foreign coroutine, is in a run queue.
+    // The frame is destroyed while its routine, or the record of its foreign coroutine, is in a run queue.
     if (queued_ != nullptr) [[unlikely]]
       forget(*queued_, true);
   }
@@ -226,7 +226,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
     worker& w = require_worker("select");
     return w.goes_on_alone() || goes_on_otherwise(w);
   }
-  // The turn is over: it tries when it is the routine's turn again.
+  // The budget is spent: the attempt is made when the routine has its turn again.
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     return end_turn(*current_worker(), coroutine, [this](routine& r) { queued_ = &r; });
@@ -266,10 +266,10 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
   }
   [[gnu::cold, gnu::noinline]] void come_back(worker& w) {
     routine& r = *std::exchange(queued_, nullptr);
-    // What stands for a coroutine of a foreign type is not cancelled itself.
+    // The record of a foreign coroutine is not cancelled itself.
     if (r.resumed_as != routine::kind::foreign ? r.is_cancelled() : w.current->is_cancelled()) throw_cancelled();
   }
-  // Of one case, an instant is seen without its lock (semantics 57).
+  // With one case, a look without its lock sees one instant (semantics 57).
   RINGO_ALWAYS_INLINE bool looks_ready(worker& w) {
     if constexpr (tells_without_lock<std::remove_reference_t<Kept>>) {
       return case_.looks_ready(w);
@@ -301,7 +301,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
   routine* queued_ = nullptr;
 };
 
-// A case that is an operation's, but for what take() makes of its result.
+// A case that changes the result of an operation in take().
 template <class Kept>
 class forwarding_case {
   using operation_type = std::remove_reference_t<Kept>;
@@ -341,7 +341,7 @@ class forwarding_case {
   Kept operation_;
 };
 
-// An operation and what is to be done with its result.
+// An operation, and the handler of its result.
 template <class Operation, class F>
 class handled_case : public forwarding_case<Operation> {
   using yielded = typename forwarding_case<Operation>::result_type;
