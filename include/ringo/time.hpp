@@ -1,9 +1,9 @@
-// sleep, timers and tickers (Go: package time). Never early (semantics 82). When the worker is not idle they are late
-// by a turn of it: what is due then runs before the routines in the queue, sixteen in a row at the most.
+// sleep, timers and tickers (Go: package time). They never fire early (semantics 82). If the worker is busy, they are
+// late by one turn of the worker; the routines that they wake then run before the run queue, at most sixteen in a row.
 //
-// A limit is no alarm clock: what came before it wins. Before a sleep, a timer or a deadline of a context ends
-// something, the worker looks at what the kernel and other threads have brought; so a select between bytes and a sleep
-// has the bytes that came first, also where a routine computed for long or the process was stopped meanwhile.
+// An event that came before a time limit wins over it. Before a sleep, a timer or a deadline ends a wait, the worker
+// looks at what the kernel and other threads have delivered. So a select between bytes and a sleep has the bytes that
+// came first, even if a routine computed for long, or the process was stopped in the meantime.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -21,8 +21,7 @@ namespace ringo {
 
 namespace detail {
 
-// The awaitable of sleep. Throws: cancelled. Cancel safety: nothing can be lost, and a sleep that has lost costs
-// nothing afterwards.
+// The operation of sleep(). Throws: cancelled. Cancel safety: nothing can be lost.
 class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, void, lone_case>, private timer_entry {
  public:
   static constexpr const char* call_name = "sleep";
@@ -72,12 +71,12 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
   void queue_gone() noexcept override { queue_ = nullptr; }
 
-  bool absolute_ = false;  // first, where the base class leaves room
+  bool absolute_ = false;  // the first member: the base class leaves room for it
   duration given_;         // the length, or the deadline since the clock's epoch
   timer_queue* queue_ = nullptr;
 };
 
-// What timers and tickers have in common: a time at which one waiter, the longest waiting, gets a value.
+// The common part of timers and tickers: at its deadline, the longest waiter gets a value.
 class alarm : private timer_entry {
  public:
   alarm(duration first, duration period) noexcept;
@@ -91,14 +90,14 @@ class alarm : private timer_entry {
  private:
   friend class alarm_operation;
   timer_queue* enter(worker& w, const char* call);
-  spin_lock* lock() noexcept {  // null when its runtime has ended
+  spin_lock* lock() noexcept {  // null after its runtime has ended
     timer_queue* q = queue_.load(std::memory_order_acquire);
     return q ? &q->lock : nullptr;
   }
   bool due(time_point at) const noexcept { return armed_ && next_ <= at; }
   bool has_value(time_point at) const noexcept {
     return due(at) && waiting_.empty();
-  }  // for a newcomer: who waits comes first
+  }  // for a newcomer: waiters come first
   time_point take_value(time_point at) noexcept;
   void watch() noexcept;
   bool set(bool armed, duration first, duration period);
@@ -107,17 +106,17 @@ class alarm : private timer_entry {
   void queue_gone() noexcept override;
 
   ownership owner_;
-  std::atomic<timer_queue*> queue_ = nullptr;  // of the owner's; its lock guards the rest; fixed by the first use
+  std::atomic<timer_queue*> queue_ = nullptr;  // one of the owner's, set by the first use; its lock guards the rest
   mortal_queue waiting_;
   time_point next_;
   duration period_;    // zero: once
-  bool armed_ = true;  // a value is to come, or is there and has not been received (semantics 87)
+  bool armed_ = true;  // a value will come, or has come and was not received (semantics 87)
   bool counted_ =
-      false;  // among the live timers, by itself: while it is armed and in no queue, which counts it otherwise
+      false;  // it counts itself as a live timer: while it is armed and in no timer queue, which would count it
 };
 
-// The awaitable of timer::wait and ticker::tick. Yields when the value was due. Throws: cancelled. Cancel safety: a
-// value that is not received stays. Fairness: first come, first served.
+// The operation of timer::wait() and ticker::tick(). Yields the deadline. Throws: cancelled. Cancel safety: a value
+// that is not received stays. Fairness: first come, first served.
 class RINGO_AWAITABLE alarm_operation final : public mortal_operation<alarm_operation, time_point> {
  public:
   static constexpr const char* call_name = "wait for a timer";
@@ -144,8 +143,8 @@ class RINGO_AWAITABLE alarm_operation final : public mortal_operation<alarm_oper
 
 }  // namespace detail
 
-// Completes after the length of time. sleep(0) alone yields; as a case of a select it is ready at once. Throws
-// cancelled.
+/// Waits for a length of time, such as 5ms. `co_await sleep(0s)` yields; as a case of a select it is ready at once.
+/// Throws: cancelled. Cancel safety: nothing can be lost.
 inline detail::sleep_operation sleep(delay length) noexcept { return detail::sleep_operation(length.value()); }
 template <class N>
 requires std::is_arithmetic_v<N>
@@ -157,32 +156,41 @@ detail::sleep_operation sleep(N) {
 void sleep(unsigned) = delete;  // ambiguous with POSIX sleep, which would block a worker
 inline detail::sleep_operation sleep_until(time_point t) noexcept { return detail::sleep_operation(t); }
 
-// One value, at a time. Starts to run when it is made. When it is destroyed, who waits ends with `cancelled`. Thread:
-// workers of one runtime (another's call throws std::logic_error), or one thread while no runtime runs.
+/// Yields one value when its time has come. It starts when it is made.
+///
+///   timer limit(5s);
+///   auto first = co_await select(ch.recv(), limit.wait());
+///
+/// If it is destroyed, its waiters end with `cancelled`. Thread: workers of one runtime (calls in another one throw
+/// std::logic_error), or one thread while no runtime runs.
 class timer {
  public:
   explicit timer(delay length) noexcept : alarm_(length.value(), duration::zero()) {}
 
-  // When the timer was due, once it is. One waiter has it; after that, the next reset() makes another.
+  /// Waits for the timer's value, and yields the deadline. One waiter gets it; there is no further value until reset().
+  /// Throws: cancelled. Cancel safety: a losing wait leaves the value. Fairness: first come, first served.
   detail::alarm_operation wait() noexcept { return detail::alarm_operation(alarm_); }
-  // No value can be received after it. True if there would have been one: also when it was due already (Go 1.23,
-  // semantics 86 and 87).
+  /// After it no value can be received. True if one was to come, or had come and was not received (Go 1.23, semantics
+  /// 86 and 87).
   bool stop() { return alarm_.stop(); }
-  // The old setting is forgotten, the new one starts now. True as for stop().
+  /// Starts the timer again from now, without the old deadline. Returns what stop() would.
   bool reset(delay length) { return alarm_.reset(length.value(), duration::zero()); }
 
  private:
   detail::alarm alarm_;
 };
 
-// A value at each multiple of the period. A slow reader misses ticks and has one waiting at the most (semantics 96,
-// 97). When it is destroyed, who waits ends with `cancelled`. Thread: as of a timer.
+/// Yields a value at each multiple of its period. A slow receiver misses ticks: at most one is kept (semantics 96, 97).
+///
+///   for (ticker every(1s);;) co_await every.tick();
+///
+/// If it is destroyed, its waiters end with `cancelled`. Thread: as for timer.
 class ticker {
  public:
-  explicit ticker(delay period);  // throws std::invalid_argument unless > 0
+  explicit ticker(delay period);  ///< Throws: std::invalid_argument unless period > 0.
   detail::alarm_operation tick() noexcept { return detail::alarm_operation(alarm_); }
   void stop() { alarm_.stop(); }
-  void reset(delay period);  // the first tick is a period from now; throws as the constructor does
+  void reset(delay period);  ///< The next tick comes a period from now. Throws as the constructor does.
 
  private:
   detail::alarm alarm_;
