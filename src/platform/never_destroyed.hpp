@@ -1,5 +1,5 @@
-// A static object that threads may use while the process exits. It takes no memory of the heap, so that whatever makes
-// it first is not charged with it.
+// A static object that threads may use while the process exits. It needs no heap memory, so tests that count
+// allocations do not see it.
 #pragma once
 #include <cstddef>
 #include <new>

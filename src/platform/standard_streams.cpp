@@ -11,7 +11,7 @@ namespace ringo::detail {
 namespace {
 
 constexpr int streams = 3;
-// Of what has been opened here. What is there now may be another: the program can put anything in its place.
+// The files that this file has opened. The program may have put others in their places since then.
 std::atomic<dev_t> device_held[streams];
 std::atomic<ino_t> file_held[streams];
 
@@ -23,10 +23,9 @@ void hold_standard_streams() noexcept {
   const int saved = errno;
   for (int each = 0; each < streams; ++each) {
     if (is_open(each)) continue;
-    // The lowest number that is free, unless another thread has taken it meanwhile. The program's children have it,
-    // too.
+    // open() gives the lowest free number, unless another thread takes it first. The program's children inherit it.
     int made = ::open("/dev/null", O_RDWR);
-    // Without one (in a chroot): what can neither be read nor written, as before.
+    // Without /dev/null (in a chroot): a file that can neither be read nor written.
     if (made < 0) made = ::open("/", O_PATH);
     if (made < 0) break;
     struct stat s{};

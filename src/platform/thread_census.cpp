@@ -13,22 +13,22 @@
 
 #include "platform/text_file.hpp"
 
-// Defined by ThreadSanitizer's run-time, in whichever part of the program it was asked for.
+// Defined if some part of the program was compiled for ThreadSanitizer.
 extern "C" void __tsan_init() __attribute__((weak));
 
 namespace ringo::detail {
 
 namespace {
 
-// Flags of a task as /proc shows them (PF_ in the kernel's sched.h).
+// A task's flags in /proc (PF_ in the kernel's sched.h).
 constexpr std::uint64_t is_exiting = 0x4;
 constexpr std::uint64_t is_io_worker = 0x10;
 constexpr std::uint64_t is_kernel_worker = 0x4000;
 constexpr std::uint64_t is_kernel_thread = 0x200000;
 
-// The signals that the background thread of ThreadSanitizer blocks: clang's exactly these, which nobody else would come
-// upon; g++'s also the synchronous ones, as a user's thread may that blocks all. (Any thread blocks all while it
-// starts.)
+// The signals that ThreadSanitizer's background thread blocks. clang's blocks exactly these, which no other thread
+// does. g++'s also blocks the synchronous ones, as a thread of the program that blocks all signals. (Each thread blocks
+// all signals while it starts.)
 constexpr std::uint64_t blocked_by_sanitizer = 0xfffffffe3ffbea07;
 
 enum class kind { user, kernel_or_exiting, sanitizer, maybe_sanitizer, gone };
@@ -38,7 +38,7 @@ std::string folder_of(pid_t thread) { return "/proc/self/task/" + std::to_string
 kind kind_of(pid_t thread) {
   const auto stat = read_text(folder_of(thread) + "/stat");
   if (!stat) return kind::gone;
-  // "id (name) state parent group session terminal foreground flags": the name may hold anything, also brackets.
+  // "id (name) state parent group session terminal foreground flags": the name may have any character, even brackets.
   std::size_t at = stat->rfind(')');
   for (int field = 2; field < 9 && at != std::string::npos; ++field) at = stat->find(' ', at + 1);
   if (at == std::string::npos) return kind::user;
@@ -82,8 +82,8 @@ std::optional<std::size_t> threads_by_count() {
 }  // namespace
 
 std::optional<std::size_t> foreign_threads(std::span<const pid_t> own) {
-  // The kernel lists threads one by one, and one that ends meanwhile can hide another. So a listing counts only if it
-  // is as long as the kernel's own count and the same after the threads were looked at as before.
+  // The kernel lists threads one by one, and a thread that ends meanwhile can hide another. So a list is valid only if
+  // its length is the kernel's own count, and if it is the same before and after the threads were examined.
   constexpr int attempts = 8;
   std::vector<pid_t> before = listed_threads();
   for (int attempt = 0; attempt < attempts && !before.empty(); ++attempt) {
@@ -112,8 +112,8 @@ std::optional<std::size_t> foreign_threads(std::span<const pid_t> own) {
     }
     std::vector<pid_t> after = listed_threads();
     if (steady && before == after && threads_by_count() == after.size()) {
-      // The sanitizer has such a thread, and starts it before the user's first: one may be it, the others are the
-      // user's.
+      // The sanitizer has one such thread, and starts it before the program's first one. So one of these may be the
+      // sanitizer's; the others are the program's.
       if (sanitizers == 0 && maybe_sanitizers > 0) --maybe_sanitizers;
       return users + maybe_sanitizers;
     }

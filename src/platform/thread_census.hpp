@@ -1,4 +1,4 @@
-// Who else lives in this process, and might yet wake a routine: what a deadlock report has to know.
+// Counts the threads of this process that could still wake a routine. The detection of deadlocks needs this.
 #pragma once
 #include <sys/types.h>
 
@@ -8,15 +8,14 @@
 
 namespace ringo::detail {
 
-// How many threads of this process are none of `own` (the ids that gettid() gives), nor the kernel's (io_uring's
-// workers), nor the background thread of ThreadSanitizer, nor on their way out of exit. None: not known, because /proc
-// cannot be read or threads come and go faster than they are counted; then nobody may speak of a deadlock.
+// The number of threads of this process that are not in `own` (ids from gettid()), not the kernel's (io_uring's
+// workers), not ThreadSanitizer's background thread, and not about to exit. None if it is not known, because /proc
+// cannot be read or threads come and go too fast; then no deadlock may be reported.
 //
-// Errs only towards more: a thread that it cannot place counts. (Under ThreadSanitizer its own thread does too, for the
-// moment in which it starts; and in a forked child, where g++'s can have two, the second.)
+// It never returns too few: a thread that it cannot identify counts. (ThreadSanitizer's own thread counts while it
+// starts, and in a forked child, where g++'s sanitizer can have two, the second one counts.)
 //
-// Any thread. Reads some files for each thread of the process: for when all is idle, not for a hot path.
-// Throws std::bad_alloc.
+// Reads some files for each thread of the process, so it is for idle programs. Thread: any. Throws: std::bad_alloc.
 std::optional<std::size_t> foreign_threads(std::span<const pid_t> own);
 
 }  // namespace ringo::detail

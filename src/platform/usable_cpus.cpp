@@ -24,7 +24,7 @@ quota smaller(quota a, quota b) {
   return b ? std::min(*a, *b) : a;
 }
 
-// Both lengths of time are in microseconds. A negative quota is version 1's word for none.
+// Both times are in microseconds. In version 1 a negative quota means none.
 quota in_cpus(std::optional<std::int64_t> time, std::optional<std::int64_t> period) {
   if (!time || !period || *time < 0 || *period <= 0) return std::nullopt;
   const std::int64_t rounded_up = *time / *period + (*time % *period != 0);
@@ -46,7 +46,7 @@ quota quota_of_folder_v1(const std::string& folder) {
   return in_cpus(leading_number(*time), leading_number(*period));
 }
 
-// A path that leads out of the cgroup namespace ("/../..") names nothing below the mount: only the root is left.
+// A path out of the cgroup namespace ("/../..") names no folder below the mount; only the root is left.
 bool leads_outside(std::string_view path) {
   return path.find("/../") != std::string_view::npos || path.ends_with("/..");
 }
@@ -102,7 +102,7 @@ std::optional<unsigned> cpus_in_cgroup_quota(const std::string& membership, cons
 }
 
 unsigned cpus_in_affinity_mask() {
-  // The kernel refuses a mask that is smaller than its own, whose size it does not tell.
+  // The kernel refuses a mask that is smaller than its own, and does not tell that size.
   for (std::size_t cpus = 1024; cpus <= (std::size_t{1} << 20); cpus *= 2) {
     cpu_set_t* const mask = CPU_ALLOC(cpus);
     if (mask == nullptr) break;
