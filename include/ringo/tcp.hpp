@@ -60,7 +60,7 @@ class tcp_writer : public detail::stream_sink {
   ~tcp_writer();
 
   detail::stream_send_operation shutdown_send() const noexcept {
-    return {core_.get(), detail::sending::kind::shutdown};
+    return {core_.source(), detail::sending::kind::shutdown};
   }
 
  private:
@@ -95,7 +95,7 @@ class tcp_stream : public detail::stream_source, public detail::stream_sink {
 
   // Tells the peer that no more will come, after all that has been sent; receiving goes on (semantics of shutdown(2)).
   detail::stream_send_operation shutdown_send() const noexcept {
-    return {stream_source::core_.get(), detail::sending::kind::shutdown};
+    return {stream_source::core_.source(), detail::sending::kind::shutdown};
   }
 
   using stream_source::close;
@@ -109,7 +109,7 @@ class tcp_stream : public detail::stream_source, public detail::stream_sink {
   friend class detail::accept_operation;
   friend struct detail::stream_access;
   explicit tcp_stream(detail::stream_handle core) noexcept
-      : stream_source(core.get() != nullptr ? core.another() : detail::stream_handle()), stream_sink(std::move(core)) {}
+      : stream_source(core.another()), stream_sink(std::move(core)) {}
 };
 
 // Where connections come in. Move-only; several routines may accept, and are served in their order. Its destructor
@@ -132,7 +132,7 @@ class tcp_listener {
   // disconnected where the listener is closed meanwhile; std::system_error. Cancel safety: a connection that has come
   // for a case that loses is the next one's.
   detail::accept_operation<tcp_stream> accept() const noexcept {
-    return detail::accept_operation<tcp_stream>(core_.get());
+    return detail::accept_operation<tcp_stream>(core_.source());
   }
 
   // Ends who accepts, which throws disconnected there. With reuse_port, what still waits in its queue goes to another
@@ -141,7 +141,7 @@ class tcp_listener {
 
   endpoint local() const;
   int native_handle() const noexcept { return core_.native_handle(); }
-  explicit operator bool() const noexcept { return core_.get() != nullptr; }  // false: default-made or moved from
+  explicit operator bool() const noexcept { return static_cast<bool>(core_); }  // false: default-made or moved from
 
  private:
   explicit tcp_listener(detail::listener_handle core) noexcept : core_(std::move(core)) {}

@@ -64,7 +64,7 @@ class tls_stream : public detail::stream_source, public detail::stream_sink {
 
   // Tells the peer that no more will come; receiving goes on.
   detail::stream_send_operation shutdown_send() const noexcept {
-    return {stream_source::core_.get(), detail::sending::kind::shutdown};
+    return {stream_source::core_.source(), detail::sending::kind::shutdown};
   }
 
   // Closes the connection, as destroying it does. What has been sent may be lost where something that the peer has sent

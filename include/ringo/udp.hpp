@@ -65,18 +65,18 @@ class udp_socket {
   /// The next datagram. Throws: cancelled; disconnected if close() is called meanwhile; std::system_error. Cancel
   /// safety: a datagram that came for a case that loses is the next one's. Fairness: first come, first served.
   detail::datagram_recv_operation<udp_datagram> recv_from() const noexcept {
-    return detail::datagram_recv_operation<udp_datagram>(core_.get());
+    return detail::datagram_recv_operation<udp_datagram>(core_.source());
   }
   /// Its bytes only.
   detail::datagram_recv_operation<chunk> recv() const noexcept {
-    return detail::datagram_recv_operation<chunk>(core_.get());
+    return detail::datagram_recv_operation<chunk>(core_.source());
   }
 
   /// Waits until the kernel has taken the datagram, whole; the caller keeps the bytes unchanged until then. Throws: as
   /// recv; std::errc::message_size if it is too long (more than 65507 bytes over IPv4). Cancel safety: a datagram whose
   /// send is cancelled or loses a select may have been sent.
   detail::datagram_send_operation send_to(std::span<const std::byte> bytes, const endpoint& to) const noexcept {
-    return {core_.get(), bytes, detail::datagram_peer(to)};
+    return {core_.source(), bytes, detail::datagram_peer(to)};
   }
   detail::datagram_send_operation send_to(std::string_view text, const endpoint& to) const noexcept {
     return send_to(std::as_bytes(std::span(text)), to);
@@ -89,7 +89,7 @@ class udp_socket {
   detail::datagram_send_operation send_to(char (&)[N], const endpoint&) const = delete;  // as with send
   /// As send_to, on a connected socket.
   detail::datagram_send_operation send(std::span<const std::byte> bytes) const noexcept {
-    return {core_.get(), bytes, detail::datagram_peer()};
+    return {core_.source(), bytes, detail::datagram_peer()};
   }
   detail::datagram_send_operation send(std::string_view text) const noexcept {
     return send(std::as_bytes(std::span(text)));
@@ -115,7 +115,7 @@ class udp_socket {
   endpoint local() const;
   endpoint peer() const;  ///< empty if it is not connected
   int native_handle() const noexcept { return core_.native_handle(); }
-  explicit operator bool() const noexcept { return core_.get() != nullptr; }  ///< false: default-made or moved from
+  explicit operator bool() const noexcept { return core_.source() != nullptr; }  ///< false: default-made or moved from
 
  private:
   explicit udp_socket(detail::datagram_handle core) noexcept : core_(std::move(core)) {}

@@ -54,15 +54,16 @@ class RINGO_AWAITABLE message_recv_operation final
     : public reading_operation<message_recv_operation, std::optional<unix_message>> {
  public:
   static constexpr const char* call_name = "recv_message from a stream";
-  explicit message_recv_operation(stream_core* from) noexcept : reading_operation(from, reading::kind::a_chunk, {}) {}
-  std::optional<unix_message> take();
+  explicit message_recv_operation(descriptor_source* from) noexcept
+      : reading_operation(from, reading::kind::a_chunk, {}) {}
+  std::optional<unix_message> result();
 };
 
 class unix_source : public stream_source {
  public:
   // As recv(), with the descriptors that have come beside the bytes; where others read, those are closed. Where one
   // message ends and the next begins is not told: a stream keeps only the order.
-  message_recv_operation recv_message() const noexcept { return message_recv_operation(core_.get()); }
+  message_recv_operation recv_message() const noexcept { return message_recv_operation(core_.source()); }
 
  protected:
   using stream_source::stream_source;
@@ -113,7 +114,7 @@ class unix_writer : public detail::unix_sink {
   ~unix_writer();
 
   detail::stream_send_operation shutdown_send() const noexcept {
-    return {core_.get(), detail::sending::kind::shutdown};
+    return {core_.source(), detail::sending::kind::shutdown};
   }
 
  private:
@@ -144,7 +145,7 @@ class unix_stream : public detail::unix_source, public detail::unix_sink {
 
   // Tells the peer that no more will come, after all that has been sent; receiving goes on (semantics of shutdown(2)).
   detail::stream_send_operation shutdown_send() const noexcept {
-    return {stream_source::core_.get(), detail::sending::kind::shutdown};
+    return {stream_source::core_.source(), detail::sending::kind::shutdown};
   }
 
   // Who is at the other end. Throws std::system_error.
@@ -158,8 +159,7 @@ class unix_stream : public detail::unix_source, public detail::unix_sink {
   template <class Stream>
   friend class detail::accept_operation;
   friend struct detail::unix_access;
-  explicit unix_stream(detail::stream_handle core) noexcept
-      : unix_source(core.get() != nullptr ? core.another() : detail::stream_handle()), unix_sink(std::move(core)) {}
+  explicit unix_stream(detail::stream_handle core) noexcept : unix_source(core.another()), unix_sink(std::move(core)) {}
 };
 
 // Where connections come in. Move-only; several routines may accept, and are served in their order. Its destructor
@@ -178,13 +178,13 @@ class unix_listener {
 
   // As tcp_listener's.
   detail::accept_operation<unix_stream> accept() const noexcept {
-    return detail::accept_operation<unix_stream>(core_.get());
+    return detail::accept_operation<unix_stream>(core_.source());
   }
   detail::close_operation close() const { return core_.close(); }
 
   std::string local() const;  // its name
   int native_handle() const noexcept { return core_.native_handle(); }
-  explicit operator bool() const noexcept { return core_.get() != nullptr; }  // false: default-made or moved from
+  explicit operator bool() const noexcept { return static_cast<bool>(core_); }  // false: default-made or moved from
 
  private:
   explicit unix_listener(detail::listener_handle core) noexcept : core_(std::move(core)) {}

@@ -54,10 +54,10 @@ class unix_datagram {
 
   /// As udp_socket's. A send waits while the receiver's queue is full.
   detail::datagram_recv_operation<named_datagram> recv_from() const noexcept {
-    return detail::datagram_recv_operation<named_datagram>(core_.get());
+    return detail::datagram_recv_operation<named_datagram>(core_.source());
   }
   detail::datagram_recv_operation<chunk> recv() const noexcept {
-    return detail::datagram_recv_operation<chunk>(core_.get());
+    return detail::datagram_recv_operation<chunk>(core_.source());
   }
   detail::datagram_send_operation send_to(std::span<const std::byte> bytes, std::string_view name) const;
   detail::datagram_send_operation send_to(std::string_view text, std::string_view name) const {
@@ -70,7 +70,7 @@ class unix_datagram {
   template <std::size_t N>
   detail::datagram_send_operation send_to(char (&)[N], std::string_view) const = delete;  // as with send
   detail::datagram_send_operation send(std::span<const std::byte> bytes) const noexcept {
-    return {core_.get(), bytes, detail::datagram_peer()};
+    return {core_.source(), bytes, detail::datagram_peer()};
   }
   detail::datagram_send_operation send(std::string_view text) const noexcept {
     return send(std::as_bytes(std::span(text)));
@@ -86,7 +86,7 @@ class unix_datagram {
 
   std::string local() const;  ///< its name; empty if it has none
   int native_handle() const noexcept { return core_.native_handle(); }
-  explicit operator bool() const noexcept { return core_.get() != nullptr; }  ///< false: default-made or moved from
+  explicit operator bool() const noexcept { return core_.source() != nullptr; }  ///< false: default-made or moved from
 
  private:
   explicit unix_datagram(detail::datagram_handle core) noexcept : core_(std::move(core)) {}

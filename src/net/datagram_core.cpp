@@ -14,87 +14,6 @@
 
 namespace ringo::detail {
 
-// ---- what the operations call
-
-void enter_datagrams(datagram_core* of, const worker* w, const char* call) {
-  if (of == nullptr) throw_empty_or_ended(call, "socket");
-  of->enter(w, call);
-}
-spin_lock* lock_of(datagram_core& of) noexcept { return &of.lock; }
-
-bool can_receive(datagram_core& from, worker& w) noexcept {
-  if (from.can_receive()) return true;
-  from.receive(scheduler_of(w));
-  return false;
-}
-bool try_receive(datagram_core& from, datagram_reading& r, waiter& as, worker& w) noexcept {
-  if (from.try_receive(r, as)) return true;
-  from.receive(scheduler_of(w));
-  return false;
-}
-void begin_receiving(datagram_core& from, datagram_reading& r, waiter& as, worker& w) noexcept {
-  r.waits = &as;
-  from.begin(r, w);
-}
-bool end_receiving(datagram_core& from, datagram_reading& r) noexcept {
-  from.end(r);
-  return from.unused();
-}
-void take_received(datagram_core& from, datagram_reading& r, bool failed) {
-  if (!failed) return stop_counting(from, r);
-  const std::string what = "ringo: receiving on " + from.name();
-  stop_counting(from, r);
-  throw_outside_error(r.error, what);
-}
-void discard_received(datagram_core& from, datagram_reading& r) noexcept {
-  worker* w = current_worker();
-  routine_list woken;
-  {
-    const optional_guard guard(from.lock, w == nullptr || w->shared);
-    from.put_back(r);
-    if (w != nullptr && w->runtime_id == from.owner.runtime_id()) from.serve_readers(*w, woken);
-  }
-  while (routine* each = woken.pop_front()) w->push(*each);
-  stop_counting(from, r);
-}
-
-bool can_send(const datagram_core& to) noexcept { return !to.is_open(); }
-bool try_send(datagram_core& to, datagram_sending& s, waiter& as) noexcept {
-  if (to.is_open()) return false;  // what has to be given to the kernel is never done at once
-  s.error = own_side_closed;
-  as.state = progress::failed;
-  return true;
-}
-void begin_sending(datagram_core& to, datagram_sending& s, waiter& as, worker& w) noexcept {
-  s.waits = &as;
-  to.begin(s, w);
-}
-bool end_sending(datagram_core& to, datagram_sending& s) noexcept {
-  to.end(s);
-  return to.unused();
-}
-void take_sent(datagram_core& to, datagram_sending& s, bool failed) {
-  if (!failed) return stop_counting(to, s);
-  const std::string& peer = s.to.name;
-  const std::string what = "ringo: sending on " + to.name() +
-                           (s.to.address   ? " to " + s.to.address.to_string()
-                            : peer.empty() ? ""
-                                           : " to " + peer);
-  stop_counting(to, s);
-  throw_outside_error(s.error, what);
-}
-void datagram_send_operation::discard() noexcept {
-  stand(progress::idle);
-  stop_counting(*through_, request_);
-}
-
-void delete_datagrams(datagram_core& of) noexcept { of.delete_this(); }
-void tell_datagrams(const datagram_core& of, std::string& text) { text += of.name(); }
-
-int datagram_handle::native_handle() const noexcept { return core_ != nullptr ? core_->descriptor() : -1; }
-close_operation datagram_handle::close() const { return close_operation(core_); }
-void datagram_handle::drop(datagram_core& of) noexcept { of.drop_handle(); }
-
 datagram_handle make_datagrams(int descriptor, std::size_t largest, std::string name, socket_file file) {
   return datagram_handle(make_core<datagram_core>(descriptor, largest, std::move(name), std::move(file)));
 }
@@ -107,69 +26,73 @@ datagram_core::~datagram_core() {
   }
 }
 
-void datagram_core::stop(worker* w) noexcept {
+bool datagram_core::stop(worker* w) noexcept {
   file_.remove();
-  was_left_ = true;
-  waiting_.end_all(w, own_side_closed);
-  senders_.end_all(w, own_side_closed);
-  if (w == nullptr) return;
+  of_in_flight_ = nullptr;
+  if (w == nullptr) return false;
   receive_.end_early(scheduler_of(*w));
   send_.end_early(scheduler_of(*w));
+  return false;
 }
 
 // ---- receiving
 
-bool datagram_core::try_receive(datagram_reading& r, waiter& as) noexcept {
-  if (!can_receive()) return false;
-  r.waits = &as;
-  give(r);
-  return true;
-}
-
-// Where can_receive(), but for others that wait.
-void datagram_core::give(datagram_reading& r) noexcept {
-  r.error = 0;
-  if (!is_open()) {
-    r.error = own_side_closed;
-  } else if (there_.empty()) {
-    r.error = std::exchange(pending_error_, 0);
-  } else {
-    datagram& next = there_.back();
-    r.got = next.bytes;
-    r.is_truncated = next.is_truncated;
-    r.from = std::move(next.from);
-    there_.pop_back();
-  }
-  r.waits->state = r.error != 0 ? progress::failed : progress::done;
-}
-
-void datagram_core::begin(datagram_reading& r, worker& w) noexcept {
-  r.counts = true;
-  use();
-  waiting_.push_back(r);
-  receive(scheduler_of(w));
-  receive_.feeds(*r.waits->who);
-}
-
-void datagram_core::end(datagram_reading& r) noexcept {
-  if (r.is_listed) waiting_.remove(r);
-  if (std::exchange(r.counts, false)) disuse();
-}
-
-void datagram_core::put_back(datagram_reading& r) noexcept {
-  block* const b = std::exchange(r.got, nullptr);
-  if (r.error != 0) {
-    pending_error_ = r.error;
+void datagram_core::give(io_request& r) noexcept {
+  if (r.side == io_side::out) return;
+  auto& to = static_cast<datagram_reading&>(r);
+  if (there_.empty()) {
+    to.failure = std::exchange(pending_error_, 0);
     return;
   }
-  try {
-    if (is_open()) {
-      there_.push_back(datagram{b, r.is_truncated, std::move(r.from)});
-      return;
-    }
-  } catch (const std::bad_alloc&) {
+  datagram& next = there_.back();
+  to.got = next.bytes;
+  to.is_truncated = next.is_truncated;
+  to.from = std::move(next.from);
+  there_.pop_back();
+}
+
+void datagram_core::ask(io_request& r, worker& w) noexcept {
+  if (r.side == io_side::in) receive(scheduler_of(w));
+  if (r.state != progress::waiting) return;
+  if (r.side == io_side::in) return receive_.feeds(*r.who);
+  if (!send_.in_flight()) send(scheduler_of(w));
+  send_.feeds(*r.who);
+}
+
+void datagram_core::left(io_request& r) noexcept {
+  if (r.side != io_side::out || &r != of_in_flight_) return;
+  of_in_flight_ = nullptr;
+  if (worker* w = current_worker()) send_.end_early(scheduler_of(*w));
+}
+
+void datagram_core::put_back(io_request& r) noexcept {
+  if (r.side == io_side::out) return;
+  auto& from = static_cast<datagram_reading&>(r);
+  block* const b = std::exchange(from.got, nullptr);
+  section here(*this);
+  if (from.failure != 0) {
+    if (is_open()) pending_error_ = from.failure;
+  } else if (!is_open() || !keep(datagram{b, from.is_truncated, std::move(from.from)}, true)) {
+    if (b != nullptr) give_back(*b);
   }
-  if (b != nullptr) give_back(*b);
+  if (here.on() != nullptr) serve(io_side::in, *here.on(), here.woken);
+}
+
+std::string datagram_core::doing(const io_request& r) const {
+  if (r.side == io_side::in) return "receiving on " + name_;
+  const datagram_peer& to = static_cast<const datagram_sending&>(r).to;
+  const std::string peer = to.address ? to.address.to_string() : to.name;
+  return "sending on " + name_ + (peer.empty() ? "" : " to " + peer);
+}
+
+// The next one is the last in the vector.
+bool datagram_core::keep(datagram d, bool as_next) noexcept {
+  try {
+    there_.insert(as_next ? there_.end() : there_.begin(), std::move(d));
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 void datagram_core::receive(scheduler& w) noexcept {
@@ -192,19 +115,12 @@ void datagram_core::fill_receive(io_uring_sqe& entry) noexcept {
 }
 
 void datagram_core::received(int result, unsigned flags) noexcept {
-  scheduler& w = scheduler_of(*current_worker());
-  routine_list woken;
-  bool last;
-  {
-    const optional_guard guard(lock, w.shared);
-    receive_.over();
-    accept_answer(result, flags, w);
-    serve_readers(w, woken);
-    if (!waiting_.empty()) receive(w);
-    last = settle(w);
-  }
-  while (routine* r = woken.pop_front()) w.push(*r);
-  if (last) delete_this();
+  section here(*this);
+  scheduler& w = *here.on();
+  receive_.over();
+  accept_answer(result, flags, w);
+  serve(io_side::in, w, here.woken);
+  if (!waiting(io_side::in).empty()) receive(w);
 }
 
 void datagram_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
@@ -231,58 +147,31 @@ void datagram_core::accept_answer(int result, unsigned flags, scheduler& w) noex
     b->end = static_cast<std::uint32_t>(size);
     std::memcpy(b->bytes(), incoming_.get(), size);
   }
+  datagram_peer from;
+  bool has_memory = true;
   try {
-    datagram_peer from;
     incoming_from_.length = incoming_header_.msg_namelen;
     if (incoming_from_.length != 0 && incoming_from_.storage.ss_family == AF_UNIX) {
       from.name = unix_name(incoming_from_);
     } else if (incoming_from_.length != 0) {
       from.address = to_endpoint(incoming_from_.get());
     }
-    // Behind those that were there before, and have been put back.
-    there_.insert(there_.begin(), datagram{b, (incoming_header_.msg_flags & MSG_TRUNC) != 0, std::move(from)});
   } catch (const std::bad_alloc&) {
-    pending_error_ = ENOMEM;
-    if (b != nullptr) give_back(*b);
+    has_memory = false;
   }
-}
-
-void datagram_core::serve_readers(worker& w, routine_list& woken) noexcept {
-  while (!there_.empty() || pending_error_ != 0) {
-    datagram_reading* r = waiting_.claim_first(w.shared);
-    if (r == nullptr) return;
-    give(*r);
-    woken.push_back(*r->waits->who);
-  }
+  // Behind those that were there before, and have been put back.
+  if (has_memory && keep(datagram{b, (incoming_header_.msg_flags & MSG_TRUNC) != 0, std::move(from)}, false)) return;
+  pending_error_ = ENOMEM;
+  if (b != nullptr) give_back(*b);
 }
 
 // ---- sending
 
-void datagram_core::begin(datagram_sending& s, worker& w) noexcept {
-  s.counts = true;
-  use();
-  senders_.push_back(s);
-  if (!send_.in_flight()) send(scheduler_of(w));
-  send_.feeds(*s.waits->who);
-}
-
-void datagram_core::end(datagram_sending& s) noexcept {
-  if (s.is_listed) {
-    const bool its_turn = senders_.front() == &s && send_.in_flight() && !was_left_;
-    senders_.remove(s);
-    if (its_turn) {
-      was_left_ = true;
-      if (worker* w = current_worker()) send_.end_early(scheduler_of(*w));
-    }
-  }
-  if (std::exchange(s.counts, false)) disuse();
-}
-
-// Of the first, if there is one.
 void datagram_core::send(scheduler& w) noexcept {
-  was_left_ = false;
-  if (senders_.empty() || !is_open() || w.runtime.done()) return;
-  const datagram_sending& s = *senders_.front();
+  waiter* const first = waiting(io_side::out).front();
+  if (first == nullptr || !is_open() || w.runtime.done()) return;
+  const auto& s = static_cast<const datagram_sending&>(*first);
+  of_in_flight_ = &s;
   is_starved_ = false;
   if (s.bytes.size() > outgoing_room_) {
     outgoing_room_ = std::max<std::size_t>(s.bytes.size(), 2048);
@@ -313,28 +202,20 @@ void datagram_core::fill_send(io_uring_sqe& entry) noexcept {
 }
 
 void datagram_core::sent(int result, unsigned) noexcept {
-  scheduler& w = scheduler_of(*current_worker());
-  routine_list woken;
-  bool last;
-  {
-    const optional_guard guard(lock, w.shared);
-    send_.over();
-    if (is_starved_) result = -ENOMEM;
-    const bool is_over = result != -ECANCELED && result != -EINTR && result != -EAGAIN;
-    datagram_sending* s = was_left_ ? nullptr : senders_.front();
-    if (s != nullptr && is_over) {
-      senders_.remove(*s);
-      if (s->waits->who->claim(w.shared)) {
-        s->error = result < 0 ? -result : 0;
-        s->waits->state = s->error != 0 ? progress::failed : progress::done;
-        woken.push_back(*s->waits->who);
-      }
+  section here(*this);
+  scheduler& w = *here.on();
+  send_.over();
+  if (is_starved_) result = -ENOMEM;
+  const bool is_over = result != -ECANCELED && result != -EINTR && result != -EAGAIN;
+  if (std::exchange(of_in_flight_, nullptr) != nullptr && is_over) {
+    auto& s = static_cast<datagram_sending&>(*waiting(io_side::out).front());
+    waiting(io_side::out).pop_front(s);
+    if (s.who->claim(w.shared)) {
+      result < 0 ? refuse(s, -result) : give_or_refuse(s);
+      here.woken.push_back(*s.who);
     }
-    send(w);
-    last = settle(w);
   }
-  while (routine* r = woken.pop_front()) w.push(*r);
-  if (last) delete_this();
+  send(w);
 }
 
 }  // namespace ringo::detail

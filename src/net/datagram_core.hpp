@@ -22,7 +22,6 @@
 #include <ringo/detail/datagram_operation.hpp>
 
 #include "net/descriptor_core.hpp"
-#include "net/request_list.hpp"
 #include "net/socket_address.hpp"
 #include "net/unix_address.hpp"
 
@@ -35,20 +34,7 @@ class datagram_core final : public descriptor_core {
   datagram_core(int descriptor, std::size_t largest, std::string name, socket_file file) noexcept
       : descriptor_core(descriptor), largest_(largest), name_(std::move(name)), file_(std::move(file)) {}
 
-  // Under the lock.
-  bool can_receive() const noexcept {
-    return !is_open() || (waiting_.empty() && (!there_.empty() || pending_error_ != 0));
-  }
-  bool try_receive(datagram_reading& r, waiter& as) noexcept;
-  void begin(datagram_reading& r, worker& w) noexcept;
-  void end(datagram_reading& r) noexcept;
-  void put_back(datagram_reading& r) noexcept;
-  void receive(scheduler& w) noexcept;  // unless that is in flight
-  void serve_readers(worker& w, routine_list& woken) noexcept;
-  void begin(datagram_sending& s, worker& w) noexcept;
-  void end(datagram_sending& s) noexcept;
-
-  const std::string& name() const noexcept { return name_; }
+  std::string name() const override { return name_; }
 
  private:
   struct datagram {
@@ -58,15 +44,25 @@ class datagram_core final : public descriptor_core {
   };
 
   ~datagram_core() override;
-  void stop(worker* w) noexcept override;
+  bool stop(worker* w) noexcept override;
   bool quiet() const noexcept override { return !receive_.in_flight() && !send_.in_flight(); }
 
+  bool can(const io_request& r) const noexcept override {  // what is sent is never done at once
+    return r.side == io_side::in && (!there_.empty() || pending_error_ != 0);
+  }
+  void give(io_request& r) noexcept override;
+  void ask(io_request& r, worker& w) noexcept override;
+  void left(io_request& r) noexcept override;
+  void put_back(io_request& r) noexcept override;
+  std::string doing(const io_request& r) const override;
+
+  bool keep(datagram d, bool as_next) noexcept;  // false: no memory
+  void receive(scheduler& w) noexcept;           // unless that is in flight
   void fill_receive(io_uring_sqe& entry) noexcept;
   void received(int result, unsigned flags) noexcept;
   void accept_answer(int result, unsigned flags, scheduler& w) noexcept;
-  void give(datagram_reading& r) noexcept;
 
-  void send(scheduler& w) noexcept;
+  void send(scheduler& w) noexcept;  // of the first sender
   void fill_send(io_uring_sqe& entry) noexcept;
   void sent(int result, unsigned flags) noexcept;
 
@@ -74,14 +70,12 @@ class datagram_core final : public descriptor_core {
   int pending_error_ = 0;        // of a receive: the next one's
   bool more_is_there_ = false;   // the kernel has said so with its last answer
   std::vector<datagram> there_;  // received, and taken by nobody; the next one last
-  request_list<datagram_reading> waiting_;
   std::unique_ptr<std::byte[]> incoming_;
   msghdr incoming_header_{};
   iovec incoming_bytes_{};
   socket_address incoming_from_;
-  bool is_starved_ = false;  // there is no memory for what is to be sent
-  bool was_left_ = false;    // the sender of what is in flight has gone
-  request_list<datagram_sending> senders_;
+  bool is_starved_ = false;                   // there is no memory for what is to be sent
+  const io_request* of_in_flight_ = nullptr;  // whose datagram is in flight; null: its sender has gone
   std::unique_ptr<std::byte[]> outgoing_;
   std::size_t outgoing_room_ = 0;
   msghdr outgoing_header_{};

@@ -1,25 +1,22 @@
-// What everything that is made of a descriptor has in common: its owner, its life, and how it is closed.
+// What everything that is made of a descriptor has in common with the kernel: its operations, and how it is closed.
 //
 // Closing. What waits is ended, what is in flight is asked to end early, and when the last answer has come the
 // descriptor is closed: so the kernel never writes to memory that is gone, and a number is never used after it may have
-// become another's. close() on its own would neither end an operation nor let the peer know (the operation keeps the
-// file).
+// become another's. close(2) alone would neither end an operation nor let the peer know, for an operation keeps the
+// file.
 //
-// Life. Handles are counted by an atomic, for they may be dropped on any thread; when the last goes, the descriptor is
-// closed. Everything else that refers to it (a case that waits, an operation in flight, a worker that was asked to end
-// one) counts in `uses_`, under the lock. Whoever finds it unused, which it remains, deletes it.
+// System calls. None is made under the lock. A routine makes its own in take() (io_request::acts). What has to be done
+// before the descriptor is closed is done in farewell(), from the answer to a no-op. Whatever is done without the lock
+// keeps the core from being quiet(), and so the number from being another's.
 #pragma once
 #include <poll.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <string>
 #include <utility>
 
 #include <ringo/descriptor.hpp>
-#include <ringo/detail/operation.hpp>
-#include <ringo/detail/ownership.hpp>
+#include <ringo/detail/io_operation.hpp>
 
 #include "runtime/outside_error.hpp"
 #include "runtime/ring_operation.hpp"
@@ -27,51 +24,62 @@
 
 namespace ringo::detail {
 
-class descriptor_core {
+class descriptor_core : public descriptor_source {
  public:
-  descriptor_core(const descriptor_core&) = delete;
-  descriptor_core& operator=(const descriptor_core&) = delete;
-
-  // Throws std::logic_error in a simulation, which has no outside world, and in another runtime than its own.
-  void enter(const worker* w, const char* call);
-  int descriptor() const noexcept { return descriptor_; }
-  bool is_open() const noexcept { return state_ == state::open; }      // under the lock
-  bool is_closed() const noexcept { return state_ == state::closed; }  // under the lock
-
-  void add_handle() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
-  bool try_add_handle() noexcept;  // false if there is none any more
-  void drop_handle() noexcept;     // any thread; from one that is no worker it is closed soon after
-
-  // Under the lock.
-  void begin_closing(worker* w) noexcept;
-  void use() noexcept { ++uses_; }
-  void disuse() noexcept { --uses_; }
-  bool unused() const noexcept { return state_ == state::closed && uses_ == 0 && is_dropped_; }
-
   // Of one that nothing has used yet, and nothing else refers to: deletes it, and the descriptor is the caller's again.
   int take_back_unused() noexcept {
-    const int descriptor = descriptor_;
+    const int number = descriptor();
     delete this;
-    return descriptor;
+    return number;
   }
 
-  void end_use() noexcept;                      // without the lock: as disuse(), and deletes it if it was the last
-  void delete_this() noexcept { delete this; }  // by who has found it unused, without the lock
-
-  spin_lock lock;
-  ownership owner;
-  wait_queue closing;  // who waits until it is closed
-
  protected:
-  explicit descriptor_core(int descriptor) noexcept : descriptor_(descriptor) {}
-  virtual ~descriptor_core();
+  using descriptor_source::descriptor_source;
 
-  // Under the lock, once: ends who waits (worker::wake_besides), and asks for the end of what is in flight.
-  virtual void stop(worker* w) noexcept = 0;
-  virtual bool quiet() const noexcept = 0;  // nothing is in flight
+  void begin_closing(worker* w, routine_list& woken) noexcept override;
+  [[noreturn]] void fail(const io_request& r) override { throw_outside_error(r.failure, "ringo: " + doing(r)); }
+  virtual std::string doing(const io_request&) const { return name(); }  // begins the message of a failure
 
-  // Under the lock, at the end of every complete(): what there is to do when the last answer has come. True: delete it.
+  // Under the lock, once, before the waiting requests are ended: asks for the end of what is in flight, if w is not
+  // null. True: farewell() is to come.
+  virtual bool stop(worker* w) noexcept = 0;
+  // Without the lock: the system calls that go before the close. w is null where no runtime runs.
+  virtual void farewell(worker*) noexcept {}
+  // Under the lock: nothing is in flight, and no thread uses the descriptor without the lock.
+  virtual bool quiet() const noexcept = 0;
+
+  // Under the lock, at the end of every complete(): closes the descriptor when the last answer has come. True: the
+  // source is unused.
   bool settle(worker& w) noexcept;
+
+  // A thread's hold of the lock. At its end the descriptor is closed if it is time, the lock is released, the routines
+  // that were woken go to the end of the worker's queue, and an unused source is deleted.
+  class section {
+   public:
+    explicit section(descriptor_core& of) noexcept : of_(of) {
+      worker* const w = current_worker();
+      if (w != nullptr && w->runtime_id == of.owner.runtime_id()) on_ = w;
+      locked_ = w == nullptr || w->shared;
+      if (locked_) of_.lock.lock();
+    }
+    section(const section&) = delete;
+    section& operator=(const section&) = delete;
+    ~section() {
+      const bool last = on_ != nullptr ? of_.settle(*on_) : of_.unused();
+      if (locked_) of_.lock.unlock();
+      while (routine* r = woken.pop_front()) on_->push(*r);
+      if (last) of_.delete_this();
+    }
+    // Null: the thread is no worker of the source's runtime, so no routine can be woken, and nothing asked for.
+    scheduler* on() const noexcept { return static_cast<scheduler*>(on_); }
+
+    routine_list woken;
+
+   private:
+    descriptor_core& of_;
+    worker* on_ = nullptr;
+    bool locked_;
+  };
 
   // An operation of this descriptor. Where the kernel does not wait in it, but answers EAGAIN (of a device that was
   // made not to wait, or of what another file has been put in the place of), `Events` are waited for before it is tried
@@ -132,18 +140,11 @@ class descriptor_core {
   };
 
  private:
-  enum class state : std::uint8_t { open, closing, being_closed, closed };
-
   static void fill_poll(io_uring_sqe& entry, int descriptor, short events) noexcept;
-  void drop_here(worker* w) noexcept;
   void fill_close(io_uring_sqe& entry) noexcept;
   void has_closed(int result, unsigned flags) noexcept;
 
-  int descriptor_;
-  state state_ = state::open;
-  bool is_dropped_ = false;  // no handle is left, and who dropped the last is done with it
-  std::uint32_t uses_ = 0;
-  std::atomic<std::uint32_t> handles_ = 0;
+  bool says_farewell_ = false;  // the close that is in flight is a no-op, or farewell() runs
   operation_of<descriptor_core, &descriptor_core::fill_close, &descriptor_core::has_closed> close_{*this};
 };
 
@@ -155,12 +156,6 @@ Core* make_core(int number, A&&... args) {
   (void)owned.release();
   core->add_handle();
   return core;
-}
-
-// A request counts in the uses from when it is linked until it has been taken, or taken out. Without the lock.
-template <class Request>
-void stop_counting(descriptor_core& in, Request& r) noexcept {
-  if (std::exchange(r.counts, false)) in.end_use();
 }
 
 }  // namespace ringo::detail

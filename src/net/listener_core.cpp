@@ -20,73 +20,9 @@
 
 namespace ringo::detail {
 
-// ---- what the operations call
-
-void enter_listener(listener_core* of, const worker* w, const char* call) {
-  if (of == nullptr) throw_empty_or_ended(call, "listener");
-  of->enter(w, call);
-}
-spin_lock* lock_of(listener_core& of) noexcept { return &of.lock; }
-bool can_accept(listener_core& of, worker& w) noexcept {
-  if (of.can_accept()) return true;
-  of.go_on(scheduler_of(w));
-  return false;
-}
-bool try_accept(listener_core& of, accepting& a, waiter& as, worker& w) noexcept {
-  if (of.try_accept(a, as)) return true;
-  of.go_on(scheduler_of(w));
-  return false;
-}
-void begin_accepting(listener_core& of, accepting& a, waiter& as, worker& w) noexcept {
-  a.waits = &as;
-  of.begin(a, w);
-}
-bool end_accepting(listener_core& of, accepting& a) noexcept {
-  of.end(a);
-  return of.unused();
-}
-
-stream_handle take_accepted(listener_core& of, accepting& a, bool failed) {
-  const int error = std::exchange(a.error, 0);
-  if (!failed) {
-    const struct uncounted {
-      listener_core& in;
-      accepting& one;
-      ~uncounted() { stop_counting(in, one); }
-    } at_the_end{of, a};
-    return stream_handle(std::exchange(a.got, nullptr));
-  }
-  const std::string what = "ringo: accepting on " + of.name();
-  stop_counting(of, a);
-  throw_outside_error(error, what);
-}
-
-void discard_accepted(listener_core& of, accepting& a) noexcept {
-  if (stream_core* const connection = std::exchange(a.got, nullptr)) {
-    worker* w = current_worker();
-    routine_list woken;
-    {
-      const optional_guard guard(of.lock, w == nullptr || w->shared);
-      of.put_back(*connection);
-      if (w != nullptr && w->runtime_id == of.owner.runtime_id()) of.serve(*w, woken);
-    }
-    while (routine* each = woken.pop_front()) w->push(*each);
-  }
-  stop_counting(of, a);
-}
-
-void delete_listener(listener_core& of) noexcept { of.delete_this(); }
-void tell_listener(const listener_core& of, std::string& text) { text += of.name(); }
-
-int listener_handle::native_handle() const noexcept { return core_ != nullptr ? core_->descriptor() : -1; }
-close_operation listener_handle::close() const { return close_operation(core_); }
-void listener_handle::drop(listener_core& of) noexcept { of.drop_handle(); }
-
 listener_handle make_listener(int descriptor, bool is_unix, std::string name, socket_file file) {
   return listener_handle(make_core<listener_core>(descriptor, is_unix, std::move(name), std::move(file)));
 }
-
-// ---- the listener
 
 listener_core::~listener_core() {
   for (const int connection : bare_) ::close(connection);
@@ -96,9 +32,8 @@ listener_core::~listener_core() {
   }
 }
 
-void listener_core::stop(worker* w) noexcept {
+bool listener_core::stop(worker* w) noexcept {
   file_.remove();
-  waiting_.end_all(w, own_side_closed);
   while (stream_core* const each = there_) {
     there_ = each->next_accepted;
     const int connection = each->take_back_unused();
@@ -118,9 +53,10 @@ void listener_core::stop(worker* w) noexcept {
     }
   }
   hand_over_or_close_bare();
-  if (w == nullptr) return;
+  if (w == nullptr) return false;
   accept_.end_early(scheduler_of(*w));
   pause_.end_early(scheduler_of(*w));
+  return false;
 }
 
 // Those that nobody will serve are to know it at once.
@@ -131,40 +67,30 @@ void listener_core::hand_over_or_close_bare() noexcept {
   bare_.clear();  // and keeps its room
 }
 
-bool listener_core::try_accept(accepting& a, waiter& as) noexcept {
-  if (!can_accept()) return false;
-  a.waits = &as;
-  give(a);
-  return true;
+void listener_core::give(io_request& r) noexcept {
+  auto& a = static_cast<accepting&>(r);
+  if (there_ == nullptr) {
+    a.failure = error_;
+  } else {
+    a.got = std::exchange(there_, there_->next_accepted);
+  }
 }
 
-// Where can_accept(), but for others that wait.
-void listener_core::give(accepting& a) noexcept {
-  a.error = !is_open() ? own_side_closed : there_ == nullptr ? error_ : 0;
-  a.waits->state = a.error != 0 ? progress::failed : progress::done;
-  if (a.error != 0) return;
-  a.got = std::exchange(there_, there_->next_accepted);
-}
-
-void listener_core::begin(accepting& a, worker& w) noexcept {
-  a.counts = true;
-  use();
-  waiting_.push_back(a);
+void listener_core::ask(io_request& r, worker& w) noexcept {
   go_on(scheduler_of(w));
-  accept_.feeds(*a.waits->who);
+  if (r.state == progress::waiting) accept_.feeds(*r.who);
 }
 
-void listener_core::end(accepting& a) noexcept {
-  if (a.is_listed) waiting_.remove(a);
-  if (std::exchange(a.counts, false)) disuse();
-}
-
-void listener_core::put_back(stream_core& connection) noexcept {
+void listener_core::put_back(io_request& r) noexcept {
+  auto* const connection = static_cast<stream_core*>(std::exchange(static_cast<accepting&>(r).got, nullptr));
+  if (connection == nullptr) return;
+  section here(*this);
   if (is_open()) {
-    connection.next_accepted = std::exchange(there_, &connection);
+    connection->next_accepted = std::exchange(there_, connection);
+    if (here.on() != nullptr) serve(io_side::in, *here.on(), here.woken);
     return;
   }
-  bare_.push_back(connection.take_back_unused());  // for which there is room
+  bare_.push_back(connection->take_back_unused());  // for which there is room
   hand_over_or_close_bare();
 }
 
@@ -197,32 +123,23 @@ void listener_core::share_port() {
 }
 
 void listener_core::take_over(const std::vector<int>& connections, worker* w) noexcept {
-  routine_list woken;
-  {
-    const optional_guard guard(lock, w != nullptr && w->shared);
-    try {
-      bare_.reserve(bare_.size() + connections.size() + 1);
-      bare_.insert(bare_.end(), connections.begin(), connections.end());
-    } catch (const std::bad_alloc&) {
-      for (const int each : connections) ::close(each);
-    }
-    if (!is_open()) return hand_over_or_close_bare();
-    const bool has_memory = make_streams();
-    if (w != nullptr) {
-      serve(*w, woken);
-      if (!has_memory) accept_.end_early(scheduler_of(*w));  // so that the pause begins
-    }
+  section here(*this);
+  try {
+    bare_.reserve(bare_.size() + connections.size() + 1);
+    bare_.insert(bare_.end(), connections.begin(), connections.end());
+  } catch (const std::bad_alloc&) {
+    for (const int each : connections) ::close(each);
   }
-  while (routine* r = woken.pop_front()) w->push(*r);
+  if (!is_open()) return hand_over_or_close_bare();
+  const bool has_memory = make_streams();
+  if (w == nullptr) return;
+  serve(io_side::in, *w, here.woken);
+  if (!has_memory) accept_.end_early(scheduler_of(*w));  // so that the pause begins
 }
 
-void listener_core::serve(worker& w, routine_list& woken) noexcept {
-  while (there_ != nullptr || error_ != 0) {
-    accepting* a = waiting_.claim_first(w.shared);
-    if (a == nullptr) return;
-    give(*a);
-    woken.push_back(*a->waits->who);
-  }
+void listener_core::serve_all(section& here) noexcept {
+  serve(io_side::in, *here.on(), here.woken);
+  if (!waiting(io_side::in).empty()) go_on(*here.on());
 }
 
 void listener_core::go_on(scheduler& w) noexcept {
@@ -237,12 +154,10 @@ void listener_core::fill_accept(io_uring_sqe& entry) noexcept {
 }
 
 void listener_core::accepted(int result, unsigned) noexcept {
-  scheduler& w = scheduler_of(*current_worker());
-  routine_list woken;
-  bool last;
+  runtime_core& runtime = current_worker()->runtime;
   int refusal = 0;  // that is to be told
   {
-    const optional_guard guard(lock, w.shared);
+    section here(*this);
     accept_.over();
     if (result >= 0) {
       bare_.push_back(result);  // for which there is room
@@ -280,13 +195,9 @@ void listener_core::accepted(int result, unsigned) noexcept {
       refusal = ENOMEM;
     }
     if (refusal != 0 && std::exchange(has_warned_, true)) refusal = 0;
-    serve(w, woken);
-    if (!waiting_.empty()) go_on(w);
-    last = settle(w);
-  }
-  while (routine* r = woken.pop_front()) w.push(*r);
-  if (last) delete_this();  // before a handler of the user's runs
-  if (refusal != 0) warn(w.runtime, refusal);
+    serve_all(here);
+  }  // the listener may be gone
+  if (refusal != 0) warn(runtime, refusal);
 }
 
 // Without memory of its own: there may be none.
@@ -311,20 +222,11 @@ void listener_core::fill_pause(io_uring_sqe& entry) noexcept {
 }
 
 void listener_core::paused(int, unsigned) noexcept {
-  scheduler& w = scheduler_of(*current_worker());
-  routine_list woken;
-  bool last;
-  {
-    const optional_guard guard(lock, w.shared);
-    pause_.over();
-    length_ = std::min(length_ * 2, longest_pause);
-    if (is_open()) (void)make_streams();
-    serve(w, woken);
-    if (!waiting_.empty()) go_on(w);
-    last = settle(w);
-  }
-  while (routine* r = woken.pop_front()) w.push(*r);
-  if (last) delete_this();
+  section here(*this);
+  pause_.over();
+  length_ = std::min(length_ * 2, longest_pause);
+  if (is_open()) (void)make_streams();
+  serve_all(here);
 }
 
 }  // namespace ringo::detail

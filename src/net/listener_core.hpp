@@ -19,7 +19,6 @@
 #include <ringo/detail/listener_operation.hpp>
 
 #include "net/descriptor_core.hpp"
-#include "net/request_list.hpp"
 #include "net/stream_core.hpp"
 #include "net/unix_address.hpp"
 
@@ -37,25 +36,22 @@ class listener_core final : public descriptor_core {
   // Before anybody else has it: others may listen at its address (shared_port.hpp).
   void share_port();
 
-  // Under the lock.
-  bool can_accept() const noexcept { return !is_open() || error_ != 0 || (waiting_.empty() && there_ != nullptr); }
-  bool try_accept(accepting& a, waiter& as) noexcept;
-  void begin(accepting& a, worker& w) noexcept;
-  void end(accepting& a) noexcept;
-  void put_back(stream_core& connection) noexcept;
-  void serve(worker& w, routine_list& woken) noexcept;
-  void go_on(scheduler& w) noexcept;  // accepts, or pauses, unless that is in flight
-
-  const std::string& name() const noexcept { return name_; }
+  std::string name() const override { return name_; }
   void take_over(const std::vector<int>& connections, worker* w) noexcept;  // from another at its address
 
  private:
   static constexpr std::chrono::milliseconds first_pause{5}, longest_pause{500};
 
   ~listener_core() override;
-  void stop(worker* w) noexcept override;
+  bool stop(worker* w) noexcept override;
   bool quiet() const noexcept override { return !accept_.in_flight() && !pause_.in_flight(); }
-  void give(accepting& a) noexcept;
+  bool can(const io_request&) const noexcept override { return error_ != 0 || there_ != nullptr; }
+  void give(io_request& r) noexcept override;
+  void ask(io_request& r, worker& w) noexcept override;
+  void put_back(io_request& r) noexcept override;
+  std::string doing(const io_request&) const override { return "accepting on " + name_; }
+  void go_on(scheduler& w) noexcept;  // accepts, or pauses, unless that is in flight
+  void serve_all(section& here) noexcept;
   bool make_streams() noexcept;  // of all that are bare; false: there is no memory for them
   stream_core& make_connection(int connection) const;
   static void warn(runtime_core& of, int refusal) noexcept;
@@ -74,7 +70,6 @@ class listener_core final : public descriptor_core {
   __kernel_timespec pause_length_{};
   std::vector<int> bare_;         // accepted, and not yet made a stream; there is room for one
   stream_core* there_ = nullptr;  // streams that no case has taken, each with one handle
-  request_list<accepting> waiting_;
   operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted, POLLIN> accept_{*this};
   operation_of<listener_core, &listener_core::fill_pause, &listener_core::paused> pause_{*this};
   const std::string name_;

@@ -23,7 +23,4 @@ int bind_patiently(int socket, const sockaddr* address, socklen_t size) noexcept
 // That it is a socket of that kind; makes it one that waits. Throws std::system_error.
 void check_adopted(int descriptor, bool listens, const char* call);
 
-// Nobody will send on the stream any more: the peer is told, when what is being sent has gone out. Any thread.
-void end_sending_soon(const stream_handle& of) noexcept;
-
 }  // namespace ringo::detail

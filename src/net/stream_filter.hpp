@@ -2,12 +2,18 @@
 #pragma once
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
+
+#include <ringo/detail/worker.hpp>
+
+#include "net/block_list.hpp"
 
 namespace ringo::detail {
 
-// Used under the stream's lock only, on whichever worker. Nothing of it waits, and nothing of it throws.
+// Used by one thread at a time. Nothing of it waits, and nothing of it throws.
 class stream_filter {
  public:
   stream_filter() = default;
@@ -20,7 +26,7 @@ class stream_filter {
   // Goes on with what both sides have to agree upon first. It may have something to be sent then.
   virtual void advance() noexcept = 0;
   virtual bool is_established() const noexcept = 0;
-  // How much of what has come in could be decoded into there; 0: none yet.
+  // How many bytes of what has come in were decoded into there; 0: none yet.
   virtual std::size_t decode(std::span<std::byte> into) noexcept = 0;
   virtual bool has_ended() const noexcept = 0;  // the peer has said that no more comes
 
@@ -29,11 +35,48 @@ class stream_filter {
   virtual void end_output() noexcept = 0;  // the peer is to know that no more comes
   // Moves there what is to be sent; false: no memory for it.
   virtual bool take_coded(std::vector<std::byte>& into) noexcept = 0;
-  virtual std::size_t coded_size() const noexcept = 0;  // of what is to be sent
-  virtual void drop_coded() noexcept = 0;               // nothing can be sent any more
 
   // Null while all is well; after an error nothing more comes in or goes out.
   virtual std::exception_ptr error() const noexcept = 0;
+};
+
+// A stream's filter, and what goes into it and comes out of it.
+//
+// The filter works without the stream's lock, for a handshake takes milliseconds. One worker at a time has the filter's
+// turn: it takes its orders under the lock (stream_core::begin_filter_turn), works, and delivers under the lock
+// (end_filter_turn). Another worker that has something for the filter leaves it where the worker in turn finds it.
+class filtering {
+ public:
+  explicit filtering(std::unique_ptr<stream_filter> f) noexcept : filter(std::move(f)) {}
+
+  // By the worker in turn, without the lock: does what `orders` say, and leaves what comes of it in `results`. w is
+  // null where no runtime runs.
+  void work(worker* w, int descriptor) noexcept;
+
+  // Guarded by the stream's lock.
+  bool in_turn = false;
+  bool is_established = false;
+  bool has_ended_output = false;     // it has been told to, or is now
+  bool has_last_words = false;       // the descriptor is being closed: one more turn is due
+  block_list received;               // and not yet given to the filter
+  std::vector<std::byte> coded;      // to be sent
+  std::vector<std::byte> in_flight;  // of which the kernel has yet to take some
+  std::exception_ptr error;          // does not change once it is set
+
+  // Of the worker in turn.
+  struct {
+    block_list received;
+    std::span<const std::byte> plain;  // to be encoded
+    bool ends_output = false;
+    bool may_send = false;  // no bytes are on their way: what is last may be sent at once
+    bool closes = false;
+  } orders;
+  struct {
+    block_list plain;
+    std::vector<std::byte> coded;
+    bool lacks_memory_in = false, lacks_memory_out = false;
+  } results;
+  const std::unique_ptr<stream_filter> filter;  // whose turn it is may use it
 };
 
 }  // namespace ringo::detail

@@ -100,7 +100,7 @@ void check_adopted(int descriptor, bool listens, const char* call) {
 }  // namespace detail
 
 tcp_writer::~tcp_writer() {
-  if (core_.get() != nullptr) detail::end_sending_soon(core_);
+  if (core_) detail::end_sending_soon(core_);
 }
 
 tcp_stream tcp_stream::adopt(int descriptor) {

@@ -42,8 +42,8 @@ void check_is_unix(int descriptor, bool listens, const char* call) {
 
 }  // namespace
 
-std::optional<unix_message> message_recv_operation::take() {
-  block* b = std::exchange(taken().got, nullptr);
+std::optional<unix_message> message_recv_operation::result() {
+  block* b = std::exchange(got, nullptr);
   if (b == nullptr) return std::nullopt;
   chunk bytes(b);
   const std::unique_ptr<passed_descriptors> passed(std::exchange(b->passed, nullptr));
@@ -58,13 +58,13 @@ stream_send_operation unix_sink::send_message(std::span<const std::byte> bytes,
   if (bytes.empty() && !descriptors.empty()) {
     throw std::invalid_argument("ringo: send_message: descriptors pass beside bytes, and there is none");
   }
-  return {core_.get(), bytes, descriptors.empty() ? nullptr : duplicate(descriptors)};
+  return {core_.source(), bytes, descriptors.empty() ? nullptr : duplicate(descriptors)};
 }
 
 }  // namespace detail
 
 unix_writer::~unix_writer() {
-  if (core_.get() != nullptr) detail::end_sending_soon(core_);
+  if (core_) detail::end_sending_soon(core_);
 }
 
 detail::one_shot_operation<unix_stream> unix_stream::connect(std::string_view name) {

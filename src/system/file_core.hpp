@@ -17,6 +17,7 @@ class file_core final : public descriptor_core {
   file_core(int descriptor, std::string path) noexcept : descriptor_core(descriptor), path_(std::move(path)) {}
 
   const std::string& path() const noexcept { return path_; }
+  std::string name() const override { return path_; }
 
   // Under the lock: a call begins; false: the file is closed. And a call that has begun has ended.
   bool begin_call() noexcept {
@@ -29,7 +30,7 @@ class file_core final : public descriptor_core {
   }
 
  private:
-  void stop(worker*) noexcept override {}  // what has been begun goes on to its end
+  bool stop(worker*) noexcept override { return false; }  // what has been begun goes on to its end
   bool quiet() const noexcept override { return calls_ == 0; }
 
   std::uint32_t calls_ = 0;  // in flight

@@ -51,16 +51,16 @@ class signals_core final : public descriptor_core {
   bool try_take(signal_operation& one) noexcept;
   void begin(signal_operation& one, worker& w) noexcept;
   void end(signal_operation& one) noexcept;
-  void put_back(signal_operation& one, worker* w, routine_list& woken) noexcept;
+  void put_back_signal(signal_operation& one, worker* w, routine_list& woken) noexcept;
 
-  std::string name() const;
+  std::string name() const override;
 
   std::atomic<signals_core*> next = nullptr;  // in the list of all
 
  private:
   static std::uint64_t bit_of(int number) noexcept { return std::uint64_t{1} << (number - 1); }
 
-  void stop(worker* w) noexcept override;
+  bool stop(worker* w) noexcept override;
   bool quiet() const noexcept override { return !read_.in_flight(); }
   void give(signal_operation& one) noexcept;
   void serve(worker& w, routine_list& woken) noexcept;
@@ -257,7 +257,7 @@ void signals_core::end(signal_operation& one) noexcept {
   if (waiting_.empty() && w != nullptr) read_.end_early(scheduler_of(*w));
 }
 
-void signals_core::put_back(signal_operation& one, worker* w, routine_list& woken) noexcept {
+void signals_core::put_back_signal(signal_operation& one, worker* w, routine_list& woken) noexcept {
   if (one.got_ != 0 && error_ == 0) arrived_.fetch_or(bit_of(one.got_), std::memory_order_acq_rel);
   if (w != nullptr) serve(*w, woken);
 }
@@ -299,7 +299,7 @@ void signals_core::has_read(int result, unsigned) noexcept {
   if (last) delete_this();
 }
 
-void signals_core::stop(worker* w) noexcept {
+bool signals_core::stop(worker* w) noexcept {
   while (waiter* first = waiting_.front()) {
     waiting_.remove(*first);
     if (w == nullptr || !first->who->claim(w->shared)) continue;
@@ -310,6 +310,7 @@ void signals_core::stop(worker* w) noexcept {
     w->push(*first->who);
   }
   if (w != nullptr) read_.end_early(scheduler_of(*w));
+  return false;
 }
 
 // ---- the operation
@@ -360,7 +361,7 @@ void signal_operation::discard() noexcept {
   routine_list woken;
   {
     const optional_guard guard(from_->lock, w == nullptr || w->shared);
-    from_->put_back(*this, w, woken);
+    from_->put_back_signal(*this, w, woken);
   }
   while (routine* r = woken.pop_front()) w->push(*r);
   stop_counting();

@@ -206,8 +206,6 @@ class tls_filter final : public stream_filter {
     }
     return ::BIO_read(out_, into.data(), static_cast<int>(there)) == static_cast<int>(there);
   }
-  std::size_t coded_size() const noexcept override { return ::BIO_ctrl_pending(out_); }
-  void drop_coded() noexcept override { (void)BIO_reset(out_); }
   std::exception_ptr error() const noexcept override { return error_; }
 
   SSL* ssl() const noexcept { return ssl_.get(); }
@@ -267,15 +265,12 @@ void expect(SSL* ssl, const std::string& name) {
   if (!done) throw openssl_error("TLS with the name \"" + name + "\"");
 }
 
-void put_on(stream_core* core, std::unique_ptr<stream_filter> filter) {
+void put_on(const stream_handle& over, std::unique_ptr<stream_filter> filter) {
   worker& w = require_worker("TLS");
-  enter_stream(core, &w, "TLS");
-  bool done;
-  {
-    const optional_guard guard(core->lock, w.shared);
-    done = core->set_filter(filter, scheduler_of(w));
-  }
-  if (!done) throw std::logic_error("ringo: TLS on a stream that is closed, or is being used, or has it already");
+  if (!over) throw_empty_or_ended("TLS", "stream");
+  over.source()->enter(&w, "TLS");
+  if (over.get()->put_on(std::move(filter), w)) return;
+  throw std::logic_error("ringo: TLS on a stream that is closed, or is being used, or has it already");
 }
 
 const tls_filter* filter_of(stream_core* core) noexcept {
@@ -288,7 +283,7 @@ const tls_filter* filter_of(stream_core* core) noexcept {
 // ---- the stream
 
 task<tls_stream> tls_stream::agree(tls_stream s, std::source_location where) {
-  co_await detail::in_name_of(where, detail::stream_established_operation(s.stream_source::core_.get()));
+  co_await detail::in_name_of(where, detail::stream_established_operation(s.stream_source::core_.source()));
   co_return s;
 }
 
@@ -316,7 +311,7 @@ task<tls_stream> tls_stream::client(tcp_stream over, std::string_view name, tls_
   detail::expect(ssl.get(), host);
   ::SSL_set_connect_state(ssl.get());
   tls_stream s(std::move(over));
-  detail::put_on(s.stream_source::core_.get(), std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, host));
+  detail::put_on(s.stream_source::core_, std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, host));
   return agree(std::move(s), where);
 }
 
@@ -325,7 +320,7 @@ task<tls_stream> tls_stream::server(tcp_stream over, tls_context with, std::sour
   ::SSL_set_accept_state(ssl.get());
   const endpoint peer = over.peer();
   tls_stream s(std::move(over));
-  detail::put_on(s.stream_source::core_.get(),
+  detail::put_on(s.stream_source::core_,
                  std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, peer.to_string()));
   return agree(std::move(s), where);
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <ringo/detail/byte_ranges.hpp>
 #include <ringo/detail/stream_operation.hpp>
 
 namespace ringo::detail {
@@ -20,27 +21,29 @@ namespace ringo::detail {
 class stream_source {
  public:
   // Whatever has come, at once; nullopt at the end of the stream, each time. It waits without a buffer of its own.
-  stream_recv_operation recv() const noexcept { return stream_recv_operation(core_.get()); }
+  stream_recv_operation recv() const noexcept { return stream_recv_operation(core_.source()); }
 
   // As much of what has come as fits; 0 at the end of the stream. `into` is written when the operation has won.
-  stream_read_operation read(std::span<std::byte> into) const noexcept { return {core_.get(), into}; }
+  stream_read_operation read(std::span<std::byte> into) const noexcept { return {core_.source(), into}; }
   template <bytes_to_fill R>
   stream_read_operation read(R&& into) const noexcept {
-    return {core_.get(), as_writable_bytes_of(into)};
+    return {core_.source(), as_writable_bytes_of(into)};
   }
 
   // All of it. Throws disconnected if the stream ends before; what has come of it can still be read then.
-  stream_read_exactly_operation read_exactly(std::span<std::byte> into) const noexcept { return {core_.get(), into}; }
+  stream_read_exactly_operation read_exactly(std::span<std::byte> into) const noexcept {
+    return {core_.source(), into};
+  }
   template <bytes_to_fill R>
   stream_read_exactly_operation read_exactly(R&& into) const noexcept {
-    return {core_.get(), as_writable_bytes_of(into)};
+    return {core_.source(), as_writable_bytes_of(into)};
   }
 
   // Ends what waits, here and in the other half, which throws disconnected there, and waits until the descriptor is
   // closed. A second close does nothing. The destructor does it, too, and waits for nothing.
   close_operation close() const { return core_.close(); }
   int native_handle() const noexcept { return core_.native_handle(); }
-  explicit operator bool() const noexcept { return core_.get() != nullptr; }  // false: default-made or moved from
+  explicit operator bool() const noexcept { return static_cast<bool>(core_); }  // false: default-made or moved from
 
  protected:
   stream_source() noexcept = default;
@@ -60,13 +63,13 @@ class stream_source {
 class stream_sink {
  public:
   // All of the bytes, which the kernel has taken when it returns. They stay the caller's, unchanged until then.
-  stream_send_operation send(std::span<const std::byte> bytes) const noexcept { return {core_.get(), bytes}; }
+  stream_send_operation send(std::span<const std::byte> bytes) const noexcept { return {core_.source(), bytes}; }
   stream_send_operation send(std::string_view text) const noexcept {
-    return {core_.get(), std::as_bytes(std::span(text))};
+    return {core_.source(), std::as_bytes(std::span(text))};
   }
   template <bytes_to_send R>
   stream_send_operation send(const R& bytes) const noexcept {
-    return {core_.get(), as_bytes_of(bytes)};
+    return {core_.source(), as_bytes_of(bytes)};
   }
   // Several pieces, strings and ranges of bytes, one after the other, as one send: send("a", text, "\r\n").
   template <piece_of_text First, piece_of_text Second, piece_of_text... More>
@@ -74,23 +77,23 @@ class stream_sink {
     static_assert(!is_buffer<First> && !is_buffer<Second> && !(is_buffer<More> || ...),
                   "a buffer is no string: pass a span");
     const auto bytes = [](const auto& piece) { return std::as_bytes(std::span(text_to_write(piece))); };
-    return {core_.get(), std::vector<std::span<const std::byte>>{bytes(first), bytes(second), bytes(more)...}};
+    return {core_.source(), std::vector<std::span<const std::byte>>{bytes(first), bytes(second), bytes(more)...}};
   }
   // As many as there are.
   stream_send_operation send(std::span<const std::span<const std::byte>> pieces) const {
-    return {core_.get(), std::vector<std::span<const std::byte>>(pieces.begin(), pieces.end())};
+    return {core_.source(), std::vector<std::span<const std::byte>>(pieces.begin(), pieces.end())};
   }
   template <class Text = std::string_view>
   stream_send_operation send(std::initializer_list<std::type_identity_t<Text>>) const {
     static_assert(!std::is_same_v<Text, std::string_view>, "write it without braces: send(first, second)");
-    return {core_.get(), sending::kind::bytes};
+    return {core_.source(), sending::kind::bytes};
   }
   template <std::size_t N>
   stream_send_operation send(char (&)[N]) const = delete;  // a buffer is no string: pass a span
 
   close_operation close() const { return core_.close(); }
   int native_handle() const noexcept { return core_.native_handle(); }
-  explicit operator bool() const noexcept { return core_.get() != nullptr; }
+  explicit operator bool() const noexcept { return static_cast<bool>(core_); }
 
  protected:
   stream_sink() noexcept = default;

@@ -240,9 +240,15 @@ class operation : public parked_operation, public Case {
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
   operation() = default;
-  operation(const operation&) noexcept
-      : parked_operation(), Case() {}  // what is moved is what is to be done; the wait's own part starts anew
-  operation& operator=(const operation&) noexcept { return *this; }
+  template <class... A>
+  explicit operation(std::in_place_t, A&&... of_the_case) : Case(std::forward<A>(of_the_case)...) {}
+  // A copy does the same, but has not been awaited: a waiter's own members start anew (routine.hpp).
+  operation(const operation& from) noexcept(std::is_nothrow_copy_constructible_v<Case>)
+      : parked_operation(), Case(from) {}
+  operation& operator=(const operation& from) noexcept(std::is_nothrow_copy_assignable_v<Case>) {
+    Case::operator=(from);
+    return *this;
+  }
   ~operation() = default;
 
   // The last call of Derived's destructor while standing() is not idle: the frame goes while the operation waits in it,

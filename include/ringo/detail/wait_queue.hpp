@@ -27,7 +27,9 @@ inline bool is_over(progress p) noexcept { return p >= progress::refused; }
 
 // One case of a wait.
 struct lone_case {
-  lone_case() noexcept {}  // whose it is means nothing until it waits
+  lone_case() noexcept {}                  // whose it is means nothing until it waits
+  lone_case(const lone_case&) noexcept {}  // a copy does not wait
+  lone_case& operator=(const lone_case&) noexcept { return *this; }
 
   routine* who;
   progress state = progress::idle;
@@ -38,6 +40,8 @@ struct waiter : lone_case {
   enum class place : std::uint8_t { out, queued, detached };
 
   waiter() noexcept {}  // the links mean nothing until it is in a queue, and are not written before
+  waiter(const waiter&) noexcept : lone_case() {}
+  waiter& operator=(const waiter&) noexcept { return *this; }
 
   // Under the source's lock. detached: taken out by a waker that found the wait claimed; its source still counts it.
   place where_queued = place::out;

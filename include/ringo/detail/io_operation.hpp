@@ -1,0 +1,209 @@
+// How each operation on a descriptor is awaited: those of streams, listeners and datagram sockets, and close().
+//
+// A request is the case itself: a waiter that is linked into a queue of its source, with what it asks for and, when it
+// has won, what has come. The source stands between the requests and the kernel (src/net/descriptor_core.hpp).
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include <ringo/detail/destroyed.hpp>
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/ownership.hpp>
+
+namespace ringo::detail {
+
+// What a request waits for: something to come in, something to go out, or that the descriptor is closed. A source has a
+// queue for each, and serves it from the front only.
+enum class io_side : std::uint8_t { in, out, close };
+
+struct io_request : waiter {
+  explicit io_request(io_side s) noexcept : side(s) {}
+
+  io_side side;
+  bool counts = false;  // as one of the source's uses: from begin() until it has been taken, discarded or ended
+  bool acts = false;    // it has won, and its routine makes a system call in take()
+  int failure = 0;      // why it has failed: an errno or a reason (outside_error.hpp); 0: it has not
+};
+
+// A descriptor as its operations and handles see it: its lock, its owner and its life.
+//
+// Life. Handles are counted by an atomic, for they may be dropped on any thread; when the last one goes, the descriptor
+// is closed. All else that refers to the source (a request that waits, an operation in flight, a worker that was asked
+// to end one) counts as a use, under the lock. A thread that finds the source unused, which it then remains, deletes
+// it.
+class descriptor_source {
+ public:
+  descriptor_source(const descriptor_source&) = delete;
+  descriptor_source& operator=(const descriptor_source&) = delete;
+  virtual ~descriptor_source() = default;
+
+  // Without the lock.
+  void enter(const worker* w, const char* call);  // throws std::logic_error in a simulation, and in another runtime
+  void take(io_request& r);                       // of one that has won; throws what it has failed with
+  void discard(io_request& r) noexcept;           // of one that has won; what it has got is the next one's, if possible
+  void add_handle() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
+  bool try_add_handle() noexcept;  // false: no handle is left
+  void drop_handle() noexcept;     // any thread; from one that is no worker the descriptor is closed soon after
+  int descriptor() const noexcept { return number_; }
+  virtual std::string name() const = 0;  // for errors and reports
+
+  // Under the lock. A request that is not queued is ready only while no other waits on its side.
+  bool ready(io_request& r, worker& w) noexcept;  // if it is not, the kernel is asked, so that a later try succeeds
+  bool commit(io_request& r, worker& w) noexcept;
+  void begin(io_request& r, worker& w) noexcept;
+  bool end(io_request& r) noexcept;  // true: the source is unused
+  void use() noexcept { ++uses_; }
+  void disuse() noexcept { --uses_; }
+  bool is_open() const noexcept { return state_ == state::open; }
+  bool is_closed() const noexcept { return state_ == state::closed; }
+  bool unused() const noexcept { return is_closed() && uses_ == 0 && is_dropped_; }
+
+  void end_use() noexcept;                      // without the lock; deletes the source if that was the last use
+  void delete_this() noexcept { delete this; }  // without the lock, if it is unused
+
+  spin_lock lock;
+  ownership owner;
+
+ protected:
+  enum class state : std::uint8_t { open, closing, being_closed, closed };
+
+  explicit descriptor_source(int number) noexcept : number_(number) {}
+
+  // Under the lock, while the descriptor is open.
+  virtual bool can(const io_request&) const noexcept { return false; }  // would give() succeed?
+  virtual void give(io_request&) noexcept {}                            // sets its failure or its result
+  virtual void ask(io_request&, worker&) noexcept {}  // the kernel, for a request that is queued or was tried in vain
+  virtual void left(io_request&) noexcept {}          // a request has left its queue without having won
+
+  // Without the lock.
+  virtual void put_back(io_request&) noexcept {}  // what a discarded request has got
+  virtual void act(io_request&) noexcept {}       // makes the system call of a request that `acts`
+  [[noreturn]] virtual void fail(const io_request& r) = 0;
+
+  // Under the lock, once.
+  virtual void begin_closing(worker* w, routine_list& woken) noexcept = 0;
+
+  wait_queue& waiting(io_side s) noexcept { return waiting_[static_cast<std::size_t>(s)]; }
+  const wait_queue& waiting(io_side s) const noexcept { return waiting_[static_cast<std::size_t>(s)]; }
+  // Serves the queue until its first request has to go on waiting.
+  void serve(io_side s, worker& w, routine_list& woken) noexcept;
+  void end_all(io_side s, worker* w, routine_list& woken) noexcept;  // they fail: the descriptor is being closed
+  void give_or_refuse(io_request& r) noexcept;
+  static void refuse(io_request& r, int error) noexcept;
+
+  state state_ = state::open;
+  bool is_dropped_ = false;  // no handle is left, and the thread that dropped the last one is done with the source
+
+ private:
+  void drop_here(worker* w) noexcept;
+
+  const int number_;
+  std::uint32_t uses_ = 0;
+  std::atomic<std::uint32_t> handles_ = 0;
+  std::array<wait_queue, 3> waiting_;
+};
+
+// CRTP base of these operations. Derived has
+//   static constexpr const char* call_name      "recv from a stream"
+//   static constexpr const char* awaits         "bytes from ": in reports, before the source's name
+//   Result result()                             of one that has won and been taken; may be missing if Result is void
+// and Request, an io_request, `static constexpr const char* source_noun`.
+template <class Derived, class Result, class Request>
+class io_operation : public operation<Derived, Result, Request> {
+ public:
+  void enter(const worker* w) {
+    if (source_ == nullptr) [[unlikely]]
+      throw_empty_or_ended(Derived::call_name, Request::source_noun);
+    source_->enter(w, Derived::call_name);
+  }
+  spin_lock* lock() noexcept { return &source_->lock; }
+  bool ready(worker& w) noexcept { return source_->ready(*this, w); }
+  bool commit(worker& w, bool, routine*&) noexcept { return source_->commit(*this, w); }
+  void link(worker& w, routine& r) noexcept {
+    this->who = &r;
+    this->stand(progress::waiting);
+    source_->begin(*this, w);
+  }
+  bool unlink() noexcept {
+    if (!won(this->standing())) this->stand(progress::idle);
+    return source_->end(*this);
+  }
+  void dispose() noexcept { source_->delete_this(); }
+  Result take() {
+    this->stand(progress::idle);
+    source_->take(*this);
+    if constexpr (!std::is_void_v<Result>) return this->derived().result();
+  }
+  void discard() noexcept {
+    this->stand(progress::idle);
+    source_->discard(*this);
+  }
+  void tell(std::string& text) const {
+    text += Derived::awaits;
+    text += source_->name();
+  }
+
+ protected:
+  template <class... A>
+  explicit io_operation(descriptor_source* of, A&&... asked) noexcept
+      : operation<Derived, Result, Request>(std::in_place, std::forward<A>(asked)...), source_(of) {}
+  io_operation(const io_operation&) = default;
+  io_operation& operator=(const io_operation&) = default;
+  ~io_operation() {
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
+  }
+
+  descriptor_source* source_;
+};
+
+struct closing_request : io_request {
+  static constexpr const char* source_noun = "object";
+  closing_request() noexcept : io_request(io_side::close) {}
+};
+
+// close() of everything that has a descriptor.
+class RINGO_AWAITABLE close_operation final : public io_operation<close_operation, void, closing_request> {
+ public:
+  static constexpr const char* call_name = "close a descriptor";
+  static constexpr const char* awaits = "the close of ";
+  explicit close_operation(descriptor_source* of) noexcept : io_operation(of) {}
+};
+
+// A counted handle of a core that derives from descriptor_source. Core may be incomplete, but for get().
+template <class Core>
+class descriptor_handle {
+ public:
+  descriptor_handle() noexcept = default;
+  explicit descriptor_handle(descriptor_source* counted) noexcept : source_(counted) {}
+  descriptor_handle(descriptor_handle&& from) noexcept : source_(std::exchange(from.source_, nullptr)) {}
+  descriptor_handle& operator=(descriptor_handle&& from) noexcept {
+    descriptor_handle(std::move(from)).swap(*this);
+    return *this;
+  }
+  ~descriptor_handle() {
+    if (source_ != nullptr) std::exchange(source_, nullptr)->drop_handle();
+    keep_mark(source_);
+  }
+
+  void swap(descriptor_handle& with) noexcept { std::swap(source_, with.source_); }
+  descriptor_handle another() const noexcept {
+    descriptor_handle same;
+    if ((same.source_ = source_) != nullptr) source_->add_handle();
+    return same;
+  }
+  explicit operator bool() const noexcept { return source_ != nullptr; }
+  descriptor_source* source() const noexcept { return source_; }
+  Core* get() const noexcept { return static_cast<Core*>(source_); }
+  int native_handle() const noexcept { return source_ != nullptr ? source_->descriptor() : -1; }
+  close_operation close() const noexcept { return close_operation(source_); }
+
+ private:
+  descriptor_source* source_ = nullptr;
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,69 @@
+// Blocks of received bytes, in their order.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+
+#include <ringo/chunk.hpp>
+
+#include "driver/block_pool.hpp"
+
+namespace ringo::detail {
+
+class block_list {
+ public:
+  block_list() noexcept = default;
+  block_list(block_list&& from) noexcept
+      : first_(std::exchange(from.first_, nullptr)), last_(from.last_), size_(std::exchange(from.size_, 0)) {}
+  block_list& operator=(block_list&& from) noexcept {
+    while (!empty()) give_back(pop_front());
+    append(std::move(from));
+    return *this;
+  }
+  ~block_list() {
+    while (!empty()) give_back(pop_front());
+  }
+
+  bool empty() const noexcept { return first_ == nullptr; }
+  std::size_t size() const noexcept { return size_; }  // bytes in all of them
+  void push_back(block& b) noexcept {
+    b.next = nullptr;
+    (first_ != nullptr ? last_->next : first_) = &b;
+    last_ = &b;
+    size_ += b.end - b.begin;
+  }
+  void push_front(block& b) noexcept {
+    b.next = first_;
+    if (first_ == nullptr) last_ = &b;
+    first_ = &b;
+    size_ += b.end - b.begin;
+  }
+  void append(block_list&& more) noexcept {
+    while (!more.empty()) push_back(more.pop_front());
+  }
+  block& pop_front() noexcept {
+    block& b = *std::exchange(first_, first_->next);
+    size_ -= b.end - b.begin;
+    return b;
+  }
+  // The first n bytes, which are there.
+  void copy_out(std::byte* to, std::size_t n) noexcept {
+    while (n != 0) {
+      const std::size_t part = std::min<std::size_t>(n, first_->end - first_->begin);
+      std::memcpy(to, first_->bytes() + first_->begin, part);
+      to += part;
+      n -= part;
+      first_->begin += static_cast<std::uint32_t>(part);
+      size_ -= part;
+      if (first_->begin == first_->end) give_back(pop_front());
+    }
+  }
+
+ private:
+  block* first_ = nullptr;
+  block* last_ = nullptr;  // of none it means nothing
+  std::size_t size_ = 0;
+};
+
+}  // namespace ringo::detail

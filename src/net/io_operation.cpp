@@ -1,0 +1,149 @@
+#include <ringo/detail/io_operation.hpp>
+
+#include <ringo/detail/foreign_threads.hpp>
+
+#include "net/descriptor_core.hpp"
+#include "runtime/outside_error.hpp"
+
+namespace ringo::detail {
+
+void descriptor_source::enter(const worker* w, const char* call) {
+  if (w->simulated) [[unlikely]]
+    refuse_in_simulation(call);
+  owner.enter(w, call);
+}
+
+bool descriptor_source::ready(io_request& r, worker& w) noexcept {
+  if (r.side == io_side::close) return is_closed();
+  if (!is_open()) return true;
+  const wait_queue& before_it = waiting(r.side);
+  if (!before_it.empty() && before_it.front() != &r) return false;
+  if (can(r)) return true;
+  ask(r, w);
+  return false;
+}
+
+bool descriptor_source::commit(io_request& r, worker& w) noexcept {
+  if (!ready(r, w)) return false;
+  give_or_refuse(r);
+  if (r.acts) {  // it refers to the source until it has acted
+    r.counts = true;
+    use();
+  }
+  return true;
+}
+
+void descriptor_source::give_or_refuse(io_request& r) noexcept {
+  r.acts = false;
+  r.failure = 0;
+  if (r.side != io_side::close) is_open() ? give(r) : void(r.failure = own_side_closed);
+  r.state = r.failure != 0 ? progress::failed : progress::done;
+}
+
+void descriptor_source::refuse(io_request& r, int error) noexcept {
+  r.acts = false;
+  r.failure = error;
+  r.state = progress::failed;
+}
+
+void descriptor_source::begin(io_request& r, worker& w) noexcept {
+  r.counts = true;
+  use();
+  waiting(r.side).push_back(r);
+  if (r.side != io_side::close) return ask(r, w);
+  routine_list woken;
+  begin_closing(&w, woken);
+  // A select may hold the lock, and goes on to wait: there is no later moment at which this worker could wake them.
+  while (routine* each = woken.pop_front()) w.push(*each);
+}
+
+bool descriptor_source::end(io_request& r) noexcept {
+  if (r.where_queued == waiter::place::queued) {
+    waiting(r.side).remove(r);
+    if (is_open()) left(r);
+  }
+  if (std::exchange(r.counts, false)) disuse();
+  return unused();
+}
+
+void descriptor_source::take(io_request& r) {
+  const struct use_ended {
+    descriptor_source& of;
+    io_request& by;
+    ~use_ended() {
+      if (std::exchange(by.counts, false)) of.end_use();
+    }
+  } at_the_end{*this, r};
+  if (std::exchange(r.acts, false)) act(r);
+  if (r.failure != 0) [[unlikely]]
+    fail(r);
+}
+
+void descriptor_source::discard(io_request& r) noexcept {
+  put_back(r);
+  if (std::exchange(r.counts, false)) end_use();
+}
+
+void descriptor_source::serve(io_side s, worker& w, routine_list& woken) noexcept {
+  wait_queue& queue = waiting(s);
+  while (waiter* const first = queue.front()) {
+    io_request& r = static_cast<io_request&>(*first);
+    if (s != io_side::close && !can(r)) return;
+    queue.pop_front(r);
+    if (!r.who->claim(w.shared)) continue;  // another source has; its routine ends the use
+    give_or_refuse(r);
+    woken.push_back(*r.who);
+  }
+}
+
+// Where there is no worker no runtime runs, and no routine can go on: the requests are only taken out.
+void descriptor_source::end_all(io_side s, worker* w, routine_list& woken) noexcept {
+  wait_queue& queue = waiting(s);
+  while (waiter* const first = queue.front()) {
+    queue.pop_front(*first);
+    if (w == nullptr || !first->who->claim(w->shared)) continue;
+    give_or_refuse(static_cast<io_request&>(*first));
+    woken.push_back(*first->who);
+  }
+}
+
+void descriptor_source::end_use() noexcept {
+  bool last;
+  {
+    const worker* w = current_worker();
+    const optional_guard guard(lock, w == nullptr || w->shared);
+    disuse();
+    last = unused();
+  }
+  if (last) delete_this();
+}
+
+bool descriptor_source::try_add_handle() noexcept {
+  std::uint32_t now = handles_.load(std::memory_order_relaxed);
+  while (now != 0 && !handles_.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) {
+  }
+  return now != 0;
+}
+
+// acq_rel: the last holder sees what the others did before they let go.
+void descriptor_source::drop_handle() noexcept {
+  if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  worker* w = current_worker();
+  if (w != nullptr && w->runtime_id == owner.runtime_id()) return drop_here(w);
+  do_where_used(owner, [this](worker* there) { drop_here(there); });
+}
+
+void descriptor_source::drop_here(worker* w) noexcept {
+  routine_list woken;
+  bool last;
+  {
+    const optional_guard guard(lock, w != nullptr && w->shared);
+    begin_closing(w, woken);
+    is_dropped_ = true;
+    last = unused();
+  }
+  while (routine* each = woken.pop_front()) w->push(*each);
+  if (last) delete_this();
+}
+
+}  // namespace ringo::detail

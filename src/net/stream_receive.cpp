@@ -1,0 +1,134 @@
+// The receiving direction of a stream (stream_core.hpp).
+#include <liburing.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "net/stream_core.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+
+bool stream_core::can_read(const reading& r) const noexcept {
+  if (r.what == reading::kind::established) return filter_->is_established || at_end_ || receive_error_ != 0;
+  const std::size_t needed = r.what == reading::kind::exactly                  ? r.into.size()
+                             : r.what == reading::kind::some && r.into.empty() ? 0
+                                                                               : 1;
+  return there_.size() >= needed || at_end_ || receive_error_ != 0;
+}
+
+void stream_core::give_bytes(reading& r) noexcept {
+  const bool all = r.what == reading::kind::exactly;
+  r.count = 0;
+  r.got = nullptr;
+  if (r.what == reading::kind::established) {
+    if (!filter_->is_established) r.failure = at_end_ ? ended_early : receive_error_;
+    return;
+  }
+  if (r.what == reading::kind::some && r.into.empty()) return;
+  if (all ? there_.size() < r.into.size() : there_.empty()) {
+    if (at_end_) {
+      r.failure = all ? ended_early : 0;
+      return;
+    }
+    r.failure = receive_error_;
+    // That passes: the bytes are still in the kernel, if no filter has begun with them.
+    if (receive_error_ == ENOMEM && filter_ == nullptr) receive_error_ = 0;
+  } else if (r.what == reading::kind::a_chunk) {
+    r.got = &there_.pop_front();
+  } else {
+    r.count = std::min(there_.size(), r.into.size());
+    there_.copy_out(r.into.data(), r.count);
+  }
+}
+
+void stream_core::receive(scheduler& w) noexcept {
+  if (receive_.in_flight() || !is_open() || at_end_ || receive_error_ != 0 || w.runtime.done()) return;
+  if (filter_ != nullptr) {
+    if (filter_->in_turn || !filter_->received.empty()) return;  // what has come may be enough
+    // A peer that makes the filter answer and does not read the answers is not read from either, until it does: sent().
+    if (send_.in_flight() && filter_->coded.size() > most_answers) return;
+  }
+  if (can_borrow_ && !w.driver_->lends_blocks(false)) can_borrow_ = false;
+  if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->blocks.take();  // without memory: fill_receive
+  receive_.start(w);
+}
+
+void stream_core::fill_receive(io_uring_sqe& entry) noexcept {
+  // Without memory it waits until there is something, and tries again then.
+  if (!can_borrow_ && own_ == nullptr) return ::io_uring_prep_poll_add(&entry, descriptor(), POLLIN);
+  void* const to = can_borrow_ ? nullptr : own_->bytes();
+  if (kind_ != kind::other) {
+    if (incoming_ != nullptr) {
+      ::io_uring_prep_recvmsg(&entry, descriptor(), incoming_->receive(to, block::size), MSG_CMSG_CLOEXEC);
+    } else {
+      ::io_uring_prep_recv(&entry, descriptor(), to, block::size, 0);
+    }
+    // Without a sign that there is something, the first attempt would be for nothing.
+    if (!more_is_there_) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
+  } else {
+    ::io_uring_prep_read(&entry, descriptor(), to, block::size, static_cast<__u64>(-1));
+  }
+  if (can_borrow_) {
+    entry.flags |= IOSQE_BUFFER_SELECT;
+    entry.buf_group = 0;
+  }
+}
+
+void stream_core::received(int result, unsigned flags) noexcept {
+  bool in_turn;
+  {
+    section here(*this);
+    receive_.over();
+    accept_answer(result, flags, *here.on());
+    in_turn = go_on(here);
+  }
+  if (in_turn) run_filter(current_worker());
+}
+
+void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
+  block* b = w.driver_->filled_block(flags);
+  if (!can_borrow_ && own_ == nullptr) {  // there was no memory
+    own_ = w.driver_->blocks.take();
+    if (own_ == nullptr) receive_error_ = ENOMEM;
+    return;
+  }
+  if (b == nullptr && result > 0) b = std::exchange(own_, nullptr);
+  if (result > 0) {
+    b->begin = 0;
+    b->end = static_cast<std::uint32_t>(result);
+    if (incoming_ != nullptr) b->passed = incoming_->received().release();
+    more_is_there_ = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+    return (filter_ != nullptr ? filter_->received : there_).push_back(*b);
+  }
+  if (b != nullptr) w.driver_->blocks.give_back(*b);
+  more_is_there_ = false;
+  switch (-result) {
+    case 0:
+      if (filter_ != nullptr && filter_->is_established) {
+        receive_error_ = not_ended;
+      } else {
+        at_end_ = true;
+      }
+      break;
+    case ENOBUFS:
+      // As many streams at once had something as there were buffers. Where there are no more of them, this one waits
+      // with a buffer of its own.
+      if (can_borrow_ && !w.driver_->lends_blocks(true)) can_borrow_ = false;
+      more_is_there_ = true;
+      break;
+    case EINTR:
+      more_is_there_ = true;  // it has been waited for, where that was the reason (operation_of)
+      break;
+    case ECANCELED:  // by a close, or by one that was meant for an earlier receive
+    case EAGAIN:
+      break;
+    default:
+      receive_error_ = -result;
+  }
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,322 @@
+// The sending direction of a stream (stream_core.hpp).
+#include <liburing.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <ringo/detail/foreign_threads.hpp>
+
+#include "net/stream_core.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+namespace {
+
+constexpr std::size_t most_at_once = 128 * 1024;  // bytes that are copied, and given to the kernel, at once
+constexpr std::size_t most_pieces = 16;           // of a send in a select
+
+}  // namespace
+
+std::span<const std::byte> sending::next_part(std::size_t most) noexcept {
+  const std::span<const std::byte> rest = (many.empty() ? one : many[index]).subspan(offset);
+  const std::span<const std::byte> part = rest.first(std::min(most, rest.size()));
+  offset += part.size();
+  left -= part.size();
+  if (part.size() == rest.size()) {
+    ++index;
+    offset = 0;
+  }
+  return part;
+}
+
+int stream_core::error_of(const sending& s) const noexcept {
+  return send_error_ == own_side_ended && s.what == sending::kind::shutdown ? 0 : send_error_;
+}
+
+bool stream_core::can_send(const sending& s) const noexcept {
+  if (error_of(s) != 0) return true;
+  if (turn_ != turn::free) return false;
+  // The filter's last words have to be given to the kernel.
+  if (s.what == sending::kind::shutdown) return filter_ == nullptr || filter_->has_ended_output;
+  return s.left == 0 || can_send_at_once(s);
+}
+
+bool stream_core::can_send_at_once(const sending& s) const noexcept {
+  return s.in_select && has_room_ && kind_ == kind::socket && filter_ == nullptr && s.left <= block::size &&
+         s.many.size() <= most_pieces;
+}
+
+void stream_core::begin_sending(sending& s, scheduler& w) noexcept {
+  if (turn_ != turn::free || w.runtime.done()) return;
+  // What the filter has encoded has to be sent, or the peer can decode nothing that follows. So it is encoded when the
+  // kernel is next given what it is asked for, and nothing of it if the sender has lost by then.
+  if (filter_ != nullptr) {
+    put_off(w);
+    return send_.end_early(w);
+  }
+  if (!has_memory_for(s)) return put_off(w);
+  send(gather(s), turn::sends, w);
+}
+
+void stream_core::put_off(scheduler& w) noexcept {
+  turn_ = turn::put_off;
+  send_.start(w);
+}
+
+void stream_core::send(std::span<const std::byte> bytes, turn of, scheduler& w) noexcept {
+  in_flight_ = bytes.data();
+  in_flight_size_ = bytes.size();
+  turn_ = of;
+  send_.start(w);
+}
+
+void stream_core::serve_senders(section& here) noexcept {
+  scheduler& w = *here.on();
+  wait_queue& senders = waiting(io_side::out);
+  while (waiter* const first = senders.front()) {
+    auto& s = static_cast<sending&>(*first);
+    int error = error_of(s);
+    if (error == 0) {
+      if (turn_ != turn::free) return;
+      if (filter_ != nullptr && send_coded(w)) return;  // what it has to say itself comes first
+      if (s.left != 0 && s.who->is_waiting()) {         // of a sender that another source has woken no more goes out
+        if (w.runtime.done()) return;
+        if (has_memory_for(s)) return filter_ == nullptr ? send(gather(s), turn::sends, w) : void();
+        error = ENOMEM;
+        if (s.has_begun) fail_to_send(cut_short);
+      } else if (filter_sender() != nullptr) {
+        return;
+      }
+    }
+    senders.pop_front(s);
+    if (!s.who->claim(w.shared)) {
+      if (s.has_begun) note_loss();
+      continue;
+    }
+    error != 0 ? refuse(s, error) : give_or_refuse(s);
+    here.woken.push_back(*s.who);
+  }
+  if (turn_ == turn::free && filter_ != nullptr) send_coded(w);
+  if (turn_ != turn::free) return;
+  if (outgoing_ != nullptr) outgoing_->going.reset();
+  if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
+}
+
+sending* stream_core::filter_sender() noexcept {
+  if (filter_ == nullptr || turn_ != turn::free || !filter_->coded.empty() || send_error_ != 0) return nullptr;
+  waiter* const first = waiting(io_side::out).front();
+  if (first == nullptr || !first->who->is_waiting() || current_worker()->runtime.done()) return nullptr;
+  auto& s = static_cast<sending&>(*first);
+  const bool has_work =
+      s.what == sending::kind::shutdown ? !filter_->has_ended_output : s.left != 0 && piece_ != nullptr;
+  return has_work ? &s : nullptr;
+}
+
+bool stream_core::send_coded(scheduler& w) noexcept {
+  filtering& f = *filter_;
+  if (!may_flush()) f.coded.clear();  // the filter goes on answering to what is received
+  if (f.coded.empty() || !is_open() || w.runtime.done()) return false;
+  std::swap(f.in_flight, f.coded);
+  f.coded.clear();
+  const waiter* const first = waiting(io_side::out).front();
+  const bool is_of_first = first != nullptr && static_cast<const sending&>(*first).has_begun;
+  send(f.in_flight, is_of_first ? turn::sends : turn::rest, w);
+  return true;
+}
+
+bool stream_core::has_memory_for(const sending& s) noexcept {
+  if (s.left > block::size && (piece_ == nullptr || piece_->room == block::size)) {
+    if (block* const big = block_pool::allocate(most_at_once)) {
+      if (piece_ != nullptr) give_back(*piece_);
+      piece_ = big;
+    }
+  }
+  if (piece_ == nullptr) piece_ = scheduler_of(*current_worker()).driver_->blocks.take();
+  return piece_ != nullptr;
+}
+
+std::span<const std::byte> stream_core::gather(sending& s) noexcept {
+  if (!std::exchange(s.has_begun, true)) {
+    progress_ = 0;
+    if (outgoing_ != nullptr) outgoing_->going = s.passed;
+  }
+  const std::size_t size = std::min<std::size_t>(piece_->room, s.left);
+  std::byte* to = piece_->bytes();
+  for (std::size_t wanted = size; wanted != 0;) {
+    const auto part = s.next_part(wanted);
+    if (!part.empty()) std::memcpy(to, part.data(), part.size());
+    to += part.size();
+    wanted -= part.size();
+  }
+  return {piece_->bytes(), size};
+}
+
+void stream_core::fill_send(io_uring_sqe& entry) noexcept {
+  if (turn_ == turn::put_off) {
+    ::io_uring_prep_nop(&entry);
+  } else if (outgoing_ != nullptr && outgoing_->going != nullptr) {
+    ::io_uring_prep_sendmsg(&entry, descriptor(), outgoing_->send(in_flight_, in_flight_size_),
+                            MSG_NOSIGNAL | MSG_WAITALL);
+  } else if (kind_ != kind::other) {
+    ::io_uring_prep_send(&entry, descriptor(), in_flight_, in_flight_size_, MSG_NOSIGNAL | MSG_WAITALL);
+  } else {
+    ::io_uring_prep_write(&entry, descriptor(), in_flight_, static_cast<unsigned>(in_flight_size_),
+                          static_cast<__u64>(-1));
+  }
+}
+
+void stream_core::sent(int result, unsigned) noexcept {
+  bool in_turn, shuts_down;
+  {
+    section here(*this);
+    send_.over();
+    if (note_sent(result) && !here.on()->runtime.done()) return send_.start(*here.on());
+    turn_ = turn::free;
+    in_turn = go_on(here);
+    shuts_down = begin_shutdown();
+  }
+  if (in_turn) run_filter(current_worker());
+  if (shuts_down) finish_shutdown();
+}
+
+bool stream_core::note_sent(int result) noexcept {
+  if (turn_ == turn::put_off) return false;
+  if (result > 0) {
+    in_flight_ += result;
+    in_flight_size_ -= static_cast<std::size_t>(result);
+    progress_ += static_cast<std::size_t>(result);
+    if (outgoing_ != nullptr) outgoing_->going.reset();  // with the first of the bytes
+    has_room_ = in_flight_size_ == 0;
+  } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+    fail_to_send(-result);
+  }
+  if (turn_ == turn::left) note_loss();
+  return turn_ != turn::left && is_open() && may_flush() && in_flight_size_ != 0;
+}
+
+// If all of it has gone out, too: its sender believes that nothing has.
+void stream_core::note_loss() noexcept {
+  if (progress_ != 0 || filter_ != nullptr) fail_to_send(cut_short);
+}
+
+void stream_core::leave_sending(const sending& s) noexcept {
+  if (!s.has_begun) return;
+  if (turn_ != turn::sends && turn_ != turn::encodes) return note_loss();
+  turn_ = turn::left;
+  if (worker* w = current_worker()) send_.end_early(scheduler_of(*w));
+}
+
+// ---- system calls of a routine's own
+
+void stream_core::give_turn(sending& s) noexcept {
+  s.failure = error_of(s);
+  if (s.failure != 0 || (s.what == sending::kind::bytes && s.left == 0)) return;
+  if (s.what == sending::kind::shutdown) fail_to_send(own_side_ended);  // the later ones
+  turn_ = turn::at_once;
+  s.acts = true;
+}
+
+void stream_core::act(io_request& r) noexcept {
+  auto& s = static_cast<sending&>(r);
+  {
+    const section here(*this);
+    if (!is_open()) {
+      s.failure = own_side_closed;
+      return;
+    }
+    ++calls_;
+  }
+  ssize_t taken = 0;
+  int error = 0;
+  if (s.what == sending::kind::shutdown) {
+    ::shutdown(descriptor(), SHUT_WR);  // of a connection that is gone there is nothing to shut down
+  } else if ((taken = send_now(s)) < 0) {
+    error = errno;
+  }
+  section here(*this);
+  --calls_;
+  turn_ = turn::free;
+  if (s.what == sending::kind::bytes) note_sent_now(s, taken, error);
+  if (here.on() != nullptr) serve_senders(here);
+}
+
+ssize_t stream_core::send_now(const sending& s) const noexcept {
+  std::array<iovec, most_pieces> pieces;
+  std::size_t count = 0;
+  const auto add = [&](std::span<const std::byte> bytes) {
+    pieces[count++] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+  };
+  if (s.many.empty()) add(s.one);
+  for (const auto& each : s.many) add(each);
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  return ::sendmsg(descriptor(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+// Where the kernel has had no room for all of it, the rest is on its way when it has some again: the case has won.
+void stream_core::note_sent_now(sending& s, ssize_t taken, int error) noexcept {
+  if (taken < 0 && error != EAGAIN && error != EINTR && error != ENOBUFS && error != ENOMEM) {
+    fail_to_send(s.failure = error);
+    return;
+  }
+  for (auto n = static_cast<std::size_t>(std::max<ssize_t>(taken, 0)); n != 0;) n -= s.next_part(n).size();
+  if (s.left == 0) return;
+  has_room_ = false;
+  if (!is_open()) {
+    s.failure = own_side_closed;
+  } else if (!has_memory_for(s)) {
+    s.failure = ENOMEM;
+    if (taken > 0) fail_to_send(cut_short);
+  } else {
+    send(gather(s), turn::rest, scheduler_of(*current_worker()));
+  }
+}
+
+void stream_core::end_sending() noexcept {
+  bool shuts_down;
+  {
+    const section here(*this);
+    ends_when_sent_ = true;
+    shuts_down = begin_shutdown();
+  }
+  if (shuts_down) finish_shutdown();
+}
+
+bool stream_core::begin_shutdown() noexcept {
+  if (!ends_when_sent_ || !is_open()) return false;
+  // Where no runtime runs nothing is in flight, and no sender goes on.
+  if (current_worker() != nullptr && (turn_ != turn::free || !waiting(io_side::out).empty())) return false;
+  ends_when_sent_ = false;
+  if (kind_ == kind::other || send_error_ == own_side_ended) return false;
+  fail_to_send(own_side_ended);
+  turn_ = turn::at_once;
+  ++calls_;
+  return true;
+}
+
+void stream_core::finish_shutdown() noexcept {
+  ::shutdown(descriptor(), SHUT_WR);
+  section here(*this);
+  --calls_;
+  turn_ = turn::free;
+  if (here.on() != nullptr) serve_senders(here);
+}
+
+void end_sending_soon(const stream_handle& of) noexcept {
+  stream_core& core = *of.get();
+  const worker* w = current_worker();
+  if (w != nullptr && w->runtime_id == core.owner.runtime_id()) return core.end_sending();
+  core.add_handle();
+  do_where_used(core.owner, [&core](worker*) {
+    core.end_sending();
+    core.drop_handle();
+  });
+}
+
+}  // namespace ringo::detail
