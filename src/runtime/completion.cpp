@@ -19,12 +19,12 @@ void completion_core::end_setting() noexcept {
   stage_.store(stage::set, std::memory_order_release);
   worker* w = current_worker();
   if (w != nullptr && w->runtime_id == owner_.runtime_id()) return wake_all(*w);
-  hold();  // by what is posted
+  hold();  // for the post
   deliver_where_used(owner_, *this);
 }
 
 void completion_core::deliver(worker* w) noexcept {
-  if (w != nullptr) wake_all(*w);  // else there are none that could run
+  if (w != nullptr) wake_all(*w);  // else no waiter could run
   release();
 }
 

@@ -1,4 +1,4 @@
-// What users leave with a context for its end: functions, stop tokens.
+// The functions and stop tokens that wait for a context's cancellation.
 #include <utility>
 
 #include <ringo/context.hpp>
@@ -74,7 +74,7 @@ std::stop_token context_core::stop_token() {
     if (!stop_) stop_ = source;
     source = *stop_;
   }
-  if (is_cancelled()) source.request_stop();  // who cancelled it before has seen none
+  if (is_cancelled()) source.request_stop();  // an earlier cancellation has not seen the source
   return source.get_token();
 }
 

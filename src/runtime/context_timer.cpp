@@ -8,7 +8,7 @@ namespace ringo::detail {
 bool context_core::is_cancelled() noexcept {
   if (is_marked()) return true;
   if (timed_by_ == nullptr) return false;
-  // A routine that computes keeps its worker from its timers: it may ask all the same.
+  // A routine that computes delays its worker's timers. This finds the passed deadline all the same.
   worker* w = current_worker();
   const bool may_expire = w == nullptr ? !any_runtime_runs() : w->runtime_id == owner().runtime_id();
   if (!may_expire || now() < deadline_) return is_marked();
@@ -30,7 +30,7 @@ void context_core::watch(worker& w) noexcept {
   timer_queue* none = nullptr;
   const optional_guard guard(mine.lock, mine.shared());
   if (!queue_.compare_exchange_strong(none, &mine, std::memory_order_seq_cst)) return;
-  // If it is cancelled after this, who does so finds the queue, and has its lock when the timer is there.
+  // A canceller that comes after this finds the queue, and gets its lock when the timer is in it.
   if (!cancelled_.load(std::memory_order_seq_cst)) return mine.add(*this, deadline_);
   queue_.store(nullptr, std::memory_order_release);
 }
@@ -54,7 +54,7 @@ void context_core::after_expiry(worker& w) noexcept {
   if (w.shared && may_yet_be_served(at)) {
     if (timer_queue* q = queue_.load(std::memory_order_seq_cst)) {
       const optional_guard guard(q->lock, true);
-      // As in watch(): who cancels it after this finds the timer there.
+      // As in watch(): a canceller that comes after this finds the timer there.
       if (!cancelled_.load(std::memory_order_seq_cst)) q->add(*this, at + look_again);
     }
   } else {
@@ -63,8 +63,7 @@ void context_core::after_expiry(worker& w) noexcept {
   release();
 }
 
-// Whether one of the routines under it may have what it waits for already. Of many the first are asked, for the lock's
-// sake.
+// Whether a routine under the context may have its result already. Asks the first ones only, since it holds the lock.
 bool context_core::may_yet_be_served(time_point at) noexcept {
   int left = 64;
   const optional_guard guard(root_.lock_, true);

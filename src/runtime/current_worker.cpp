@@ -25,7 +25,7 @@ thread_local worker* current = nullptr;
 
 namespace {
 
-// A child forked while a runtime runs has its memory but none of its threads and none of its rings.
+// A child that is forked while a runtime runs has the memory, but neither its threads nor its rings.
 std::atomic<bool> forked_from_running = false;
 std::atomic<int> running = 0;
 
@@ -75,7 +75,7 @@ void throw_cancelled() {
   constexpr std::uint32_t usual = 64;
   if (worker* w = current_worker(); w != nullptr && w->current != nullptr) {
     w->current->count_ended_await();
-    // acquire: what was done before the cancellation has happened, for who catches this.
+    // acquire: the handler of this exception sees what was done before the cancellation.
     (void)w->current->state.load(std::memory_order_acquire);
     w->spend_a_throw();
     if (w->simulated && w->current->ended_awaits() > usual) w->runtime.simulation->note_stubborn_await();

@@ -1,4 +1,4 @@
-// Whether anything can still happen, and what is done when nothing can.
+// Finds out whether any routine can still go on, and reports a deadlock if not.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -17,9 +17,9 @@ constexpr duration longest_quiet_check = std::chrono::seconds(1);
 
 }  // namespace
 
-// A worker that is listed as idle may be in its driver, about to make routines ready by what has completed. So quiet is
-// what has been so while nobody has left or entered the list: the completion's routine is seen in a queue, if its
-// operation is not seen in flight, or the list has changed.
+// A worker in the idle list may be in its driver, about to make a routine ready after a completion. So the runtime is
+// quiet only if no worker has entered or left the list during the check: then a completion's routine is seen in a
+// queue, or its operation is seen in flight.
 time_point runtime_core::check_quiet(scheduler& w) {
   const std::uint64_t changes = idle_changes_.load(std::memory_order_seq_cst);
   if (idle_count_.load(std::memory_order_seq_cst) != workers.size()) return time_point::max();
@@ -32,7 +32,7 @@ time_point runtime_core::check_quiet(scheduler& w) {
       idle_changes_.load(std::memory_order_seq_cst) != changes) {
     return time_point::min();
   }
-  if (unwinding()) {  // those left shield themselves from the end and wait for what cannot come
+  if (unwinding()) {  // the routines that are left are shielded, and wait for events that cannot come
     if (!finish_deadlock(w)) stop_workers();
     return time_point::min();
   }
@@ -56,7 +56,7 @@ void runtime_core::declare_deadlock(worker& w) {
   bool all_wait = true;
   for (const auto& each : workers) {
     each->routines.each([&](const routine& r) {
-      // In a simulation, one that does not heed its cancellation is ready and yet of no help to the others.
+      // In a simulation, a routine that ignores its cancellation is ready, but can wake no other.
       all_wait =
           all_wait && ((r.state.load(std::memory_order_relaxed) & routine::waiting) != 0 || r.ended_awaits() > 0);
     });

@@ -44,8 +44,8 @@ void unpoison(void*, std::size_t) noexcept {}
 
 namespace {
 
-// Where marks are, by address. Of objects that were in no frame they stay here, so there is a limit: beyond it the
-// sanitizer itself has to tell of a use.
+// The addresses of marks. Marks of objects outside of frames stay for ever, so their number is limited; beyond it the
+// sanitizer itself reports a use.
 constexpr std::size_t most_marks = 100'000;
 struct mark_list {
   std::mutex mutex;

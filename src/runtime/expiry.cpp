@@ -1,4 +1,4 @@
-// What a worker looks at between two turns: what has come from outside, and its timers.
+// What a worker does between two turns: it looks at its completions, posts and timers.
 #include <algorithm>
 #include <utility>
 
@@ -9,8 +9,8 @@ namespace ringo::detail {
 
 timer_queue& timers_of(worker& w) noexcept { return scheduler_of(w).timers; }
 
-// While it lives, what is made ready is an early one; where it need not be, and all in the queue have come from
-// outside, it goes behind them.
+// While it lives, routines that become ready run before the queue. If all routines in the queue came from outside, too,
+// they go behind these.
 class scheduler::goes_before_queue {
  public:
   goes_before_queue(scheduler& w, bool has_to) noexcept : of_(w) {
@@ -35,15 +35,15 @@ class scheduler::goes_before_queue {
   routine* next_ = nullptr;
 };
 
-// `now` is min() where there are no timers.
+// `now` is min() if there are no timers.
 void scheduler::look(time_point now, bool late) {
   {
     const goes_before_queue what_comes(*this, late);
-    // It may be followed at once by more, such as the rest of what was asked for.
+    // More completions may follow at once, such as the rest of a message.
     for (int looks = late ? looks_when_late : 1; driver_->poll(time_point::min()) && looks > 1;) --looks;
     if (runtime.has_posts()) runtime.run_posts(*this);
   }
-  // release: who sees it sees whose waits have been claimed.
+  // release: a thread that sees this value sees the claimed waits.
   if (shared) looked_at_.store(now.time_since_epoch().count(), std::memory_order_release);
   if (now == time_point::min()) return put_off_at_.reset();
   const goes_before_queue what_expires(*this, false);
@@ -71,8 +71,8 @@ void scheduler::expire_timers(time_point now, time_point due) {
   go_on_with(expired);
 }
 
-// A wake costs more than all else that a timer does: of many timers, those that are due at nearly the same time share
-// one, with whatever else wakes the worker.
+// A wake-up costs more than the rest of a timer. So with many timers, those that are due at nearly the same time share
+// a wake-up.
 duration scheduler::slack() const noexcept {
   const std::int64_t armed = timers.armed();
   return armed <= few_timers || simulated ? duration::zero() : armed <= many_timers ? timer_slack : long_timer_slack;
@@ -85,8 +85,7 @@ void scheduler::expire_timers_of_others() {
     expired_timers expired;
     {
       const std::lock_guard guard(other->timers.lock);
-      // Read under the lock: the length of a new timer counts from this reading, which must not be older than the
-      // timer.
+      // Read under the lock: a new timer's length counts from this reading, which must not be older than the timer.
       const time_point now = driver_->now();
       if (!other->timers.is_late(now - watch_period)) continue;
       expired = take_expired(other->timers, now, now, timers_a_turn);

@@ -15,7 +15,7 @@ routine& adopt(worker& w, bool in_task) {
   foreign_record* station = in_task && foreign ? static_cast<foreign_record*>(now)->station : nullptr;
   auto* wait = new foreign_record(station);
   if (station == nullptr) return *wait;
-  // The task in there runs under a context, and may shield itself, as in a routine.
+  // A task in the foreign coroutine runs under a context, and may shield itself, as in a routine.
   wait->state.store(station->state.load(std::memory_order_relaxed) & (routine::shielded | routine::immune),
                     std::memory_order_relaxed);
   if (station->context != nullptr) {
@@ -39,9 +39,9 @@ foreign_record* make_station() {
 
 void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine) {
   worker& w = require_worker("awaiting a task");
-  // Whatever waits in there waits for the foreign coroutine, not for the routine that happens to have resumed that.
+  // Waits in there belong to the foreign coroutine, not to the routine that happens to have resumed it.
   station.count.fetch_add(1, std::memory_order_relaxed);
-  // Within the same turn: the budget is what is left of it.
+  // In the same turn: it goes on with the rest of the budget.
   routine* const before = std::exchange(w.current, &station);
   coroutine.resume();
   w.current = before;
@@ -50,7 +50,7 @@ void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine) 
 }
 
 void leave_station(foreign_record& station) noexcept {
-  station.resume_at = std::noop_coroutine();  // where a run queue has it
+  station.resume_at = std::noop_coroutine();  // for a run queue that still has it
   station.release();
 }
 
@@ -58,7 +58,7 @@ void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
   routine* r = w.current;
   if (r->resumed_as == routine::kind::foreign) {
     r = static_cast<foreign_record*>(r)->station;
-    r->count.fetch_add(1, std::memory_order_relaxed);  // the run queue's
+    r->count.fetch_add(1, std::memory_order_relaxed);  // for the run queue
   }
   r->resume_at = coroutine;
   if (r->resumed_as != routine::kind::foreign) w.current = nullptr;
@@ -66,10 +66,10 @@ void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
 }
 
 void forget(routine& r, bool claimed) noexcept {
-  if (r.resumed_as != routine::kind::foreign) return;  // its runtime is destroying it, and has emptied the queues
+  if (r.resumed_as != routine::kind::foreign) return;  // its runtime destroys it, and has emptied the queues
   auto& record = static_cast<foreign_record&>(r);
   if (claimed && !record.dropped) {
-    record.forgotten = true;  // a run queue has it, and its worker frees it there
+    record.forgotten = true;  // it is in a run queue; the worker frees it there
     r.resume_at = std::noop_coroutine();
   } else {
     r.release();
@@ -77,7 +77,7 @@ void forget(routine& r, bool claimed) noexcept {
 }
 
 void drop_from_queue(routine& r) noexcept {
-  if (r.resumed_as != routine::kind::foreign) return;  // a routine's roster has it
+  if (r.resumed_as != routine::kind::foreign) return;  // it is in a roster
   auto& record = static_cast<foreign_record&>(r);
   if (record.station == &record || record.forgotten) {
     r.release();
@@ -87,14 +87,14 @@ void drop_from_queue(routine& r) noexcept {
 }
 
 void scheduler::resume_foreign(foreign_record& wait) noexcept {
-  // What goes on is a task: what it notes in its routine is to stay when this wait is over.
+  // A task goes on. Its notes in its routine must survive this wait, so the station becomes the current routine.
   foreign_record* station = wait.forgotten ? nullptr : wait.station;
   if (station != nullptr) {
-    station->count.fetch_add(1, std::memory_order_relaxed);  // it may end the task that it stands for
+    station->count.fetch_add(1, std::memory_order_relaxed);  // the resume may end the station's task
     set_current(*station);
   }
   wait.resume_at.resume();
-  wait.release();  // the run queue's
+  wait.release();  // the run queue's count
   if (station != nullptr) station->release();
 }
 

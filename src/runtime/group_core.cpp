@@ -21,9 +21,9 @@ context group_core::ctx() const noexcept {
   return ctx_;
 }
 
-// The new context is made without the lock, and the old ones are released without it, as both take the lock of a tree.
-// Meanwhile another routine may begin the new use: then the context is not needed. The old one is cancelled by each
-// routine whose wait() for it was over (semantics 150).
+// The new context is made, and the old ones are released, without the lock, since both take the lock of a tree. In the
+// meantime another routine may begin the new use; then this context is not needed. Each routine whose wait() was over
+// cancels the old context (semantics 150).
 template <class F>
 void group_core::in_current_use(worker* w, F act) {
   context fresh, passed, passed_background;
@@ -100,7 +100,7 @@ void group_core::add(routine& r) {
 void group_core::add_background(routine& r) {
   worker* w = current_worker();
   bool counted = false;
-  context made;  // of which the first is kept, for all of them
+  context made;  // the first one that is stored serves all background members
   try {
     w = &require_worker("group::background");
     owner_.enter(w, "group::background");
@@ -108,7 +108,7 @@ void group_core::add_background(routine& r) {
       ++background_;
       counted = true;
     });
-    made = context::with_cancel(ctx_);  // as a member is counted, ctx_ stays
+    made = context::with_cancel(ctx_);  // a member is counted, so ctx_ does not change
   } catch (...) {
     delete &r;
     if (counted) member_ended(*w, nullptr, member::background);
@@ -119,7 +119,7 @@ void group_core::add_background(routine& r) {
     const optional_guard guard(lock_, w->shared);
     if (background_ctx_ == context::background()) background_ctx_ = made;
     under = background_ctx_;
-    ended = background_to_end();  // the last other member may have ended since this one was counted
+    ended = background_to_end();  // the last ordinary member may have ended since this one was counted
   }
   start_in(*w, r, context_access::core(under), r.started);
   if (ended != context::background()) ended.cancel();
@@ -151,7 +151,7 @@ void group_core::member_ended(worker& w, std::exception_ptr error, member kind) 
   {
     const optional_guard guard(lock_, w.shared);
     --(kind == member::background ? background_ : running_);
-    if (queued_ != 0 && is_cancelled()) {  // by way of ctx()
+    if (queued_ != 0 && is_cancelled()) {  // through ctx()
       never_started = take_queue();
     } else if (running_ < limit_ && (next = queue_.pop_front()) != nullptr) {
       --queued_;
@@ -161,7 +161,8 @@ void group_core::member_ended(worker& w, std::exception_ptr error, member kind) 
     wake_waiting(w.shared, woken);
     last = unused();
   }
-  // From the unlock on, whom this has woken may have destroyed the group; not where it is the last, or starts one more.
+  // From the unlock on, a woken routine may have destroyed the group, unless this was the last member or starts
+  // another.
   if (next != nullptr) start(w, *next);
   if (ended != context::background()) ended.cancel();
   drop(std::move(never_started));
@@ -169,10 +170,10 @@ void group_core::member_ended(worker& w, std::exception_ptr error, member kind) 
   if (last) delete this;
 }
 
-// A member's `cancelled` is the group's only where it comes from the group's context, and not by way of
-// group::cancel(); or where the runtime has cancelled the member, so that a wait() after a deadlock is no success. One
-// that a member has met with elsewhere, such as in the join of a routine that was cancelled, ends this member alone.
-// From the body of a scope it is always the scope's: its caller must not go on as if the body had come to its end.
+// A member's `cancelled` is an error of the group only if the group's context was cancelled, other than by
+// group::cancel(); or if the runtime has cancelled the member, so that a wait() after a deadlock does not succeed. A
+// `cancelled` from elsewhere, such as from the join of a cancelled routine, ends this member only. From the body of a
+// scope it is always an error: the scope's caller must not go on as if the body had ended.
 bool group_core::note_error(std::exception_ptr error, bool of_the_body) noexcept {
   const ending how = kind_of(error);
   worker* w = current_worker();
@@ -249,7 +250,7 @@ void group_core::leave() noexcept {
   const bool shared = w == nullptr || w->shared;
   routine_list woken;
   std::size_t left = 0;
-  if (w != nullptr && w->runtime_id == owner_.runtime_id()) {  // else their runtime has ended: nobody can go on
+  if (w != nullptr && w->runtime_id == owner_.runtime_id()) {  // else their runtime has ended, and no waiter can go on
     const optional_guard guard(lock_, shared);
     left = running_ + queued_ + background_;
     end_waits(joining_, shared, woken);
@@ -257,7 +258,7 @@ void group_core::leave() noexcept {
   }
   if (w != nullptr) w->make_ready(woken);
   cancel(nullptr);
-  // At the end of the runtime everything is cancelled, and not all are joined.
+  // At the end of the runtime all routines are cancelled, and not all groups are joined.
   if (left != 0 && !w->runtime.unwinding()) {
     warn(*w, " was destroyed without wait() while ", left,
          " of its members still ran: they have been cancelled, and may still use what is gone; await wait() on every "
@@ -266,7 +267,7 @@ void group_core::leave() noexcept {
   let_go();
 }
 
-// Under the lock. Who has been claimed by others takes itself out: it keeps this.
+// Under the lock. A waiter that another source has claimed takes itself out; it keeps this core alive.
 void group_core::end_waits(wait_queue& queue, bool shared, routine_list& woken) noexcept {
   waiter* next;
   for (waiter* each = queue.front(); each != nullptr; each = next) {
@@ -294,7 +295,7 @@ void group_core::let_go() noexcept {
   if (last) delete this;
 }
 
-// Of what its members came to after the last wait(), nobody else can tell.
+// Warns of errors that came after the last wait(): no other call reports them.
 group_core::~group_core() {
   worker* w = current_worker();
   const bool first_untold = first_error_ && !first_error_told_ && first_ending_ == ending::error;

@@ -9,7 +9,7 @@
 
 namespace ringo::detail {
 
-// Cancelling is for after the lock, for which the caller keeps the context.
+// The caller keeps the context, and cancels it after the unlock.
 context group_core::background_to_end() const noexcept {
   return waited_for_ && ordinary_ended() && background_ != 0 ? background_ctx_ : context::background();
 }
@@ -26,7 +26,7 @@ context group_core::wait_begins(worker* w) {
   return use;
 }
 
-// Under the lock: what is started from now on is of the next use. In the body of a scope a wait() ends none.
+// Under the lock: members that start from now on belong to the next use. In the body of a scope a wait() ends no use.
 void group_core::note_wait_is_over() noexcept {
   if (!body_runs_) finished_ = true;
 }
@@ -39,9 +39,9 @@ void group_core::wake_waiting(bool shared, routine_list& woken) noexcept {
   wake_for_slot(shared, woken);
 }
 
-// While there is a place and a routine waits for one, a woken routine is on its way: under the lock it either finds the
-// place taken, and waits on, or it passes the place on to the next, whatever it makes of it itself: when it goes on,
-// when it is cancelled, and when its frame is destroyed. So it suffices to wake one.
+// If a place is free and routines wait for one, a woken routine is on its way. Under the lock it finds the place taken,
+// and waits again; or it wakes the next waiter, in each case: when it goes on, when it is cancelled, and when its frame
+// is destroyed. So it is enough to wake one.
 void group_core::wake_for_slot(bool shared, routine_list& woken) noexcept {
   if (!has_slot()) return;
   if (waiter* one = slots_.claim_first(shared)) {
@@ -61,8 +61,8 @@ void group_core::pass_slot_on() noexcept {
   w->make_ready(woken);
 }
 
-// The routine that was woken before it may not have used its place yet: so it looks in its own turn. A case of a select
-// and a coroutine of a foreign type go on without that.
+// The routine that was woken before may not have used the place yet. So this one looks again when it runs. A case of a
+// select, and a foreign coroutine, go on without that.
 void group_slot_operation::look_again() noexcept {
   routine& r = *who;
   if (r.parked != this || r.resumed_as != routine::kind::plain) return;
@@ -74,10 +74,10 @@ void group_slot_operation::look_again() noexcept {
   r.resumed_as = routine::kind::tries_again;
 }
 
-// False if it waits: then the frame may be gone.
+// False if it waits again: then the frame may be gone.
 bool group_slot_operation::go_on_or_wait(worker& w) noexcept {
   routine& r = *who;
-  if (r.is_cancelled()) {  // await_resume tells
+  if (r.is_cancelled()) {  // await_resume throws
     note_cancelled(*this);
     stand(progress::refused);
     looks_again_ = false;
@@ -94,7 +94,7 @@ void group_core::finish(const context& use) {
   bool body_runs = false;
   {
     const optional_guard guard(lock_, w.shared);
-    if (use == ctx_) {  // else it has passed without an error, and the next one is not this wait's to look at
+    if (use == ctx_) {  // else that use has passed without an error, and this wait has no business with the next one
       body_runs = body_runs_;
       error = first_error_;
       first_error_told_ = true;

@@ -29,9 +29,9 @@ void cancel(routine& r) {
   if (!accepted) r.release();
 }
 
-// A routine makes its joiners ready in the run queue of its own worker, so none may be another runtime's. When the
-// runtime has ended, all its routines have too, and `ended` does not change any more: then there is no wait. One that
-// has no runtime yet is a task that is a case of a select, and will be started by this worker.
+// A routine makes its joiners ready in its own worker's run queue, so a joiner must belong to the same runtime. If that
+// runtime has ended, all its routines have ended, too, and the join does not wait. A routine without a runtime is a
+// task that is a case of a select; this worker will start it.
 void enter_from_elsewhere(const routine& of, const worker& w, const char* call) {
   if (of.runtime_id == 0) return;
   if (!runtime_registry::has(of.runtime_id) && of.ended.load(std::memory_order_acquire)) return;

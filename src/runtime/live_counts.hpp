@@ -1,4 +1,4 @@
-// What exists now, in this process: the workers' own counts, and what has been made or destroyed outside them.
+// Counts of the objects that exist in this process: the workers' own counts, and one for all other threads.
 #pragma once
 #include <atomic>
 #include <cstdint>

@@ -11,7 +11,7 @@
 namespace ringo::detail {
 namespace {
 
-// The first runtime hears of it, too: what waits there for the call may wait for ever.
+// Warns in the first runtime, too: a routine that waits there for the call may wait for ever.
 [[noreturn]] void refuse_second_runtime(std::uint64_t first, const worker& second, const char* call) {
   const std::string made =
       std::string(call) + ", in runtime " + std::to_string(second.runtime_id) + " of this process,";
@@ -32,7 +32,7 @@ void ownership::change(const worker& w, const char* call) {
   while (seen != w.runtime_id) {
     if (seen == destroyed) throw_used_after_end(call);
     if (seen != 0 && runtime_registry::has(seen)) refuse_second_runtime(seen, w, call);
-    // acq_rel: what its earlier users did is seen by this runtime's.
+    // acq_rel: this runtime's workers see what earlier users did.
     if (owner_.compare_exchange_strong(seen, w.runtime_id, std::memory_order_acq_rel)) {
       return owner_has_changed(*current_worker());
     }

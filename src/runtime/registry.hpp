@@ -17,7 +17,7 @@ class runtime_registry {
   // Calls f with the runtime, which stays until f returns. False if it has ended.
   static bool with(std::uint64_t id, const std::function<void(runtime_core&)>& f);
   static bool has(std::uint64_t id);
-  // Calls f with all of them, which stay until f returns.
+  // Calls f with all runtimes, which stay until f returns.
   static void with_all(const std::function<void(const std::vector<runtime_core*>&)>& f);
 };
 

@@ -48,8 +48,7 @@ std::string describe_current_exception() {
 
 void describe_routine(std::string& text, routine& r, bool is_main) {
   text += is_main ? "  main routine" : "  routine";
-  // `inspected` keeps claimers away while the parked operation is read (routine.hpp); with one worker nobody else
-  // claims.
+  // `inspected` keeps claimers away while the parked operation is read (routine.hpp). With one worker there are none.
   std::uint32_t seen = r.state.load(std::memory_order_acquire);
   bool parked = false;
   while (seen & routine::waiting) {

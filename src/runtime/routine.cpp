@@ -6,7 +6,7 @@
 
 namespace ringo::detail {
 
-// Out of the callers' sight: who sees a body guesses that it is the one meant, and compares first.
+// Not inline: if the compiler saw a body, it would guess that this is the function, and compare first.
 std::coroutine_handle<> routine::begin() noexcept { return nullptr; }
 void routine::close() noexcept {}
 void routine::at_end(worker&) noexcept {}

@@ -1,4 +1,4 @@
-// What a runtime tells of its routines, and its metrics.
+// A runtime's dump, deadlock report and metrics.
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
@@ -19,7 +19,7 @@ void report_from_any_thread(runtime_core& rt, std::string& text) {
   std::mutex mutex;
   std::condition_variable changed;
   bool made = false;
-  std::exception_ptr error;  // there was no memory for it: that is the caller's, and not the runtime's
+  std::exception_ptr error;  // want of memory for the text is an error of the caller, not of the runtime
   const bool accepted = rt.post([&](worker* there) {
     const std::lock_guard guard(mutex);
     try {
@@ -81,12 +81,12 @@ ringo::metrics runtime_core::metrics() const {
   return sum;
 }
 
-// By name only a few: there may be a million.
+// Names a few only: there may be a million.
 void runtime_core::warn_of_unended() noexcept {
   constexpr std::size_t most_named = 10;
   std::vector<std::string> named;
   std::size_t count = 0;
-  // Where some catch `cancelled` and go on, they are what holds up the end, and not those that wait for them.
+  // If some routines catch `cancelled` and go on, these delay the end, not the routines that wait for them.
   std::uint32_t most_ended = 0;
   for (const auto& w : workers) {
     w->routines.each([&](const routine& r) { most_ended = std::max(most_ended, r.ended_awaits()); });

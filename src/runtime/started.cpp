@@ -12,7 +12,7 @@ void start(worker& w, routine& r, std::source_location started) {
 
 void start_in(worker& w, routine& r, context_core* context, std::source_location started) {
   auto& self = scheduler_of(w);
-  if (r.listed_in == nullptr) {  // else it was announced from outside, and others may know it already
+  if (r.listed_in == nullptr) {  // else another thread announced it, and others may know it already
     r.started = started;
     self.announce(r);
   }
@@ -22,13 +22,13 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
     r.context = context;
     context->add_member(r, w.shared);
   }
-  // After the entry into the roster: either this sees `unwinding`, or who set it finds the routine there
+  // After the entry into the roster: either this sees `unwinding`, or the thread that set it finds the routine there
   // (runtime_core.hpp).
   if (w.runtime.unwinding()) r.state.fetch_or(routine::cancelled, std::memory_order_relaxed);
   w.counts.routines.add();
   w.counts.started.add();
-  // With others about, a new routine is theirs to take: its starter may go on for long without waiting, and run_next is
-  // nobody else's.
+  // With several workers, others may take the new routine: its starter may run for long without a wait, and no other
+  // worker takes from run_next.
   if (self.looks_outside()) [[unlikely]] {
     self.add_early(r);
   } else {

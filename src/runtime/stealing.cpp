@@ -1,4 +1,4 @@
-// What a worker does when it has nothing to run.
+// A worker without ready routines: it steals, backs off, or sleeps.
 #include <algorithm>
 #include <atomic>
 
@@ -18,13 +18,13 @@ bool scheduler::find_work() {
     if (has_work() || runtime.done()) return true;
     if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
   }
-  if (!steal()) return lets_others_go_on;  // a wake() may have come meanwhile: what it was for is seen to in end_turn()
+  if (!steal()) return lets_others_go_on;  // a wake() may have come in the meantime: end_turn() finds its work
   turn_end_ = driver_->now();
   loot_ = loot{turn_end_, counts.resumes.value()};
   return true;
 }
 
-// It has nothing left: was what it has stolen worth it?
+// Called when all stolen routines have run: decides whether the theft was worth its cost.
 void scheduler::judge_loot() noexcept {
   if (!loot_) return;
   const duration busy = driver_->now() - loot_->since;
@@ -35,7 +35,7 @@ void scheduler::judge_loot() noexcept {
                   : std::clamp(patience_ * 2, least_patience, most_patience);
 }
 
-// Until its patience is over, or it has something to do, or somebody with a queue has been in one resume for long.
+// Backs off: until its patience is over, or it has work, or a worker with a queue has been in one resume for long.
 void scheduler::let_others_go_on() {
   const auto nobody_is_stuck = [this] {
     return std::none_of(runtime.workers.begin(), runtime.workers.end(), [this](const auto& other) {
@@ -103,7 +103,7 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
       thief.queue_[(to + i) % queue_size].store(queue_[(head + i) % queue_size].load(std::memory_order_relaxed),
                                                 std::memory_order_relaxed);
     }
-    // If it succeeds, nobody has taken from the head since, so no slot that was copied had been reused.
+    // If it succeeds, no worker has taken from the head since, so no copied slot had been reused.
     if (head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel, std::memory_order_acquire)) {
       thief.tail_.store(to + count, std::memory_order_release);
       return count;
@@ -149,11 +149,11 @@ void scheduler::idle() {
     counts.wakes.add();
   }
   if (woken_to_search) {
-    // It looks at the others' queues before it goes on. Not where completions or timers have filled its own: what it
-    // steals needs room there (steal_into), and with work found, another that sleeps is told to look instead.
+    // Looks at the other queues before it goes on. But if completions or timers have filled its own queue, stolen
+    // routines would have no room there (steal_into). Then it wakes a sleeping worker to look instead.
     if (!has_work()) find_work();
     runtime.stop_searching();
-    if (has_work()) tell_others();  // there may be more than one can do
+    if (has_work()) tell_others();  // there may be more work than one worker can do
   }
 }
 

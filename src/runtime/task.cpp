@@ -20,7 +20,7 @@ void throw_no_value() {
 
 void destroy_frames(std::coroutine_handle<> task, std::coroutine_handle<> innermost) noexcept {
   while (innermost && innermost != task) {
-    // All promises of tasks begin with their base at the same place, since none has a larger alignment (result).
+    // The base is at the same place in all promises of tasks, since none has a larger alignment (see `result`).
     const auto& promise = std::coroutine_handle<task_promise_base>::from_address(innermost.address()).promise();
     awaited_task* const by = promise.awaited_by;
     if (by == nullptr) break;

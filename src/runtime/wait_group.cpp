@@ -30,16 +30,16 @@ void wait_group_core::drop() noexcept {
   {
     const optional_guard guard(lock_, shared);
     is_dropped_ = true;
-    count_ = members();  // so that change_alone() leaves the last member's end to change()
+    count_ = members();  // so that the last member's end takes the path of change(), not of change_alone()
     by_hand_ = 0;
     last = count_ == 0;
   }
   if (last) delete this;
 }
 
-// Members that still run are likely to use what is destroyed beside the wait_group. Those that have been cancelled are
-// on their way out: so are, most often, those of a routine whose context has been cancelled; and at the end of the
-// program all are, as they are when main itself is cancelled, which ends it.
+// Running members probably use objects that are destroyed together with the wait_group. Cancelled members are about to
+// end: usually those of a routine whose context was cancelled, and all of them when the program ends, or when main is
+// cancelled, which ends it.
 void wait_group_core::refuse_running_members() const noexcept {
   const worker* w = current_worker();
   const routine* destroyer = w != nullptr ? w->current : nullptr;
@@ -112,7 +112,7 @@ void wait_group_core::change(worker* w, std::ptrdiff_t n, const char* call, bool
     if (count_ == 0) waiting_.claim_all(shared, woken);
     last = is_dropped_ && count_ == 0;
   }
-  // From the unlock on, a waiter may have returned and destroyed the group; where it is destroyed, this was the last.
+  // From the unlock on, a waiter may have returned and destroyed the group.
   while (routine* r = woken.pop_front()) make_ready_or_drop(w, *r);
   if (last) delete this;
 }

@@ -18,12 +18,12 @@ class condition_core final : public source_core {
   }
 
   void notify(worker* w, bool all) noexcept {
-    if (w == nullptr) return;  // no runtime runs: nobody waits who could go on
+    if (w == nullptr) return;  // no runtime runs, so no waiter could go on
     routine_list woken;
     {
       const optional_guard guard(lock, w->shared);
       while (waiter* first = claim_first(w->shared)) {
-        // Which it was: one that is not taken is passed on, a share in one for all is not.
+        // Notes which call it was: a notification for one that is not taken is passed on, one for all is not.
         first->state = all ? progress::closed : progress::done;
         woken.push_back(*first->who);
         if (!all) break;
@@ -44,8 +44,8 @@ class condition_core final : public source_core {
 
 source_core& as_source(condition_core& of) noexcept { return of; }
 
-// Waits for the notification, and lets the lock go when it waits: what comes between the two is made by somebody who
-// does not hold the lock, or comes after the wait is open.
+// Waits for the notification, and releases the lock when it waits. A notification between the two comes from a routine
+// that does not hold the lock, or comes after the wait is open.
 class condition_operation final : public operation<condition_operation, void> {
  public:
   static constexpr const char* call_name = "wait for a condition";
@@ -58,7 +58,7 @@ class condition_operation final : public operation<condition_operation, void> {
 
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
-    // From the moment the wait is open, the frame and the guard in it belong to who goes on with it.
+    // Once the wait is open, the frame and the guard in it belong to the thread that resumes the routine.
     mutex::guard unlocked_at_the_end = std::move(*held_);
     const std::coroutine_handle<> resumed = operation::await_suspend(coroutine);
     if (resumed == coroutine) *held_ = std::move(unlocked_at_the_end);  // cancelled: it does not wait

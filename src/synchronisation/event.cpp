@@ -22,7 +22,7 @@ class event_core {
     routine_list woken;
     {
       const optional_guard guard(lock, shared);
-      set_.store(true, std::memory_order_release);  // is_set() without the lock sees what came before
+      set_.store(true, std::memory_order_release);  // is_set(), without the lock, sees what came before
       if (w != nullptr) waiting.claim_all(shared, woken);
     }
     if (!woken.empty()) w->make_ready(woken);

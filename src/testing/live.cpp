@@ -9,7 +9,7 @@ namespace ringo::testing {
 counts live() {
   std::int64_t frames = 0, routines = 0, timers = 0, operations = 0;
   detail::runtime_registry::with_all([&](const std::vector<detail::runtime_core*>& all) {
-    // Under the registry's lock: a runtime that ends adds its counts to these.
+    // Under the registry's lock, since a runtime that ends adds its counts to these.
     detail::worker_free_counts& outside = detail::outside_counts();
     frames = outside.frames;
     routines = outside.routines;

@@ -1,5 +1,4 @@
-// A simulation: N virtual workers on the calling thread, virtual time, and choices from a seed or from whoever
-// explores.
+// A simulation: N virtual workers on the calling thread, virtual time, and choices from a seed or from explore().
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -34,7 +33,7 @@ class simulation final : public choices {
   wait_queue settling;  // the routines that wait in settle()
 
  private:
-  bool step(runtime_core& rt);  // false when nobody has anything to run
+  bool step(runtime_core& rt);  // false if no worker has a routine to run
   void run_blocking_call(blocking_pool& pool);
   void wake_settling(runtime_core& rt);
   void note(std::uint64_t what) noexcept;
@@ -42,11 +41,11 @@ class simulation final : public choices {
   const testing::sim_options options_;
   const testing::chooser* choices_;
   std::uint64_t random_;
-  std::vector<scheduler*> candidates_;  // who can go on in this step
+  std::vector<scheduler*> candidates_;  // the workers that can go on in this step
   std::uint64_t hash_ = 0xcbf29ce484222325;
   std::uint64_t steps_ = 0;
   std::uint64_t allocations_ = 0;
-  int busyness_ = 0;  // since all waited
+  int busyness_ = 0;  // since all routines waited
   bool throws_ = false;
   bool in_blocking_call_ = false;
   std::vector<std::string> outlived_main_;
