@@ -357,13 +357,10 @@ class channel_handle {
     worker* w = worker_or_alone("try_recv");
     if (!core_) return result;
     core_->enter(w, "try_recv");
-    routine* woken = nullptr;
-    progress p;
-    {
-      optional_guard guard(core_->lock, w && w->shared);
-      p = core_->receive(w && w->shared, [&result](T&& value) { fill(result, std::move(value)); }, named_in(woken));
-    }
-    if (woken) detail::make_ready_or_drop(w, *woken);
+    section_of here(*core_, w);
+    const progress p = core_->receive(
+        here.shared(), [&result](T&& value) { fill(result, std::move(value)); }, [&here](routine& r) { here.wake(r); });
+    here.end();
     if (p == progress::failed) std::rethrow_exception(core_->error);
     return result;
   }
@@ -471,13 +468,9 @@ class channel_handle {
     worker* w = worker_or_alone("try_send");
     if (!core_) return false;
     core_->enter(w, "try_send");
-    routine* woken = nullptr;
-    progress p;
-    {
-      optional_guard guard(core_->lock, w && w->shared);
-      p = core_->send(w && w->shared, value, named_in(woken));
-    }
-    if (woken) detail::make_ready_or_drop(w, *woken);
+    section_of here(*core_, w);
+    const progress p = core_->send(here.shared(), value, [&here](routine& r) { here.wake(r); });
+    here.end();
     if (p == progress::closed) throw_send_on_closed();
     return p == progress::done;
   }

@@ -77,20 +77,16 @@ void channel_core::close_from_outside(const std::exception_ptr& with) {
 }
 
 void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
-  const bool shared = w != nullptr && w->shared;
-  routine_list woken;
-  {
-    optional_guard guard(lock, shared);
-    error = std::move(with);
-    end(shared, woken);
-  }
-  while (routine* r = woken.pop_front()) w != nullptr ? w->push(*r) : drop_from_queue(*r);
+  section_of here(*this, w);
+  error = std::move(with);
+  end(here);
+  here.end_behind_queue();
 }
 
-void channel_core::end(bool shared, routine_list& woken) noexcept {
+void channel_core::end(section& in) noexcept {
   closed_.store(true, std::memory_order_release);  // closed() without the lock sees what came before
   limit = 0;
-  wake_all(shared, woken);
+  wake_all(in);
 }
 
 void channel_core::last_handle_gone() noexcept {
@@ -112,17 +108,30 @@ void channel_core::last_handle_gone() noexcept {
 }
 
 void channel_core::orphan(worker* w) noexcept {
-  const bool shared = w != nullptr && w->shared;
-  routine_list woken;
-  bool free_now;
-  {
-    optional_guard guard(lock, shared);
-    end(shared, woken);
-    orphaned_ = true;
-    free_now = receivers.empty() && senders.empty() && detached_ == 0;
-  }
-  while (routine* r = woken.pop_front()) w != nullptr ? w->push(*r) : drop_from_queue(*r);
-  if (free_now) delete this;
+  section_of here(*this, w);
+  end(here);
+  orphaned_ = true;
+  here.end_behind_queue();
+}
+
+void channel_core::check() const {
+  const std::size_t filled = size();
+  invariant(filled <= capacity_, "a channel holds at most as many values as its capacity");
+  invariant(first < capacity_ || (first == 0 && capacity_ == 0), "the oldest value has a place in the buffer");
+  invariant(limit == (closed() ? 0 : capacity_), "a channel's limit is its capacity, and 0 once it is closed");
+  invariant(!closed() || closing_.load(std::memory_order_relaxed) || orphaned_ ||
+                handles_.load(std::memory_order_relaxed) == 0,
+            "a channel is closed by a close() or by its last handle");
+  receivers.check();
+  senders.check();
+  const waiter* const receiver = receivers.first_open();
+  const waiter* const sender = senders.first_open();
+  invariant(!closed() || (receiver == nullptr && sender == nullptr), "nobody waits at a closed channel");
+  invariant(receiver == nullptr || filled == 0, "a receiver waits only while the buffer is empty");
+  invariant(sender == nullptr || filled == capacity_, "a sender waits only while the buffer is full");
+  invariant(receiver == nullptr || sender == nullptr || receiver->who == sender->who,
+            "a receiver and a sender wait at once only if they are cases of one select");
+  invariant(!orphaned_ || handles_.load(std::memory_order_relaxed) == 0, "an orphaned channel has no handle");
 }
 
 std::string channel_core::name() const {

@@ -13,13 +13,14 @@
 #include <mutex>
 
 #include <ringo/detail/foreign_threads.hpp>
+#include <ringo/detail/lock_rank.hpp>
 
 #include "net/listener_core.hpp"
 
 namespace ringo::detail {
 namespace {
 
-std::mutex listed;
+ranked<std::mutex, lock_rank::shared_port> listed;
 std::vector<listener_core*>& all_shared() {
   static auto* const all = new std::vector<listener_core*>;  // a listener may outlive the statics
   return *all;

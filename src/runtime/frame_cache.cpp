@@ -81,7 +81,7 @@ class exchange {
     }
   }
 
-  std::mutex mutex_;
+  ranked<std::mutex, lock_rank::leaf> mutex_;
   static constexpr std::size_t most_at_once = 256;
   std::array<std::vector<void*>, frame_cache::classes> batches_;
   std::array<std::size_t, frame_cache::classes> fewest_{};  // since the last release_unneeded()

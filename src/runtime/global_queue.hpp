@@ -22,7 +22,7 @@ class global_queue {
  private:
   routine* pop_locked() noexcept;
 
-  spin_lock lock_;
+  leaf_spin_lock lock_;
   // Addresses, not links: the records of a long queue are not in the cache, and need not come there to be queued.
   std::deque<routine*> routines_;
   routine_list without_memory_;         // behind those, when the deque could not grow

@@ -11,6 +11,8 @@
 #include <mutex>
 #include <new>
 
+#include <ringo/detail/lock_rank.hpp>
+
 namespace ringo::detail {
 namespace {
 
@@ -128,7 +130,7 @@ class reaper {
     }
   }
 
-  std::mutex mutex_;
+  ranked<std::mutex, lock_rank::leaf> mutex_;
   int epoll_ = -1;  // while the thread runs
   pid_t thread_ = 0;
   std::size_t watched_ = 0;

@@ -14,7 +14,7 @@ namespace ringo::detail {
 namespace {
 
 struct registry {
-  std::recursive_mutex mutex;  // a post that is run under it may look up another runtime
+  ranked<std::recursive_mutex, lock_rank::registry> mutex;  // a post that is run under it may look up another runtime
   std::vector<runtime_core*> all;
   std::uint64_t last_id = 0;
 };

@@ -35,7 +35,7 @@ class roster {
     for (routine* r = first_; r != nullptr; r = r->roster_next) f(*r);
   }
 
-  spin_lock lock;
+  ranked<raw_spin_lock, lock_rank::roster> lock;
   runtime_core& runtime;
 
  private:

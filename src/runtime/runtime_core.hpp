@@ -135,14 +135,14 @@ class runtime_core {
 
   global_queue global_;
 
-  std::mutex posts_mutex_;
+  ranked<std::mutex, lock_rank::posts> posts_mutex_;
   std::vector<post_item> posts_;
   posted* first_posted_ = nullptr;  // what links itself, in its order
   posted* last_posted_ = nullptr;
   bool ended_ = false;  // under posts_mutex_
   std::atomic<bool> posted_ = false;
 
-  std::mutex idle_mutex_;
+  ranked<std::mutex, lock_rank::leaf> idle_mutex_;
   scheduler* idle_ = nullptr;
   std::atomic<unsigned> idle_count_ = 0;
   std::atomic<std::uint64_t> idle_changes_ = 0;  // of the list
@@ -155,10 +155,10 @@ class runtime_core {
   std::atomic<std::int64_t> grace_end_;
   std::atomic<bool> grace_over_ = false;  // before all had ended
   std::atomic<bool> dump_requested_ = false;
-  std::mutex outcome_mutex_;
+  ranked<std::mutex, lock_rank::leaf> outcome_mutex_;
   std::exception_ptr failure_;
   std::string deadlock_report_;
-  std::mutex quiet_mutex_;  // one worker at a time judges whether all is quiet
+  ranked<std::mutex, lock_rank::quiet> quiet_mutex_;  // one worker at a time judges whether all is quiet
   std::atomic<bool> deadlocked_ = false;
   std::atomic<bool> main_cancelled_ = false;  // by a deadlock, after the others
   std::atomic<bool> started_ = false;

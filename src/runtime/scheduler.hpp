@@ -187,7 +187,7 @@ class scheduler final : public worker {
   std::atomic<std::int64_t> looked_at_ = 0;
 
   // Made ready from outside, and to run before the queue. Linked, as there are few, and they may be many.
-  spin_lock early_lock_;
+  leaf_spin_lock early_lock_;
   routine_list early_;
   std::atomic<std::uint32_t> early_count_ = 0;  // written under the lock
   std::uint32_t outside_until_ = 0;             // while the queue's tail is there, all in it have come from outside

@@ -14,7 +14,7 @@ void pause_while_spinning(int turns) noexcept {
   }
 }
 
-void spin_lock::wait() noexcept {  // the holder needs tens of nanoseconds
+void raw_spin_lock::wait() noexcept {
   for (int turns = 0;; ++turns) {
     while (held_.load(std::memory_order_relaxed)) pause_while_spinning(++turns);
     if (!held_.exchange(true, std::memory_order_acquire)) return;

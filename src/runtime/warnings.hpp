@@ -50,7 +50,7 @@ class warnings {
   kind& find(kind one);
 
   const options& settings_;
-  std::mutex mutex_;
+  ranked<std::mutex, lock_rank::leaf> mutex_;
   std::vector<kind> kinds_;
 };
 

@@ -51,32 +51,30 @@ bool permit_core::unlink(permit_request& request) noexcept {
   acknowledge(queue_of(request), request);
   worker* w = current_worker();
   if (w != nullptr && !queue_.empty()) {  // those behind it may be able to go on (semantics 127)
-    routine_list woken;
-    serve(w->shared, woken);
-    w->wake_besides(woken);
+    inner_section here(*w);
+    serve(here);
   }
   return unused();
 }
 
 // False if its wait was claimed by another source, or by a cancellation.
-bool permit_core::grant(permit_request& request, bool shared, routine_list& woken) noexcept {
-  if (!request.who->claim(shared)) {
+bool permit_core::grant(permit_request& request, section& in) noexcept {
+  if (!request.who->claim(in.shared())) {
     detach(queue_, request);
     return false;
   }
   queue_.remove(request);
-  request.stand(progress::done);
   available_ -= request.amount_;
   ++holds_;
-  woken.push_back(*request.who);
+  in.wake(request, progress::done);
   return true;
 }
 
-void permit_core::serve(bool shared, routine_list& woken) noexcept {
+void permit_core::serve(section& in) noexcept {
   while (waiter* first = queue_.front()) {
     auto& request = static_cast<permit_request&>(*first);
     if (request.amount_ <= available_) {
-      (void)grant(request, shared, woken);
+      (void)grant(request, in);
     } else if (request.who->state.load(std::memory_order_relaxed) & routine::waiting) {
       return;  // those behind it wait their turn, though there may be enough for them (semantics 123)
     } else {
@@ -86,18 +84,18 @@ void permit_core::serve(bool shared, routine_list& woken) noexcept {
 }
 
 // When a writer has gone, the readers that wait now come before the writers that do (semantics 116).
-void permit_core::serve_readers(bool shared, routine_list& woken) noexcept {
+void permit_core::serve_readers(section& in) noexcept {
   for (waiter* each = queue_.front(); each != nullptr;) {
     auto& request = static_cast<permit_request&>(*each);
     each = each->next;
-    if (request.amount_ < total_) (void)grant(request, shared, woken);
+    if (request.amount_ < total_) (void)grant(request, in);
   }
 }
 
 bool permit_core::try_take(std::size_t amount, const char* call) {
-  const worker* w = worker_or_alone(call);
+  worker* w = worker_or_alone(call);
   enter(w, call);
-  const optional_guard guard(lock, w != nullptr && w->shared);
+  const section_of here(*this, w);
   return take(amount);
 }
 
@@ -114,22 +112,26 @@ void permit_core::give_back_slowly(worker* w, std::size_t amount) noexcept {
 }
 
 void permit_core::give_back_here(worker* w, std::size_t amount) noexcept {
-  const bool shared = w != nullptr && w->shared;
-  routine_list woken;
-  bool last;
-  {
-    const optional_guard guard(lock, shared);
-    available_ += amount;
-    --holds_;
-    if (w != nullptr) {  // else nobody can run
-      if (kind_ == kind::shared_mutex && amount == total_) serve_readers(shared, woken);
-      serve(shared, woken);
-    }
-    last = unused();
+  section_of here(*this, w);
+  available_ += amount;
+  --holds_;
+  if (w == nullptr) return;  // no runtime runs, and no routine can go on
+  if (kind_ == kind::shared_mutex && amount == total_) serve_readers(here);
+  serve(here);
+}
+
+void permit_core::check() const {
+  source_core::check();
+  invariant(available_ <= total_, "no more permits are available than there are");
+  invariant(holds_ != 0 || available_ == total_, "what is not available is held");
+  for (const waiter* w = apart_.front(); w != nullptr; w = w->next) {
+    invariant(static_cast<const permit_request*>(w)->amount_ > total_, "who waits apart asks for more than there is");
   }
-  // From the unlock on, the object and this may be gone: one of the served may have run and destroyed it.
-  if (!woken.empty()) w->make_ready(woken);
-  if (last) delete this;
+  // A lost waiter at the front holds up the others until its routine leaves.
+  const auto* const first = static_cast<const permit_request*>(queue_.front());
+  invariant(first == nullptr || first->amount_ <= total_, "who waits in the queue asks for no more than there is");
+  invariant(first == nullptr || !first->who->is_waiting() || first->amount_ > available_,
+            "the first waiter asks for more than is available");
 }
 
 void permit_core::tell(std::string& text, std::size_t amount) const {

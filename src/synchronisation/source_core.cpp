@@ -11,33 +11,23 @@ void source_core::orphan() noexcept {
 }
 
 void source_core::orphan_here(worker* w) noexcept {
-  const bool shared = w != nullptr && w->shared;
-  routine_list woken;
-  bool last;
-  {
-    const optional_guard guard(lock, shared);
-    orphaned_.store(true, std::memory_order_relaxed);
-    for (wait_queue* each : {&queue_, &apart_}) {
-      while (waiter* waiting = each->front()) {
-        // Where no worker is, their runtime has ended: nobody can make them ready.
-        if (w != nullptr && waiting->who->claim(shared)) {
-          each->remove(*waiting);
-          waiting->state = progress::orphaned;  // its routine finds nothing to take out
-          woken.push_back(*waiting->who);
-        } else {
-          detach(*each, *waiting);
-        }
+  section_of here(*this, w);
+  orphaned_.store(true, std::memory_order_relaxed);
+  for (wait_queue* each : {&queue_, &apart_}) {
+    while (waiter* waiting = each->front()) {
+      // Without a worker no routine can go on: its runtime has ended.
+      if (w != nullptr && waiting->who->claim(here.shared())) {
+        each->remove(*waiting);
+        here.wake(*waiting, progress::orphaned);  // its routine finds nothing to take out
+      } else {
+        detach(*each, *waiting);
       }
     }
-    last = unused();
   }
-  if (!woken.empty()) w->make_ready(woken);
-  if (last) delete this;
 }
 
 void source_core::retain() noexcept {
-  const worker* w = current_worker();
-  const optional_guard guard(lock, w == nullptr || w->shared);
+  const section_of here(*this);
   ++holds_;
 }
 
@@ -48,13 +38,8 @@ void source_core::let_go() noexcept {
 }
 
 void source_core::let_go_here(worker* w) noexcept {
-  bool last;
-  {
-    const optional_guard guard(lock, w != nullptr && w->shared);
-    --holds_;
-    last = unused();
-  }
-  if (last) delete this;
+  const section_of here(*this, w);
+  --holds_;
 }
 
 }  // namespace ringo::detail

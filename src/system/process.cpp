@@ -83,7 +83,7 @@ class process_state {
 
   const int id_;
   const int pidfd_;
-  std::mutex mutex_;  // of the note
+  ranked<std::mutex, lock_rank::process> mutex_;  // of the note
   std::optional<exit_status> end_;
   int error_ = 0;  // instead of the end
 };

@@ -94,7 +94,7 @@ struct before {
   unsigned objects = 0;
   struct sigaction action{};
 };
-std::mutex registry_mutex;  // of the list's changes, and of:
+ranked<std::mutex, lock_rank::signal_registry> registry_mutex;  // of the list's changes, and of:
 std::array<before, most + 1> actions;
 
 void on_signal(int number) {

@@ -30,6 +30,7 @@
 #include <ringo/detail/foreign_threads.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
+#include <ringo/detail/section.hpp>
 #include <ringo/errors.hpp>
 
 namespace ringo::detail {
@@ -114,8 +115,10 @@ class channel_core {
       w.where_queued = waiter::place::out;
       --detached_;
     }
-    return orphaned_ && receivers.empty() && senders.empty() && detached_ == 0;
+    return unused();
   }
+  bool unused() const noexcept { return orphaned_ && receivers.empty() && senders.empty() && detached_ == 0; }
+  void check() const;
   void note_detached() noexcept { ++detached_; }
 
   counter count;      // of values in the buffer: changed under the lock, and read without it by size(), which a value's
@@ -127,11 +130,11 @@ class channel_core {
   std::exception_ptr error;  // of close(error): what a receiver of the drained channel throws
 
  protected:
-  // Under the lock: takes all waiters out as closed. With the claims of one worker or of many.
-  virtual void wake_all(bool shared, routine_list& woken) noexcept = 0;
+  // Takes all waiters out as closed.
+  virtual void wake_all(section& in) noexcept = 0;
 
  private:
-  void end(bool shared, routine_list& woken) noexcept;  // under the lock
+  void end(section& in) noexcept;
   void close_from_outside(const std::exception_ptr& with);
   void close_here(worker* w, std::exception_ptr with) noexcept;
   void last_handle_gone() noexcept;
@@ -260,15 +263,12 @@ class channel_state final : public channel_core {
   }
 
  private:
-  void wake_all(bool shared, routine_list& woken) noexcept override {
-    while (auto* receiver = take_open<receive_operation<T>>(receivers, shared)) {
+  void wake_all(section& in) noexcept override {
+    while (auto* receiver = take_open<receive_operation<T>>(receivers, in.shared())) {
       error ? receiver->fail(error) : receiver->stand(progress::closed);
-      woken.push_back(*receiver->who);
+      in.wake(*receiver->who);
     }
-    while (auto* sender = take_open<send_operation<T>>(senders, shared)) {
-      sender->stand(progress::closed);
-      woken.push_back(*sender->who);
-    }
+    while (auto* sender = take_open<send_operation<T>>(senders, in.shared())) in.wake(*sender, progress::closed);
   }
 
   // The first waiter whose wait is still open. Those claimed by another source are its past: they are taken out.
@@ -315,6 +315,7 @@ class channel_operation : public operation<Derived, Result> {
     if (!w.spend() || core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
       return await_ready_otherwise(w, core);
     const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
+    check_in_place(*core);
     if (p == progress::idle) return false;
     if (p != progress::done) [[unlikely]]
       this->stand(p);
@@ -336,7 +337,9 @@ class channel_operation : public operation<Derived, Result> {
     channel_state<T>* const core = core_;
     if (core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
       return try_now_otherwise(w, core);
-    return this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
+    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
+    check_in_place(*core);
+    return p;
   }
   template <class Variant, std::size_t N>
   RINGO_ALWAYS_INLINE Variant result_as(progress p) {
@@ -410,14 +413,8 @@ class channel_operation : public operation<Derived, Result> {
     return w.shared && !this->derived().looks_ready(w) ? progress::idle : attempt_locked(w, *core);
   }
   progress attempt_locked(worker& w, channel_state<T>& core) {
-    routine* woken = nullptr;
-    progress p;
-    {
-      const optional_guard guard(core.lock, w.shared);
-      p = this->derived().attempt(core, w.shared, named_in(woken));
-    }
-    if (woken) w.make_ready(*woken);
-    return p;
+    section_of here(core, &w);
+    return this->derived().attempt(core, w.shared, [&here](routine& r) { here.wake(r); });
   }
 };
 

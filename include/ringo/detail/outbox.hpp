@@ -63,7 +63,7 @@ class outbox : public channel_feeder, public deferred_post {
   void stop_moving() noexcept;
   void end() noexcept;
 
-  spin_lock lock_;  // guards what follows
+  leaf_spin_lock lock_;  // guards what follows
   item* first_ = nullptr;
   item* last_ = nullptr;
   bool moving_ = false;        // a mover runs, is about to be started, or is deferred

@@ -57,13 +57,14 @@ class permit_core final : public source_core {
   }
 
   void tell(std::string& text, std::size_t amount) const;
+  void check() const override;
 
  private:
   void give_back_slowly(worker* w, std::size_t amount) noexcept;
   void give_back_here(worker* w, std::size_t amount) noexcept;
-  void serve(bool shared, routine_list& woken) noexcept;
-  void serve_readers(bool shared, routine_list& woken) noexcept;
-  bool grant(permit_request& request, bool shared, routine_list& woken) noexcept;
+  void serve(section& in) noexcept;
+  void serve_readers(section& in) noexcept;
+  bool grant(permit_request& request, section& in) noexcept;
   wait_queue& queue_of(const permit_request& request) noexcept;
 
   const std::size_t total_;

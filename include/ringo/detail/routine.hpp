@@ -202,11 +202,10 @@ class routine_list {
   routine* last_ = nullptr;
 };
 
-inline bool wait_queue::anyone_open() const noexcept {
-  for (const waiter* w = front(); w != nullptr; w = w->next) {
-    if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
-  }
-  return false;
+inline const waiter* wait_queue::first_open() const noexcept {
+  const waiter* w = front();
+  while (w != nullptr && !w->who->is_waiting()) w = w->next;
+  return w;
 }
 
 inline waiter* wait_queue::claim_first(bool shared) noexcept {

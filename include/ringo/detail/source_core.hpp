@@ -10,6 +10,7 @@
 
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
+#include <ringo/detail/section.hpp>
 
 namespace ringo::detail {
 
@@ -41,6 +42,10 @@ class source_core {
   }
   bool unused() const noexcept {  // under the lock: to be deleted by whoever finds it so
     return orphaned() && holds_ == 0 && detached_ == 0 && queue_.empty() && apart_.empty();
+  }
+  virtual void check() const {
+    queue_.check();
+    apart_.check();
   }
   bool used_by(const worker* w) const noexcept { return w != nullptr && w->runtime_id == owner.runtime_id(); }
 

@@ -1,18 +1,18 @@
-// The one lock of the hot paths. Held for tens of nanoseconds; user code never runs under it (semantics D30).
-//
-// Lock order: a select takes the locks of its sources in the order of their addresses; nobody else holds two.
+// The lock of the sources. Most sections are a few dozen instructions long; docs/invariants.md lists those that are
+// longer.
 #pragma once
 #include <atomic>
 
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/lock_rank.hpp>
 
 namespace ringo::detail {
 
-// Between two looks at what another thread is about to change; `turns` is the number of looks before. After some it
-// gives the CPU away: the other thread may have been preempted, and this CPU be the one that it needs.
+// For a thread that waits for another thread to change something; `turns` counts the calls. After 128 turns it yields
+// the CPU, for the other thread may have been preempted.
 void pause_while_spinning(int turns) noexcept;
 
-class spin_lock {
+class raw_spin_lock {
  public:
   RINGO_ALWAYS_INLINE void lock() noexcept {
     // acquire: what the last holder wrote is seen. unlock's release is its pair.
@@ -27,23 +27,29 @@ class spin_lock {
   std::atomic<bool> held_ = false;
 };
 
-// Locks only where more than one worker can come: with one worker the lock costs a predicted branch.
+// The lock of a source.
+class spin_lock : public ranked<raw_spin_lock, lock_rank::source> {};
+// A lock under which no other is taken.
+class leaf_spin_lock : public ranked<raw_spin_lock, lock_rank::leaf> {};
+
+// Locks only if the runtime has several workers: with one worker the lock costs a predicted branch.
+template <class Lock>
 class optional_guard {
  public:
-  optional_guard(spin_lock& lock, bool needed) noexcept : optional_guard(needed ? &lock : nullptr) {}
-  explicit optional_guard(spin_lock* lock) noexcept : lock_(lock) {
+  RINGO_ALWAYS_INLINE optional_guard(Lock& lock, bool needed) noexcept : optional_guard(needed ? &lock : nullptr) {}
+  RINGO_ALWAYS_INLINE explicit optional_guard(Lock* lock) noexcept : lock_(lock) {
     if (lock_) lock_->lock();
   }
   optional_guard(const optional_guard&) = delete;
   optional_guard& operator=(const optional_guard&) = delete;
-  ~optional_guard() { unlock(); }
-  void unlock() noexcept {
+  RINGO_ALWAYS_INLINE ~optional_guard() { unlock(); }
+  RINGO_ALWAYS_INLINE void unlock() noexcept {
     if (lock_) lock_->unlock();
     lock_ = nullptr;
   }
 
  private:
-  spin_lock* lock_;
+  Lock* lock_;
 };
 
 }  // namespace ringo::detail

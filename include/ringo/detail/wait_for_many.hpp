@@ -24,17 +24,23 @@ class lock_set {
   void add(spin_lock* l) noexcept {
     if (l != nullptr) first_[count_++] = l;
   }
-  void lock() noexcept;
+  void lock() noexcept {
+    if constexpr (checked_build) note_lock(lock_rank::source, this);  // one lock, since the addresses have an order
+    lock_each();
+  }
   void unlock() noexcept {
     while (count_ > 0) first_[--count_]->unlock();  // after the last one, nothing but this object is read
+    if constexpr (checked_build) note_unlock(this);
   }
 
  private:
+  void lock_each() noexcept;
+
   static constexpr std::size_t usual = 16;
   std::size_t count_ = 0;
-  std::array<spin_lock*, usual> few_;
-  std::vector<spin_lock*> many_;
-  spin_lock** first_ = few_.data();
+  std::array<raw_spin_lock*, usual> few_;
+  std::vector<raw_spin_lock*> many_;
+  raw_spin_lock** first_ = few_.data();
 };
 
 // How many locks guard a case: most have a source, with one.

@@ -57,8 +57,11 @@ class wait_queue {
   // Without the lock: whether somebody waits at this instant.
   bool looks_empty() const noexcept { return head_.load(std::memory_order_acquire) == nullptr; }
   waiter* back() const noexcept { return tail_; }
-  // Under the source's lock: whether the wait of one at least is unclaimed.
-  bool anyone_open() const noexcept;
+  // Under the source's lock: the first waiter whose wait is unclaimed; null if there is none.
+  const waiter* first_open() const noexcept;
+  bool anyone_open() const noexcept { return first_open() != nullptr; }
+  // Under the source's lock: that the links agree, of the first 64 waiters.
+  void check() const;
 
   void push_back(waiter& w) noexcept {
     w.next = nullptr;

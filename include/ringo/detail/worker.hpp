@@ -153,7 +153,9 @@ class worker {
   const bool simulated;
   runtime_core& runtime;
   const std::uint64_t runtime_id;
-  const std::uint64_t lone_id;  // the same, or where there are other workers a number that no runtime has
+  // The same if this is the only worker; else, and in simulations, whose hot paths check themselves (section.hpp), a
+  // number that no runtime has.
+  const std::uint64_t lone_id;
   counters counts;
   routine* alone = nullptr;         // has let others go where nobody was ready: goes on after this turn's end
   std::int64_t foreign_await = -1;  // in which resume
@@ -168,7 +170,7 @@ class worker {
         simulated(is_simulated),
         runtime(rt),
         runtime_id(id),
-        lone_id(has_peers ? ~std::uint64_t{0} : id),
+        lone_id(has_peers || (is_simulated && !checked_build) ? ~std::uint64_t{0} : id),
         frames(has_peers),
         random_(seed | 1) {}
   ~worker() = default;
