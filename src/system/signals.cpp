@@ -62,7 +62,7 @@ class signals_core final : public descriptor_core {
 
   bool stop(worker* w) noexcept override;
   bool quiet() const noexcept override { return !read_.in_flight(); }
-  void give(signal_operation& one) noexcept;
+  void give_signal(signal_operation& one) noexcept;
   void serve(worker& w, routine_list& woken) noexcept;
   void listen(scheduler& w) noexcept;
   void fill_read(io_uring_sqe& entry) noexcept;
@@ -221,7 +221,7 @@ std::string signals_core::name() const {
 }
 
 // What there is: each kind in its turn.
-void signals_core::give(signal_operation& one) noexcept {
+void signals_core::give_signal(signal_operation& one) noexcept {
   const std::uint64_t there = arrived_.load(std::memory_order_acquire);
   if (there == 0) {
     one.got_ = error_;
@@ -238,7 +238,7 @@ bool signals_core::try_take(signal_operation& one) noexcept {
   if (!can_take()) return false;
   use();
   one.counts_ = true;
-  give(one);
+  give_signal(one);
   return true;
 }
 
@@ -266,7 +266,7 @@ void signals_core::serve(worker& w, routine_list& woken) noexcept {
   while (arrived_.load(std::memory_order_acquire) != 0 || error_ != 0) {
     waiter* first = waiting_.claim_first(w.shared);
     if (first == nullptr) return;
-    give(static_cast<signal_operation&>(*first));
+    give_signal(static_cast<signal_operation&>(*first));
     woken.push_back(*first->who);
   }
 }
