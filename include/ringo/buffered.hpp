@@ -7,8 +7,8 @@
 //     co_await out.flush();
 //   }
 //
-// Both refer to a stream that is named, as here, and own one that is moved into them. Each is for one routine at a
-// time; std::logic_error where a second one is found to use it meanwhile.
+// Both refer to a stream that is passed by name, as here, and own a stream that is moved into them. One routine at a
+// time may use each; a second one gets std::logic_error.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -39,7 +39,7 @@ struct piece_from<S> {
   using type = typename std::remove_cvref_t<decltype(std::declval<S&>().recv())>::result_type::value_type;
 };
 
-// The first of the pieces that are written, and where that is: behind the others there is no room for a default.
+// The first of the written pieces, with the caller's location: no default argument can follow the other pieces.
 struct first_piece {
   template <piece_of_text P>
   first_piece(P&& p, std::source_location at = std::source_location::current()) noexcept
@@ -51,11 +51,11 @@ struct first_piece {
 };
 }  // namespace detail
 
-// Bytes that come, a line or a record at a time. The source is any byte_source (bytes.hpp): a tcp_stream, a
-// pipe_reader, a file's reader, a receiver<std::string> where a test feeds it.
-//
-// All of its reads throw what the source's recv() throws; what has come before stays to be read. Cancel safety: they
-// lose nothing; what has been received for one that is cancelled or loses a select stays in the reader.
+/// Reads lines or records from a byte_source (bytes.hpp): a tcp_stream, a pipe_reader, a file's reader, a
+/// receiver<std::string> in a test.
+///
+/// Throws: all reads throw what the source's recv() throws; bytes that came before can still be read. Cancel safety: a
+/// read that loses or is cancelled loses nothing; its bytes stay in the reader.
 template <class Source>
 class buffered_reader {
   static constexpr bool is_source = byte_source<Source>;
@@ -70,27 +70,29 @@ class buffered_reader {
 
   explicit buffered_reader(Source&& from) : source_(std::forward<Source>(from)) {}
 
-  // The next line, without its "\n" or "\r\n"; the last may lack one. nullopt at the end of the stream.
-  // Throws std::system_error with std::errc::message_size where it is longer than `limit` bytes: of the outside world
-  // it is an error, not a bug. Nothing of that line is taken; it can still be read by the others.
+  /// The next line, without its "\n" or "\r\n"; the last one may lack it. nullopt at the end of the stream.
+  /// Throws: std::system_error with std::errc::message_size if the line is longer than `limit` bytes. Then the line can
+  /// still be read by another call.
   read_of<detail::line_request> read_line(std::size_t limit = usual_limit, location where = location::current()) {
     return {*this, detail::line_request(limit), where};
   }
 
-  // The lines as a source, as a channel is one: its recv() is read_line(limit). It refers to the reader.
-  //   auto lines = in.lines();
-  //   while (auto line = co_await lines.recv()) ...
+  /// The lines as a source, like a channel: its recv() is read_line(limit). It refers to the reader.
+  ///
+  ///   auto lines = in.lines();
+  ///   while (auto line = co_await lines.recv()) ...
   auto lines(std::size_t limit = usual_limit) noexcept { return line_source(*this, limit); }
 
-  // All before the next delimiter, which is taken, too. nullopt at the end of the stream; throws disconnected where
-  // that comes between, message_size as read_line does, and std::invalid_argument for an empty delimiter.
+  /// The bytes before the next delimiter, which is taken, too. nullopt at the end of the stream. Throws: disconnected
+  /// if the stream ends before a delimiter; message_size like read_line; std::invalid_argument if the delimiter is
+  /// empty.
   read_of<detail::until_request> read_until(std::string_view delimiter, std::size_t limit = usual_limit,
                                             location where = location::current()) {
     return {*this, detail::until_request(delimiter, limit), where};
   }
 
-  // Throws disconnected if the stream ends before; what has come of it can still be read then. What it waits for is
-  // held in memory: much is better read with read().
+  /// The next n bytes. They are collected in memory, so use read() for large amounts. Throws: disconnected if the
+  /// stream ends before; the bytes that came can still be read.
   read_of<detail::exactly_request> read_exactly(std::size_t n, location where = location::current()) {
     return {*this, detail::exactly_request(n), where};
   }
@@ -102,7 +104,7 @@ class buffered_reader {
     return read_exactly(detail::as_writable_bytes_of(into), where);
   }
 
-  // Whatever is there, and where nothing is, what comes next; nullopt, or 0, at the end of the stream.
+  /// The bytes that are there; if none are, waits for the next ones. nullopt, or 0, at the end of the stream.
   read_of<detail::some_request> read_some(std::size_t most = usual_limit, location where = location::current()) {
     return {*this, detail::some_request(most), where};
   }
@@ -114,13 +116,13 @@ class buffered_reader {
     return read(detail::as_writable_bytes_of(into), where);
   }
 
-  // The next n bytes, which stay to be read; fewer at the end of the stream. Valid until the next read.
+  /// The next n bytes, without taking them; fewer at the end of the stream. Valid until the next read.
   read_of<detail::peek_request> peek(std::size_t n, location where = location::current()) {
     return {*this, detail::peek_request(n), where};
   }
-  // What is there now, without waiting: none does not mean the end.
+  /// The bytes that are there now. Does not wait; no bytes does not mean the end.
   std::string_view buffered() const noexcept { return received_.there(); }
-  // Takes so many of those that are there. Throws std::logic_error if they are fewer.
+  /// Takes n of the bytes that are there. Throws: std::logic_error if there are fewer.
   void skip(std::size_t n) {
     if (n > buffered().size()) throw std::logic_error("ringo: buffered_reader: skip of more bytes than are buffered");
     received_.skip(n);
@@ -142,7 +144,7 @@ class buffered_reader {
   template <class Reader, class Request>
   friend class detail::buffered_read;
 
-  // Result is the request's result, or the request itself, to be taken later.
+  // Result is the request's result, or the request itself, whose bytes are taken later.
   template <class Result, class Request>
   static task<Result> perform(buffered_reader& in, Request r, location where) {
     detail::throw_if_cancelled(Request::call_name);
@@ -164,7 +166,7 @@ class buffered_reader {
       co_return in.take(r);
     }
   }
-  // The source's own tasks wait in the caller's name.
+  // The source's own tasks report the caller's location.
   static auto receive_from(std::remove_reference_t<Source>& from, location where) {
     if constexpr (requires { from.recv(where); }) {
       return from.recv(where);
@@ -189,8 +191,8 @@ class buffered_reader {
 template <class S>
 buffered_reader(S&&) -> buffered_reader<S>;
 
-// Bytes that go, in many small pieces that are sent as one. What has not been flushed when it is destroyed is not sent.
-// The sink is any byte_sink (bytes.hpp): a tcp_stream, a pipe_writer, a file's writer, a sender<std::string>.
+/// Gathers small pieces, and sends them as one to a byte_sink (bytes.hpp): a tcp_stream, a pipe_writer, a file's
+/// writer, a sender<std::string>. Bytes that were not flushed when it is destroyed are not sent.
 template <class Sink>
 class buffered_writer {
   static constexpr bool is_sink = byte_sink<Sink>;
@@ -232,12 +234,12 @@ class buffered_writer {
   };
 
  public:
-  // It holds at most so many bytes.
+  /// Holds at most `size` bytes.
   explicit buffered_writer(Sink&& to, std::size_t size = 16 * 1024) : sink_(std::forward<Sink>(to)), size_(size) {}
 
-  // Strings and ranges of bytes, one after the other. Sends only what would not fit otherwise, and what is there with
-  // it. Throws: cancelled; what the sink's send() throws. Cancel safety: all of the pieces have been written or none,
-  // unless it was cut short within a send (byte_sink). As a case of a select it is a plain task.
+  /// Writes strings and ranges of bytes, one after the other. Sends only if they do not fit. Throws: cancelled; what
+  /// the sink's send() throws. Cancel safety: either all pieces were written or none, unless a send was cut short
+  /// (byte_sink). As a case of a select it is a plain task.
   RINGO_RETURNS_TASK task<void> write(std::source_location where = std::source_location::current()) {
     return write_all(*this, std::array<std::string_view, 0>(), where);
   }
@@ -249,14 +251,14 @@ class buffered_writer {
                      first.where);
   }
 
-  // Sends all that is there, with one send. Throws and cancel safety: as the sink's send().
+  /// Sends all that is held, with one send. Throws and cancel safety: as the sink's send().
   flushing flush(std::source_location where = std::source_location::current()) noexcept { return {*this, where}; }
 
   std::string_view buffered() const noexcept { return buffer_; }
   std::remove_reference_t<Sink>& sink() noexcept { return sink_; }
 
  private:
-  // The sink's own tasks wait in the caller's name.
+  // The sink's own tasks report the caller's location.
   template <class What>
   static auto send_to(std::remove_reference_t<Sink>& to, const What& what, std::source_location where) {
     using sending = decltype(to.send(what));

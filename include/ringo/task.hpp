@@ -1,7 +1,4 @@
-// task<T>: a coroutine that runs in the place of the one that awaits it.
-//
-// Lazy: it starts when it is awaited, or when go() makes a routine of it. Move-only. Awaiting a million of them in a
-// row takes no more stack than one.
+// task<T>: a coroutine that runs in the caller's place.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -35,12 +32,12 @@ inline constexpr bool is_handle<handle<T>> = true;
 
 struct task_access;
 
-// Of a coroutine that has ended without co_return: std::logic_error that names its routine.
+// The error of a coroutine that ended without co_return: std::logic_error, which names its routine.
 std::exception_ptr no_value(const std::source_location& started) noexcept;
 [[noreturn]] void throw_no_value();  // in the current routine
 [[noreturn]] void throw_empty_task();
 
-// A value outside of the frame.
+// A value with storage outside of the frame.
 template <class T>
 class apart {
  public:
@@ -52,7 +49,7 @@ class apart {
   std::unique_ptr<T> value_;
 };
 
-// What a coroutine came to: nothing yet, a value or an exception.
+// The result of a coroutine: none yet, a value or an exception.
 template <class T>
 class result {
  public:
@@ -74,7 +71,7 @@ class result {
   bool has_error() const noexcept { return kind_ == kind::error; }
   std::exception_ptr error() const noexcept { return has_error() ? error_ : nullptr; }
 
-  // What a coroutine came to that has ended, in a routine that was started there.
+  // Takes the result of a coroutine that has ended, in a routine that was started at `started`.
   void take_over(result& from, const std::source_location& started) noexcept {
     if (from.kind_ == kind::error) return set_error(std::move(from.error_));
     if (from.kind_ == kind::nothing) return set_error(no_value(started));
@@ -96,7 +93,7 @@ class result {
   }
 
  private:
-  // Frames need not honour a larger alignment, and it would move the promise in its frame (innermost_of).
+  // Frames do not guarantee a larger alignment, and it would move the promise within the frame (innermost_of).
   static constexpr bool is_apart = !std::is_reference_v<T> && alignof(T) > alignof(std::max_align_t);
   using stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*,
                                     std::conditional_t<is_apart, apart<T>, std::remove_const_t<T>>>;
@@ -146,9 +143,9 @@ class result<void> {
   std::exception_ptr error_;
 };
 
-// Goes on with `next` in the current routine: at once while the routine's turn lasts, which also bounds the depth of
-// resumption where the compiler makes no jump of a transfer (g++ without optimisation, sanitizers), else from the end
-// of the run queue.
+// Goes on with `next` in the current routine: at once while the routine's budget lasts, else from the end of the run
+// queue. The budget also bounds the depth of the stack, if the compiler does not turn a transfer into a jump (g++
+// without optimisation, sanitizers).
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
   worker* w = current_worker();
   if (w == nullptr || w->spend() || w->turn_lasts()) [[likely]]
@@ -157,10 +154,10 @@ inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
   return std::noop_coroutine();
 }
 
-// Where a task is awaited, in the frame of the coroutine that awaits it.
+// An awaited task, in the frame of the coroutine that awaits it.
 struct awaited_task {
   std::coroutine_handle<> task;      // null: its frame is gone
-  std::coroutine_handle<> awaiting;  // goes on when the task has ended
+  std::coroutine_handle<> awaiting;  // resumes when the task has ended
 };
 
 class task_promise_base : public routine_promise {
@@ -171,16 +168,16 @@ class task_promise_base : public routine_promise {
   std::suspend_always initial_suspend() noexcept { return {}; }
   auto final_suspend() noexcept { return at_end(); }
 
-  awaited_task* awaited_by = nullptr;  // null: it is the routine's own
+  awaited_task* awaited_by = nullptr;  // null: it is the routine's first task
 
  private:
-  struct at_end {  // with nothing in it, which would be in the frame
+  struct at_end {  // empty, since a member would be in the frame
     bool await_ready() noexcept { return false; }
     template <class P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> ended) noexcept {
       if (const awaited_task* by = ended.promise().awaited_by) return transfer(by->awaiting);
-      // The routine's own task: its worker destroys it when it is back in its loop, with nothing of the frame on the
-      // stack.
+      // The routine's first task: its worker destroys the frame later, in its loop, when no function of the frame is on
+      // the stack.
       worker* w = current_worker();
       w->finished = w->current;
       return std::noop_coroutine();
@@ -189,9 +186,9 @@ class task_promise_base : public routine_promise {
   };
 };
 
-// Destroys a suspended task's frame and those of the tasks that it awaits. There may be as many as memory holds, and
-// each owns the next, so that by recursion they would overflow the stack: from the innermost outwards they do not.
-// innermost: the coroutine that is suspended at an await of ringo's; null where that is not known.
+// Destroys a suspended task's frame, and the frames of the tasks that it awaits, from the innermost outwards: each
+// frame owns the next, and there may be so many that recursion would overflow the stack. innermost: the coroutine that
+// is suspended at an await of ringo's; null if that is not known.
 void destroy_frames(std::coroutine_handle<> task, std::coroutine_handle<> innermost) noexcept;
 
 template <class T>
@@ -224,6 +221,13 @@ class task_promise<void> : public task_promise_base {
 
 }  // namespace detail
 
+/// A coroutine that has not started. It starts when it is awaited, in the caller's place, or when go() makes a routine
+/// of it.
+///
+///   task<int> twice(int n) { co_return 2 * n; }
+///   int four = co_await twice(2);
+///
+/// Any number of nested or successive awaits take a bounded amount of stack. Move-only. Thread: workers.
 template <class T>
 class [[nodiscard("a task does nothing until it is awaited or given to go()")]] RINGO_COROUTINE task {
  public:
@@ -240,13 +244,13 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   }
   void swap(task& other) noexcept { std::swap(coroutine_, other.coroutine_); }
 
-  // Runs it in the caller's place: yields what it returns, rethrows what it throws. It is done with, and its frame
-  // gone, at the end of the expression. Throws std::logic_error if it is empty: moved from, or awaited before.
+  /// Runs the task in the caller's place: yields its result, or throws its exception. Its frame is gone at the end of
+  /// the expression. Throws: std::logic_error if the task is empty: moved from, or awaited before.
   auto operator co_await() && { return foreign_awaiter(*this); }
-  auto operator co_await() & = delete;  // it is given away: write co_await std::move(t)
+  auto operator co_await() & = delete;  // an await consumes the task: write co_await std::move(t)
 
  private:
-  // In one of ringo's own coroutines.
+  // The awaiter in a task.
   class awaiter {
    public:
     explicit awaiter(task& t) : link_{std::exchange(t.coroutine_, nullptr), nullptr} {
@@ -278,7 +282,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
     }
     detail::awaited_task link_;
   };
-  // In a coroutine of any type.
+  // The awaiter in a foreign coroutine.
   class foreign_awaiter : public awaiter {
    public:
     using awaiter::awaiter;
@@ -301,11 +305,11 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
     }
 
    private:
-    detail::foreign_record* station_ = nullptr;  // where a coroutine of a foreign type awaits
+    detail::foreign_record* station_ = nullptr;  // the task's station
   };
   friend awaiter await_in_place(task&& t) { return awaiter(t); }
 
-  // What is awaited in the place of an empty task: so that counts as any other await.
+  // Awaited in place of an empty task, so that this counts as an await.
   [[gnu::cold, gnu::noinline]] static task refusal() {
     detail::throw_empty_task();
     co_await std::suspend_never();

@@ -1,11 +1,11 @@
-// The record of a blocking call: the function, its arguments and its result, and where the call stands. The operation
-// that is awaited holds it, and the pool does from when it has the call until the call is over or withdrawn: so what a
-// running call uses stays, whatever has become of who waited for it.
+// The record of a blocking call: the function, its arguments, its result and its state. The awaited operation holds it.
+// The pool holds it, too, from when it has the call until the call is over or withdrawn. So the memory of a running
+// call stays, although its waiter may have gone.
 //
-// A call is the pool's from when somebody first waits for it (with nobody's turn to wait, as beside `otherwise`,
-// nothing is started). When its last waiter leaves, a call that is still queued is taken out of the queue, and has had
-// no effect; one that runs goes on. The pool's threads touch neither `lock` nor what it guards: with one worker it is
-// no lock. A worker delivers what is over.
+// The pool gets a call when a routine first waits for it (beside `otherwise` no routine waits, and no call starts).
+// When its last waiter leaves, a queued call is taken out of the queue, without effect; a running call goes on. The
+// pool's threads do not touch `lock`, nor what it guards, since with one worker it does not lock. A worker delivers the
+// result.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -26,13 +26,13 @@ class blocking_call {
   blocking_call(const blocking_call&) = delete;
   blocking_call& operator=(const blocking_call&) = delete;
 
-  // On a thread of the pool: calls, keeps what came of it, and lets go of the function and the arguments.
+  // On a thread of the pool: calls the function, keeps the result, and destroys the function and its arguments.
   virtual void run() noexcept = 0;
-  virtual void fail(std::exception_ptr error) noexcept = 0;  // no thread could be had
+  virtual void fail(std::exception_ptr error) noexcept = 0;  // no thread could be started
 
-  // Chooses the worker's pool; throws std::logic_error if another runtime's has it.
+  // Chooses the worker's pool. Throws std::logic_error if another runtime's pool has the call.
   void enter(worker& w);
-  // Under the lock. `soon`: the worker is to see to a thread at the end of its turn, else staff_pool() is called next.
+  // Under the lock. `soon`: the worker calls staff_pool() at the end of its turn; else the caller calls it next.
   void add_waiter(waiter& one, worker& w, bool soon) noexcept;
   void remove_waiter(waiter& one) noexcept;
   void tell(std::string& text) const;
@@ -41,7 +41,7 @@ class blocking_call {
   void release() noexcept;
 
   spin_lock lock;
-  bool delivered = false;  // under the lock: the result is there
+  bool delivered = false;  // under the lock: the waiters may take the result
   bool taken = false;      // by the routine that has awaited it
 
  protected:
@@ -62,7 +62,7 @@ class blocking_call {
   blocking_call* previous_ = nullptr;
 };
 
-// Wakes or starts threads for the calls that are queued with the worker's runtime. Without locks.
+// Wakes or starts threads for the queued calls of the worker's runtime. Called without locks.
 void staff_pool(worker& w) noexcept;
 
 [[noreturn]] void throw_empty_blocking_call();

@@ -7,7 +7,7 @@
 
 namespace ringo::detail {
 
-// Its worker alone writes it, by plain additions: there is no locked read-modify-write.
+// Only its worker writes it, by plain additions, without a locked read-modify-write.
 class counter {
  public:
   RINGO_ALWAYS_INLINE void add(std::int64_t n = 1) noexcept { add_as_only_writer(value_, n); }

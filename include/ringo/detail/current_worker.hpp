@@ -11,7 +11,7 @@ bool any_runtime_runs() noexcept;
 // Throws std::logic_error in a process that was forked while a runtime ran.
 void refuse_in_forked_child(const char* call);
 
-// The calling thread's worker; throws std::logic_error that names the call and what to use instead.
+// Throws std::logic_error, which names the call and says what to use instead.
 [[noreturn, gnu::cold]] void refuse_foreign_thread(const char* call);
 inline worker& require_worker(const char* call) {
   if (worker* w = current_worker()) [[likely]]
@@ -19,8 +19,8 @@ inline worker& require_worker(const char* call) {
   refuse_foreign_thread(call);
 }
 
-// The calling thread's worker. Null where no runtime runs: then the calling thread is the only one that may use ringo's
-// objects. Throws as above on other threads.
+// The calling thread's worker. Null if no runtime runs: then one thread may use ringo's objects. Throws as above on
+// other threads.
 worker* worker_or_alone_slow(const char* call);
 inline worker* worker_or_alone(const char* call) {
   if (worker* w = current_worker()) [[likely]]
@@ -28,7 +28,7 @@ inline worker* worker_or_alone(const char* call) {
   return worker_or_alone_slow(call);
 }
 
-// An await of the current routine ends with `cancelled`.
+// Ends an await of the current routine with `cancelled`.
 [[noreturn, gnu::cold]] void throw_cancelled();
 
 }  // namespace ringo::detail

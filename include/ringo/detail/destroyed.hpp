@@ -1,6 +1,6 @@
-// What an object leaves behind where it was, so that a later use of it can say so. The mark stays as long as the memory
-// does: main's frame, and in simulations and where ringo is compiled without NDEBUG every frame, is kept until the run
-// ends (frame_cache::keep).
+// A destroyed object leaves a mark in its memory, so that a later use of it throws. The mark stays as long as the
+// memory: main's frame is kept until the run ends, and so is each frame in simulations and in builds without NDEBUG
+// (frame_cache::keep).
 #pragma once
 #include <cstddef>
 #include <string>
@@ -11,21 +11,20 @@
 
 namespace ringo::detail {
 
-// Under AddressSanitizer: this part of a frame may be read when the frame has gone.
+// Tells AddressSanitizer that this part of a frame may be read after the frame's end.
 void note_mark(void* at, std::size_t size) noexcept;
 
-// To be called in the destructor, after the last store to `field`: compilers leave out what is written into an object
-// that is about to end.
+// Call it in the destructor, after the last store to `field`: compilers omit stores to an object that ends.
 template <class Field>
 RINGO_ALWAYS_INLINE inline void keep_mark(Field& field) noexcept {
   keep_stores(field);
   if constexpr (!frame_cache::recycles) note_mark(&field, sizeof field);
 }
 
-// "by the routine started at FILE:LINE", or what else the caller is.
+// "by the routine started at FILE:LINE", or a text for another caller.
 std::string the_caller();
 [[noreturn]] void throw_used_after_end(const char* call);
-// For what may also be default-made or moved from.
+// For objects that may also be default-constructed or moved from.
 [[noreturn]] void throw_empty_or_ended(const char* call, const char* what);
 
 }  // namespace ringo::detail

@@ -1,6 +1,6 @@
-// Memory for coroutine frames and for the records that come and go with them. The worker that frees a block recycles it
-// by its size, without a lock; workers share blocks in batches (frame_cache.hpp). Outside of a worker, and under
-// AddressSanitizer, which would not see a use after free, it is new and delete.
+// Memory for coroutine frames and records. The worker that frees a block recycles it by size, without a lock; workers
+// exchange blocks in batches (frame_cache.hpp). Outside of workers, and under AddressSanitizer, which could not see a
+// use after free, it is new and delete.
 #pragma once
 #include <cstddef>
 
@@ -8,7 +8,7 @@
 
 namespace ringo::detail {
 
-// Where the worker's own list has no block, or no room for one.
+// For a worker whose list has no block, or no room for one.
 void* allocate_frame_slowly(std::size_t size);
 void free_frame_slowly(void* frame, std::size_t size) noexcept;
 void* allocate_block_slowly(std::size_t size);

@@ -13,18 +13,18 @@ class kept_blocks;
 
 class frame_cache {
  public:
-  // A recycled frame hides its use after free from AddressSanitizer.
+  // AddressSanitizer could not see a use after free of a recycled frame.
   static constexpr bool recycles = !RINGO_ADDRESS_SANITIZER;
-  // Sizes that malloc's chunks have: a multiple of 16, of which the first 8 bytes are its own.
+  // The sizes of malloc's chunks: a multiple of 16, of which malloc uses the first 8 bytes.
   static constexpr std::size_t step = 16, fits = 8, largest = 1024, classes = largest / step;
 
-  // Without other workers there is nobody to hand blocks to: they stay until the worker is idle.
+  // Without other workers there is no exchange: all blocks stay until the worker is idle.
   explicit frame_cache(bool has_peers) noexcept : usual_most_free_(has_peers ? 2 * batch : ~std::uint32_t{0}) {}
   frame_cache(const frame_cache&) = delete;
   frame_cache& operator=(const frame_cache&) = delete;
   ~frame_cache() { release_all(); }
 
-  // The size that a block of this many bytes has, wherever it is allocated: any worker may come to recycle it.
+  // The size of a block for this many bytes, for each allocator: any worker may recycle the block.
   static constexpr std::size_t block_size(std::size_t size) noexcept {
     return size_class(size) < classes ? size_class(size) * step + fits : size;
   }
@@ -32,7 +32,7 @@ class frame_cache {
   void* allocate(std::size_t size);  // throws std::bad_alloc
   void free(void* frame, std::size_t size) noexcept;
 
-  // The same where it takes no more than a list; null and false where it does.
+  // The same, if that needs only this cache's list; else null and false.
   void* try_allocate(std::size_t size) noexcept {
     const std::size_t of_class = size_class(size);
     if (of_class >= classes) [[unlikely]]
@@ -42,7 +42,7 @@ class frame_cache {
     if (b == nullptr) [[unlikely]]
       return nullptr;
     s.top = b->next;
-    __builtin_prefetch(b->below, 1);  // of many free blocks none is in the cache
+    __builtin_prefetch(b->below, 1);  // with many free blocks, none is in the CPU's cache
     --s.count;
     return b;
   }
@@ -60,25 +60,25 @@ class frame_cache {
     return true;
   }
 
-  // Until it is called with false, what is freed is kept until the worker goes; but not more than some megabytes.
+  // After keep(true), freed blocks are not used again until keep(false), for the marks in them; at most some megabytes.
   void keep(bool all) noexcept {
     keeps_ = all;
     most_free_ = all ? 0 : usual_most_free_;
   }
   bool keeps() const noexcept { return keeps_; }
 
-  // Whether trim() would give something back.
+  // Whether trim() would give memory back.
   bool has_plenty() const noexcept;
-  // Gives back to the system what has piled up: when the worker has had nothing else to do for a while.
+  // Gives spare blocks back to the system. Called when the worker has been idle for a while.
   void trim() noexcept;
-  // Gives a part of that back which has not been needed since the last call: of each size the half, and not very many,
-  // so that it takes no longer than some resumes.
+  // Gives back half of the blocks of each size that were not needed since the last call; but only some at a time, so
+  // that it takes no longer than some resumes.
   void give_back_unneeded() noexcept;
   void release_all() noexcept;
-  std::size_t held() const noexcept;  // how many, here
+  std::size_t held() const noexcept;  // the number of free blocks here
 
  private:
-  static constexpr std::uint32_t batch = 256;  // handed to other workers when twice as many are free here
+  static constexpr std::uint32_t batch = 256;  // goes to the exchange when twice as many are free here
   static constexpr std::uint32_t kept_when_idle = 64;
   static constexpr std::uint32_t most_at_once = 1 << 16;
 
@@ -87,7 +87,7 @@ class frame_cache {
   static constexpr std::uint32_t lead = 4;
   struct block {
     block* next;
-    block* below;  // the block `lead` below it, or that was once: to be fetched, not to be followed
+    block* below;  // the block `lead` below it, perhaps taken since: only for prefetch
   };
   struct stack {
     block* top = nullptr;
@@ -96,7 +96,7 @@ class frame_cache {
   };
   void share(std::size_t of_class) noexcept;
   bool refill(std::size_t of_class) noexcept;
-  std::size_t release_aside() noexcept;  // how many
+  std::size_t release_aside() noexcept;  // returns their number
 
   void keep_block(void* freed, std::size_t size) noexcept;
 
@@ -105,9 +105,9 @@ class frame_cache {
   bool keeps_ = false;
   std::array<stack, classes> free_{};
   kept_blocks* kept_ = nullptr;
-  // Free blocks that have been put aside: they are taken when free_ has none, so those that remain were not needed.
+  // Free blocks that were set aside. They are used only when free_ is empty, so the ones that remain were not needed.
   std::array<stack, classes> aside_{};
-  std::size_t released_ = 0;  // since the system had the memory back
+  std::size_t released_ = 0;  // blocks since malloc was last told to give memory back
 };
 
 }  // namespace ringo::detail

@@ -1,5 +1,5 @@
-// What a group, its members and who waits for them share; it lives until the group has left it, nobody waits and no
-// member runs.
+// The shared state of a group, its members and its waiters. It lives until the group is destroyed, no routine waits for
+// it, and no member runs.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -22,7 +22,7 @@ enum class on_error { cancel_rest, keep_going };
 
 namespace detail {
 
-// The routines that wait for a place.
+// The routines that wait for a free place.
 class slot_queue : public wait_queue {
  public:
   void push_front(waiter& w) noexcept {
@@ -32,9 +32,9 @@ class slot_queue : public wait_queue {
   }
 };
 
-// A use of a group begins with its first member and is over when a wait() for it is. It is named by its context: the
-// first member after that gets a new one. So a routine that wakes late from its wait() can tell that its use has
-// passed.
+// A use of a group begins with its first member, and ends when a wait() for it ends. The first member after that begins
+// the next use, with a new context. So a routine that wakes late from its wait() can see, by the context, that its use
+// has passed.
 class group_core {
  public:
   enum class member : bool { ordinary, background };
@@ -44,26 +44,25 @@ class group_core {
   group_core& operator=(const group_core&) = delete;
 
   void limit(std::size_t most);
-  // Starts it, or queues it at the limit. Takes it also where it throws, as on a thread that is no worker.
+  // Starts the member, or queues it at the limit. Takes ownership, even if it throws, as on a foreign thread.
   void add(routine& r);
-  // Starts it under the background members' context, whatever the limit. Takes it as add() does.
+  // Starts it under the background members' context, without regard to the limit. Takes ownership as add() does.
   void add_background(routine& r);
-  bool reserve();  // a place for one that is to be started at once; false at the limit
+  bool reserve();  // a place for a member that starts at once; false at the limit
   void start_reserved(routine& r) noexcept;
   void give_back_reserved() noexcept;
   void member_ended(worker& w, std::exception_ptr error, member kind) noexcept;
   void stop();  // group::cancel()
-  // All members, those in the queue included; if a use is given, only while it has not passed.
+  // Cancels all members, the queued ones, too; with a use, only if it has not passed.
   void cancel(std::exception_ptr cause, const context* use = nullptr) noexcept;
-  // Around the body of a scope. Until its end, wait() is for the ordinary members only, and leaves the context as it
-  // is.
+  // Called around the body of a scope. Until its end, wait() joins the ordinary members only, and keeps the context.
   void body_begins() noexcept { body_runs_ = true; }
-  void body_ended(std::exception_ptr error) noexcept;  // null: it has returned
-  context wait_begins(worker* w);                      // returns the use that it is for
+  void body_ended(std::exception_ptr error) noexcept;  // null if it has returned
+  context wait_begins(worker* w);                      // returns the use that it waits for
   void leave() noexcept;                               // the group is destroyed: pending waits throw `cancelled`
   void retain() noexcept;
   void let_go() noexcept;
-  void finish(const context& use);  // all are joined: rethrows
+  void finish(const context& use);  // after the join of all members: rethrows the first error
   context ctx() const noexcept;
 
  private:
@@ -77,17 +76,17 @@ class group_core {
   bool ordinary_ended() const noexcept { return running_ == 0 && queued_ == 0; }
   bool all_ended() const noexcept { return ordinary_ended() && background_ == 0; }
   bool wait_is_over() const noexcept { return ordinary_ended() && (background_ == 0 || body_runs_); }
-  bool unused() const noexcept { return holds_ == 0 && all_ended(); }  // to be deleted by whoever finds it so
+  bool unused() const noexcept { return holds_ == 0 && all_ended(); }  // the thread that finds this deletes it
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
-  // Under the lock: true too if the use has passed.
+  // Under the lock. Also true if the use has passed.
   bool is_over(const context& use) const noexcept { return use != ctx_ || wait_is_over(); }
   bool is_cancelled() const noexcept { return context_access::core(ctx_)->is_marked(); }
-  // True: the rest is to be cancelled.
+  // True if the caller must cancel the rest.
   bool note_error(std::exception_ptr error, bool of_the_body) noexcept;
-  // Under the lock: the context of the background members, if these are to end now, else the background context.
+  // Under the lock: the context of the background members, if they must end now, else the background context.
   context background_to_end() const noexcept;
   void start(worker& w, routine& r) noexcept;
-  // Calls act() under the lock; if the last use is over, a new one begins first. May throw before it calls.
+  // Calls act() under the lock, after it has begun a new use if the last one is over. May throw before it calls.
   template <class F>
   void in_current_use(worker* w, F act);
   void note_wait_is_over() noexcept;
@@ -109,27 +108,27 @@ class group_core {
   ownership owner_;
 
   mutable spin_lock lock_;  // guards the rest; a report reads the counts without it
-  context ctx_;             // does not change while a member is in the group: start() reads it without the lock
+  context ctx_;             // does not change while the group has a member, so start() reads it without the lock
   bool finished_ = false;   // a wait() for this use is over
   locked_count limit_ = std::numeric_limits<std::size_t>::max();
   locked_count running_ = 0;
   locked_count queued_ = 0;
-  locked_count background_ = 0;  // that run
+  locked_count background_ = 0;  // background members that run
   routine_list queue_;
   context background_ctx_;   // a child of ctx_; made with the first background member
-  bool waited_for_ = false;  // a wait() has begun since the group was renewed
-  bool stopped_ = false;     // so has a cancel()
-  bool body_runs_ = false;   // of a scope
+  bool waited_for_ = false;  // a wait() has begun in this use
+  bool stopped_ = false;     // cancel() was called in this use
+  bool body_runs_ = false;   // the body of a scope runs
   std::exception_ptr first_error_;
   ending first_ending_ = ending::error;
   bool first_error_told_ = false;
-  std::size_t holds_ = 1;  // of the group itself, and of who waits
+  std::size_t holds_ = 1;  // the group itself, and its waiters
   std::size_t further_errors_ = 0;
-  wait_queue joining_;  // until all have ended
-  slot_queue slots_;    // until one more would run at once
+  wait_queue joining_;  // these wait for the end of all members
+  slot_queue slots_;    // these wait for a free place
 };
 
-// Keeps a group_core.
+// Holds a group_core.
 class group_hold {
  public:
   explicit group_hold(group_core& of) noexcept : of_(&of) { of_->retain(); }
@@ -146,7 +145,7 @@ class group_hold {
   group_core* of_;
 };
 
-// Until all members have ended. Throws: cancelled. Cancel safety: waiting changes nothing.
+// Waits until all members have ended. Throws: cancelled. Cancel safety: waiting changes nothing.
 class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ended_operation, void> {
  public:
   static constexpr const char* call_name = "group::wait";
@@ -178,11 +177,11 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
   group_hold of_;
 
  private:
-  context use_;                // for which it waits
-  bool for_that_use_ = false;  // and not for the one that is current when it is awaited
+  context use_;                // the use that it waits for
+  bool for_that_use_ = false;  // false: the use that is current when it is awaited
 };
 
-// The same as a case, which also rethrows the first error.
+// The same, as a case; also rethrows the first error.
 class RINGO_AWAITABLE group_joined_case final : public group_ended_operation {
  public:
   using group_ended_operation::group_ended_operation;
@@ -230,16 +229,16 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
   bool go_on_or_wait(worker& w) noexcept;
 
   group_hold of_;
-  bool looks_again_ = false;  // it has been woken, and keeps its position if it has to wait on
+  bool looks_again_ = false;  // it was woken, and keeps its position if it must wait again
 };
 
-// When the waiting routine is cancelled, the members are; they are joined all the same, and then it throws.
+// If the waiting routine is cancelled, so are the members. They are joined all the same, and then it throws.
 task<> wait_for_group(group_core& of, std::source_location where);
 
 class RINGO_AWAITABLE group_wait : public deferred<group_wait, void> {
  public:
   explicit group_wait(group_core& of) noexcept : of_(&of) {}
-  // As a case it is not the members' end: they are only cancelled where it is awaited alone.
+  // As a case it does not cancel the members; only an await outside of a select does.
   group_joined_case as_case() const noexcept { return group_joined_case(*of_); }
 
  private:

@@ -1,4 +1,4 @@
-// What handles and joins do with another routine's record.
+// The functions by which handles and joins use another routine's record.
 #pragma once
 #include <string>
 
@@ -8,7 +8,7 @@ namespace ringo::detail {
 
 void cancel(routine& r);  // any thread
 
-// The worker is none of the routine's runtime: throws std::logic_error unless that runtime and the routine have ended.
+// For a worker of another runtime than the routine's: throws std::logic_error unless the routine's runtime has ended.
 void enter_from_elsewhere(const routine& of, const worker& w, const char* call);
 [[noreturn]] void throw_empty_handle(const char* call);
 [[noreturn]] void throw_joined_twice();

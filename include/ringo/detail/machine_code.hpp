@@ -1,5 +1,5 @@
-// The instructions that are written out, each with its C++ beside it for other machines. Under ThreadSanitizer the C++
-// is compiled: the sanitizer does not see what assembly writes.
+// All assembly of the library, each piece with its C++ for other machines. ThreadSanitizer builds use the C++, since
+// the sanitizer does not see the writes of assembly.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -16,9 +16,9 @@ namespace ringo::detail {
 
 class worker;
 
-// Adds to a number that only this thread writes and any thread reads. One instruction, where compilers make three of an
-// atomic's load and store; the number is aligned, so no thread sees half of a sum. A reader that acquires sees what
-// this thread did before: x86's addition releases, as the C++ does.
+// Adds to a number that only this thread writes and any thread reads. One instruction; compilers make three of an
+// atomic's load and store. The number is aligned, so no thread sees half of a sum. A reader with acquire sees what this
+// thread did before: x86's addition releases, as the C++ does.
 RINGO_ALWAYS_INLINE inline void add_as_only_writer(std::atomic<std::int64_t>& to, std::int64_t n) noexcept {
 #if RINGO_WRITES_OUT
   __asm__("addq %1, %0" : "+m"(to) : "er"(n));
@@ -27,7 +27,7 @@ RINGO_ALWAYS_INLINE inline void add_as_only_writer(std::atomic<std::int64_t>& to
 #endif
 }
 
-// Takes 1 from the number; true if more than 0 is left. Two instructions with the branch, where g++ makes five.
+// Subtracts 1; true if more than 0 is left. Two instructions with the branch; g++ makes five.
 RINGO_ALWAYS_INLINE inline bool count_down(std::int32_t& number) noexcept {
 #if RINGO_WRITES_OUT
   bool left;
@@ -38,14 +38,14 @@ RINGO_ALWAYS_INLINE inline bool count_down(std::int32_t& number) noexcept {
 #endif
 }
 
-// The compiler keeps what has been stored into the field, although the field's object ends.
+// Makes the compiler keep the last store to the field, although the field's object ends.
 template <class Field>
 RINGO_ALWAYS_INLINE inline void keep_stores(Field& field) noexcept {
   __asm__ volatile("" : : "r"(&field) : "memory");
 }
 
-// The calling thread's worker, or null. Compilers keep the address of a thread_local across a suspension, after which
-// the coroutine may be on another thread: so the address is found where they cannot see it.
+// The calling thread's worker, or null. Compilers keep the address of a thread_local variable across a suspension,
+// after which the coroutine may be on another thread. So assembly, which they do not analyse, computes the address.
 #if defined(__x86_64__) && defined(__ELF__)
 extern __thread worker* current_worker_slot __asm__("ringo_current_worker") __attribute__((tls_model("initial-exec")));
 inline worker* current_worker() noexcept {

@@ -1,4 +1,4 @@
-// What other threads hand to a runtime's workers.
+// Posts: work that other threads hand to a runtime's workers.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -7,10 +7,10 @@ namespace ringo::detail {
 
 class worker;
 
-// A post that needs no allocation: it is its own link in the runtime's list.
+// A post that needs no allocation: it is a node of the runtime's list.
 struct posted {
-  // On a worker of that runtime. With null: the runtime has ended, or no runtime uses what the post is about. The post
-  // may be gone afterwards.
+  // Called on a worker of that runtime; with null if the runtime has ended, or if no runtime uses the post's object.
+  // The post may be gone afterwards.
   virtual void deliver(worker* w) noexcept = 0;
 
   posted* next_posted = nullptr;
@@ -19,8 +19,8 @@ struct posted {
   ~posted() = default;
 };
 
-// Hands it to that runtime, whose workers deliver it soon; if the runtime ends before, the thread that ends it does,
-// with null. False: it had ended. Any thread.
+// Hands the post to a runtime, whose workers deliver it soon. If the runtime ends before that, the thread that ends it
+// delivers it, with null. False if the runtime had ended. Thread: any.
 bool post(std::uint64_t runtime_id, posted& what) noexcept;
 bool post(std::uint64_t runtime_id, std::function<void(worker*)> what);
 
