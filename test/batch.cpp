@@ -126,13 +126,15 @@ TEST_CASE("A batch that is gathered when nobody can receive it any more is dropp
       auto out = batch(generate(std::views::iota(0)), 3, 1h);
       co_await out.recv();
     }
-    channel<int> in(1);
-    in.try_send(1);
+    const auto value = std::make_shared<int>(1);
+    channel<std::shared_ptr<int>> in(1);
+    in.try_send(value);
     {
       auto out = batch(in, 3, 1h);
       while (in.size() != 0) co_await yield();
     }
     while (!nothing_is_left_since(before)) co_await yield();
+    CHECK(value.use_count() == 1);
   });
 }
 

@@ -13,7 +13,9 @@
 #include <future>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <ringo/ringo.hpp>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -205,24 +207,39 @@ TEST_CASE("A call runs on a thread that is no worker, and that the program's sig
 TEST_CASE("Others run while a call blocks, on one worker too (164)") {
   on_real_schedulers([]() -> task<> {
     gate opened_by_another;
+    std::atomic<bool> has_returned = false, ran_meanwhile = false;
     auto other = go([&]() -> task<> {
       co_await opened_by_another.reached();
+      ran_meanwhile = !has_returned;
       opened_by_another.open();
     });
     co_await blocking([&] { opened_by_another.pass(); });
+    has_returned = true;
     co_await other;
+    CHECK(ran_meanwhile);
   });
 }
 
 TEST_CASE("As many calls as wait have a thread each, up to the bound") {
   on_real_schedulers([]() -> task<> {
     constexpr int calls = 16;
-    std::barrier together(calls);  // nobody passes before all have come
+    std::barrier together(calls);  // a call returns when all have begun
+    std::mutex guards_threads;
+    std::set<std::thread::id> threads;
     wait_group all;
     for (int i = 0; i != calls; ++i) {
-      all.go([&together]() -> task<> { co_await blocking([&] { together.arrive_and_wait(); }); });
+      all.go([&]() -> task<> {
+        co_await blocking([&] {
+          {
+            const std::lock_guard guard(guards_threads);
+            threads.insert(std::this_thread::get_id());
+          }
+          together.arrive_and_wait();
+        });
+      });
     }
     co_await all.wait();
+    CHECK(threads.size() == calls);
   });
 }
 

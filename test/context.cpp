@@ -21,6 +21,7 @@
 
 #include "error_told.hpp"
 #include "every_scheduler.hpp"
+#include "reached.hpp"
 #include "simulated/owned_coroutine.hpp"
 
 using namespace ringo;
@@ -226,6 +227,8 @@ TEST_CASE("a parent and a child that cancel each other, from after_func: both ar
       (parent_first ? parent : child).cancel();
       co_await parent.done();
       co_await child.done();
+      CHECK(parent.is_cancelled());
+      CHECK(child.is_cancelled());
       co_await yield();
     }
   });
@@ -745,6 +748,7 @@ TEST_CASE("who waits for a context's end keeps it, and an operation may be used 
     };
     auto i = go(cancels);
     co_await operation;  // parked on the second, when it had waited for the first
+    CHECK(b.is_cancelled());
     operation = a.done();
     co_await operation;
     co_await h;
@@ -815,7 +819,8 @@ TEST_CASE("after_func of a context that is done runs at once, and for a parent's
     child.after_func([&ran] { ++ran; });
     parent.cancel();
     child.after_func([&ran] { ++ran; });
-    co_await until([&ran] { return ran == 2; });
+    co_await until([&ran] { return ran >= 2; });
+    CHECK(ran == 2);
   });
 }
 
@@ -1005,6 +1010,8 @@ TEST_CASE("a context from a token that goes away while stop is requested elsewhe
       });
       while (!begun) co_await yield();
       c.reset();
+      foreign.join();
+      CHECK(source.stop_requested());
     }
   });
 }
@@ -1102,6 +1109,7 @@ TEST_CASE("the last handle of a context, timer and all, is dropped by a thread t
       }).join();
     }
     co_await until([before] { return testing::live().timers == before; });
+    reached("the timer of a dropped context goes");
   });
 }
 
@@ -1285,7 +1293,9 @@ TEST_CASE("when main ends, what runs under contexts is unwound, and they may go 
         co_await yield();
       },
       2);
+  CHECK_FALSE(outlives.is_cancelled());
   outlives.cancel();
+  CHECK(outlives.is_cancelled());
 }
 
 // ---- coroutines of other types

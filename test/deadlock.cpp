@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "reached.hpp"
 #include "task_ending.hpp"
 
 using namespace ringo;
@@ -291,6 +292,7 @@ TEST_CASE("Routines that block for ever while main can go on are no deadlock (16
     go([]() -> task<> { co_await never(); });
     for (int i = 0; i != 20; ++i) co_await yield();
     co_await sleep(1ms);
+    reached("main goes on");
   });
 }
 

@@ -9,13 +9,13 @@
 #include <memory>
 #include <optional>
 #include <ringo/ringo.hpp>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "every_scheduler.hpp"
 #include "simulated/owned_coroutine.hpp"
+#include "states.hpp"
 #include "task_ending.hpp"
 
 using namespace ringo;
@@ -84,18 +84,8 @@ task<> wait_on(Kind& object) {
 template <class Kind>
 task<> wait_for_either(Kind& object, const channel<void>& other) {
   const auto received = [](bool) {};
-  co_await select(object.wait(), on(other.recv(), received), object.wait(), sleep(24h));
-}
-
-// On real workers: until that many routines wait for what a report calls so.
-task<> until_waiting(const runtime& in, std::size_t count, const std::string& called) {
-  for (std::size_t found = 0; found != count; co_await yield()) {
-    std::ostringstream report;
-    in.dump(report);
-    const std::string text = report.str();
-    found = 0;
-    for (auto at = text.find(called); at != std::string::npos; at = text.find(called, at + 1)) ++found;
-  }
+  const auto first = co_await select(object.wait(), on(other.recv(), received), object.wait(), sleep(24h));
+  CHECK(first.index() == 1);
 }
 
 }  // namespace
@@ -127,7 +117,7 @@ TEST_CASE_TEMPLATE("So they do on real workers (D8)", Kind, EVERY_KIND) {
       channel<void> silent;
       std::vector<handle<void>> waiting;
       for (int i = 0; i != 4; ++i) waiting.push_back(go(wait_for_either<mortal<Kind>>, std::ref(*object), silent));
-      co_await until_waiting(r, waiting.size(), "waits for select");
+      co_await until_parked(r, "waits for select", waiting.size());
       object.reset();
       for (auto& each : waiting) {
         const auto end = co_await ending_of(each);
@@ -195,7 +185,8 @@ TEST_CASE("Whom the object has passed over, because another source had claimed i
           std::vector<handle<void>> waiting;
           for (int i = 0; i != 4; ++i) {
             waiting.push_back(go([&counted = *counted, &gate = *gate, &down = *down, other]() -> task<> {
-              co_await select(counted.wait(), gate.wait(), down.wait(), other.recv());
+              const auto first = co_await select(counted.wait(), gate.wait(), down.wait(), other.recv());
+              CHECK(first.index() == 3);
             }));
           }
           for (std::size_t sent = 0; sent != waiting.size();) {
@@ -256,7 +247,7 @@ TEST_CASE_TEMPLATE("The runtime may destroy the object's frame before its waiter
           if (owner_first) go(owns);
           for (int i = 0; i != 3; ++i) go(waits);
           if (!owner_first) go(owns);
-          co_await until_waiting(r, 3, "waits for select");
+          co_await until_parked(r, "waits for select", 3);
         });
       }
       CHECK(testing::live() == before);

@@ -30,6 +30,7 @@
 #include "driver/uring.hpp"
 #include "driver_rings.hpp"
 #include "driver_sandbox.hpp"
+#include "states.hpp"
 
 using ringo::time_point;
 using ringo::detail::completion;
@@ -77,14 +78,6 @@ std::vector<int> descriptors(const std::string& kind = {}) {
 
 const std::string ring_descriptor = "anon_inode:[io_uring]";
 const std::string event_descriptor = "anon_inode:[eventfd]";
-
-bool is_asleep(pid_t thread) {
-  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
-  std::string text;
-  std::getline(file, text);
-  const auto after_name = text.rfind(") ");
-  return after_name != std::string::npos && text.at(after_name + 2) == 'S';
-}
 
 template <class Call>
 std::string thrown_by(Call call) {
@@ -627,7 +620,8 @@ TEST_CASE("a wake-up descriptor that was closed behind the ring: who cannot wake
     auto driver = attached(4);
     std::atomic<bool> goes_to_sleep = false;
     std::thread waker([&driver, &goes_to_sleep, sleeper = ::getpid()] {
-      while (!goes_to_sleep || !is_asleep(sleeper)) std::this_thread::yield();
+      while (!goes_to_sleep) std::this_thread::yield();
+      spin_until_asleep(sleeper);
       ::close(descriptors(event_descriptor).at(0));
       for (;;) driver->wake();
     });

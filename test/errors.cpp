@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <exception>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -13,6 +12,8 @@
 
 #include "error_told.hpp"
 #include "every_scheduler.hpp"
+#include "reached.hpp"
+#include "states.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -84,6 +85,7 @@ TEST_CASE("a retry loop that catches every std::exception ends with main") {
   on_every_scheduler([&failures]() -> task<> {
     go(retry_for_ever, std::ref(failures));
     co_await yield();
+    reached("main returns");
   });
 }
 
@@ -105,11 +107,7 @@ TEST_CASE("a thread that waits for a runtime which ends gets a std::system_error
         }
       });
       // Until a routine waits in the thread's name.
-      for (bool waits = false; !waits; co_await yield()) {
-        std::ostringstream text;
-        rt.dump(text);
-        waits = text.str().find("waits for") != std::string::npos;
-      }
+      co_await until_parked(rt, "waits for");
     });
     waiting.join();
     CHECK(code == std::errc::operation_canceled);

@@ -3,12 +3,14 @@
 //   on_every_scheduler(make_main)       1, 2, 4 and 8 workers, then simulations with 1 and 4 workers and some seeds
 //   on_real_schedulers(make_main)       the former only: for programs with threads of their own
 //   on_simulated_schedulers(make_main)  the latter only: for programs that use settle() or virtual time
-//   on_each(schedulers, use)            use(scheduler) calls scheduler.run(make_main): for programs that throw
+//   on_two_schedulers(make_main)        2 workers, and one simulation with 4: for programs whose result no schedule
+//   alters on_each(schedulers, use)            use(scheduler) calls scheduler.run(make_main): for programs that throw
 //
 // make_main takes nothing and returns a task<>; it stays alive while its program runs, so it may be a coroutine that
-// captures. Every run must leave testing::live() as it found it. Where a check fails, on whichever thread, the
-// scheduler is named just before it. RINGO_FIRST_SEED=7 makes seed 7 the first, RINGO_SEEDS_TIMES=10 makes them ten
-// times as many, and with RINGO_ONLY_SIMULATED=1 there are no real workers.
+// captures. On real schedulers it may take the runtime, for its dump. Every run must leave testing::live() as it found
+// it. Where a check fails, on whichever thread, the scheduler is named just before it. RINGO_FIRST_SEED=7 makes seed 7
+// the first, RINGO_SEEDS_TIMES=10 makes them ten times as many, and with RINGO_ONLY_SIMULATED=1 there are no real
+// workers.
 //
 // co_await has no place inside a doctest macro: they wrap their argument in a lambda. Name the result first.
 #pragma once
@@ -21,6 +23,7 @@
 #include <iostream>
 #include <ringo/ringo.hpp>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 // A count for a test that is the better the longer it runs: RINGO_STRESS=100 makes it a hundred times as large.
@@ -69,16 +72,21 @@ class scheduler_under_test {
 
   template <class F>
   void start(F& make_main) const {
-    auto main = [&make_main]() -> ringo::task<> { return make_main(); };
-    if (simulated_) {
-      ringo::testing::sim_options how;
-      how.workers = workers_;
-      how.seed = seed_;
-      ringo::testing::simulate(how, main);
+    ringo::options how;
+    how.workers = workers_;
+    if constexpr (std::is_invocable_v<F&, ringo::runtime&>) {
+      ringo::runtime rt(how);
+      rt.run([&]() -> ringo::task<> { return make_main(rt); });
     } else {
-      ringo::options how;
-      how.workers = workers_;
-      ringo::run(main, how);
+      auto main = [&make_main]() -> ringo::task<> { return make_main(); };
+      if (simulated_) {
+        ringo::testing::sim_options simulation;
+        simulation.workers = workers_;
+        simulation.seed = seed_;
+        ringo::testing::simulate(simulation, main);
+      } else {
+        ringo::run(main, how);
+      }
     }
   }
 
@@ -155,6 +163,16 @@ void on_each(const std::vector<scheduler_under_test>& schedulers, Use use) {
 template <class F>
 void on_every_scheduler(F make_main, std::size_t seeds = 10) {
   for (const auto& scheduler : every_scheduler(seeds)) scheduler.run(make_main);
+}
+
+template <class F>
+void on_two_schedulers(F make_main) {
+  for (const auto& scheduler : real_schedulers()) {
+    if (scheduler.workers() == 2) scheduler.run(make_main);
+  }
+  for (const auto& scheduler : simulated_schedulers(1)) {
+    if (scheduler.workers() == 4) scheduler.run(make_main);
+  }
 }
 
 template <class F>

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "reached.hpp"
 #include "task_ending.hpp"
 
 using namespace ringo;
@@ -39,6 +40,7 @@ TEST_CASE("A routine whose operations are always ready lets other routines run (
     std::atomic<bool> stop = false;
     auto hog = go(receive_for_ever, closed, std::ref(stop));
     for (int i = 0; i != 20; ++i) co_await yield();
+    reached("main has its turns");
     stop = true;
     co_await hog;
   });
@@ -52,6 +54,7 @@ TEST_CASE("A routine whose operations are always ready lets timers run (75)") {
     std::vector<handle<void>> hogs;
     for (int i = 0; i != 10; ++i) hogs.push_back(go(receive_for_ever, closed, std::ref(stop)));
     for (int i = 0; i != 5; ++i) co_await sleep(200us);
+    reached("sleeps end");
     stop = true;
     for (auto& each : hogs) co_await each;
   });
@@ -112,6 +115,7 @@ TEST_CASE("Every kind of operation that is always ready lets others run (166)") 
           }
         });
         for (int i = 0; i != 50; ++i) co_await yield();
+        reached("main has its turns");
         stop = true;
         co_await hogs.wait();
       },
@@ -128,6 +132,7 @@ TEST_CASE("A routine that starts and joins others for ever lets the rest run (16
       }
     });
     for (int i = 0; i != 50; ++i) co_await yield();
+    reached("main has its turns");
     stop = true;
     co_await hog;
   });
@@ -148,6 +153,7 @@ TEST_CASE("Two routines that hand to each other for ever do not keep a third fro
       while (auto value = co_await there.recv()) co_await back.send(*value);
     });
     for (int i = 0; i != 50; ++i) co_await yield();
+    reached("the third has its turns");
     stop = true;
     co_await first;
     co_await second;
@@ -268,6 +274,7 @@ TEST_CASE("Timers of several routines beside producers that are always ready are
       });
     }
     co_await consumers.wait();
+    reached("each consumer has heard its timer");
     stop = true;
     co_await producers.wait();
   });
@@ -384,6 +391,7 @@ TEST_CASE("A worker that is kept by one routine does not keep the ready ones beh
           while (!over) std::this_thread::yield();
         });
         co_await hog;
+        reached("the others have run beside the hog");
         co_await watcher;
         for (auto& each : others) co_await each;
       },
@@ -406,6 +414,7 @@ TEST_CASE("Whom a routine wakes and then computes on, again and again, runs on a
           while (counted != sent && std::chrono::steady_clock::now() < until) std::this_thread::yield();
           if (counted == sent) ++meanwhile;
         }
+        reached("the counter has run beside the routine that computes");
         ticks.close();
         co_await counter;
       },

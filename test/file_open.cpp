@@ -55,7 +55,6 @@ TEST_CASE("the reader of a FIFO waits for a writer, and the writer for a reader"
         const std::string path = in.fifo(std::to_string(reader_first) + std::to_string(writing.create));
         auto first = ringo::go(open_file, path, reader_first ? ringo::open_options() : writing);
         co_await until_waiting(1);
-        co_await ringo::sleep(1ms);
         CHECK_FALSE(first.done());
         ringo::file second = co_await ringo::file::open(path, reader_first ? writing : ringo::open_options());
         ringo::file other = co_await first;
@@ -143,6 +142,8 @@ TEST_CASE("a runtime ends though an open waits") {
     ringo::go([](std::string at) -> ringo::task<> { co_await ringo::file::open(at); }, path);
     co_await until_waiting(1);
   });
+  CHECK(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC) == -1);
+  CHECK(errno == ENXIO);  // no reader waits any more
 }
 
 TEST_CASE("a file that another has a lease of is opened when that has let go") {
@@ -158,7 +159,7 @@ TEST_CASE("a file that another has a lease of is opened when that has let go") {
       co_return;  // not every file system has them
     }
     auto opens = ringo::go(open_file, path, for_writing);
-    co_await ringo::sleep(5ms);
+    co_await until_waiting(1);
     CHECK_FALSE(opens.done());
     CHECK(::fcntl(holder, F_SETLEASE, F_UNLCK) == 0);
     const ringo::file f = co_await opens;

@@ -17,6 +17,7 @@
 
 #include "every_scheduler.hpp"
 #include "leftovers.hpp"
+#include "reached.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -212,6 +213,7 @@ TEST_CASE("A stage that generates for ever lets the others run") {
     });
     co_await sleep(1ms);
     while (received < 10000) co_await yield();
+    reached("the reader and main have their turns");
     reader.cancel();
     co_await reader.finished();
   });

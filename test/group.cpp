@@ -182,11 +182,13 @@ TEST_CASE("Changing the limit while members run is refused (154)") {
 TEST_CASE("A group that is left without wait cancels its members, which end by themselves (158)") {
   on_every_scheduler([]() -> task<> {
     wait_group ended;
+    std::atomic<int> were_cancelled = 0;
     ended.add(2);
-    auto member = [&ended]() -> task<> {
+    auto member = [&]() -> task<> {
       try {
         co_await never();
       } catch (const cancelled&) {
+        ++were_cancelled;
         ended.done();
         throw;
       }
@@ -198,6 +200,7 @@ TEST_CASE("A group that is left without wait cancels its members, which end by t
       co_await yield();
     }
     co_await ended.wait();
+    CHECK(were_cancelled == 2);
   });
 }
 

@@ -197,11 +197,14 @@ TEST_CASE("A report may be made while members come and go on other workers") {
       const auto waiting = go(waits);
       const auto first = go(makes_work);
       const auto second = go(makes_work);
+      bool each_has_main = true;
       for (std::size_t i = 0; i != stressed(2000); ++i) {
         std::ostringstream text;
         rt.dump(text);
+        each_has_main = each_has_main && text.str().find("main routine") != std::string::npos;
         co_await yield();
       }
+      CHECK(each_has_main);
       stop = true;
       co_await first;
       co_await second;

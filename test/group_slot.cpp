@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "reached.hpp"
 
 using namespace ringo;
 
@@ -49,7 +50,8 @@ TEST_CASE("A routine that is woken for a place and starts nothing passes it on t
       for (int i = 0; i != 5; ++i) all.push_back(go(only_waits));
       for (int i = 0; i != 3; ++i) co_await yield();
       gate.close();
-      for (auto& each : all) co_await each;  // a deadlock, if one of them is left behind
+      for (auto& each : all) co_await each;
+      reached("all have been woken");
       co_await g.wait();
     }
   });
@@ -73,6 +75,7 @@ TEST_CASE("A place passes by a routine that is cancelled before it goes on") {
     };
     co_await go(closes);
     co_await next;
+    reached("the next has been woken");
     (void)co_await outcome(cancelled_one);
     co_await g.wait();
   });
@@ -96,6 +99,7 @@ TEST_CASE("A place passes by a coroutine that is destroyed before it goes on") {
         for (int i = 0; i != turns; ++i) co_await yield();
       }
       co_await next;
+      reached("the next has been woken");
       co_await g.wait();
     }
   });

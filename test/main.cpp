@@ -1,15 +1,20 @@
-// doctest's main, with a watchdog: a test case that has not ended after 60 s, times RINGO_STRESS, is named, the
-// routines of all runtimes are dumped, and the process aborts. RINGO_WATCHDOG=600 gives it 600 s, 0 as long as it
-// takes.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+// The main function of all test programs. To doctest's it adds
+//   a watchdog: it names a test case that has not ended after 60 s, times RINGO_STRESS, dumps the routines of all
+//     runtimes, and aborts the process. RINGO_WATCHDOG=600 allows 600 s, 0 any time;
+//   a count of checks: a test case that has checked nothing fails;
+//   the hashes of simulations (trace_ledger.hpp).
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <iostream>
+#include <string_view>
 
 #include "quiet_listener.hpp"
 #include "runtime/registry.hpp"
@@ -79,7 +84,49 @@ class watchdog final : public quiet_listener {
   bool is_there_ = false;
 };
 
+// Fails a test case in which no assertion of its own was reached. The helpers that run programs check after each that
+// it left nothing behind; these checks do not count, for they say nothing about the property in the test case's name. A
+// test case that cannot run on this machine says so by MESSAGE.
+class check_counter final : public quiet_listener {
+ public:
+  explicit check_counter(const doctest::ContextOptions&) {}
+  static int cases_without_checks() { return cases(); }
+
+  void test_case_start(const doctest::TestCaseData& data) override {
+    name_ = data.m_name;
+    has_checked_ = false;
+  }
+  void log_assert(const doctest::AssertData& assertion) override {
+    if (!has_checked_.load(std::memory_order_relaxed) && !is_in_a_helper(assertion.m_file)) has_checked_ = true;
+  }
+  void log_message(const doctest::MessageData&) override { has_checked_ = true; }
+  void test_case_end(const doctest::CurrentTestCaseStats&) override {
+    // RINGO_ONLY_SIMULATED leaves nothing of a test case for real workers.
+    if (has_checked_ || std::getenv("RINGO_ONLY_SIMULATED")) return;
+    ++cases();
+    std::cout << "ERROR: this test case has checked nothing: " << name_ << std::endl;
+  }
+
+ private:
+  static bool is_in_a_helper(std::string_view file) {
+    return file.ends_with("/every_scheduler.hpp") || file.ends_with("/network.hpp");
+  }
+  static int& cases() {
+    static int count = 0;
+    return count;
+  }
+
+  const char* name_ = "";
+  std::atomic<bool> has_checked_ = false;  // routines on all workers check
+};
+
 REGISTER_LISTENER("watchdog", 1, watchdog);
+REGISTER_LISTENER("check_counter", 1, check_counter);
 REGISTER_LISTENER("trace_ledger", 1, trace_ledger);
 
 }  // namespace
+
+int main(int argc, char** argv) {
+  const int status = doctest::Context(argc, argv).run();
+  return status == 0 && check_counter::cases_without_checks() != 0 ? 1 : status;
+}

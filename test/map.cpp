@@ -18,6 +18,7 @@
 
 #include "every_scheduler.hpp"
 #include "leftovers.hpp"
+#include "reached.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -313,9 +314,15 @@ TEST_CASE("What a call has started ends with the stage") {
   on_every_scheduler([]() -> task<> {
     const auto before = testing::live();
     channel<void> begun(1);
-    const auto sleeps = [begun]() -> task<> {
+    std::atomic<bool> was_cancelled = false;
+    const auto sleeps = [&was_cancelled, begun]() -> task<> {
       co_await begun.send();
-      co_await sleep(1h);
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+        was_cancelled = true;
+        throw;
+      }
     };
     {
       auto out = map(generate(numbers(1)), 1, [&sleeps](int) -> task<> {
@@ -325,6 +332,7 @@ TEST_CASE("What a call has started ends with the stage") {
       co_await begun.recv();
     }
     while (!nothing_is_left_since(before)) co_await yield();
+    CHECK(was_cancelled);
   });
 }
 
@@ -364,6 +372,7 @@ TEST_CASE("A stage ends with the last receiver wherever that goes: on a thread t
       std::thread([end = std::move(out)]() mutable { end = {}; }).join();
     }
     while (!nothing_is_left_since(before)) co_await yield();
+    reached("the stages have ended");
   });
 }
 

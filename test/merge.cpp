@@ -14,6 +14,7 @@
 
 #include "every_scheduler.hpp"
 #include "leftovers.hpp"
+#include "reached.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -109,6 +110,7 @@ TEST_CASE("When nobody can receive any more all inputs are let go (180)") {
       for (int i = 0; i != 5; ++i) co_await out.recv();
     }
     while (!nothing_is_left_since(before)) co_await yield();
+    reached("the generators and the merge have ended");
   });
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "reached.hpp"
 #include "task_ending.hpp"
 
 using namespace ringo;
@@ -82,6 +83,7 @@ TEST_CASE("A hog that locks again at once does not starve who locks now and then
           const auto held = co_await m.lock();
           stop = i == 9;
         }
+        reached("main has had the lock ten times");
         co_await hog;
       },
       5);

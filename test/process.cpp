@@ -9,7 +9,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <ringo/process.hpp>
 #include <ringo/ringo.hpp>
 #include <string>
@@ -21,7 +20,9 @@
 
 #include "error_told.hpp"
 #include "network.hpp"
+#include "reached.hpp"
 #include "running_child.hpp"
+#include "states.hpp"
 
 using namespace std::chrono_literals;
 using ringo::process_stream;
@@ -243,8 +244,10 @@ TEST_CASE("a start that is cancelled leaves no zombie and no descriptor") {
       co_await h.finished();
     }
     while (has_children()) co_await ringo::sleep(100us);
+    reached("every child has been waited for");
   });
   while (open_descriptors() != before) std::this_thread::yield();
+  reached("every descriptor is closed");
 }
 
 TEST_CASE("where others take every child's end, a wait says so") {
@@ -334,14 +337,6 @@ class tracer {
   bool seized_ = false;
 };
 
-char state_of(int id) {
-  std::ifstream status("/proc/" + std::to_string(id) + "/stat");
-  std::string text;
-  std::getline(status, text);
-  const auto end = text.rfind(") ");
-  return end == std::string::npos ? '-' : text[end + 2];
-}
-
 ringo::task<> until_zombie(int id) {
   while (state_of(id) != 'Z') co_await ringo::sleep(1ms);
 }
@@ -359,7 +354,7 @@ std::chrono::microseconds cpu_time() {
 }  // namespace
 
 TEST_CASE("a child that is traced has ended when its tracer lets its end be seen, and not before") {
-  on_the_network([]() -> ringo::task<> {
+  on_the_network([](ringo::runtime& rt) -> ringo::task<> {
     ringo::process_options o;
     o.input = process_stream::pipe;
     ringo::process p = co_await ringo::process::start(shell("read line; exit 7"), o);
@@ -372,7 +367,7 @@ TEST_CASE("a child that is traced has ended when its tracer lets its end be seen
     CHECK(either.index() == 1);
     auto waits =
         ringo::go([](ringo::process& of) -> ringo::task<int> { co_return (co_await of.wait()).status(); }, std::ref(p));
-    co_await ringo::sleep(5ms);
+    co_await until_parked(rt, "the end of process");
     CHECK_FALSE(waits.done());
     CHECK_FALSE(p.kill(SIGTERM));  // it has ended, though its end is not to be had
     t.let_go();

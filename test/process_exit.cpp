@@ -4,20 +4,18 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
-#include <memory>
 #include <ringo/ringo.hpp>
 #include <thread>
 #include <utility>
 
 #include "kept.hpp"
 #include "running_child.hpp"
+#include "states.hpp"
 
 using namespace ringo;
-using namespace std::chrono_literals;
 
 namespace {
 
@@ -35,23 +33,19 @@ bool exits_after(const std::function<void()>& program) {
   return end.exited && end.status == 0;
 }
 
-void thread_that_receives_from(const channel<int>& ch) {
-  auto waits = std::make_shared<std::atomic<bool>>(false);
-  std::thread([ch, waits] {
-    *waits = true;
+void start_thread_that_receives_from(const channel<int>& ch) {
+  start_thread_that_sleeps_in([ch] {
     try {
       (void)ch.recv_blocking();
     } catch (...) {
     }
-  }).detach();
-  while (!*waits) std::this_thread::yield();
-  std::this_thread::sleep_for(20ms);  // most often it waits by now; if it does not, the test proves less
+  });
 }
 
 }  // namespace
 
 TEST_CASE("The process exits though a thread waits in recv_blocking of a channel that no runtime has used") {
-  exits_after([] { thread_that_receives_from(channel<int>()); });
+  exits_after([] { start_thread_that_receives_from(channel<int>()); });
 }
 
 TEST_CASE("The process exits though a thread waits in recv_blocking of a channel whose runtime has ended") {
@@ -59,7 +53,7 @@ TEST_CASE("The process exits though a thread waits in recv_blocking of a channel
     const channel<int> ch(1);
     run([ch]() -> task<> { co_await ch.send(1); });
     (void)ch.recv_blocking();
-    thread_that_receives_from(ch);
+    start_thread_that_receives_from(ch);
   });
 }
 
@@ -67,10 +61,9 @@ TEST_CASE("The process exits though a thread waits in send_blocking and in handl
   exits_after([] {
     const channel<int> ch;
     auto* never_run = kept(new runtime);
-    std::thread([ch] { ch.send_blocking(1); }).detach();
+    start_thread_that_sleeps_in([ch] { ch.send_blocking(1); });
     auto* h = kept(new handle<void>(never_run->go([]() -> task<> { co_return; })));
-    std::thread([h] { h->wait(); }).detach();
-    std::this_thread::sleep_for(20ms);
+    start_thread_that_sleeps_in([h] { h->wait(); });
   });
 }
 
@@ -99,18 +92,17 @@ TEST_CASE("The process exits while the workers of a runtime recycle frames and s
 TEST_CASE("The process exits while a call of blocking waits for a channel") {
   exits_after([] {
     const channel<int> ch;
-    auto* calls = kept(new std::atomic<bool>(false));
-    std::thread([ch, calls] {
-      run([ch, calls]() -> task<> {
-        const auto call = [ch, calls] {
-          *calls = true;
+    auto* caller = kept(new std::atomic<pid_t>(0));
+    std::thread([ch, caller] {
+      run([ch, caller]() -> task<> {
+        const auto call = [ch, caller] {
+          *caller = ::gettid();
           (void)ch.recv_blocking();
         };
         auto waits = blocking(call);
         co_await waits;
       });
     }).detach();
-    while (!*calls) std::this_thread::yield();
-    std::this_thread::sleep_for(20ms);
+    spin_until_asleep(*caller);
   });
 }

@@ -255,11 +255,13 @@ TEST_CASE("Main's own locals are gone before the others are unwound (159)") {
 }
 
 TEST_CASE("What is unwound may use its channels: close them, and try to send and receive (159)") {
-  on_every_scheduler([]() -> task<> {
+  std::atomic<int> programs = 0, cleaned_up = 0;
+  on_every_scheduler([&]() -> task<> {
+    ++programs;
     channel<int> values(1);
     channel<void> ready;
     struct closes {
-      explicit closes(channel<int> c) : to_close(std::move(c)) {}
+      closes(channel<int> c, std::atomic<int>& counter) : to_close(std::move(c)), count(counter) {}
       closes(const closes&) = delete;
       closes& operator=(const closes&) = delete;
       ~closes() {
@@ -270,12 +272,14 @@ TEST_CASE("What is unwound may use its channels: close them, and try to send and
         }
         to_close.try_recv();
         to_close.try_close();
+        ++count;
       }
       channel<int> to_close;
+      std::atomic<int>& count;
     };
     for (int i = 0; i != 3; ++i) {
-      go([values, ready]() -> task<> {
-        const closes at_the_end(values);
+      go([values, ready, &cleaned_up]() -> task<> {
+        const closes at_the_end(values, cleaned_up);
         co_await ready.send();
         co_await never();
       });
@@ -289,6 +293,7 @@ TEST_CASE("What is unwound may use its channels: close them, and try to send and
     }
     for (int i = 0; i != 6; ++i) co_await ready.recv();
   });
+  CHECK(cleaned_up == 3 * programs);
 }
 
 TEST_CASE("A routine's clean-up at the end may take several steps without awaiting (159)") {

@@ -9,7 +9,6 @@
 #include <chrono>
 #include <memory>
 #include <ringo/ringo.hpp>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -18,6 +17,7 @@
 #include "error_told.hpp"
 #include "network.hpp"
 #include "running_child.hpp"
+#include "states.hpp"
 
 using namespace std::chrono_literals;
 
@@ -50,17 +50,16 @@ TEST_CASE("a routine that waits for a signal gets it, and is no deadlock") {
 TEST_CASE("a signal from nobody but another process is waited for, though no other thread is here") {
   // The child has one thread: only the kernel could bring anything.
   const child_end end = run_in_a_child([] {
-    const pid_t parent = ::getpid();
-    const pid_t sender = ::fork();
-    if (sender == 0) {
-      ::usleep(50'000);
-      ::kill(parent, SIGUSR1);
-      ::_exit(0);
-    }
     const ringo::signals s({SIGUSR1});
+    other_process sender([parent = ::getpid()] { ::kill(parent, SIGUSR1); });
     ringo::options one;
     one.workers = 1;
-    return ringo::run([&s]() -> ringo::task<int> { co_return co_await s.recv() == SIGUSR1 ? 7 : 8; }, one);
+    return ringo::run(
+        [&]() -> ringo::task<int> {
+          sender.act_when_this_sleeps();
+          co_return co_await s.recv() == SIGUSR1 ? 7 : 8;
+        },
+        one);
   });
   CHECK(end.exited);
   CHECK((end.status == 7));
@@ -247,11 +246,7 @@ TEST_CASE("who still waits when the object goes ends as if it had been cancelled
       auto s = std::make_unique<ringo::signals>(std::initializer_list<int>{SIGUSR1});
       auto h = ringo::go([](const ringo::signals& from) -> ringo::task<int> { co_return co_await from.recv(); },
                          std::cref(*s));
-      for (std::string waits; waits.find("waits for a signal (") == waits.npos; co_await ringo::yield()) {
-        std::ostringstream text;
-        rt.dump(text);
-        waits = text.str();
-      }
+      co_await until_parked(rt, "waits for a signal (");
       s.reset();
       const ringo::outcome_of<int> o = co_await ringo::outcome(h.join());
       CHECK(told(o) == "cancelled");

@@ -11,7 +11,6 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <functional>
 #include <optional>
 #include <ringo/process.hpp>
@@ -24,6 +23,7 @@
 
 #include "every_scheduler.hpp"
 #include "network.hpp"
+#include "states.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -50,17 +50,6 @@ void spin_past(time_point limit) {
 void spin_until_readable(int descriptor) {
   pollfd one{descriptor, POLLIN, 0};
   for (int i = 0; ::poll(&one, 1, 0) != 1 && (workers_now == 1 || i != 1000); ++i) {
-  }
-}
-
-// Until the thread waits for something that others do.
-void spin_until_asleep(const std::atomic<pid_t>& thread) {
-  for (;;) {
-    if (thread == 0) continue;
-    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
-    std::string text;
-    std::getline(file, text);
-    if (text.find(") S ") != std::string::npos) return;
   }
 }
 

@@ -184,9 +184,9 @@ TEST_CASE("A task that was moved from cannot be awaited: a logic_error") {
 }
 
 TEST_CASE("A task can neither be copied nor dropped unnoticed") {
-  static_assert(!std::is_copy_constructible_v<task<int>>);
-  static_assert(!std::is_copy_assignable_v<task<int>>);
-  static_assert(std::is_nothrow_move_constructible_v<task<int>>);
+  CHECK_FALSE(std::is_copy_constructible_v<task<int>>);
+  CHECK_FALSE(std::is_copy_assignable_v<task<int>>);
+  CHECK(std::is_nothrow_move_constructible_v<task<int>>);
 }
 
 TEST_CASE("Locals of nested tasks are destroyed innermost first when their routine is cancelled") {

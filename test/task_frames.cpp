@@ -133,9 +133,12 @@ foreign awaits(int n) { co_await chain(n); }
 
 TEST_CASE("so are those that a coroutine of a foreign type awaits") {
   const auto main = []() -> task<> {
+    const auto before = testing::live().frames;
     std::optional<foreign> one(awaits(100'000));
     for (int i = 0; i < 10'000; ++i) co_await yield();  // a turn goes 128 deep
+    CHECK(testing::live().frames >= before + 100'000);
     one.reset();
+    CHECK(testing::live().frames == before);
   };
   // Where other workers are, it might run while it is destroyed.
   scheduler_under_test::real(1).run(main);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "reached.hpp"
 #include "task_ending.hpp"
 
 using namespace ringo;
@@ -110,9 +111,9 @@ TEST_CASE("An exception passes a hundred thousand children inside each other") {
 
 TEST_CASE("A routine that waits below a hundred thousand children is cancelled and unwound") {
   run_with_counts(100'000, [](int count) -> task<> {
-    channel<void> reached;
-    auto deep = go(wait_below, count, reached);
-    co_await reached.recv();
+    channel<void> at_the_bottom;
+    auto deep = go(wait_below, count, at_the_bottom);
+    co_await at_the_bottom.recv();
     deep.cancel();
     const auto end = co_await ending_of(deep);
     CHECK(end == ending::was_cancelled);
@@ -121,9 +122,11 @@ TEST_CASE("A routine that waits below a hundred thousand children is cancelled a
 
 TEST_CASE("A routine that waits below a hundred thousand children is unwound when main ends") {
   run_with_counts(100'000, [](int count) -> task<> {
-    channel<void> reached;
-    go(wait_below, count, reached);
-    co_await reached.recv();
+    channel<void> at_the_bottom;
+    const auto before = testing::live().frames;
+    go(wait_below, count, at_the_bottom);
+    co_await at_the_bottom.recv();
+    CHECK(testing::live().frames >= before + static_cast<std::size_t>(count));
   });
 }
 
@@ -134,11 +137,12 @@ TEST_CASE("A million hand-offs between two routines (D20)") {
       while (auto value = co_await there.recv()) co_await back.send(*value + 1);
     });
     int value = 0;
-    while (2 * value != count) {
+    for (int i = 0; 2 * i != count; ++i) {
       co_await there.send(value);
       const auto answer = co_await back.recv();
       value = answer.value();
     }
+    CHECK(2 * value == count);
     there.close();
   });
 }
@@ -194,6 +198,7 @@ TEST_CASE("A million yields, alone and beside another") {
     auto other = go(yield_often, count / 4);
     co_await yield_often(count / 4);
     co_await other;
+    reached("the stack has room for them");
   });
 }
 

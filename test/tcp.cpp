@@ -21,6 +21,7 @@
 #include "dice.hpp"
 #include "error_told.hpp"
 #include "network.hpp"
+#include "states.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -622,19 +623,19 @@ TEST_CASE("in a simulation there is no outside world, and it says so") {
 }
 
 TEST_CASE("who waits for bytes that do not come is no deadlock") {
-  on_the_network([]() -> task<> {
-    connected c = co_await connect_pair();
-    auto late = go(
-        [](tcp_stream s) -> task<> {
-          auto a_while = blocking([] { std::this_thread::sleep_for(20ms); });
-          co_await a_while;
-          co_await s.send("late");
-        },
-        std::move(c.there));
-    const auto came = co_await c.here.recv();
-    CHECK(came);
-    co_await late;
-  });
+  for (const unsigned workers : {1u, 2u, 4u}) {
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    other_process sender([to = ends[1]] { (void)!::write(to, "late", 4); });
+    scheduler_under_test::real(workers).run([&]() -> task<> {
+      tcp_stream here = tcp_stream::adopt(ends[0]);
+      sender.act_when_this_sleeps();
+      const auto came = co_await here.recv();
+      REQUIRE(came);
+      CHECK(came->text() == "late");
+    });
+    ::close(ends[1]);
+  }
 }
 
 TEST_CASE("who only tries finds bytes, and connections, when they have come (78)") {

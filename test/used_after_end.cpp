@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <ringo/ringo.hpp>
 #include <stdexcept>
 #include <string>
@@ -316,17 +317,18 @@ TEST_CASE("A wait_group whose members are destroyed at the end of the grace may 
     o.workers = workers;
     o.shutdown_grace = 0s;
     o.on_warning = [](std::string_view) {};
+    const auto counted = std::make_shared<int>();
     run(
-        []() -> task<> {
+        [&counted]() -> task<> {
           for (int i = 0; i != 3; ++i) {
-            go([]() -> task<> {
+            go([counted]() -> task<> {
               wait_group wg;
-              const auto holds_out = []() -> task<> {
+              const auto holds_out = [](std::shared_ptr<int>) -> task<> {
                 const detail::cancellation_held_back here;
                 co_await channel<int>().recv();
               };
-              wg.go(holds_out);
-              wg.go(holds_out);
+              wg.go(holds_out, counted);
+              wg.go(holds_out, counted);
               const detail::cancellation_held_back here;
               co_await wg.wait();
             });
@@ -334,6 +336,7 @@ TEST_CASE("A wait_group whose members are destroyed at the end of the grace may 
           for (int i = 0; i != 10; ++i) co_await yield();
         },
         o);
+    CHECK(counted.use_count() == 1);
   }
 }
 

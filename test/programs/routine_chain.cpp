@@ -93,6 +93,7 @@ TEST_CASE("10,000 joins that hang from each other are torn down while the last r
         };
         go(descent::below, depth, begun);
         co_await begun.recv();
+        CHECK(testing::live().routines > depth);
       },
       1);
 }

@@ -15,6 +15,7 @@
 
 #include "every_scheduler.hpp"
 #include "leftovers.hpp"
+#include "reached.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -74,6 +75,7 @@ TEST_CASE("A pipeline's last receiver goes at the moment at which the pipeline e
       for (auto& reader : readers) co_await reader;
     }
     while (!nothing_is_left_since(before)) co_await yield();
+    reached("all stages have ended");
   });
 }
 

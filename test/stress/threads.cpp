@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "reached.hpp"
 
 using namespace ringo;
 
@@ -126,6 +127,7 @@ TEST_CASE("a wait_group that foreign threads are done with") {
         for (int i = 0; i != 4; ++i) threads.emplace_back([all] { all->done(); });
         co_await all->wait();
       }
+      reached("each wait ends with the last thread's done");
     });
   }
 }
