@@ -22,23 +22,23 @@ namespace {
 
 ranked<std::mutex, lock_rank::shared_port> listed;
 std::vector<listener_core*>& all_shared() {
-  static auto* const all = new std::vector<listener_core*>;  // a listener may outlive the statics
+  static auto* const all = new std::vector<listener_core*>;  // never destroyed: a listener may outlive the statics
   return *all;
 }
 
-// Of what comes to the socket, drops what asks for a new connection (the flag SYN: RFC 9293, 3.1): whoever sent it asks
-// again in a second, and finds another listener. Handshakes that have begun can end.
+// Drops each segment that asks for a new connection (the flag SYN: RFC 9293, 3.1). Its sender asks again in a second,
+// and finds another listener. Handshakes that have begun go on.
 void refuse_new_connections(int socket) noexcept {
   constexpr std::uint32_t flags_at = 13, syn = 2, all = 0xffffffff;
   std::array<sock_filter, 4> program{{BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags_at),
                                       BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, syn, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
                                       BPF_STMT(BPF_RET | BPF_K, all)}};
   const sock_fprog filter{program.size(), program.data()};
-  // Without it, what comes between the last accept and the close is reset.
+  // Without the filter, a connection that comes between the last accept and the close is reset.
   (void)::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
-// A handle of one that is still open; empty if there is none.
+// A handle of another listener that is still open; empty if there is none.
 listener_handle another_at_port_of(const listener_core& l) noexcept {
   const std::lock_guard guard(listed);
   for (listener_core* each : all_shared()) {

@@ -60,7 +60,7 @@ int interface_number(std::string_view name, const std::string& doing) {
   if (name.empty()) return 0;
   const unsigned number = ::if_nametoindex(std::string(name).c_str());
   if (number != 0) return static_cast<int>(number);
-  throw std::system_error(errno, std::generic_category(), doing + ": the interface " + std::string(name));
+  throw_outside_error(errno, doing + ": the interface " + std::string(name));
 }
 
 void change_membership(int socket, bool joins, std::string_view group, std::string_view interface) {
@@ -83,7 +83,7 @@ void change_membership(int socket, bool joins, std::string_view group, std::stri
     request.imr_ifindex = number;
     result = ::setsockopt(socket, IPPROTO_IP, joins ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &request, sizeof request);
   }
-  if (result != 0) throw std::system_error(errno, std::generic_category(), doing);
+  if (result != 0) throw_outside_error(errno, doing);
 }
 
 }  // namespace
@@ -110,7 +110,7 @@ udp_socket udp_socket::bind(const endpoint& at, udp_options o) {
   const detail::socket_address address = detail::to_socket_address(at);
   if (detail::bind_patiently(s.native_handle(), address.get(), address.length) != 0) {
     if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
-    throw std::system_error(errno, std::generic_category(), doing);
+    detail::throw_outside_error(errno, doing);
   }
   std::string name = detail::local_endpoint(s.native_handle()).to_string();
   return udp_socket(detail::make_datagrams(s.release(), o.max_datagram, std::move(name)));
@@ -126,14 +126,14 @@ udp_socket udp_socket::connect(const endpoint& to, udp_options o) {
   for (int i = 0; i < 3; ++i) {
     descriptor s = detail::make_udp_socket(to.is_v6(), o, doing);
     if (::connect(s.native_handle(), address.get(), address.length) != 0) {
-      throw std::system_error(errno, std::generic_category(), doing);
+      detail::throw_outside_error(errno, doing);
     }
-    // Its own port may be the one that it connects to, where no other socket has that: it would hear itself.
+    // The kernel may choose the port that it connects to as its own, if no other socket has it: it would hear itself.
     const endpoint peer = detail::peer_endpoint(s.native_handle());
     if (peer && peer == detail::local_endpoint(s.native_handle())) continue;
     return udp_socket(detail::make_datagrams(s.release(), o.max_datagram, to.to_string()));
   }
-  throw std::system_error(ECONNREFUSED, std::generic_category(), doing);
+  detail::throw_outside_error(ECONNREFUSED, doing);
 }
 
 udp_socket udp_socket::adopt(int descriptor) {
@@ -163,7 +163,7 @@ void udp_socket::set_multicast_interface(std::string_view interface) const {
   ip_mreqn request{};
   request.imr_ifindex = number;
   if (::setsockopt(native_handle(), IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request) != 0) {
-    throw std::system_error(errno, std::generic_category(), doing);
+    detail::throw_outside_error(errno, doing);
   }
 }
 

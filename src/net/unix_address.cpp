@@ -87,7 +87,7 @@ socket_file bind_to_name(int socket, std::string_view name, int mode, const std:
   if (has_file && mode >= 0 && ::chmod(std::string(name).c_str(), static_cast<mode_t>(mode)) != 0) {
     const int error = errno;
     file.remove();
-    throw std::system_error(error, std::generic_category(), doing + ": the mode of its file");
+    throw_outside_error(error, doing + ": the mode of its file");
   }
   return file;
 }

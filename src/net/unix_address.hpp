@@ -1,4 +1,4 @@
-// Names of Unix sockets: a path, or an abstract name, which is written with an @ before it.
+// Names of Unix sockets: a path, or an abstract name, which is written with an @ in front.
 #pragma once
 #include <sys/types.h>
 
@@ -11,7 +11,7 @@ namespace ringo::detail {
 
 // `doing` begins the message. Throws: std::invalid_argument if the name is empty, is too long, or has a zero byte.
 socket_address to_unix_address(std::string_view name, const std::string& doing);
-std::string unix_name(const socket_address& of);  // empty if there is none
+std::string unix_name(const socket_address& of);  // empty: the socket has none
 std::string local_unix_name(int socket);
 std::string peer_unix_name(int socket);
 
@@ -20,7 +20,7 @@ class socket_file {
  public:
   socket_file() noexcept = default;  // no file
   explicit socket_file(std::string_view name);
-  void remove() noexcept;  // once
+  void remove() noexcept;  // a second call does nothing
 
  private:
   std::string path_;  // absolute; empty: none

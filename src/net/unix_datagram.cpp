@@ -40,7 +40,7 @@ unix_datagram unix_datagram::connect(std::string_view name, unix_datagram_option
   any.storage.ss_family = AF_UNIX;
   any.length = sizeof any.storage.ss_family;  // unix(7), autobind
   if (::bind(s.native_handle(), any.get(), any.length) != 0 || ::connect(s.native_handle(), to.get(), to.length) != 0) {
-    throw std::system_error(errno, std::generic_category(), doing);
+    detail::throw_outside_error(errno, doing);
   }
   return unix_datagram(detail::make_datagrams(s.release(), o.max_datagram, std::string(name)));
 }
@@ -52,7 +52,7 @@ std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_option
   int both[2];
   detail::hold_standard_streams();
   if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, both) != 0) {
-    throw std::system_error(errno, std::generic_category(), doing);
+    detail::throw_outside_error(errno, doing);
   }
   descriptor other(both[1]);
   unix_datagram first(detail::make_datagrams(both[0], o.max_datagram, "one of a pair"));

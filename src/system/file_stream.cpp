@@ -1,4 +1,4 @@
-// A file as a source of bytes and as a sink, and its lines.
+// A file as a source of bytes, as a sink, and as lines.
 #include <liburing.h>
 
 #include <cerrno>

@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <string>
-#include <system_error>
 
 #include <ringo/descriptor.hpp>
 
@@ -16,18 +15,16 @@
 namespace ringo {
 namespace {
 
-[[noreturn]] void fail(int error, const std::string& doing) {
-  throw std::system_error(error, std::generic_category(), doing);
-}
-
 void check(int descriptor, int refused_mode, const std::string& doing) {
   const int flags = ::fcntl(descriptor, F_GETFL);
-  if (flags < 0) fail(errno, doing);
+  if (flags < 0) detail::throw_outside_error(errno, doing);
   if ((flags & O_ACCMODE) == refused_mode) {
-    fail(EBADF, doing + (refused_mode == O_WRONLY ? " is not for reading" : " is not for writing"));
+    detail::throw_outside_error(EBADF,
+                                doing + (refused_mode == O_WRONLY ? " is not for reading" : " is not for writing"));
   }
-  // The ring waits; a descriptor that does not would answer at once, and again and again.
-  if ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0) fail(errno, doing);
+  // The ring waits; a descriptor with O_NONBLOCK would answer at once, again and again.
+  if ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)
+    detail::throw_outside_error(errno, doing);
 }
 
 detail::stream_handle make(int descriptor, std::string name) {
@@ -44,10 +41,10 @@ detail::stream_handle adopted(int descriptor, int refused_mode, const char* call
 detail::stream_handle standard(int descriptor, int refused_mode, const char* name) {
   detail::check_not_simulated(name);
   const std::string doing = std::string("ringo: ") + name;
-  if (detail::is_held(descriptor)) fail(EBADF, doing);
+  if (detail::is_held(descriptor)) detail::throw_outside_error(EBADF, doing);
   check(descriptor, refused_mode, doing);
   const int own = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
-  if (own < 0) fail(errno, doing);
+  if (own < 0) detail::throw_outside_error(errno, doing);
   return make(own, name);
 }
 
@@ -64,7 +61,7 @@ pipe_pair::pipe_pair() {
   detail::check_not_simulated("pipe_pair");
   int ends[2];
   detail::hold_standard_streams();
-  if (::pipe2(ends, O_CLOEXEC) != 0) fail(errno, "ringo: a new pipe");
+  if (::pipe2(ends, O_CLOEXEC) != 0) detail::throw_outside_error(errno, "ringo: a new pipe");
   descriptor second(ends[1]);
   reader = pipe_reader(make(ends[0], "a pipe"));
   writer = pipe_writer(make(second.release(), "a pipe"));

@@ -29,7 +29,7 @@
 namespace ringo {
 namespace detail {
 
-// A child, from its start until its end has been taken note of.
+// A child, from its start until its end has been noted (waitid(2)).
 class process_state {
  public:
   process_state(int id, int pidfd) noexcept : id_(id), pidfd_(pidfd) {}
@@ -40,8 +40,8 @@ class process_state {
   int id() const noexcept { return id_; }
   int pidfd() const noexcept { return pidfd_; }
 
-  // Takes note of the end, if it is there to be taken. False: not yet, though the descriptor may be readable already: a
-  // child that another process traces is that tracer's until the tracer has taken note of its end.
+  // Notes the end, if there is one. False: not yet. The descriptor may be readable then: a child that another process
+  // traces ends for its tracer first.
   bool note_end() noexcept {
     const std::lock_guard guard(mutex_);
     if (end_ || error_ != 0) return true;
@@ -67,7 +67,7 @@ class process_state {
 
   bool kill(int signal) {
     const std::lock_guard guard(mutex_);
-    // The kernel takes a signal for a process that has ended until its end has been taken note of.
+    // The kernel accepts a signal for a process that has ended until its end has been noted.
     if (end_ || error_ != 0 || has_ended()) return false;
     if (::syscall(SYS_pidfd_send_signal, pidfd_, signal, nullptr, 0) == 0) return true;
     if (errno == ESRCH) return false;
@@ -83,9 +83,9 @@ class process_state {
 
   const int id_;
   const int pidfd_;
-  ranked<std::mutex, lock_rank::process> mutex_;  // of the note
+  ranked<std::mutex, lock_rank::process> mutex_;  // of the two below
   std::optional<exit_status> end_;
-  int error_ = 0;  // instead of the end
+  int error_ = 0;  // why there is no end to be had
 };
 
 namespace {
@@ -109,7 +109,7 @@ class wait_call final : public one_shot_of<exit_status> {
   const std::shared_ptr<process_state> of_;
 };
 
-// What is to be started, with all that this needs: it may be done when who asked for it has gone.
+// A program to be started, with all that the start needs, since the thread that starts it may outlive the caller.
 class launch {
  public:
   launch(std::vector<std::string> a, const process_options& o) : arguments(std::move(a)), directory(o.directory) {
@@ -132,7 +132,7 @@ class launch {
     streams[1] = o.output;
     streams[2] = o.errors;
     errors_to_output = o.errors_to_output;
-    // As this thread's, but for what the workers have blocked.
+    // This thread's signal mask, without the signal that workers block.
     ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
     ::sigdelset(&blocked, SIGPIPE);
   }
@@ -204,7 +204,7 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return pointers;
 }
 
-// On a thread of the pool: it waits until the program has been loaded.
+// On a thread of the pool, since posix_spawnp waits until the program has been loaded.
 std::shared_ptr<process_state> spawn(launch what) {
   file_actions actions;
   for (int i = 0; i < 3; ++i) {
@@ -227,7 +227,7 @@ std::shared_ptr<process_state> spawn(launch what) {
   const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, id, 0));
   if (pidfd < 0) {
     const int why = errno;
-    // Where SIGCHLD is ignored, the number may be another's by now.
+    // Where SIGCHLD is ignored, the number may be another process' by now.
     if (::waitid(P_PID, static_cast<id_t>(id), nullptr, WEXITED | WNOHANG | WNOWAIT) == 0) {
       ::kill(id, SIGKILL);
       while (::waitpid(id, nullptr, 0) < 0 && errno == EINTR) {
@@ -243,7 +243,7 @@ std::shared_ptr<process_state> spawn(launch what) {
   }
 }
 
-// Above 0, 1 and 2, which are replaced in the program one after the other.
+// A descriptor above 0, 1 and 2, since those are replaced in the program one after the other.
 descriptor above_standard(int descriptor, const std::string& doing) {
   ringo::descriptor it(descriptor);
   if (descriptor > STDERR_FILENO) return it;
