@@ -22,7 +22,8 @@ void ring_operation::end_early(scheduler& here) noexcept {
   if (on_ == &here) return here.driver_->end_early(*this);
   if (std::exchange(asked_, true)) return;
   keep();
-  on_->end_early_soon(*this);
+  on_->to_end.add(*this);
+  on_->wake();
 }
 
 // Only under the lock is it certain on which ring the operation is: another worker may submit it again on its own ring.
@@ -38,23 +39,19 @@ void ring_operation::fill_pause(io_uring_sqe& entry) noexcept {
   ::io_uring_prep_timeout(&entry, &length, 0, 0);
 }
 
-void scheduler::end_early_soon(ring_operation& one) noexcept {
-  ring_operation* top = to_end_.load(std::memory_order_relaxed);
+void early_ends::add(ring_operation& one) noexcept {
+  ring_operation* top = first_.load(std::memory_order_relaxed);
   do {
     one.next_to_end_ = top;
     // release: its worker reads the link.
-  } while (!to_end_.compare_exchange_weak(top, &one, std::memory_order_release, std::memory_order_relaxed));
-  driver_->wake();
+  } while (!first_.compare_exchange_weak(top, &one, std::memory_order_release, std::memory_order_relaxed));
 }
 
 // An operation that has ended since is left alone. One that was submitted again on this ring since is ended for
 // nothing; its source submits it once more.
-void scheduler::end_those_asked_for(bool with_driver) noexcept {
-  ring_operation* one = to_end_.exchange(nullptr, std::memory_order_acquire);
-  while (one != nullptr) {
-    ring_operation& each = *std::exchange(one, one->next_to_end_);
-    each.let_go(with_driver ? this : nullptr);
-  }
+void early_ends::carry_out(scheduler* ring) noexcept {
+  ring_operation* one = first_.exchange(nullptr, std::memory_order_acquire);
+  while (one != nullptr) std::exchange(one, one->next_to_end_)->let_go(ring);
 }
 
 }  // namespace ringo::detail

@@ -38,11 +38,23 @@ class ring_operation : public ring_request {
   static void fill_pause(io_uring_sqe& entry) noexcept;
 
  private:
-  friend class scheduler;
+  friend class early_ends;
 
   scheduler* on_ = nullptr;
   ring_operation* next_to_end_ = nullptr;
   bool asked_ = false;  // it is in its worker's list of operations to end
+};
+
+// The operations of one ring that other workers have asked to end early.
+class early_ends {
+ public:
+  void add(ring_operation& one) noexcept;  // from another worker, which wakes the ring's worker then
+  bool empty() const noexcept { return first_.load(std::memory_order_relaxed) == nullptr; }
+  // In the ring's worker; null if its thread has ended, and no operation is in flight.
+  void carry_out(scheduler* ring) noexcept;
+
+ private:
+  std::atomic<ring_operation*> first_ = nullptr;
 };
 
 }  // namespace ringo::detail

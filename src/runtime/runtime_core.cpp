@@ -89,7 +89,7 @@ void runtime_core::run(routine& r) {
     for (std::thread& t : threads) t.join();
   }
   first.become_current();
-  for (const auto& w : workers) w->end_those_asked_for(false);
+  for (const auto& w : workers) w->to_end.carry_out(nullptr);
   destroy_what_is_left();
   // Before any thread can see that the runtime has ended: then a context's timer is no worker's to touch.
   for (const auto& w : workers) w->timers.let_go();

@@ -79,13 +79,13 @@ void scheduler::run() noexcept {
 }
 
 void scheduler::finish_operations() noexcept {
-  end_those_asked_for(true);
+  to_end.carry_out(this);
   driver_->drain();
 }
 
 void scheduler::end_turn() {
-  if (to_end_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
-    end_those_asked_for(true);
+  if (!to_end.empty()) [[unlikely]]
+    to_end.carry_out(this);
   if (!timers.empty() || alone != nullptr || shared) {
     const time_point now = driver_->now();
     look(now, now - turn_end_ > late_look);  // where that is not known, it may be late

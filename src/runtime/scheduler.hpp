@@ -111,15 +111,12 @@ class scheduler final : public worker {
   void wake() noexcept { driver_->wake(); }
   void expire_timers(time_point now) { expire_timers(now, now); }
   void become_current() noexcept;
-  void end_early_soon(ring_operation& one) noexcept;  // from other workers
-  // Ends early what other workers have asked for; without its driver when its thread has ended, and nothing is left to
-  // be ended.
-  void end_those_asked_for(bool with_driver) noexcept;
   void finish_operations() noexcept;  // when the loop has ended, in the worker's thread
 
   const unsigned index;
   timer_queue timers;
   roster routines;
+  early_ends to_end;
   std::unique_ptr<driver> driver_;
   pid_t thread = 0;
   scheduler* idle_next = nullptr;         // in the runtime's list of idle workers
@@ -182,7 +179,6 @@ class scheduler final : public worker {
   duration patience_{};
   std::vector<std::int64_t> resumes_of_others_;  // for let_others_go_on()
   std::atomic<routine*> newest_ = nullptr;       // with other workers: started last; anybody may take it
-  std::atomic<ring_operation*> to_end_ = nullptr;
   // With other workers: the clock's reading before the last look, which is over.
   std::atomic<std::int64_t> looked_at_ = 0;
 
