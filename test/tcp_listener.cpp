@@ -336,3 +336,16 @@ TEST_CASE("a default-made listener is empty, and says so where it is used") {
     co_await of_tcp.close();
   });
 }
+
+TEST_CASE("an accepted stream knows its peer's address, though the peer has gone by then") {
+  on_the_network([]() -> task<> {
+    tcp_listener l = tcp_listener::bind("127.0.0.1:0");
+    tcp_stream peer = co_await tcp_stream::connect(l.local());
+    const endpoint at = peer.local();
+    const linger reset{1, 0};
+    REQUIRE(::setsockopt(peer.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+    co_await peer.close();
+    const tcp_stream accepted = co_await l.accept();
+    CHECK(accepted.peer() == at);
+  });
+}

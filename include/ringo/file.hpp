@@ -125,9 +125,9 @@ class file {
                                        std::source_location where = std::source_location::current()) const;
 
   /// Waits until the operations in flight have ended and the file is closed. A second close does nothing.
-  detail::close_operation close() const;
-  int native_handle() const noexcept;  ///< -1 if empty
-  explicit operator bool() const noexcept { return core_.get() != nullptr; }
+  detail::close_operation close() const { return core_.close(); }
+  int native_handle() const noexcept { return core_.native_handle(); }  ///< -1 if empty
+  explicit operator bool() const noexcept { return static_cast<bool>(core_); }
 
  private:
   friend struct detail::file_access;

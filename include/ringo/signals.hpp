@@ -4,53 +4,10 @@
 
 #include <csignal>
 #include <initializer_list>
-#include <string>
 
-#include <ringo/detail/destroyed.hpp>
-#include <ringo/detail/operation.hpp>
+#include <ringo/detail/signal_operation.hpp>
 
 namespace ringo {
-
-namespace detail {
-
-class signals_core;
-
-// The operation of signals::recv().
-class RINGO_AWAITABLE signal_operation final : public operation<signal_operation, int> {
- public:
-  static constexpr const char* call_name = "receive a signal";
-  explicit signal_operation(signals_core* from) noexcept : from_(from) {}
-  signal_operation(const signal_operation& from) noexcept : operation(from), from_(from.from_) {}
-  signal_operation& operator=(const signal_operation& from) noexcept {
-    from_ = from.from_;
-    return *this;
-  }
-  ~signal_operation() {
-    if (standing() != progress::idle) [[unlikely]]
-      abandon(*who);
-  }
-
-  void enter(const worker* w);
-  spin_lock* lock() noexcept;
-  bool ready(worker&) noexcept;
-  bool commit(worker&, bool, routine*&) noexcept;
-  void link(worker& w, routine& r) noexcept;
-  bool unlink() noexcept;
-  void dispose() noexcept;
-  int take();
-  void discard() noexcept;
-  void tell(std::string& text) const;
-
- private:
-  friend class signals_core;
-  void stop_counting() noexcept;
-
-  signals_core* from_;
-  bool counts_ = false;  // it counts in the core's uses
-  int got_ = 0;          // the signal, or the errno if it failed
-};
-
-}  // namespace detail
 
 /// Receives some signals, from its construction to its destruction.
 ///
@@ -75,13 +32,13 @@ class signals {
   /// other. A routine that waits for a signal never counts as deadlocked. Throws: cancelled. Cancel safety: a signal
   /// that came for a losing case is kept for the next receive. Fairness: first come, first served. Thread: workers.
   detail::signal_operation recv() const {
-    if (core_ == nullptr) [[unlikely]]
+    if (!core_) [[unlikely]]
       detail::throw_used_after_end("signals::recv");
-    return detail::signal_operation(core_);
+    return detail::signal_operation(core_.source());
   }
 
  private:
-  detail::signals_core* core_;
+  detail::signals_handle core_;
 };
 
 }  // namespace ringo

@@ -49,13 +49,16 @@ void one_shot::end(waiter& as) noexcept {
 }
 
 void one_shot::release() noexcept {
-  bool last;
-  {
-    worker* w = current_worker();
-    const optional_guard guard(lock, w == nullptr || w->shared);
-    last = --holds_ == 0;
-  }
-  if (last) delete this;
+  const section_of here(*this);
+  --holds_;
+}
+
+void one_shot::check() const {
+  waiting_.check();
+  invariant(!has_answer_ || waiting_.empty(), "no routine waits for a call that has its answer");
+  const worker* const w = current_worker();
+  invariant(waiting_.empty() || in_flight() || w == nullptr || w->runtime.done(),
+            "a routine waits => the call is in flight");
 }
 
 void one_shot::fill(io_uring_sqe& entry) noexcept {
@@ -80,33 +83,25 @@ void one_shot::complete(int result, unsigned) noexcept {
   const bool had_thread = now_ == next::on_a_thread;
   const bool was_ended = now_ == next::after_a_pause || is_interruption(result);
   const next then = !was_ended ? judge(result) : had_thread ? next::on_a_thread : next::again;
-  routine_list woken;
-  bool goes_on = false, last = false;
-  {
-    const optional_guard guard(lock, w.shared);
-    over();
-    if (!has_answer_ && then == next::none && !is_part(result, !waiting_.empty())) {
-      answer_ = result;
-      has_answer_ = true;
-    }
-    if (has_answer_) {  // also one that was had at once meanwhile, and stays: its routine reads it without the lock
-      waiting_.claim_all(w.shared, woken);
-    } else {
-      goes_on = !waiting_.empty() && !w.runtime.done();
-    }
-    now_ = goes_on && then != next::none ? then : next::again;
-    if (goes_on) {
-      start(w);
-    } else {
-      has_ended(w);
-      last = --holds_ == 0;
-    }
+  section_of here(*this, &w);
+  over();
+  if (!has_answer_ && then == next::none && !is_part(result, !waiting_.empty())) {
+    answer_ = result;
+    has_answer_ = true;
   }
-  if (const int more = (goes_on && then == next::on_a_thread) - had_thread; more != 0) {
-    w.driver_->add_waiting_threads(more);
+  const bool goes_on = !has_answer_ && !waiting_.empty() && !w.runtime.done();
+  now_ = goes_on && then != next::none ? then : next::again;
+  if (goes_on) {
+    start(w);
+  } else {
+    // Also an answer that was had at once meanwhile stays: its routine reads it without the lock.
+    while (waiter* each = has_answer_ ? waiting_.claim_first(w.shared) : nullptr) here.wake(*each->who);
+    has_ended(w);
+    --holds_;
   }
-  while (routine* r = woken.pop_front()) w.push(*r);
-  if (last) delete this;
+  here.end_behind_queue();  // this call may be gone
+  const int more = (goes_on && then == next::on_a_thread) - had_thread;
+  if (more != 0) w.driver_->add_waiting_threads(more);
 }
 
 void one_shot::let_go(scheduler* ring) noexcept {

@@ -12,6 +12,7 @@
 
 #include <ringo/detail/one_shot.hpp>
 #include <ringo/detail/ownership.hpp>
+#include <ringo/detail/section.hpp>
 
 #include "runtime/ring_operation.hpp"
 
@@ -33,7 +34,9 @@ class one_shot : public ring_operation {
   void begin(waiter& as, worker& w) noexcept;
   void end(waiter& as) noexcept;
   void release() noexcept;  // the operation's hold
-  int take();               // the answer, once; throws std::system_error, disconnected or std::logic_error
+  bool unused() const noexcept { return holds_ == 0; }
+  void check() const;
+  int take();  // the answer, once; throws std::system_error, disconnected or std::logic_error
 
   // Its own lock, or its source's: a select may hold the locks of a call and of its source, and no thread takes one of
   // them while it holds the other.
@@ -66,6 +69,9 @@ class one_shot : public ring_operation {
   int untaken() const noexcept { return has_answer_ && !is_taken_ ? answer_ : -1; }
 
  private:
+  template <class>
+  friend class section_of;
+
   void fill(io_uring_sqe& entry) noexcept final;
   void complete(int result, unsigned flags) noexcept final;
   void keep() noexcept final { ++holds_; }

@@ -27,12 +27,24 @@ datagram_core::~datagram_core() {
 }
 
 bool datagram_core::stop(worker* w) noexcept {
-  file_.remove();
   of_in_flight_ = nullptr;
-  if (w == nullptr) return false;
-  receive_.end_early(scheduler_of(*w));
-  send_.end_early(scheduler_of(*w));
-  return false;
+  if (w != nullptr) {
+    receive_.end_early(scheduler_of(*w));
+    send_.end_early(scheduler_of(*w));
+  }
+  return file_.exists();
+}
+
+void datagram_core::check() const {
+  descriptor_core::check();
+  if (!is_open() || has_ended()) return;
+  const bool receives = !waiting(io_side::in).empty(), sends = !waiting(io_side::out).empty();
+  invariant(!receives || (there_.empty() && pending_error_ == 0),
+            "a routine that receives waits only if nothing is there");
+  invariant(!receives || receive_.in_flight(), "a routine waits to receive => a receive is in flight");
+  invariant(!sends || send_.in_flight(), "a routine waits to send => a send is in flight");
+  invariant(of_in_flight_ == nullptr || waiting(io_side::out).front() == of_in_flight_,
+            "the first sender's datagram is in flight");
 }
 
 // ---- receiving
@@ -72,7 +84,7 @@ void datagram_core::put_back(io_request& r) noexcept {
   section here(*this);
   if (from.failure != 0) {
     if (is_open()) pending_error_ = from.failure;
-  } else if (!is_open() || !keep(datagram{b, from.is_truncated, std::move(from.from)}, true)) {
+  } else if (!is_open() || !keep({b, from.is_truncated, std::move(from.from)}, true)) {
     if (b != nullptr) give_back(*b);
   }
   if (here.on() != nullptr) serve(io_side::in, *here.on(), here.woken);
@@ -86,7 +98,7 @@ std::string datagram_core::doing(const io_request& r) const {
 }
 
 // The next one is the last in the vector.
-bool datagram_core::keep(datagram d, bool as_next) noexcept {
+bool datagram_core::keep(datagram&& d, bool as_next) noexcept {
   try {
     there_.insert(as_next ? there_.end() : there_.begin(), std::move(d));
     return true;
@@ -114,55 +126,48 @@ void datagram_core::fill_receive(io_uring_sqe& entry) noexcept {
   if (!more_is_there_) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
-void datagram_core::received(int result, unsigned flags) noexcept {
-  section here(*this);
-  scheduler& w = *here.on();
-  receive_.over();
-  accept_answer(result, flags, w);
-  serve(io_side::in, w, here.woken);
-  if (!waiting(io_side::in).empty()) receive(w);
-}
-
-void datagram_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
-  // EINTR: it has been waited for, where that was the reason (operation_of).
-  more_is_there_ = result == -EINTR || (result >= 0 && (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
-  if (incoming_ == nullptr) {
-    pending_error_ = ENOMEM;
-    return;
-  }
-  if (result < 0) {
-    // ECANCELED: by a close, or by one that was meant for an earlier receive.
-    if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) pending_error_ = -result;
-    return;
-  }
-  const auto size = static_cast<std::size_t>(result);
-  block* b = nullptr;
-  if (size != 0) {
-    b = size <= block::size ? w.driver_->blocks.take() : block_pool::allocate(size);
-    if (b == nullptr) {
-      pending_error_ = ENOMEM;  // that datagram is lost
-      return;
-    }
-    b->begin = 0;
-    b->end = static_cast<std::uint32_t>(size);
-    std::memcpy(b->bytes(), incoming_.get(), size);
-  }
-  datagram_peer from;
-  bool has_memory = true;
+// Without the lock: while the receive is in flight, nothing else touches these buffers. An errno says that the datagram
+// is lost.
+int datagram_core::take_in(std::size_t size, datagram& into) noexcept {
+  if (incoming_ == nullptr) return ENOMEM;
   try {
     incoming_from_.length = incoming_header_.msg_namelen;
     if (incoming_from_.length != 0 && incoming_from_.storage.ss_family == AF_UNIX) {
-      from.name = unix_name(incoming_from_);
+      into.from.name = unix_name(incoming_from_);
     } else if (incoming_from_.length != 0) {
-      from.address = to_endpoint(incoming_from_.get());
+      into.from.address = to_endpoint(incoming_from_.get());
     }
   } catch (const std::bad_alloc&) {
-    has_memory = false;
+    return ENOMEM;
   }
-  // Behind those that were there before, and have been put back.
-  if (has_memory && keep(datagram{b, (incoming_header_.msg_flags & MSG_TRUNC) != 0, std::move(from)}, false)) return;
-  pending_error_ = ENOMEM;
-  if (b != nullptr) give_back(*b);
+  into.is_truncated = (incoming_header_.msg_flags & MSG_TRUNC) != 0;
+  if (size == 0) return 0;
+  auto& blocks = scheduler_of(*current_worker()).driver_->blocks;
+  into.bytes = size <= block::size ? blocks.take() : block_pool::allocate(size);
+  if (into.bytes == nullptr) return ENOMEM;
+  into.bytes->begin = 0;
+  into.bytes->end = static_cast<std::uint32_t>(size);
+  std::memcpy(into.bytes->bytes(), incoming_.get(), size);
+  return 0;
+}
+
+void datagram_core::received(int result, unsigned flags) noexcept {
+  datagram come;
+  int error = result >= 0 ? take_in(static_cast<std::size_t>(result), come) : -result;
+  // The receive has been ended early (for a close, or for an earlier receive), or it has been waited for
+  // (operation_of).
+  const bool is_void = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
+  section here(*this);
+  receive_.over();
+  more_is_there_ = result == -EINTR || (result >= 0 && (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
+  // Behind the datagrams that have been put back.
+  if (error == 0 && !keep(std::move(come), false)) {
+    error = ENOMEM;
+    if (come.bytes != nullptr) give_back(*come.bytes);
+  }
+  if (error != 0 && !is_void) pending_error_ = error;
+  serve(io_side::in, *here.on(), here.woken);
+  if (!waiting(io_side::in).empty()) receive(*here.on());
 }
 
 // ---- sending

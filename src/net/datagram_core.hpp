@@ -1,15 +1,13 @@
-// A socket of datagrams: what lies between the kernel and those who send and receive.
+// A socket of datagrams: it stands between the kernel and the routines that send and receive.
 //
-// Receiving. At most one receive is in flight, and only from when somebody waits; so at most one datagram comes that
-// nobody has asked for, when a case has lost, and it is the next one's. It comes into memory of the socket's own that
-// is large enough for any, and goes on in a block of its own size.
+// Receiving. At most one receive is in flight, and one is asked for only when a routine waits. So at most one datagram
+// comes that no routine has asked for, when a case has lost, and it is the next one's. It comes into memory of the
+// socket's own that has room for any, and goes on in a buffer of its own size.
 //
-// Sending. At most one send is in flight: of the first of those who send, copied, with its address, into memory of the
-// socket's own; so whoever sends may be cancelled or destroyed at any moment. What it came to is that one's alone.
+// Sending. At most one send is in flight: of the first sender, copied, with its address, into memory of the socket's
+// own. So a sender may be cancelled or destroyed at any moment. It alone gets the answer.
 //
-// Invariant, whenever the lock is free: if somebody waits for a datagram, none is there, and a receive is in flight; if
-// somebody waits to send, a send is in flight. (But for a socket that is being closed, where nobody waits, and a
-// runtime that ends.)
+// Invariants: check().
 #pragma once
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -29,8 +27,7 @@ namespace ringo::detail {
 
 class datagram_core final : public descriptor_core {
  public:
-  // Takes the descriptor. `largest`: as many bytes of a datagram are received; `name` is what the errors and the
-  // reports call the socket.
+  // Takes the descriptor. `largest`: so many bytes of a datagram are received. `name` is for errors and reports.
   datagram_core(int descriptor, std::size_t largest, std::string name, socket_file file) noexcept
       : descriptor_core(descriptor), largest_(largest), name_(std::move(name)), file_(std::move(file)) {}
 
@@ -38,13 +35,15 @@ class datagram_core final : public descriptor_core {
 
  private:
   struct datagram {
-    block* bytes;
-    bool is_truncated;
+    block* bytes = nullptr;
+    bool is_truncated = false;
     datagram_peer from;
   };
 
   ~datagram_core() override;
   bool stop(worker* w) noexcept override;
+  void farewell(worker*) noexcept override { file_.remove(); }
+  void check() const override;
   bool quiet() const noexcept override { return !receive_.in_flight() && !send_.in_flight(); }
 
   bool can(const io_request& r) const noexcept override {  // what is sent is never done at once
@@ -56,11 +55,11 @@ class datagram_core final : public descriptor_core {
   void put_back(io_request& r) noexcept override;
   std::string doing(const io_request& r) const override;
 
-  bool keep(datagram d, bool as_next) noexcept;  // false: no memory
-  void receive(scheduler& w) noexcept;           // unless that is in flight
+  bool keep(datagram&& d, bool as_next) noexcept;  // false: no memory, and nothing has been moved
+  void receive(scheduler& w) noexcept;             // unless that is in flight
   void fill_receive(io_uring_sqe& entry) noexcept;
   void received(int result, unsigned flags) noexcept;
-  void accept_answer(int result, unsigned flags, scheduler& w) noexcept;
+  int take_in(std::size_t size, datagram& into) noexcept;
 
   void send(scheduler& w) noexcept;  // of the first sender
   void fill_send(io_uring_sqe& entry) noexcept;
@@ -69,7 +68,7 @@ class datagram_core final : public descriptor_core {
   const std::size_t largest_;
   int pending_error_ = 0;        // of a receive: the next one's
   bool more_is_there_ = false;   // the kernel has said so with its last answer
-  std::vector<datagram> there_;  // received, and taken by nobody; the next one last
+  std::vector<datagram> there_;  // received and not taken; the next one last
   std::unique_ptr<std::byte[]> incoming_;
   msghdr incoming_header_{};
   iovec incoming_bytes_{};
@@ -87,7 +86,7 @@ class datagram_core final : public descriptor_core {
   socket_file file_;
 };
 
-// That it is a socket of datagrams; makes it one that waits. Throws std::system_error.
+// Clears O_NONBLOCK. Throws std::system_error if it is no socket of datagrams.
 void check_datagrams(int descriptor, bool of_unix, const char* call);
 
 // A handle of a new socket over the descriptor, which it takes, also where it throws std::bad_alloc.

@@ -25,6 +25,8 @@ void descriptor_core::begin_closing(worker* w, routine_list& woken) noexcept {
   }
 }
 
+bool descriptor_core::has_ended() noexcept { return current_worker()->runtime.done(); }
+
 bool descriptor_core::settle(worker& w) noexcept {
   if (state_ == state::closing && !says_farewell_ && quiet()) {
     state_ = state::being_closed;

@@ -48,6 +48,8 @@ class descriptor_core : public descriptor_source {
   // Under the lock: nothing is in flight, and no thread uses the descriptor without the lock.
   virtual bool quiet() const noexcept = 0;
 
+  static bool has_ended() noexcept;  // the calling worker's runtime
+
   // Under the lock, at the end of every complete(): closes the descriptor when the last answer has come. True: the
   // source is unused.
   bool settle(worker& w) noexcept;
@@ -66,6 +68,7 @@ class descriptor_core : public descriptor_source {
     section& operator=(const section&) = delete;
     ~section() {
       const bool last = on_ != nullptr ? of_.settle(*on_) : of_.unused();
+      if (checked_build && on_ != nullptr) of_.check();
       if (locked_) of_.lock.unlock();
       while (routine* r = woken.pop_front()) on_->push(*r);
       if (last) of_.delete_this();

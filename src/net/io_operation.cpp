@@ -13,6 +13,10 @@ void descriptor_source::enter(const worker* w, const char* call) {
   owner.enter(w, call);
 }
 
+void descriptor_source::check() const {
+  for (const wait_queue& each : waiting_) each.check();
+}
+
 bool descriptor_source::ready(io_request& r, worker& w) noexcept {
   if (r.side == io_side::close) return is_closed();
   if (!is_open()) return true;

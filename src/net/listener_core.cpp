@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "net/shared_port.hpp"
-#include "net/socket_address.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
@@ -25,47 +24,88 @@ listener_handle make_listener(int descriptor, bool is_unix, std::string name, so
 }
 
 listener_core::~listener_core() {
-  for (const int connection : bare_) ::close(connection);
+  for (const bare_connection& each : bare_) ::close(each.number);
   while (stream_core* const each = there_) {
     there_ = each->next_accepted;
     ::close(each->take_back_unused());
   }
 }
 
+// ---- closing
+
 bool listener_core::stop(worker* w) noexcept {
-  file_.remove();
-  while (stream_core* const each = there_) {
-    there_ = each->next_accepted;
-    const int connection = each->take_back_unused();
-    try {
-      bare_.push_back(connection);
-    } catch (const std::bad_alloc&) {
-      ::close(connection);
-    }
+  if (w != nullptr) {
+    accept_.end_early(scheduler_of(*w));
+    pause_.end_early(scheduler_of(*w));
   }
-  if (shares_port_) {
-    stop_sharing_port(*this);
-    if (has_another_at_port_of(*this)) {
-      try {
-        drain_queue(descriptor(), bare_);
-      } catch (const std::bad_alloc&) {  // the rest is reset
-      }
-    }
-  }
-  hand_over_or_close_bare();
-  if (w == nullptr) return false;
-  accept_.end_early(scheduler_of(*w));
-  pause_.end_early(scheduler_of(*w));
-  return false;
+  return file_.exists() || shares_port_ || there_ != nullptr || !bare_.empty();
 }
 
-// Those that nobody will serve are to know it at once.
-void listener_core::hand_over_or_close_bare() noexcept {
-  if (!shares_port_ || bare_.empty() || !hand_over(*this, bare_)) {
-    for (const int each : bare_) ::close(each);
+void listener_core::farewell(worker* w) noexcept {
+  file_.remove();
+  if (shares_port_) stop_sharing_port(*this);
+  std::vector<bare_connection> connections;
+  stream_core* streams;
+  {
+    const optional_guard guard(lock, w != nullptr && w->shared);
+    connections.swap(bare_);
+    streams = std::exchange(there_, nullptr);
   }
-  bare_.clear();  // and keeps its room
+  try {
+    while (stream_core* const each = streams) {
+      connections.reserve(connections.size() + 1);
+      streams = each->next_accepted;
+      const endpoint peer = each->peer();
+      connections.push_back({each->take_back_unused(), peer});
+    }
+    if (shares_port_ && has_another_at_port_of(*this)) drain_queue(descriptor(), connections);
+  } catch (const std::bad_alloc&) {  // the kernel resets the connections that are left
+    while (stream_core* const each = streams) {
+      streams = each->next_accepted;
+      ::close(each->take_back_unused());
+    }
+  }
+  give_away(connections);
 }
+
+void listener_core::give_away(std::span<const bare_connection> these) noexcept {
+  if (these.empty() || (shares_port_ && hand_over(*this, these))) return;
+  for (const bare_connection& each : these) ::close(each.number);
+}
+
+void listener_core::share_port() {
+  detail::share_port(*this);
+  shares_port_ = true;
+}
+
+void listener_core::take_over(const std::vector<bare_connection>& connections) noexcept {
+  try {
+    section here(*this);
+    if (is_open()) {
+      bare_.reserve(bare_.size() + connections.size() + 1);
+      bare_.insert(bare_.end(), connections.begin(), connections.end());
+      const bool has_memory = make_streams();
+      if (here.on() == nullptr) return;
+      serve(io_side::in, *here.on(), here.woken);
+      if (!has_memory) accept_.end_early(*here.on());  // so that the pause begins
+      return;
+    }
+  } catch (const std::bad_alloc&) {
+  }
+  give_away(connections);
+}
+
+void listener_core::check() const {
+  descriptor_core::check();
+  invariant(!accept_.in_flight() || !pause_.in_flight(), "an accept and a pause are never both in flight");
+  if (!is_open() || has_ended()) return;
+  invariant(bare_.size() < bare_.capacity(), "there is room for the connection that is accepted");
+  if (waiting(io_side::in).empty()) return;
+  invariant(there_ == nullptr && error_ == 0, "a routine waits to accept only if nothing is there");
+  invariant(accept_.in_flight() || pause_.in_flight(), "a routine waits => an accept or a pause is in flight");
+}
+
+// ---- the connections that have come
 
 void listener_core::give(io_request& r) noexcept {
   auto& a = static_cast<accepting&>(r);
@@ -82,23 +122,30 @@ void listener_core::ask(io_request& r, worker& w) noexcept {
 }
 
 void listener_core::put_back(io_request& r) noexcept {
-  auto* const connection = static_cast<stream_core*>(std::exchange(static_cast<accepting&>(r).got, nullptr));
-  if (connection == nullptr) return;
-  section here(*this);
-  if (is_open()) {
-    connection->next_accepted = std::exchange(there_, connection);
-    if (here.on() != nullptr) serve(io_side::in, *here.on(), here.woken);
-    return;
+  auto* const stream = static_cast<stream_core*>(std::exchange(static_cast<accepting&>(r).got, nullptr));
+  if (stream == nullptr) return;
+  {
+    section here(*this);
+    if (is_open()) {
+      stream->next_accepted = std::exchange(there_, stream);
+      if (here.on() != nullptr) serve(io_side::in, *here.on(), here.woken);
+      return;
+    }
   }
-  bare_.push_back(connection->take_back_unused());  // for which there is room
-  hand_over_or_close_bare();
+  const endpoint peer = stream->peer();
+  const bare_connection connection{stream->take_back_unused(), peer};
+  give_away({&connection, 1});
 }
 
 bool listener_core::make_streams() noexcept {
   try {
     for (; !bare_.empty(); bare_.pop_back()) {
-      stream_core& made = make_connection(bare_.back());
-      made.next_accepted = std::exchange(there_, &made);
+      const auto& [number, peer] = bare_.back();
+      auto* const made = is_unix_ ? new stream_core(number, stream_core::kind::unix_socket, {}, name_)
+                                  : new stream_core(number, stream_core::kind::socket, peer,
+                                                    peer ? std::string() : "a peer without an address");
+      made->add_handle();
+      made->next_accepted = std::exchange(there_, made);
       has_warned_ = false;
       length_ = first_pause;
     }
@@ -108,39 +155,12 @@ bool listener_core::make_streams() noexcept {
   }
 }
 
-// With one handle. Takes the descriptor, unless it throws std::bad_alloc.
-stream_core& listener_core::make_connection(int connection) const {
-  auto* const made = is_unix_ ? new stream_core(connection, stream_core::kind::unix_socket, {}, name_)
-                              : new stream_core(connection, stream_core::kind::socket, peer_endpoint(connection),
-                                                "a peer that has gone");
-  made->add_handle();
-  return *made;
-}
-
-void listener_core::share_port() {
-  detail::share_port(*this);
-  shares_port_ = true;
-}
-
-void listener_core::take_over(const std::vector<int>& connections, worker* w) noexcept {
-  section here(*this);
-  try {
-    bare_.reserve(bare_.size() + connections.size() + 1);
-    bare_.insert(bare_.end(), connections.begin(), connections.end());
-  } catch (const std::bad_alloc&) {
-    for (const int each : connections) ::close(each);
-  }
-  if (!is_open()) return hand_over_or_close_bare();
-  const bool has_memory = make_streams();
-  if (w == nullptr) return;
-  serve(io_side::in, *w, here.woken);
-  if (!has_memory) accept_.end_early(scheduler_of(*w));  // so that the pause begins
-}
-
 void listener_core::serve_all(section& here) noexcept {
   serve(io_side::in, *here.on(), here.woken);
   if (!waiting(io_side::in).empty()) go_on(*here.on());
 }
+
+// ---- accepting
 
 void listener_core::go_on(scheduler& w) noexcept {
   if (!quiet() || !is_open() || w.runtime.done()) return;
@@ -150,50 +170,69 @@ void listener_core::go_on(scheduler& w) noexcept {
 }
 
 void listener_core::fill_accept(io_uring_sqe& entry) noexcept {
-  ::io_uring_prep_accept(&entry, descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
+  peer_ = {};
+  ::io_uring_prep_accept(&entry, descriptor(), peer_.get(), &peer_.length, SOCK_CLOEXEC);
 }
+
+bool listener_core::keep(const bare_connection& c) noexcept {
+  const optional_guard guard(lock, current_worker()->shared);
+  if (is_open()) bare_.push_back(c);  // there is room for it
+  return is_open();
+}
+
+namespace {
+
+enum class accept_failure : std::uint8_t {
+  of_this_call,    // or of that connection, and not of the next (accept(2))
+  of_the_machine,  // no descriptors, no memory, no permission: the connection stays in the kernel's queue
+  final            // of every call
+};
+
+accept_failure failure_of(int error) noexcept {
+  switch (error) {
+    case EBADF:
+    case EINVAL:
+    case ENOTSOCK:
+    case EOPNOTSUPP:
+    case EFAULT:
+      return accept_failure::final;
+    case ECANCELED:
+    case EINTR:
+    case EAGAIN:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENONET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ETIMEDOUT:
+      return accept_failure::of_this_call;
+    default:
+      return accept_failure::of_the_machine;
+  }
+}
+
+}  // namespace
 
 void listener_core::accepted(int result, unsigned) noexcept {
   runtime_core& runtime = current_worker()->runtime;
-  int refusal = 0;  // that is to be told
+  if (result >= 0) {
+    const bare_connection connection{result, to_endpoint(peer_.get())};
+    if (!keep(connection)) give_away({&connection, 1});
+  }
+  const accept_failure failure = result >= 0 ? accept_failure::of_this_call : failure_of(-result);
+  int refusal = 0;  // to be told
   {
     section here(*this);
     accept_.over();
-    if (result >= 0) {
-      bare_.push_back(result);  // for which there is room
-    } else {
-      switch (-result) {
-        case EBADF:
-        case EINVAL:
-        case ENOTSOCK:
-        case EOPNOTSUPP:
-        case EFAULT:
-          error_ = -result;
-          break;
-        case ECANCELED:  // of this call
-        case EINTR:
-        case EAGAIN:
-        case ECONNABORTED:  // of that one connection, as the next (accept(2))
-        case EPROTO:
-        case ENOPROTOOPT:
-        case ENETDOWN:
-        case ENETUNREACH:
-        case ENONET:
-        case EHOSTDOWN:
-        case EHOSTUNREACH:
-        case ETIMEDOUT:
-          break;
-        default:  // for want of descriptors or memory, or of a permission: the connection stays in the kernel's queue
-          has_to_pause_ = true;
-          refusal = -result;
-          break;
-      }
+    if (failure == accept_failure::final) error_ = -result;
+    if (failure == accept_failure::of_the_machine) {
+      has_to_pause_ = true;
+      refusal = -result;
     }
-    if (!is_open()) {
-      hand_over_or_close_bare();
-    } else if (!make_streams()) {
-      refusal = ENOMEM;
-    }
+    if (is_open() && !make_streams()) refusal = ENOMEM;
     if (refusal != 0 && std::exchange(has_warned_, true)) refusal = 0;
     serve_all(here);
   }  // the listener may be gone

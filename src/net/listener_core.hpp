@@ -1,61 +1,75 @@
-// A listening socket: what lies between the kernel and those who accept.
+// A listening socket: it stands between the kernel and the routines that accept.
 //
-// At most one accept is in flight, and only from when somebody waits; so at most one connection is taken out of the
-// kernel's queue that nobody has asked for, when a case has lost, and it is the next one's. Those who wait are served
+// At most one accept is in flight, and one is asked for only when a routine waits. So at most one connection leaves the
+// kernel's queue that no routine has asked for, when a case has lost, and it is the next one's. The waiters are served
 // in their order.
 //
-// A connection is made a stream before it is given to a case, which could not wait for memory any more. Where there is
-// none, the connection is kept and its stream is made after the next pause.
+// A connection is made a stream before a case gets it, since a case could not wait for memory any more. While there is
+// no memory, the connection is kept, and its stream is made after the next pause.
 //
-// Invariant, whenever the lock is free: if somebody waits, no stream is there, and an accept is in flight, or the pause
-// after one that the kernel refused for a reason that may pass, or for which there was no memory.
+// Invariants: check(). Streams in there_ have one handle, and have not been used.
 #pragma once
 #include <linux/time_types.h>
 
 #include <chrono>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <ringo/detail/listener_operation.hpp>
+#include <ringo/endpoint.hpp>
 
 #include "net/descriptor_core.hpp"
+#include "net/socket_address.hpp"
 #include "net/stream_core.hpp"
 #include "net/unix_address.hpp"
 
 namespace ringo::detail {
 
+// An accepted connection that is no stream yet.
+struct bare_connection {
+  int number;
+  endpoint peer;  // empty: of a Unix socket
+};
+
 class listener_core final : public descriptor_core {
  public:
-  // Takes the descriptor. `name` is what the errors and the reports call it; a Unix socket's connections have no
-  // address of their own, and are called by it.
+  // Takes the descriptor. `name` is for errors and reports; a Unix socket's connections, which have no address, have
+  // it, too.
   listener_core(int descriptor, bool is_unix, std::string name, socket_file file)
       : descriptor_core(descriptor), is_unix_(is_unix), name_(std::move(name)), file_(std::move(file)) {
     bare_.reserve(1);
   }
 
-  // Before anybody else has it: others may listen at its address (shared_port.hpp).
+  // Before any other thread has it: others may listen at its address (shared_port.hpp).
   void share_port();
-
+  // From another listener at its address.
+  void take_over(const std::vector<bare_connection>& connections) noexcept;
   std::string name() const override { return name_; }
-  void take_over(const std::vector<int>& connections, worker* w) noexcept;  // from another at its address
+  const std::string& address() const noexcept { return name_; }
 
  private:
   static constexpr std::chrono::milliseconds first_pause{5}, longest_pause{500};
 
   ~listener_core() override;
   bool stop(worker* w) noexcept override;
+  void farewell(worker* w) noexcept override;
+  void check() const override;
   bool quiet() const noexcept override { return !accept_.in_flight() && !pause_.in_flight(); }
   bool can(const io_request&) const noexcept override { return error_ != 0 || there_ != nullptr; }
   void give(io_request& r) noexcept override;
   void ask(io_request& r, worker& w) noexcept override;
   void put_back(io_request& r) noexcept override;
   std::string doing(const io_request&) const override { return "accepting on " + name_; }
-  void go_on(scheduler& w) noexcept;  // accepts, or pauses, unless that is in flight
+
+  void go_on(scheduler& w) noexcept;  // accepts, or pauses, unless one of these is in flight
   void serve_all(section& here) noexcept;
-  bool make_streams() noexcept;  // of all that are bare; false: there is no memory for them
-  stream_core& make_connection(int connection) const;
+  bool keep(const bare_connection& c) noexcept;  // false: the listener is closed
+  // Without the lock: gives connections that it will not accept to another listener at its address, or closes them, so
+  // that the peers know at once.
+  void give_away(std::span<const bare_connection> these) noexcept;
+  bool make_streams() noexcept;  // of all bare connections; false: there is no memory for them
   static void warn(runtime_core& of, int refusal) noexcept;
-  void hand_over_or_close_bare() noexcept;  // of one that is being closed
   void fill_accept(io_uring_sqe& entry) noexcept;
   void accepted(int result, unsigned flags) noexcept;
   void fill_pause(io_uring_sqe& entry) noexcept;
@@ -63,13 +77,14 @@ class listener_core final : public descriptor_core {
 
   const bool is_unix_;
   bool shares_port_ = false;
-  int error_ = 0;            // that will not pass
+  int error_ = 0;            // one that will not pass
   bool has_warned_ = false;  // since the last connection
   bool has_to_pause_ = false;
   std::chrono::milliseconds length_ = first_pause;
   __kernel_timespec pause_length_{};
-  std::vector<int> bare_;         // accepted, and not yet made a stream; there is room for one
-  stream_core* there_ = nullptr;  // streams that no case has taken, each with one handle
+  socket_address peer_;  // of the connection that is accepted
+  std::vector<bare_connection> bare_;
+  stream_core* there_ = nullptr;
   operation_of<listener_core, &listener_core::fill_accept, &listener_core::accepted, POLLIN> accept_{*this};
   operation_of<listener_core, &listener_core::fill_pause, &listener_core::paused> pause_{*this};
   const std::string name_;

@@ -13,9 +13,6 @@
 #include <mutex>
 
 #include <ringo/detail/foreign_threads.hpp>
-#include <ringo/detail/lock_rank.hpp>
-
-#include "net/listener_core.hpp"
 
 namespace ringo::detail {
 namespace {
@@ -42,7 +39,7 @@ void refuse_new_connections(int socket) noexcept {
 listener_handle another_at_port_of(const listener_core& l) noexcept {
   const std::lock_guard guard(listed);
   for (listener_core* each : all_shared()) {
-    if (each != &l && each->name() == l.name() && each->try_add_handle()) return listener_handle(each);
+    if (each != &l && each->address() == l.address() && each->try_add_handle()) return listener_handle(each);
   }
   return {};
 }
@@ -61,26 +58,28 @@ void stop_sharing_port(listener_core& l) noexcept {
 
 bool has_another_at_port_of(const listener_core& l) noexcept { return another_at_port_of(l).get() != nullptr; }
 
-void drain_queue(int listening_socket, std::vector<int>& into) {
+void drain_queue(int listening_socket, std::vector<bare_connection>& into) {
   refuse_new_connections(listening_socket);
   const int flags = ::fcntl(listening_socket, F_GETFL);
   if (flags < 0 || ::fcntl(listening_socket, F_SETFL, flags | O_NONBLOCK) != 0) return;
   for (;;) {
     into.reserve(into.size() + 1);
-    const int connection = ::accept4(listening_socket, nullptr, nullptr, SOCK_CLOEXEC);
+    socket_address peer;
+    const int connection = ::accept4(listening_socket, peer.get(), &peer.length, SOCK_CLOEXEC);
     if (connection >= 0) {
-      into.push_back(connection);
+      into.push_back({connection, to_endpoint(peer.get())});
     } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO) {
       return;  // it is empty, or there is no descriptor for more
     }
   }
 }
 
-bool hand_over(const listener_core& from, const std::vector<int>& connections) noexcept {
+bool hand_over(const listener_core& from, std::span<const bare_connection> connections) noexcept {
   try {
     const auto to = std::make_shared<listener_handle>(another_at_port_of(from));
     if (to->get() == nullptr) return false;
-    do_where_used(to->get()->owner, [to, connections](worker* there) { to->get()->take_over(connections, there); });
+    const std::vector<bare_connection> all(connections.begin(), connections.end());
+    do_where_used(to->get()->owner, [to, all](worker*) { to->get()->take_over(all); });
     return true;
   } catch (const std::exception&) {  // without memory
     return false;

@@ -20,6 +20,7 @@ class socket_file {
  public:
   socket_file() noexcept = default;  // no file
   explicit socket_file(std::string_view name);
+  bool exists() const noexcept { return !path_.empty(); }
   void remove() noexcept;  // a second call does nothing
 
  private:

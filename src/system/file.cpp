@@ -31,9 +31,10 @@ void check_range(std::uint64_t offset, std::size_t size, const char* call) {
   throw std::invalid_argument(std::string("ringo: ") + call + ": beyond what a file can hold");
 }
 
-void check_opened(const file_handle& f, const char* call) {
-  if (f.get() == nullptr) throw_empty_or_ended(call, "file");
+file_handle opened(const file_handle& f, const char* call) {
+  if (!f) throw_empty_or_ended(call, "file");
   if (const worker* w = current_worker()) f.get()->enter(w, call);
+  return f.another();
 }
 
 std::string_view checked(std::string_view path) {
@@ -271,24 +272,8 @@ task<> write_whole(std::string path, std::span<const std::byte> bytes, std::sour
 
 }  // namespace
 
-file_handle::file_handle(const file_handle& from) noexcept : core_(from.core_) {
-  if (core_ != nullptr) core_->add_handle();
-}
-file_handle::~file_handle() {
-  if (core_ != nullptr) std::exchange(core_, nullptr)->drop_handle();
-  keep_mark(core_);
-}
-
 file_handle make_file(int descriptor, std::string path) {
-  file_core* core;
-  try {
-    core = new file_core(descriptor, std::move(path));
-  } catch (...) {
-    ::close(descriptor);
-    throw;
-  }
-  core->add_handle();
-  return file_handle(core);
+  return file_handle(make_core<file_core>(descriptor, std::move(path)));
 }
 
 }  // namespace detail
@@ -305,52 +290,45 @@ file file::adopt(int descriptor) {
 }
 
 detail::one_shot_operation<std::size_t> file::read_at(std::uint64_t offset, std::span<std::byte> into) const {
-  detail::check_opened(core_, "read_at");
+  detail::file_handle f = detail::opened(core_, "read_at");
   detail::check_range(offset, into.size(), "read_at");
-  return detail::one_shot_operation<std::size_t>(new detail::read_call(core_, offset, into));
+  return detail::one_shot_operation<std::size_t>(new detail::read_call(std::move(f), offset, into));
 }
 detail::one_shot_operation<void> file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
-  detail::check_opened(core_, "write_at");
+  detail::file_handle f = detail::opened(core_, "write_at");
   detail::check_range(offset, bytes.size(), "write_at");
-  detail::check_writes_at_offsets(core_, "write_at");
-  return detail::write_all(core_, offset, bytes);
+  detail::check_writes_at_offsets(f, "write_at");
+  return detail::write_all(std::move(f), offset, bytes);
 }
 detail::one_shot_operation<void> file::append(std::span<const std::byte> bytes) const {
-  detail::check_opened(core_, "append");
-  return detail::write_all(core_, std::nullopt, bytes);
+  return detail::write_all(detail::opened(core_, "append"), std::nullopt, bytes);
 }
 detail::one_shot_operation<void> file::sync(bool metadata) const {
-  detail::check_opened(core_, "sync");
-  return detail::ask_file<void>(core_, "syncing ", metadata, [](bool all, int descriptor, io_uring_sqe& entry) {
-    ::io_uring_prep_fsync(&entry, descriptor, all ? 0 : IORING_FSYNC_DATASYNC);
-  });
+  return detail::ask_file<void>(detail::opened(core_, "sync"), "syncing ", metadata,
+                                [](bool all, int descriptor, io_uring_sqe& entry) {
+                                  ::io_uring_prep_fsync(&entry, descriptor, all ? 0 : IORING_FSYNC_DATASYNC);
+                                });
 }
 detail::one_shot_operation<file_status> file::status() const {
-  detail::check_opened(core_, "status");
-  return detail::ask_status<file_status>(core_, [](detail::statx_answer& s, int) { return detail::to_status(s); });
+  return detail::ask_status<file_status>(detail::opened(core_, "status"),
+                                         [](detail::statx_answer& s, int) { return detail::to_status(s); });
 }
 detail::one_shot_operation<std::uint64_t> file::size() const {
-  detail::check_opened(core_, "size");
-  return detail::ask_status<std::uint64_t>(core_,
+  return detail::ask_status<std::uint64_t>(detail::opened(core_, "size"),
                                            [](detail::statx_answer& s, int) -> std::uint64_t { return s.stx_size; });
 }
 detail::deferred_task<void> file::truncate(std::uint64_t size, std::source_location where) const {
-  detail::check_opened(core_, "truncate");
+  detail::file_handle f = detail::opened(core_, "truncate");
   detail::check_range(size, 0, "truncate");
-  return detail::truncate_to(core_, size, where);
+  return detail::truncate_to(std::move(f), size, where);
 }
 file_reader file::reader(std::uint64_t from) const { return file_reader(*this, from); }
-file_writer file::writer() const {
-  detail::check_opened(core_, "writer");
-  return file_writer(core_, std::nullopt);
-}
+file_writer file::writer() const { return file_writer(detail::opened(core_, "writer"), std::nullopt); }
 file_writer file::writer(std::uint64_t from) const {
-  detail::check_opened(core_, "writer");
+  detail::file_handle f = detail::opened(core_, "writer");
   detail::check_range(from, 0, "writer");
-  return file_writer(core_, from);
+  return file_writer(std::move(f), from);
 }
-detail::close_operation file::close() const { return detail::close_operation(core_.get()); }
-int file::native_handle() const noexcept { return core_.get() != nullptr ? core_.get()->descriptor() : -1; }
 
 detail::deferred_task<std::string> read_file(std::string_view path, std::source_location where) {
   return detail::read_whole(std::string(path), where);

@@ -17,8 +17,8 @@ inline std::string in_quotes(std::string_view path) { return '"' + std::string(p
 
 // Throws std::invalid_argument for a path with a zero byte, where the kernel would stop reading.
 std::string_view checked(std::string_view path);
-// Throws std::logic_error if the file is empty, or another runtime's. From here on it is this runtime's.
-void check_opened(const file_handle& f, const char* call);
+// Another handle of the file. Throws std::logic_error if it is empty, or another runtime's; it is this runtime's then.
+file_handle opened(const file_handle& f, const char* call);
 // Throws std::logic_error if the descriptor was opened to append: the kernel would not write at an offset.
 void check_writes_at_offsets(const file_handle& f, const char* call);
 // Throws std::invalid_argument for bytes beyond the longest file.

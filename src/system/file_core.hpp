@@ -1,6 +1,5 @@
-// An open file: its life and its name. What is done with it is asked for by records of their own (one_shot.hpp),
-// which keep a handle; the descriptor is closed when none of them is in flight, so that no number is used that may have
-// become another's.
+// An open file: its life and its name. Each call of it is a one-shot (file_call.hpp), which has a handle. The
+// descriptor is closed when no call is in flight, so that no call uses a number that may be another file's by then.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -19,19 +18,23 @@ class file_core final : public descriptor_core {
   const std::string& path() const noexcept { return path_; }
   std::string name() const override { return path_; }
 
-  // Under the lock: a call begins; false: the file is closed. And a call that has begun has ended.
+  // Under the lock: a call begins (false: the file is closed), and ends.
   bool begin_call() noexcept {
     if (is_open()) ++calls_;
     return is_open();
   }
   void end_call(worker& w) noexcept {
     --calls_;
-    settle(w);  // to be deleted it is not: the call has a handle
+    settle(w);  // it is not deleted: the call has a handle
   }
 
  private:
-  bool stop(worker*) noexcept override { return false; }  // what has been begun goes on to its end
+  bool stop(worker*) noexcept override { return false; }  // calls in flight go on to their end
   bool quiet() const noexcept override { return calls_ == 0; }
+  void check() const override {
+    descriptor_core::check();
+    invariant(calls_ == 0 || !is_closed(), "a file is not closed while a call is in flight");
+  }
 
   std::uint32_t calls_ = 0;  // in flight
   const std::string path_;

@@ -68,7 +68,7 @@ task<> fetch(file_reading& from, std::source_location where) {
   throw_if_cancelled("recv");
   const sole_use::guard alone(from.use, "recv");
   if (from.is_fetched) co_return;
-  if (!from.asked) from.asked.emplace(new chunk_call(from.of, from.position));
+  if (!from.asked) from.asked.emplace(new chunk_call(from.of.another(), from.position));
   try {
     from.there = co_await awaited_at<one_shot_operation<std::optional<chunk>>&>{*from.asked, where};
   } catch (const cancelled&) {
@@ -115,9 +115,9 @@ class lines_stage final : public stage {
 }  // namespace detail
 
 file_reader::file_reader(const file& of, std::uint64_t from) {
-  detail::check_opened(of.core_, "reader");
+  detail::file_handle f = detail::opened(of.core_, "reader");
   detail::check_range(from, 0, "reader");
-  state_ = std::make_unique<detail::file_reading>(of.core_, from);
+  state_ = std::make_unique<detail::file_reading>(std::move(f), from);
 }
 file_reader::file_reader(file_reader&&) noexcept = default;
 file_reader& file_reader::operator=(file_reader&&) noexcept = default;
@@ -132,7 +132,7 @@ std::uint64_t file_reader::position() const noexcept { return state_ != nullptr 
 file_writer::file_writer(const file& of) : file_writer(of.writer()) {}
 
 detail::deferred_task<void> file_writer::send(std::span<const std::byte> bytes, std::source_location where) {
-  detail::check_opened(file_, "send");
+  (void)detail::opened(file_, "send");
   if (next_) {
     detail::check_range(*next_, bytes.size(), "send");
     detail::check_writes_at_offsets(file_, "send");
@@ -149,7 +149,7 @@ task<> file_writer::send_all(file_writer& to, std::span<const std::byte> bytes, 
                            ": an earlier send was cut short: how much of it is in the file is not known");
   }
   to.is_cut_ = true;
-  auto writing = detail::write_all(to.file_, to.next_, bytes);
+  auto writing = detail::write_all(to.file_.another(), to.next_, bytes);
   co_await detail::in_name_of(where, writing);
   to.is_cut_ = false;
   if (to.next_) *to.next_ += bytes.size();

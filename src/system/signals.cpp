@@ -1,14 +1,14 @@
 // The handler runs on whichever thread the kernel chooses, also in the middle of anything: so it takes no lock and
 // allocates nothing. It notes the signal in every object that wants it, and writes to the object's eventfd, of which a
-// read is in flight while somebody waits.
+// read is in flight while a routine waits.
 //
 // Why no signal is lost. The handler notes first and then sets `rung_`, and writes only if it was not set; when a read
 // has ended, `rung_` is cleared first, and then what is noted is looked at. Both are read-modify-writes of `rung_`: of
 // the two one is first, so either the look comes after the note, or the handler finds it cleared and writes again.
 //
-// Why the handler touches nothing that is gone. It counts itself in `inside` before it reads the list of objects; who
-// takes an object out of the list then waits until `inside` has been 0. All of these are seq_cst: of "in the list" and
-// "inside" one side sees the other's.
+// Why the handler touches nothing that is gone. It counts itself in `inside` before it reads the list of objects. A
+// thread that takes an object out of the list then waits until `inside` has been 0. All of these are seq_cst: either
+// the handler sees the changed list, or the thread sees the handler inside.
 #include <ringo/signals.hpp>
 
 #include <liburing.h>
@@ -36,23 +36,13 @@
 
 namespace ringo::detail {
 
-// Invariant, whenever the lock is free: if somebody waits, a read is in flight (but where a runtime ends).
+// A routine waits and a signal is there => the handler has rung, or is about to. Further invariants: check().
 class signals_core final : public descriptor_core {
  public:
   signals_core(int eventfd, std::uint64_t wanted) noexcept : descriptor_core(eventfd), wanted_(wanted) {}
 
   std::uint64_t wanted() const noexcept { return wanted_; }
   void hear(int number) noexcept;  // in a signal handler
-
-  // Under the lock.
-  bool can_take() const noexcept {
-    return waiting_.empty() && (arrived_.load(std::memory_order_acquire) != 0 || error_ != 0);
-  }
-  bool try_take(signal_operation& one) noexcept;
-  void begin(signal_operation& one, worker& w) noexcept;
-  void end(signal_operation& one) noexcept;
-  void put_back_signal(signal_operation& one, worker* w, routine_list& woken) noexcept;
-
   std::string name() const override;
 
   std::atomic<signals_core*> next = nullptr;  // in the list of all
@@ -60,10 +50,24 @@ class signals_core final : public descriptor_core {
  private:
   static std::uint64_t bit_of(int number) noexcept { return std::uint64_t{1} << (number - 1); }
 
-  bool stop(worker* w) noexcept override;
+  bool stop(worker* w) noexcept override {
+    if (w != nullptr) read_.end_early(scheduler_of(*w));
+    return false;
+  }
+  void check() const override {
+    descriptor_core::check();
+    if (!is_open() || has_ended() || waiting(io_side::in).empty()) return;
+    invariant(read_.in_flight(), "a routine waits for a signal => a read is in flight");
+  }
   bool quiet() const noexcept override { return !read_.in_flight(); }
-  void give_signal(signal_operation& one) noexcept;
-  void serve(worker& w, routine_list& woken) noexcept;
+  bool can(const io_request&) const noexcept override {
+    return arrived_.load(std::memory_order_acquire) != 0 || error_ != 0;
+  }
+  void give(io_request& r) noexcept override;
+  void ask(io_request& r, worker& w) noexcept override;
+  void left(io_request&) noexcept override;
+  void put_back(io_request& r) noexcept override;
+  [[noreturn]] void fail(const io_request& r) override;
   void listen(scheduler& w) noexcept;
   void fill_read(io_uring_sqe& entry) noexcept;
   void has_read(int result, unsigned flags) noexcept;
@@ -71,10 +75,9 @@ class signals_core final : public descriptor_core {
   const std::uint64_t wanted_;
   std::atomic<std::uint64_t> arrived_ = 0;
   std::atomic<bool> rung_ = false;
-  int last_ = 0;   // given
-  int error_ = 0;  // that will not pass
+  int last_ = 0;   // the signal given last
+  int error_ = 0;  // one that will not pass
   std::uint64_t count_ = 0;
-  wait_queue waiting_;
   operation_of<signals_core, &signals_core::fill_read, &signals_core::has_read, POLLIN> read_{*this};
 };
 
@@ -89,7 +92,7 @@ static_assert(std::atomic<signals_core*>::is_always_lock_free && std::atomic<std
 std::atomic<signals_core*> all = nullptr;
 std::atomic<int> inside = 0;
 
-// What the process does at a signal, while nobody here wants it.
+// What the process did at a signal before the first object wanted it.
 struct before {
   unsigned objects = 0;
   struct sigaction action{};
@@ -118,7 +121,7 @@ void each_of(std::uint64_t wanted, F f) {
 void stop_handling(int number) noexcept {
   if (--actions[static_cast<std::size_t>(number)].objects != 0) return;
   struct sigaction now{};
-  // Who has put another one in its place since knows better.
+  // Another handler that the program has set since stays.
   if (::sigaction(number, nullptr, &now) != 0 || now.sa_handler != on_signal) return;
   ::sigaction(number, &actions[static_cast<std::size_t>(number)].action, nullptr);
 }
@@ -131,7 +134,7 @@ void handle(int number) {
     ours.sa_flags = SA_RESTART | SA_ONSTACK;
     ::sigfillset(&ours.sa_mask);
     if (::sigaction(number, &ours, &b.action) != 0) {
-      throw std::invalid_argument("ringo: signals: the system lets nobody handle signal " + std::to_string(number));
+      throw std::invalid_argument("ringo: signals: the system lets no program handle signal " + std::to_string(number));
     }
   }
   ++b.objects;
@@ -153,7 +156,7 @@ std::uint64_t wanted_of(std::initializer_list<int> numbers) {
     switch (number) {
       case SIGKILL:
       case SIGSTOP:
-        throw std::invalid_argument(text + " (" + ::strsignal(number) + ") can be handled by nobody");
+        throw std::invalid_argument(text + " (" + ::strsignal(number) + ") cannot be handled");
       case SIGSEGV:
       case SIGBUS:
       case SIGFPE:
@@ -169,18 +172,12 @@ std::uint64_t wanted_of(std::initializer_list<int> numbers) {
   return wanted;
 }
 
-signals_core* listen_to(std::uint64_t wanted) {
+signals_handle listen_to(std::uint64_t wanted) {
   hold_standard_streams();
   const int number = ::eventfd(0, EFD_CLOEXEC);
   if (number < 0) throw refusal("eventfd", errno);
-  signals_core* core;
-  try {
-    core = new signals_core(number, wanted);
-  } catch (...) {
-    ::close(number);
-    throw;
-  }
-  core->add_handle();
+  signals_handle made(make_core<signals_core>(number, wanted));
+  signals_core* const core = made.get();
   const std::lock_guard guard(registry_mutex);
   core->next = all.load();
   all.store(core, std::memory_order_seq_cst);
@@ -193,10 +190,9 @@ signals_core* listen_to(std::uint64_t wanted) {
   } catch (...) {
     each_of(handled, stop_handling);
     take_out(*core);
-    core->drop_handle();
     throw;
   }
-  return core;
+  return made;
 }
 
 }  // namespace
@@ -207,7 +203,7 @@ void signals_core::hear(int number) noexcept {
   if ((wanted_ & bit_of(number)) == 0) return;
   arrived_.fetch_or(bit_of(number), std::memory_order_release);
   if (rung_.exchange(true, std::memory_order_acq_rel)) return;
-  // Nobody closes it while the handler is inside, and it is full only after more rings than there can be.
+  // It is not closed while the handler is inside, and it is full only after more rings than there can be.
   (void)!::write(descriptor(), &one_ring, sizeof one_ring);
 }
 
@@ -220,55 +216,39 @@ std::string signals_core::name() const {
   return text + ")";
 }
 
-// What there is: each kind in its turn.
-void signals_core::give_signal(signal_operation& one) noexcept {
+// Each kind of signal in its turn.
+void signals_core::give(io_request& r) noexcept {
   const std::uint64_t there = arrived_.load(std::memory_order_acquire);
   if (there == 0) {
-    one.got_ = error_;
-    one.stand(progress::failed);
+    r.failure = error_;
     return;
   }
   last_ = (last_ + std::countr_zero(std::rotr(there, last_))) % most + 1;
   arrived_.fetch_and(~bit_of(last_), std::memory_order_acq_rel);
-  one.got_ = last_;
-  one.stand(progress::done);
+  static_cast<signal_request&>(r).number = last_;
 }
 
-bool signals_core::try_take(signal_operation& one) noexcept {
-  if (!can_take()) return false;
-  use();
-  one.counts_ = true;
-  give_signal(one);
-  return true;
-}
-
-void signals_core::begin(signal_operation& one, worker& w) noexcept {
-  use();
-  one.counts_ = true;
-  waiting_.push_back(one);
+void signals_core::ask(io_request& r, worker& w) noexcept {
+  if (r.state != progress::waiting) return;
   listen(scheduler_of(w));
-  read_.feeds(*one.who);
+  read_.feeds(*r.who);
 }
 
-void signals_core::end(signal_operation& one) noexcept {
-  if (one.where_queued == waiter::place::queued) waiting_.remove(one);
-  if (std::exchange(one.counts_, false)) disuse();
-  worker* w = current_worker();
-  if (waiting_.empty() && w != nullptr) read_.end_early(scheduler_of(*w));
+void signals_core::left(io_request&) noexcept {
+  worker* const w = current_worker();
+  if (waiting(io_side::in).empty() && w != nullptr) read_.end_early(scheduler_of(*w));
 }
 
-void signals_core::put_back_signal(signal_operation& one, worker* w, routine_list& woken) noexcept {
-  if (one.got_ != 0 && error_ == 0) arrived_.fetch_or(bit_of(one.got_), std::memory_order_acq_rel);
-  if (w != nullptr) serve(*w, woken);
+void signals_core::put_back(io_request& r) noexcept {
+  if (r.failure != 0) return;
+  section here(*this);
+  arrived_.fetch_or(bit_of(static_cast<signal_request&>(r).number), std::memory_order_acq_rel);
+  if (here.on() != nullptr && is_open()) serve(io_side::in, *here.on(), here.woken);
 }
 
-void signals_core::serve(worker& w, routine_list& woken) noexcept {
-  while (arrived_.load(std::memory_order_acquire) != 0 || error_ != 0) {
-    waiter* first = waiting_.claim_first(w.shared);
-    if (first == nullptr) return;
-    give_signal(static_cast<signal_operation&>(*first));
-    woken.push_back(*first->who);
-  }
+void signals_core::fail(const io_request& r) {
+  if (r.failure == own_side_closed) throw_cancelled();
+  throw_outside_error(r.failure, "ringo: receiving " + name());
 }
 
 void signals_core::listen(scheduler& w) noexcept {
@@ -280,113 +260,31 @@ void signals_core::fill_read(io_uring_sqe& entry) noexcept {
 }
 
 void signals_core::has_read(int result, unsigned) noexcept {
-  scheduler& w = scheduler_of(*current_worker());
-  routine_list woken;
-  bool last;
-  {
-    const optional_guard guard(lock, w.shared);
-    read_.over();
-    if (result > 0) {
-      rung_.exchange(false, std::memory_order_acq_rel);
-    } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
-      error_ = -result;
-    }
-    serve(w, woken);
-    if (!waiting_.empty()) listen(w);
-    last = settle(w);
+  section here(*this);
+  read_.over();
+  if (result > 0) {
+    rung_.exchange(false, std::memory_order_acq_rel);
+  } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+    error_ = -result;
   }
-  while (routine* r = woken.pop_front()) w.push(*r);
-  if (last) delete_this();
+  serve(io_side::in, *here.on(), here.woken);
+  if (!waiting(io_side::in).empty()) listen(*here.on());
 }
-
-bool signals_core::stop(worker* w) noexcept {
-  while (waiter* first = waiting_.front()) {
-    waiting_.remove(*first);
-    if (w == nullptr || !first->who->claim(w->shared)) continue;
-    auto& one = static_cast<signal_operation&>(*first);
-    one.stand(progress::idle);  // its routine finds nothing to take out
-    one.counts_ = false;
-    disuse();
-    w->push(*first->who);
-  }
-  if (w != nullptr) read_.end_early(scheduler_of(*w));
-  return false;
-}
-
-// ---- the operation
-
-void signal_operation::enter(const worker* w) { from_->enter(w, call_name); }
-spin_lock* signal_operation::lock() noexcept { return &from_->lock; }
-bool signal_operation::ready(worker&) noexcept { return from_->can_take(); }
-bool signal_operation::commit(worker&, bool, routine*&) noexcept { return from_->try_take(*this); }
-void signal_operation::link(worker& w, routine& r) noexcept {
-  who = &r;
-  stand(progress::waiting);
-  from_->begin(*this, w);
-}
-bool signal_operation::unlink() noexcept {
-  if (!won(standing())) stand(progress::idle);
-  from_->end(*this);
-  return from_->unused();
-}
-void signal_operation::dispose() noexcept { from_->delete_this(); }
-
-void signal_operation::stop_counting() noexcept {
-  if (!std::exchange(counts_, false)) return;
-  bool last;
-  {
-    const worker* w = current_worker();
-    const optional_guard guard(from_->lock, w == nullptr || w->shared);
-    from_->disuse();
-    last = from_->unused();
-  }
-  if (last) from_->delete_this();
-}
-
-int signal_operation::take() {
-  const bool failed = standing() == progress::failed;
-  stand(progress::idle);
-  if (!failed) {
-    stop_counting();
-    return got_;
-  }
-  const std::string what = "ringo: receiving " + from_->name();
-  stop_counting();
-  throw_outside_error(got_, what);
-}
-
-void signal_operation::discard() noexcept {
-  stand(progress::idle);
-  worker* w = current_worker();
-  routine_list woken;
-  {
-    const optional_guard guard(from_->lock, w == nullptr || w->shared);
-    from_->put_back_signal(*this, w, woken);
-  }
-  while (routine* r = woken.pop_front()) w->push(*r);
-  stop_counting();
-}
-
-void signal_operation::tell(std::string& text) const { text += from_->name(); }
 
 }  // namespace ringo::detail
 
 namespace ringo {
 
-signals::signals(std::initializer_list<int> numbers) : core_(nullptr) {
+signals::signals(std::initializer_list<int> numbers) {
   detail::check_not_simulated("signals");
   detail::refuse_in_forked_child("signals");
   core_ = detail::listen_to(detail::wanted_of(numbers));
 }
 
 signals::~signals() {
-  {
-    const std::lock_guard guard(detail::registry_mutex);
-    detail::each_of(core_->wanted(), detail::stop_handling);
-    detail::take_out(*core_);
-  }
-  std::exchange(core_, nullptr)->drop_handle();
-  detail::keep_mark(core_);
+  const std::lock_guard guard(detail::registry_mutex);
+  detail::each_of(core_.get()->wanted(), detail::stop_handling);
+  detail::take_out(*core_.get());
 }
 
 }  // namespace ringo

@@ -2,10 +2,10 @@
 #pragma once
 #include <optional>
 #include <source_location>
-#include <utility>
 
 #include <ringo/chunk.hpp>
 #include <ringo/detail/awaited.hpp>
+#include <ringo/detail/io_operation.hpp>
 #include <ringo/detail/select_operation.hpp>
 
 namespace ringo::detail {
@@ -15,23 +15,7 @@ class file_reading;
 struct file_access;  // makes files
 
 // The file object and each operation have one; the last one closes the file.
-class file_handle {
- public:
-  file_handle() noexcept = default;
-  explicit file_handle(file_core* counted) noexcept : core_(counted) {}
-  file_handle(const file_handle& from) noexcept;
-  file_handle(file_handle&& from) noexcept : core_(std::exchange(from.core_, nullptr)) {}
-  file_handle& operator=(file_handle from) noexcept {
-    std::swap(core_, from.core_);
-    return *this;
-  }
-  ~file_handle();
-
-  file_core* get() const noexcept { return core_; }
-
- private:
-  file_core* core_ = nullptr;
-};
+using file_handle = descriptor_handle<file_core>;
 
 task<> fetch(file_reading& from, std::source_location where);
 std::optional<chunk> take_fetched(file_reading& from) noexcept;

@@ -62,6 +62,9 @@ class descriptor_source {
   bool is_closed() const noexcept { return state_ == state::closed; }
   bool unused() const noexcept { return is_closed() && uses_ == 0 && is_dropped_; }
 
+  // Under the lock, at the end of a section: the invariants.
+  virtual void check() const;
+
   void end_use() noexcept;                      // without the lock; deletes the source if that was the last use
   void delete_this() noexcept { delete this; }  // without the lock, if it is unused
 
