@@ -53,7 +53,7 @@ void check_writes_at_offsets(const file_handle& f, const char* call) {
 namespace {
 
 // The kernel reads into and writes from memory of the record, so much of it at the most.
-constexpr std::size_t most_at_once = 256 * 1024;
+constexpr std::size_t largest_piece = 256 * 1024;
 
 // A read or a write, piece by piece. The caller's memory is touched while the routine waits, under the lock, or by the
 // routine itself: so it may leave at any moment, and goes on from the piece that it had come to.
@@ -64,14 +64,14 @@ class piecewise : public file_call<R> {
       : file_call<R>(std::move(f), doing),
         bytes_(bytes),
         offset_(offset),
-        piece_(new std::byte[std::min(bytes.size(), most_at_once)]) {}
+        piece_(new std::byte[std::min(bytes.size(), largest_piece)]) {}
 
   bool try_at_once(int& answer) noexcept override {
     answer = 0;
     return bytes_.empty();
   }
   Bytes rest() const noexcept { return bytes_.subspan(done_); }
-  unsigned size() const noexcept { return static_cast<unsigned>(std::min(rest().size(), most_at_once)); }
+  unsigned size() const noexcept { return static_cast<unsigned>(std::min(rest().size(), largest_piece)); }
   std::uint64_t position() const noexcept { return offset_.value_or(0) + done_; }
 
   const Bytes bytes_;
