@@ -26,7 +26,7 @@
 using namespace ringo;
 using namespace std::chrono_literals;
 
-constexpr socket_options keep_alive{.keep_alive_idle = 60s, .keep_alive_interval = 10s};
+constexpr tcp_options keep_alive{.keep_alive_idle = 60s, .keep_alive_interval = 10s};
 
 // Two connections. If the proxy could not pass on all bytes, it resets both: half of a conversation must not look
 // complete to a reader. To disconnect a socket resets its connection.

@@ -183,7 +183,7 @@ TEST_CASE("so many bytes, some bytes and a look ahead") {
       co_await in.read_exactly(four);
       CHECK(std::string_view(four.data(), 4) == "defg");
       (void)co_await in.peek(2);
-      in.skip(2);
+      in.consume(2);
       std::string rest;
       std::array<char, 2> two{};
       const auto none = co_await in.read(std::span<std::byte>());
@@ -201,7 +201,7 @@ TEST_CASE("so many bytes, some bytes and a look ahead") {
       CHECK(rest == "jklmn");
       const auto end = co_await in.read(two);
       CHECK(end == 0);
-      CHECK_THROWS_AS(in.skip(1), std::logic_error);
+      CHECK_THROWS_AS(in.consume(1), std::logic_error);
     }
   });
 }
@@ -340,7 +340,7 @@ TEST_CASE("a text protocol over TCP: lines there and back, by value and by refer
     buffered_reader in(std::move(from));
     buffered_writer out(std::move(to), 1000);
     auto sending = go(
-        [](buffered_writer<tcp_writer>& o) -> task<> {
+        [](buffered_writer<stream_writer>& o) -> task<> {
           for (int i = 0; i < 500; ++i) co_await o.write("line ", std::to_string(i), "\r\n");
           const auto chosen = co_await select(o.flush(), never());
           CHECK(chosen.index() == 0);

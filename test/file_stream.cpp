@@ -53,7 +53,7 @@ ringo::task<std::string> all_lines(Source& from) {
 static_assert(ringo::byte_source<ringo::file_reader> && ringo::byte_source<ringo::tcp_stream> &&
               ringo::byte_source<ringo::pipe_reader> && ringo::byte_source<ringo::unix_stream> &&
               ringo::byte_source<ringo::receiver<std::string>> && ringo::byte_source<ringo::channel<std::string>>);
-static_assert(ringo::byte_sink<ringo::file_writer> && ringo::byte_sink<ringo::tcp_writer> &&
+static_assert(ringo::byte_sink<ringo::file_writer> && ringo::byte_sink<ringo::stream_writer> &&
               ringo::byte_sink<ringo::pipe_writer> && ringo::byte_sink<ringo::sender<std::string>>);
 static_assert(!ringo::byte_source<ringo::file> && !ringo::byte_source<ringo::channel<int>> &&
               !ringo::byte_source<int> && !ringo::byte_sink<ringo::file> && !ringo::byte_sink<ringo::sender<int>>);

@@ -30,7 +30,7 @@ void on_the_network(F make_main) {
   }
 }
 
-inline ringo::tcp_listener listen_locally(ringo::socket_options o = {}) {
+inline ringo::tcp_listener listen_locally(ringo::tcp_options o = {}) {
   return ringo::tcp_listener::bind("127.0.0.1:0", o);
 }
 
@@ -41,7 +41,7 @@ class connected {
   ringo::tcp_stream here, there;
 };
 
-inline ringo::task<connected> connect_pair(ringo::socket_options o = {}) {
+inline ringo::task<connected> connect_pair(ringo::tcp_options o = {}) {
   ringo::tcp_listener listener = listen_locally(o);
   ringo::tcp_stream here = co_await ringo::tcp_stream::connect(listener.local(), o);
   ringo::tcp_stream there = co_await listener.accept();

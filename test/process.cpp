@@ -87,17 +87,17 @@ TEST_CASE("errors have a pipe of their own, or the output's, or none") {
   on_the_network([]() -> ringo::task<> {
     ringo::process_options o;
     o.output = process_stream::null;
-    o.errors = process_stream::pipe;
+    o.error = process_stream::pipe;
     ringo::process p = co_await ringo::process::start(shell("echo out; echo err >&2"), o);
-    const std::string errors = co_await read_all(p.errors());
+    const std::string errors = co_await read_all(p.error());
     CHECK(errors == "err\n");
     co_await p.wait();
     ringo::process_options together;
-    together.errors_to_output = true;
+    together.error_to_output = true;
     const std::string both = co_await output_of(shell("echo out; echo err >&2"), together);
     CHECK(both == "out\nerr\n");
     ringo::process_options silent;
-    silent.input = silent.errors = process_stream::null;
+    silent.input = silent.error = process_stream::null;
     const std::string neither = co_await output_of(shell("cat; echo err >&2"), silent);
     CHECK(neither.empty());
   });
@@ -147,7 +147,7 @@ TEST_CASE("a program that cannot be started says which, and leaves nothing") {
       co_return told(r);
     };
     ringo::process_options o;
-    o.input = o.output = o.errors = process_stream::pipe;
+    o.input = o.output = o.error = process_stream::pipe;
     const strings none = {"ringo-no-such-program"};
     const std::string missing = co_await why(none, o);
     CHECK(missing.find("ringo-no-such-program") != std::string::npos);

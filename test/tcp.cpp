@@ -248,7 +248,7 @@ TEST_CASE("a send that loses has sent nothing, or is the last of which anything 
 
 TEST_CASE("a short send is decided at once: what has lost never arrives, and what follows is whole") {
   on_the_network([]() -> task<> {
-    socket_options small;
+    tcp_options small;
     small.send_buffer = small.receive_buffer = 4096;
     connected c = co_await connect_pair(small);
     std::vector<int> arrived;
@@ -306,7 +306,7 @@ TEST_CASE("with one worker a send that loses before the kernel has it sends noth
 
 TEST_CASE("two that send on one stream never interleave") {
   on_the_network([]() -> task<> {
-    socket_options small;
+    tcp_options small;
     small.send_buffer = small.receive_buffer = 4096;
     connected c = co_await connect_pair(small);
     constexpr int rounds = 20;
@@ -350,7 +350,7 @@ TEST_CASE("64 MiB pass through small buffers to a reader that is slower") {
   const std::size_t size = 64 << 20;
   const auto before = open_descriptors();
   scheduler_under_test::real(2).run([size]() -> task<> {
-    socket_options small;
+    tcp_options small;
     small.send_buffer = small.receive_buffer = 4096;
     connected c = co_await connect_pair(small);
     auto sending = go(
@@ -374,7 +374,7 @@ TEST_CASE("64 MiB pass through small buffers to a reader that is slower") {
 
 TEST_CASE("a send that is cut short makes the later ones throw disconnected, and one that has not begun does not") {
   on_the_network([]() -> task<> {
-    socket_options small;
+    tcp_options small;
     small.send_buffer = small.receive_buffer = 4096;
     connected c = co_await connect_pair(small);
     const std::string much(8 << 20, 'm');
@@ -484,10 +484,10 @@ TEST_CASE("the halves of a stream serve two routines, and the writer's end is th
   on_the_network([]() -> task<> {
     connected c = co_await connect_pair();
     auto [reader, writer] = std::move(c.here).split();
-    auto reading = go([](tcp_reader r) -> task<std::string> { co_return co_await read_all(r); }, std::move(reader));
+    auto reading = go([](stream_reader r) -> task<std::string> { co_return co_await read_all(r); }, std::move(reader));
     co_await writer.send("question");
     {
-      const tcp_writer gone = std::move(writer);
+      const stream_writer gone = std::move(writer);
     }
     const std::string asked = co_await read_all(c.there);
     CHECK(asked == "question");

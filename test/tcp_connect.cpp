@@ -81,7 +81,7 @@ TEST_CASE("of a name's addresses the one that answers is taken") {
 
 TEST_CASE("connecting that is cancelled or loses leaves no socket") {
   on_the_network([](runtime& rt) -> task<> {
-    socket_options few;
+    tcp_options few;
     few.backlog = 0;
     auto full = listen_locally(few);
     // Only a connect that gets no answer shows that the queue is full; one that gets an answer fills it.

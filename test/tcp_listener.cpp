@@ -145,7 +145,7 @@ TEST_CASE("what cannot be bound is told with its address (c28)") {
 
 TEST_CASE("with reuse_port several listeners share a port") {
   on_the_network([]() -> task<> {
-    socket_options o;
+    tcp_options o;
     o.reuse_port = true;
     auto one = tcp_listener::bind("127.0.0.1:0", o);
     auto other = tcp_listener::bind(one.local(), o);
@@ -160,7 +160,7 @@ TEST_CASE("with reuse_port several listeners share a port") {
 TEST_CASE("a listener that is destroyed where no runtime runs gives its connections to another that shares its port") {
   const auto before = open_descriptors();
   {
-    socket_options o;
+    tcp_options o;
     o.reuse_port = true;
     auto stays = tcp_listener::bind("127.0.0.1:0", o);
     auto goes = std::make_unique<tcp_listener>(tcp_listener::bind(stays.local(), o));
@@ -196,7 +196,7 @@ TEST_CASE("a listener that is destroyed where no runtime runs gives its connecti
 
 TEST_CASE("a listener that is closed loses none of the connections in its queue, if another shares its port (H26)") {
   on_the_network([]() -> task<> {
-    socket_options o;
+    tcp_options o;
     o.reuse_port = true;
     o.backlog = 256;
     auto stays = tcp_listener::bind("127.0.0.1:0", o);

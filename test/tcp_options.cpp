@@ -1,4 +1,4 @@
-// socket_options: what a stream has from connect() and from its listener.
+// tcp_options: what a stream has from connect() and from its listener.
 #include <doctest/doctest.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
@@ -86,15 +86,15 @@ TEST_CASE("with keep-alive a silent peer that has gone is noticed without a byte
 TEST_CASE("options that the kernel cannot have are refused by name") {
   on_the_network([]() -> task<> {
     const auto listener = listen_locally();
-    const std::vector<socket_options> wrong{{.keep_alive_idle = -1s},
-                                            {.keep_alive_idle = 32768s},
-                                            {.keep_alive_idle = 1s, .keep_alive_interval = 32768s},
-                                            {.keep_alive_idle = 1s, .keep_alive_count = 128},
-                                            {.keep_alive_interval = 1s},  // and no keep_alive_idle
-                                            {.user_timeout = -1ms},
-                                            {.user_timeout = std::chrono::hours(24 * 25)},
-                                            {.send_buffer = -1}};
-    for (const socket_options& each : wrong) {
+    const std::vector<tcp_options> wrong{{.keep_alive_idle = -1s},
+                                         {.keep_alive_idle = 32768s},
+                                         {.keep_alive_idle = 1s, .keep_alive_interval = 32768s},
+                                         {.keep_alive_idle = 1s, .keep_alive_count = 128},
+                                         {.keep_alive_interval = 1s},  // and no keep_alive_idle
+                                         {.user_timeout = -1ms},
+                                         {.user_timeout = std::chrono::hours(24 * 25)},
+                                         {.send_buffer = -1}};
+    for (const tcp_options& each : wrong) {
       CHECK_THROWS_AS(listen_locally(each), std::invalid_argument);
       auto refused = co_await outcome(tcp_stream::connect(listener.local(), each));
       CHECK_THROWS_AS(std::move(refused).value(), std::invalid_argument);

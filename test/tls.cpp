@@ -35,7 +35,7 @@ class tls_pair {
   tls_stream here, there;
 };
 
-task<tls_pair> secure_pair(tls_context client, tls_context server, socket_options o = {}) {
+task<tls_pair> secure_pair(tls_context client, tls_context server, tcp_options o = {}) {
   connected c = co_await connect_pair(o);
   auto other = go(tls_stream::server(std::move(c.there), std::move(server)));
   tls_stream here = co_await tls_stream::client(std::move(c.here), "localhost", std::move(client));
@@ -66,9 +66,30 @@ TEST_CASE("both sides talk through TLS, and each ends in its own time") {
   });
 }
 
+TEST_CASE("the halves of a TLS stream serve two routines, and TLS ends when the writer is destroyed") {
+  on_the_network([]() -> task<> {
+    tls_pair p = co_await secure_pair(own().client(), own().server());
+    auto [in, out] = std::move(p.here).split();
+    auto sending = go(
+        [](stream_writer to) -> task<> {
+          co_await to.send(std::string(100'000, 'a'));
+          co_await to.send("last");
+        },
+        std::move(out));
+    std::string all;
+    while (auto piece = co_await p.there.recv()) all += piece->text();  // throws unless TLS has ended
+    co_await sending;
+    CHECK(all == std::string(100'000, 'a') + "last");
+    co_await p.there.send("answer");
+    std::array<char, 6> answer{};
+    co_await in.read_exactly(answer);
+    CHECK(std::string_view(answer.data(), 6) == "answer");
+  });
+}
+
 TEST_CASE("much passes through TLS both ways at once, whole and in order") {
   on_the_network([]() -> task<> {
-    socket_options small;
+    tcp_options small;
     small.send_buffer = small.receive_buffer = 8192;
     tls_pair p = co_await secure_pair(own().client(), own().server(), small);
     std::string much(3'000'000, '\0');
@@ -353,6 +374,7 @@ TEST_CASE(
 TEST_CASE("a client that names no server is refused, since any certificate would do") {
   on_the_network([]() -> task<> {
     connected c = co_await connect_pair();
-    CHECK_THROWS_AS((void)tls_stream::client(std::move(c.here), "", own().client()), std::invalid_argument);
+    auto refused = co_await outcome(tls_stream::client(std::move(c.here), "", own().client()));
+    CHECK_THROWS_AS(std::move(refused).value(), std::invalid_argument);
   });
 }

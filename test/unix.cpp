@@ -115,7 +115,7 @@ TEST_CASE("connections by a path and by an abstract name") {
         std::array<char, 6> back{};
         co_await s.read_exactly(back);
         CHECK(std::string_view(back.data(), back.size()) == "hello ");
-        const auto who = s.peer();
+        const auto who = s.credentials();
         CHECK(who.process == ::getpid());
         CHECK(who.user == ::getuid());
         CHECK(who.group == ::getgid());

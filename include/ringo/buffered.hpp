@@ -27,7 +27,7 @@
 
 #include <ringo/bytes.hpp>
 #include <ringo/detail/buffered_read.hpp>
-#include <ringo/detail/byte_stream.hpp>
+#include <ringo/detail/byte_ranges.hpp>
 
 namespace ringo {
 
@@ -123,9 +123,10 @@ class buffered_reader {
   /// The bytes that are there now. Does not wait; no bytes does not mean the end.
   std::string_view buffered() const noexcept { return received_.there(); }
   /// Takes n of the bytes that are there. Throws: std::logic_error if there are fewer.
-  void skip(std::size_t n) {
-    if (n > buffered().size()) throw std::logic_error("ringo: buffered_reader: skip of more bytes than are buffered");
-    received_.skip(n);
+  void consume(std::size_t n) {
+    if (n > buffered().size())
+      throw std::logic_error("ringo: buffered_reader: consume of more bytes than are buffered");
+    received_.consume(n);
   }
 
   std::remove_reference_t<Source>& source() noexcept { return source_; }
@@ -179,7 +180,7 @@ class buffered_reader {
     struct skipping {
       buffered_reader& in;
       std::size_t taken = 0;
-      ~skipping() { in.received_.skip(taken); }
+      ~skipping() { in.received_.consume(taken); }
     } at_the_end{*this};
     return r.take(buffered(), at_the_end.taken);
   }

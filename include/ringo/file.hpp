@@ -20,8 +20,9 @@
 #include <ringo/channel.hpp>
 #include <ringo/chunk.hpp>
 #include <ringo/detail/awaited.hpp>
-#include <ringo/detail/byte_stream.hpp>
+#include <ringo/detail/byte_ranges.hpp>
 #include <ringo/detail/file_operation.hpp>
+#include <ringo/detail/io_operation.hpp>
 #include <ringo/detail/one_shot.hpp>
 
 namespace ringo {

@@ -2,47 +2,29 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <utility>
-
-#include <ringo/detail/byte_stream.hpp>
+#include <ringo/stream.hpp>
 
 namespace ringo {
 
-namespace detail {
-struct process_access;
-}
-
 /// Where bytes come from: recv, read, read_exactly, close. Move-only; its destructor closes it in the background.
 /// Thread: workers; destroyed on any.
-class pipe_reader : public detail::stream_source {
+class pipe_reader : public stream_reader {
  public:
-  pipe_reader() noexcept = default;
+  using stream_reader::stream_reader;
 
   /// Takes a descriptor that is read in order: of a pipe, a FIFO, a terminal, a device. Clears O_NONBLOCK, for all that
   /// share the open file. Throws std::system_error if it cannot be read, and does not take it then.
   static pipe_reader adopt(int descriptor);
-
- private:
-  friend class pipe_pair;
-  friend struct detail::process_access;
-  friend pipe_reader standard_input();
-  explicit pipe_reader(detail::stream_handle core) noexcept : stream_source(std::move(core)) {}
 };
 
 /// Where bytes go: send, close. Move-only; its destructor closes it in the background, and the reader finds the end. A
 /// send to a pipe whose reader has gone throws disconnected. Workers block SIGPIPE; it ends the process only where
 /// descriptor 1 or 2 is such a pipe, so a send to standard_output() can. Thread: workers; destroyed on any.
-class pipe_writer : public detail::stream_sink {
+class pipe_writer : public stream_writer {
  public:
-  pipe_writer() noexcept = default;
+  using stream_writer::stream_writer;
   static pipe_writer adopt(int descriptor);  ///< as pipe_reader::adopt, for writing
-
- private:
-  friend class pipe_pair;
-  friend struct detail::process_access;
-  friend pipe_writer standard_output();
-  friend pipe_writer standard_error();
-  explicit pipe_writer(detail::stream_handle core) noexcept : stream_sink(std::move(core)) {}
+  void shutdown_send() const = delete;       // closing or destroying it ends the stream
 };
 
 /// The two ends of a new pipe, which no program that is executed inherits. Throws std::system_error if there are no

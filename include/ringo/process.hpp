@@ -20,8 +20,9 @@
 namespace ringo {
 
 namespace detail {
+struct process_access;
 class process_state;
-}
+}  // namespace detail
 
 /// Where a standard stream of a started program leads.
 enum class process_stream : std::uint8_t {
@@ -33,8 +34,8 @@ enum class process_stream : std::uint8_t {
 struct process_options {
   process_stream input = process_stream::inherited;
   process_stream output = process_stream::inherited;
-  process_stream errors = process_stream::inherited;
-  bool errors_to_output = false;                  ///< errors go where output goes, and `errors` has no meaning
+  process_stream error = process_stream::inherited;
+  bool error_to_output = false;                   ///< standard error goes where output goes; `error` is ignored
   std::string_view directory = {};                ///< its working directory; empty: this process'
   std::span<const std::string> environment = {};  ///< "NAME=value", besides this process' environment and before it
   bool inherits_environment = true;               ///< false: `environment` is all of it
@@ -99,7 +100,7 @@ class process {
   /// The other ends of the pipes; empty where there is no pipe. They may be moved out.
   pipe_writer& input() noexcept { return input_; }
   pipe_reader& output() noexcept { return output_; }
-  pipe_reader& errors() noexcept { return errors_; }
+  pipe_reader& error() noexcept { return error_; }
 
   /// Waits until the program has ended, as often as is wanted. Read its pipes meanwhile: a program whose pipe is full
   /// does not end. While another process traces it (strace -p), its end is seen when the tracer has seen it. Throws:
@@ -119,7 +120,7 @@ class process {
 
   std::shared_ptr<detail::process_state> state_;
   pipe_writer input_;
-  pipe_reader output_, errors_;
+  pipe_reader output_, error_;
 };
 
 }  // namespace ringo

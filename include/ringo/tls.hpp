@@ -14,21 +14,20 @@
 namespace ringo {
 
 struct tls_options {
-  // PEM files. A server needs both; a client only where the server asks for them. The chain goes into the
-  // certificate's.
+  /// PEM files. A server needs both; a client only if the server asks for them. The chain goes into the certificate's.
   std::string_view certificate_file = {}, key_file = {};
-  std::string_view trust_file = {};             // of certificates that are trusted; none: the system's own
-  std::span<const std::string_view> alpn = {};  // application protocols (RFC 7301), the best first: "h2", "http/1.1"
-  bool verify_peer = true;                      // of a client: the server's chain and name. false is for tests
-  bool verify_client = false;                   // of a server: clients need a certificate that is trusted
+  std::string_view trust_file = {};             ///< PEM file of certificates that are trusted; empty: the system's own
+  std::span<const std::string_view> alpn = {};  ///< application protocols (RFC 7301), best first: "h2", "http/1.1"
+  bool verify_peer = true;                      ///< of a client: checks the server's chain and name. false is for tests
+  bool verify_client = false;                   ///< of a server: clients need a certificate that is trusted
 };
 static_assert(std::is_trivially_destructible_v<tls_options>);
 
-// What connections have in common: keys, trust, protocols. A handle: copies are the same. Any thread.
+/// What connections have in common: keys, trust, protocols. A handle: copies are the same. Thread: any.
 class tls_context {
  public:
-  // All of what the options name is read now. Throw std::system_error that says which file, or what in it, is wrong,
-  // and std::invalid_argument for a server without a certificate.
+  /// Reads all that the options name now. Throws std::system_error that says which file, or what in it, is wrong, and
+  /// std::invalid_argument for a server without a certificate.
   static tls_context client(tls_options options = {});
   static tls_context server(tls_options options);
 
@@ -40,49 +39,50 @@ class tls_context {
   std::shared_ptr<const state> state_;
 };
 
-// A connection with TLS on it, with a tcp_stream's verbs, which promise the same. Every error of TLS itself is a
-// std::system_error whose text is OpenSSL's. A connection that ends without TLS having ended first throws disconnected:
-// somebody may have cut it. Destroying and closing it end TLS before. A send that is cancelled or loses when it has
-// been encrypted counts as one of which bytes have gone out.
-class tls_stream : public detail::stream_source, public detail::stream_sink {
+/// A connection with TLS on it, with the operations and promises of a tcp_stream.
+///
+///     tls_stream s = co_await tls_stream::connect("example.org:443");
+///
+/// Errors of TLS are a std::system_error with OpenSSL's text. A connection that ends before TLS has ended throws
+/// disconnected: an attacker may have cut it. Closing and destroying it end TLS first. A send that is cancelled or
+/// loses after it has been encrypted counts as one of which bytes have gone out.
+///
+/// close() and the destructor may lose what has been sent: if bytes of the peer have not been received, the kernel
+/// resets the connection. Over TLS 1.3 those can be a session, which a server sends unasked. So a client that only
+/// sends waits, before it closes, for an answer, or for the end of the stream after shutdown_send().
+///
+/// Thread: workers; destroyed on any.
+class tls_stream : public detail::duplex_stream<stream_reader, stream_writer> {
  public:
-  tls_stream() noexcept = default;
+  using duplex_stream::duplex_stream;
 
-  // Connects, and agrees with the server, whose certificate has to be for that host.
+  // The three below may be awaited by name, once; in a select they are plain tasks, since a handshake that has begun
+  // cannot be taken back. Cancel safety: the connection is closed.
+
+  /// Connects, and agrees with the server, whose certificate has to be for that host. Throws as tcp_stream::connect and
+  /// client().
   static detail::deferred_task<tls_stream> connect(std::string_view host_and_port,
-                                                   tls_context with = tls_context::client(),
-                                                   socket_options options = {},
+                                                   tls_context with = tls_context::client(), tcp_options options = {},
                                                    std::source_location where = std::source_location::current());
 
-  // On a connection that is there, also when something has been said on it before (STARTTLS). What comes of it when
-  // this fails or is cancelled: it is closed. `name` is what the server's certificate has to be for: a host or a
-  // numeric address.
-  static task<tls_stream> client(tcp_stream over, std::string_view name, tls_context with = tls_context::client(),
-                                 std::source_location where = std::source_location::current());
-  static task<tls_stream> server(tcp_stream over, tls_context with,
-                                 std::source_location where = std::source_location::current());
+  /// Begins TLS on a connection, also after it has been used (STARTTLS). `name` is what the server's certificate has to
+  /// be for: a host or a numeric address. Throws: std::system_error, disconnected, cancelled; std::invalid_argument if
+  /// there is no name and the certificate is verified; std::logic_error if the stream is being used.
+  static detail::deferred_task<tls_stream> client(tcp_stream over, std::string_view name,
+                                                  tls_context with = tls_context::client(),
+                                                  std::source_location where = std::source_location::current());
+  static detail::deferred_task<tls_stream> server(tcp_stream over, tls_context with,
+                                                  std::source_location where = std::source_location::current());
 
-  // Tells the peer that no more will come; receiving goes on.
-  detail::stream_send_operation shutdown_send() const noexcept {
-    return {stream_source::core_.source(), detail::sending::kind::shutdown};
-  }
-
-  // Closes the connection, as destroying it does. What has been sent may be lost where something that the peer has sent
-  // has not been received: the kernel resets the connection then, and the peer need not hear more of it. Over TLS 1.3
-  // that can be a session that the server has sent, which comes without being asked for: a client that only sends waits
-  // for an answer, or for the end of the stream after shutdown_send(), before it closes.
-  using stream_source::close;
-  using stream_source::native_handle;
-  using stream_source::operator bool;
-  std::string alpn() const;     // what was agreed upon; empty: nothing
-  std::string version() const;  // "TLSv1.3"
+  std::string alpn() const;     ///< the protocol that was agreed upon; empty: none
+  std::string version() const;  ///< "TLSv1.3"
   endpoint local() const;
   endpoint peer() const noexcept;
 
  private:
-  static task<tls_stream> agree(tls_stream s, std::source_location where);
-  explicit tls_stream(tcp_stream&& over) noexcept
-      : stream_source(static_cast<stream_source&&>(over)), stream_sink(static_cast<stream_sink&&>(over)) {}
+  static task<tls_stream> begin_client(tcp_stream over, std::string name, tls_context with, std::source_location where);
+  static task<tls_stream> begin_server(tcp_stream over, tls_context with, std::source_location where);
+  explicit tls_stream(tcp_stream&& over) noexcept : duplex_stream(std::move(over)) {}
 };
 
 }  // namespace ringo

@@ -27,10 +27,6 @@
 namespace ringo {
 namespace detail {
 
-struct stream_access {
-  static tcp_stream make(stream_handle core) { return tcp_stream(std::move(core)); }
-};
-
 namespace {
 
 // RFC 8305, 8: the recommended delay between two attempts.
@@ -65,7 +61,7 @@ one_shot_operation<stream_handle> connect_once(descriptor s, const endpoint& to)
       [](const connecting& c) { return "connecting to " + c.to.to_string(); }, connected);
 }
 
-task<tcp_stream> connect_to(endpoint to, socket_options o, std::source_location where) {
+task<tcp_stream> connect_to(endpoint to, tcp_options o, std::source_location where) {
   check_not_simulated("tcp_stream::connect");
   const std::string doing = "ringo: connecting to " + to.to_string();
   if (!to) throw std::invalid_argument(doing + ": the endpoint is empty");
@@ -74,7 +70,7 @@ task<tcp_stream> connect_to(endpoint to, socket_options o, std::source_location 
     set_stream_options(s.native_handle(), o, doing);
     auto attempt = connect_once(std::move(s), to);
     stream_handle made = co_await in_name_of(where, attempt);
-    if (made.get() != nullptr) co_return stream_access::make(std::move(made));
+    if (made.get() != nullptr) co_return tcp_stream(std::move(made));
   }
   throw_outside_error(ECONNREFUSED, doing);
 }
@@ -90,7 +86,7 @@ class attempt {
   std::exception_ptr error;
 };
 
-task<> attempt_to(endpoint to, socket_options o, sender<attempt> result, std::source_location where) {
+task<> attempt_to(endpoint to, tcp_options o, sender<attempt> result, std::source_location where) {
   std::exception_ptr error;
   try {
     tcp_stream s = co_await connect_to(to, o, where);
@@ -138,7 +134,7 @@ class failed_attempts {
   std::string alike_, others_;  // what was tried, and failed as the first did, or otherwise
 };
 
-task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresses, socket_options o,
+task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresses, tcp_options o,
                                 std::source_location where) {
   channel<attempt> results(addresses.size());
   failed_attempts failed;
@@ -162,7 +158,7 @@ task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresse
   }
 }
 
-task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16_t port, socket_options o,
+task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16_t port, tcp_options o,
                                  std::source_location where) {
   check_not_simulated("tcp_stream::connect");
   std::vector<endpoint> addresses;
@@ -179,15 +175,14 @@ task<tcp_stream> connect_by_name(std::string name, std::string host, std::uint16
 
 }  // namespace detail
 
-detail::deferred_task<tcp_stream> tcp_stream::connect(std::string_view text, socket_options o,
+detail::deferred_task<tcp_stream> tcp_stream::connect(std::string_view text, tcp_options o,
                                                       std::source_location where) {
   const auto [host, port] = detail::split_host_and_port(text, "tcp_stream::connect");
   if (const endpoint numeric = detail::numeric_endpoint(host, port)) return detail::connect_to(numeric, o, where);
   return detail::connect_by_name(std::string(text), std::string(host), port, o, where);
 }
 
-detail::deferred_task<tcp_stream> tcp_stream::connect(const endpoint& to, socket_options o,
-                                                      std::source_location where) {
+detail::deferred_task<tcp_stream> tcp_stream::connect(const endpoint& to, tcp_options o, std::source_location where) {
   return detail::connect_to(to, o, where);
 }
 

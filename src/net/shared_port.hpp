@@ -1,4 +1,4 @@
-// The listeners of this process that share an address (socket_options::reuse_port). The kernel distributes connections
+// The listeners of this process that share an address (tcp_options::reuse_port). The kernel distributes connections
 // among their queues. If a listener is closed, the kernel resets the connections in its queue; so the listener first
 // hands them to another one.
 #pragma once

@@ -150,7 +150,4 @@ class stream_core final : public descriptor_core {
 // A handle of a new stream over the descriptor, which it takes, also where it throws std::bad_alloc.
 stream_handle make_stream(int descriptor, stream_core::kind k, const endpoint& peer, std::string name = {});
 
-// Any thread: as stream_core::end_sending(), of a writer that is destroyed.
-void end_sending_soon(const stream_handle& of) noexcept;
-
 }  // namespace ringo::detail

@@ -70,7 +70,9 @@ bool stream_core::begin_filter_turn(bool always) noexcept {
       s->what == sending::kind::shutdown ? void(orders.ends_output = true) : void(orders.plain = gather(*s));
       s->has_begun = true;
     }
-    if (!always && s == nullptr && f->received.empty()) return false;
+    const bool is_idle = turn_ == turn::free && f->coded.empty() && waiting(io_side::out).empty();
+    if (is_idle && ends_when_sent_ && send_error_ == 0) orders.ends_output = !f->has_ended_output;
+    if (!always && s == nullptr && f->received.empty() && !orders.ends_output) return false;
     orders.received = std::move(f->received);
     orders.may_send = turn_ == turn::free && f->coded.empty() && may_flush();
     if (orders.ends_output && send_error_ == 0) send_error_ = own_side_ended;

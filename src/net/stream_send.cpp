@@ -9,8 +9,6 @@
 #include <cstring>
 #include <utility>
 
-#include <ringo/detail/foreign_threads.hpp>
-
 #include "net/stream_core.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -283,6 +281,8 @@ void stream_core::end_sending() noexcept {
   {
     const section here(*this);
     ends_when_sent_ = true;
+    // The filter's last words come first.
+    if (filter_ != nullptr && here.on() != nullptr && is_open() && turn_ == turn::free) put_off(*here.on());
     shuts_down = begin_shutdown();
   }
   if (shuts_down) finish_shutdown();
@@ -293,7 +293,7 @@ bool stream_core::begin_shutdown() noexcept {
   // Where no runtime runs nothing is in flight, and no sender goes on.
   if (current_worker() != nullptr && (turn_ != turn::free || !waiting(io_side::out).empty())) return false;
   ends_when_sent_ = false;
-  if (kind_ == kind::other || send_error_ == own_side_ended) return false;
+  if (kind_ == kind::other || (filter_ != nullptr && !filter_->has_ended_output)) return false;
   fail_to_send(own_side_ended);
   turn_ = turn::at_once;
   ++calls_;
@@ -306,17 +306,6 @@ void stream_core::finish_shutdown() noexcept {
   --calls_;
   turn_ = turn::free;
   if (here.on() != nullptr) serve_senders(here);
-}
-
-void end_sending_soon(const stream_handle& of) noexcept {
-  stream_core& core = *of.get();
-  const worker* w = current_worker();
-  if (w != nullptr && w->runtime_id == core.owner.runtime_id()) return core.end_sending();
-  core.add_handle();
-  do_where_used(core.owner, [&core](worker*) {
-    core.end_sending();
-    core.drop_handle();
-  });
 }
 
 }  // namespace ringo::detail

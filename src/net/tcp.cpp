@@ -59,14 +59,14 @@ namespace {
 void set_tcp_option(int socket, int option, std::int64_t value, std::int64_t most, const char* name,
                     const std::string& doing) {
   if (value < 0 || value > most) {
-    throw std::invalid_argument(doing + ": socket_options::" + name + " is not from 0 to " + std::to_string(most));
+    throw std::invalid_argument(doing + ": tcp_options::" + name + " is not from 0 to " + std::to_string(most));
   }
   if (value != 0) set_option(socket, IPPROTO_TCP, option, static_cast<int>(value), doing);
 }
 
 }  // namespace
 
-void set_stream_options(int socket, const socket_options& o, const std::string& doing) {
+void set_stream_options(int socket, const tcp_options& o, const std::string& doing) {
   if (o.no_delay) set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, doing);
   set_buffers(socket, o.send_buffer, o.receive_buffer, doing);
   constexpr int most_seconds = 32767, most_questions = 127;  // what the kernel takes (include/net/tcp.h)
@@ -78,7 +78,7 @@ void set_stream_options(int socket, const socket_options& o, const std::string& 
   if (o.keep_alive_idle.count() != 0) {
     set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1, doing);
   } else if (o.keep_alive_interval.count() != 0 || o.keep_alive_count != 0) {
-    throw std::invalid_argument(doing + ": socket_options: without keep_alive_idle there is no keep-alive");
+    throw std::invalid_argument(doing + ": tcp_options: without keep_alive_idle there is no keep-alive");
   }
 }
 
@@ -99,10 +99,6 @@ void check_adopted(int descriptor, bool listens, const char* call) {
 
 }  // namespace detail
 
-tcp_writer::~tcp_writer() {
-  if (core_) detail::end_sending_soon(core_);
-}
-
 tcp_stream tcp_stream::adopt(int descriptor) {
   detail::check_not_simulated("tcp_stream::adopt");
   int type = 0;
@@ -120,19 +116,19 @@ endpoint tcp_stream::local() const {
   return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
 }
 endpoint tcp_stream::peer() const noexcept {
-  const detail::stream_core* core = stream_source::core_.get();
+  const detail::stream_core* core = core_.get();
   return core != nullptr ? core->peer() : endpoint();
 }
 
-tcp_listener tcp_listener::bind(std::string_view text, socket_options o) {
+tcp_listener tcp_listener::bind(std::string_view text, tcp_options o) {
   return bind(detail::own_endpoint(text, "tcp_listener::bind"), o);
 }
 
-tcp_listener tcp_listener::bind(const endpoint& at, socket_options o) {
+tcp_listener tcp_listener::bind(const endpoint& at, tcp_options o) {
   detail::check_not_simulated("tcp_listener::bind");
   const std::string doing = "ringo: tcp_listener::bind to " + at.to_string();
   if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
-  if (o.backlog < 0) throw std::invalid_argument(doing + ": socket_options::backlog is less than 0");
+  if (o.backlog < 0) throw std::invalid_argument(doing + ": tcp_options::backlog is less than 0");
   const auto any_of_v4 = [&] { return bind(endpoint("0.0.0.0:" + std::to_string(at.port())), o); };
   const bool of_all = at.is_v6() && at.address() == "::";
   descriptor s;

@@ -22,13 +22,11 @@
 namespace ringo {
 namespace detail {
 
-struct unix_access {
-  static unix_stream make(int socket, std::string name) {
-    return unix_stream(make_stream(socket, stream_core::kind::unix_socket, {}, std::move(name)));
-  }
-};
-
 namespace {
+
+unix_stream make_unix_stream(int socket, std::string name) {
+  return unix_stream(make_stream(socket, stream_core::kind::unix_socket, {}, std::move(name)));
+}
 
 void check_is_unix(int descriptor, bool listens, const char* call) {
   check_adopted(descriptor, listens, call);
@@ -52,19 +50,15 @@ std::optional<unix_message> message_recv_operation::result() {
   return std::optional<unix_message>(std::in_place, std::move(bytes), std::move(passed->all), passed->some_lost);
 }
 
-stream_send_operation unix_sink::send_message(std::span<const std::byte> bytes,
-                                              std::span<const int> descriptors) const {
-  check_not_simulated("send_message");
+}  // namespace detail
+
+detail::stream_send_operation unix_writer::send_message(std::span<const std::byte> bytes,
+                                                        std::span<const int> descriptors) const {
+  detail::check_not_simulated("send_message");
   if (bytes.empty() && !descriptors.empty()) {
     throw std::invalid_argument("ringo: send_message: descriptors pass beside bytes, and there is none");
   }
-  return {core_.source(), bytes, descriptors.empty() ? nullptr : duplicate(descriptors)};
-}
-
-}  // namespace detail
-
-unix_writer::~unix_writer() {
-  if (core_) detail::end_sending_soon(core_);
+  return {core_.source(), bytes, descriptors.empty() ? nullptr : detail::duplicate(descriptors)};
 }
 
 detail::one_shot_operation<unix_stream> unix_stream::connect(std::string_view name) {
@@ -83,7 +77,7 @@ detail::one_shot_operation<unix_stream> unix_stream::connect(std::string_view na
         ::io_uring_prep_connect(&entry, c.socket.native_handle(), c.address.get(), c.address.length);
       },
       [](const connecting& c) { return "connecting to " + c.name; },
-      [](connecting& c, int) { return detail::unix_access::make(c.socket.release(), std::move(c.name)); });
+      [](connecting& c, int) { return detail::make_unix_stream(c.socket.release(), std::move(c.name)); });
 }
 
 std::pair<unix_stream, unix_stream> unix_stream::pair() {
@@ -94,22 +88,22 @@ std::pair<unix_stream, unix_stream> unix_stream::pair() {
     throw std::system_error(errno, std::generic_category(), "ringo: unix_stream::pair");
   }
   descriptor other(both[1]);
-  unix_stream first = detail::unix_access::make(both[0], "the other of a pair");
-  return {std::move(first), detail::unix_access::make(other.release(), "the other of a pair")};
+  unix_stream first = detail::make_unix_stream(both[0], "the other of a pair");
+  return {std::move(first), detail::make_unix_stream(other.release(), "the other of a pair")};
 }
 
 unix_stream unix_stream::adopt(int descriptor) {
   detail::check_not_simulated("unix_stream::adopt");
   detail::check_is_unix(descriptor, false, "unix_stream::adopt");
   std::string peer = detail::peer_unix_name(descriptor);
-  return detail::unix_access::make(descriptor, peer.empty() ? "an adopted socket" : std::move(peer));
+  return detail::make_unix_stream(descriptor, peer.empty() ? "an adopted socket" : std::move(peer));
 }
 
-peer_credentials unix_stream::peer() const {
+peer_credentials unix_stream::credentials() const {
   ucred of{};
   socklen_t size = sizeof of;
   if (::getsockopt(native_handle(), SOL_SOCKET, SO_PEERCRED, &of, &size) != 0) {
-    throw std::system_error(errno, std::generic_category(), "ringo: unix_stream::peer");
+    throw std::system_error(errno, std::generic_category(), "ringo: unix_stream::credentials");
   }
   return {of.pid, of.uid, of.gid};
 }

@@ -130,8 +130,8 @@ class launch {
     if (o.inherits_environment) inherit_environment();
     streams[0] = o.input;
     streams[1] = o.output;
-    streams[2] = o.errors;
-    errors_to_output = o.errors_to_output;
+    streams[2] = o.error;
+    error_to_output = o.error_to_output;
     // This thread's signal mask, without the signal that workers block.
     ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
     ::sigdelset(&blocked, SIGPIPE);
@@ -140,7 +140,7 @@ class launch {
   std::vector<std::string> arguments, environment;
   std::string directory, doing;
   process_stream streams[3]{};
-  bool errors_to_output = false;
+  bool error_to_output = false;
   descriptor ends[3];  // of the program's pipes
   sigset_t blocked{};
 
@@ -208,7 +208,7 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 std::shared_ptr<process_state> spawn(launch what) {
   file_actions actions;
   for (int i = 0; i < 3; ++i) {
-    if (i == STDERR_FILENO && what.errors_to_output) {
+    if (i == STDERR_FILENO && what.error_to_output) {
       actions.duplicate(STDOUT_FILENO, STDERR_FILENO);
     } else if (what.streams[i] == process_stream::pipe) {
       actions.duplicate(what.ends[i].native_handle(), i);
@@ -253,7 +253,7 @@ descriptor above_standard(int descriptor, const std::string& doing) {
 }
 
 stream_handle make_pipe(launch& what, int i) {
-  if (what.streams[i] != process_stream::pipe || (i == STDERR_FILENO && what.errors_to_output)) return {};
+  if (what.streams[i] != process_stream::pipe || (i == STDERR_FILENO && what.error_to_output)) return {};
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw_outside_error(errno, what.doing + ": a pipe");
   const bool is_input = i == STDIN_FILENO;
@@ -272,7 +272,7 @@ struct process_access {
     process started;
     started.input_ = pipe_writer(make_pipe(what, STDIN_FILENO));
     started.output_ = pipe_reader(make_pipe(what, STDOUT_FILENO));
-    started.errors_ = pipe_reader(make_pipe(what, STDERR_FILENO));
+    started.error_ = pipe_reader(make_pipe(what, STDERR_FILENO));
     auto call = blocking(spawn, std::move(what));
     started.state_ = co_await in_name_of(where, call);
     co_return started;

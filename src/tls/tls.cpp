@@ -282,14 +282,9 @@ const tls_filter* filter_of(stream_core* core) noexcept {
 
 // ---- the stream
 
-task<tls_stream> tls_stream::agree(tls_stream s, std::source_location where) {
-  co_await detail::in_name_of(where, detail::stream_established_operation(s.stream_source::core_.source()));
-  co_return s;
-}
-
 namespace {
 
-task<tls_stream> connect_by_name(std::string to, std::string name, tls_context with, socket_options o,
+task<tls_stream> connect_by_name(std::string to, std::string name, tls_context with, tcp_options o,
                                  std::source_location where) {
   tcp_stream over = co_await tcp_stream::connect(to, o, where);
   co_return co_await tls_stream::client(std::move(over), name, std::move(with), where);
@@ -297,45 +292,53 @@ task<tls_stream> connect_by_name(std::string to, std::string name, tls_context w
 
 }  // namespace
 
-detail::deferred_task<tls_stream> tls_stream::connect(std::string_view host_and_port, tls_context with,
-                                                      socket_options o, std::source_location where) {
+detail::deferred_task<tls_stream> tls_stream::connect(std::string_view host_and_port, tls_context with, tcp_options o,
+                                                      std::source_location where) {
   const auto [host, port] = detail::split_host_and_port(host_and_port, "tls_stream::connect");
   return connect_by_name(std::string(host_and_port), host.empty() ? "localhost" : std::string(host), std::move(with), o,
                          where);
 }
 
-task<tls_stream> tls_stream::client(tcp_stream over, std::string_view name, tls_context with,
-                                    std::source_location where) {
-  const std::string host(name);
-  ssl_pointer ssl = detail::make_ssl(with.state_->ssl.get());
-  detail::expect(ssl.get(), host);
-  ::SSL_set_connect_state(ssl.get());
-  tls_stream s(std::move(over));
-  detail::put_on(s.stream_source::core_, std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, host));
-  return agree(std::move(s), where);
+detail::deferred_task<tls_stream> tls_stream::client(tcp_stream over, std::string_view name, tls_context with,
+                                                     std::source_location where) {
+  return begin_client(std::move(over), std::string(name), std::move(with), where);
+}
+detail::deferred_task<tls_stream> tls_stream::server(tcp_stream over, tls_context with, std::source_location where) {
+  return begin_server(std::move(over), std::move(with), where);
 }
 
-task<tls_stream> tls_stream::server(tcp_stream over, tls_context with, std::source_location where) {
+task<tls_stream> tls_stream::begin_client(tcp_stream over, std::string name, tls_context with,
+                                          std::source_location where) {
+  tls_stream s(std::move(over));
+  ssl_pointer ssl = detail::make_ssl(with.state_->ssl.get());
+  detail::expect(ssl.get(), name);
+  ::SSL_set_connect_state(ssl.get());
+  detail::put_on(s.core_, std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, name));
+  co_await detail::in_name_of(where, detail::stream_established_operation(s.core_.source()));
+  co_return s;
+}
+
+task<tls_stream> tls_stream::begin_server(tcp_stream over, tls_context with, std::source_location where) {
+  const std::string peer = over.peer().to_string();
+  tls_stream s(std::move(over));
   ssl_pointer ssl = detail::make_ssl(with.state_->ssl.get());
   ::SSL_set_accept_state(ssl.get());
-  const endpoint peer = over.peer();
-  tls_stream s(std::move(over));
-  detail::put_on(s.stream_source::core_,
-                 std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, peer.to_string()));
-  return agree(std::move(s), where);
+  detail::put_on(s.core_, std::make_unique<detail::tls_filter>(std::move(ssl), with.state_, peer));
+  co_await detail::in_name_of(where, detail::stream_established_operation(s.core_.source()));
+  co_return s;
 }
 
 std::string tls_stream::alpn() const {
   const unsigned char* chosen = nullptr;
   unsigned length = 0;
-  if (const auto* f = detail::filter_of(stream_source::core_.get())) {
+  if (const auto* f = detail::filter_of(core_.get())) {
     ::SSL_get0_alpn_selected(f->ssl(), &chosen, &length);
   }
   return std::string(reinterpret_cast<const char*>(chosen), length);
 }
 
 std::string tls_stream::version() const {
-  const auto* f = detail::filter_of(stream_source::core_.get());
+  const auto* f = detail::filter_of(core_.get());
   return f != nullptr ? ::SSL_get_version(f->ssl()) : "";
 }
 
@@ -343,7 +346,7 @@ endpoint tls_stream::local() const {
   return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
 }
 endpoint tls_stream::peer() const noexcept {
-  const detail::stream_core* core = stream_source::core_.get();
+  const detail::stream_core* core = core_.get();
   return core != nullptr ? core->peer() : endpoint();
 }
 

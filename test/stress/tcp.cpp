@@ -146,7 +146,7 @@ TEST_CASE("connections that end in every way while both sides send and receive l
   on_the_network([=]() -> task<> {
     dice d(3);
     for (int i = 0; i < rounds; ++i) {
-      socket_options small;
+      tcp_options small;
       small.send_buffer = small.receive_buffer = 4096;
       connected c = co_await connect_pair(small);
       const std::string much(100'000, 'm');

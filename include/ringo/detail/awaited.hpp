@@ -101,6 +101,9 @@ class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
  public:
   deferred_task(task<T>&& t) noexcept : task_(std::move(t)) {}
 
+  // So that go() and the like start it.
+  RINGO_RETURNS_TASK task<T> operator()() noexcept { return std::move(task_); }
+
  private:
   friend class deferred<deferred_task, T>;
   RINGO_RETURNS_TASK task<T> make(std::source_location) noexcept { return std::move(task_); }

@@ -44,7 +44,7 @@ class received_bytes {
     taken_ = 0;
     joined_.append(more);
   }
-  void skip(std::size_t n) noexcept {
+  void consume(std::size_t n) noexcept {
     taken_ += n;
     if (!there().empty()) return;
     piece_.reset();

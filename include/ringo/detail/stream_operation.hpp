@@ -15,7 +15,6 @@ namespace ringo::detail {
 
 class passed_descriptors;
 class stream_core;
-struct stream_access;  // makes the public streams
 using stream_handle = descriptor_handle<stream_core>;
 
 // Waits for bytes.
