@@ -214,12 +214,6 @@ void context_core::remove_member(routine& r, bool shared) noexcept {
   if (is_marked()) r.state.fetch_and(~routine::context_cancelled, std::memory_order_relaxed);
 }
 
-void context_core::leave(routine& r, bool shared) noexcept {
-  if (r.context == nullptr) return;
-  r.context->remove_member(r, shared);
-  std::exchange(r.context, nullptr)->release();
-}
-
 entered_context::entered_context(context_core* c) {
   worker& w = require_worker("with_context");
   in_ = w.current;

@@ -64,15 +64,6 @@ void scheduler::add_new(routine& r) noexcept {
     runtime.wake_one();
 }
 
-void scheduler::add_early(routine& r) noexcept {
-  {
-    const optional_guard guard(early_lock_, shared);
-    early_.push_back(r);
-    early_count_.store(early_count_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
-  if (shared) tell_others();
-}
-
 routine* scheduler::take_random() noexcept {
   const std::uint32_t head = head_.load(std::memory_order_relaxed);
   const std::uint32_t queued = tail_.load(std::memory_order_relaxed) - head;
@@ -86,14 +77,6 @@ routine* scheduler::take_random() noexcept {
   chosen.store(oldest.load(std::memory_order_relaxed), std::memory_order_relaxed);
   oldest.store(r, std::memory_order_relaxed);
   return pop();
-}
-
-// Null: others have taken them.
-routine* scheduler::take_early() noexcept {
-  const optional_guard guard(early_lock_, shared);
-  routine* const r = early_.pop_front();
-  if (r != nullptr) early_count_.store(early_count_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
-  return r;
 }
 
 void scheduler::discard_queue() noexcept {

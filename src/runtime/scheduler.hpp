@@ -134,7 +134,7 @@ class scheduler final : public worker {
     if (newest_.load(std::memory_order_relaxed) == nullptr) return nullptr;
     return newest_.exchange(nullptr, std::memory_order_acq_rel);
   }
-  routine* take_early() noexcept;
+  routine* take_early() noexcept;  // null: others have taken them
   void run_early() noexcept;
   std::uint32_t give_early(scheduler& thief) noexcept;
   void look(time_point now, bool late);
@@ -211,6 +211,22 @@ RINGO_ALWAYS_INLINE inline routine* scheduler::pop() noexcept {
     // acq_rel: release, so that the slot was read before it is seen as free; acquire, to see what who queued it wrote.
     if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return r;
   }
+}
+
+inline void scheduler::add_early(routine& r) noexcept {
+  {
+    const optional_guard guard(early_lock_, shared);
+    early_.push_back(r);
+    early_count_.store(early_count_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  if (shared) tell_others();
+}
+
+inline routine* scheduler::take_early() noexcept {
+  const optional_guard guard(early_lock_, shared);
+  routine* const r = early_.pop_front();
+  if (r != nullptr) early_count_.store(early_count_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+  return r;
 }
 
 inline scheduler& scheduler_of(worker& w) noexcept { return static_cast<scheduler&>(w); }

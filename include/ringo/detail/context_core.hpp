@@ -12,6 +12,7 @@
 #include <stop_token>
 #include <string>
 #include <typeinfo>
+#include <utility>
 
 #include <ringo/clock.hpp>
 #include <ringo/detail/operation.hpp>
@@ -69,8 +70,12 @@ class context_core : private timer_entry {
   // The routines that run under it: their record, with its links, is kept from going away while they are in.
   void add_member(routine& r, bool shared) noexcept;
   void remove_member(routine& r, bool shared) noexcept;
-  // The routine's frames are gone: it runs under its context no more.
-  static void leave(routine& r, bool shared) noexcept;
+  // The routine's frames are gone: it no longer runs under its context.
+  static void leave(routine& r, bool shared) noexcept {
+    if (r.context == nullptr) return;
+    r.context->remove_member(r, shared);
+    std::exchange(r.context, nullptr)->release();
+  }
 
   std::shared_ptr<after_call> call_after(worker* w, routine& r);
   bool stop_call(after_call& c);
