@@ -409,6 +409,31 @@ TEST_CASE("Sleeps beside a computing routine end while it computes, also where i
   }
 }
 
+TEST_CASE("A sleep ends while a routine of its worker computes, though all other workers slept before it began") {
+  for (const unsigned workers : {2u, 4u}) {
+    runtime rt({.workers = workers});
+    rt.run([&rt, workers]() -> task<> {
+      for (int round = 0; round != rounds; ++round) {
+        std::atomic<bool> slept = false;
+        channel<int> begin;
+        auto computing = go([&slept, begin]() -> task<bool> {
+          co_await begin.recv();
+          const time_point end = now() + 10s;
+          while (!slept && now() < end) {
+          }
+          co_return slept;
+        });
+        // They sleep: each has parked once more than it has woken.
+        for (metrics m = rt.metrics(); m.parks != m.wakes + workers - 1; m = rt.metrics()) co_await yield();
+        co_await begin.send(1);  // which makes it this worker's next
+        co_await sleep(1ms);
+        slept = true;
+        CHECK(co_await computing);
+      }
+    });
+  }
+}
+
 TEST_CASE("In a simulation, what comes a moment before a limit wins over it") {
   on_simulated_schedulers([]() -> task<> {
     channel<int> values;

@@ -238,7 +238,16 @@ bool runtime_core::begin_watching(const scheduler& by) noexcept {
   const bool needed = std::any_of(workers.begin(), workers.end(), [&by](const auto& w) {
     return w.get() != &by && !w->idle_listed.load(std::memory_order_relaxed) && !w->timers.empty();
   });
-  return needed && !watching_.exchange(true, std::memory_order_relaxed);
+  // What was asked for is done once at least, lest the one that asked is between two works just now, and asks for each.
+  const bool wanted = watch_is_wanted_.exchange(false, std::memory_order_relaxed);
+  return (needed || wanted) && !watching_.exchange(true, std::memory_order_relaxed);
+}
+
+void runtime_core::wake_to_watch() noexcept {
+  const std::lock_guard guard(idle_mutex_);
+  if (idle_ == nullptr) return;
+  watch_is_wanted_.store(true, std::memory_order_relaxed);
+  idle_->wake();
 }
 
 bool runtime_core::work_anywhere(const scheduler& for_whom) noexcept {

@@ -81,9 +81,25 @@ class runtime_core {
   void list_idle(scheduler& w) noexcept;
   bool unlist_idle(scheduler& w) noexcept;  // false: it was woken to search
   void stop_searching() noexcept { searching_.store(false, std::memory_order_seq_cst); }
-  // Of those who sleep, one looks after the timers of those who are busy, where there are any.
+  // One of the workers that sleep watches the timers of those that are busy, where there are any: it looks for late
+  // ones every scheduler::watch_period. A worker begins when it goes to sleep. A busy worker asks for it where all that
+  // sleep may have begun before it was busy or had timers: it sees its own timers, or has a full fence after it has
+  // added one, before it asks; and a worker that goes to sleep lists itself as idle, then has a full fence, before it
+  // looks at the others. So one of the two sees the other. Who has been asked, or has watched, and then finds work
+  // asks the next.
   bool begin_watching(const scheduler& by) noexcept;
   void stop_watching() noexcept { watching_.store(false, std::memory_order_relaxed); }
+  void ask_to_watch() noexcept {
+    if (idle_count_.load(std::memory_order_seq_cst) != 0 && !watching_.load(std::memory_order_relaxed)) {
+      wake_to_watch();
+    }
+  }
+  void pass_watch_on(bool has_watched) noexcept {
+    if (has_watched || watch_is_wanted_.load(std::memory_order_relaxed)) {
+      watch_is_wanted_.store(false, std::memory_order_relaxed);
+      ask_to_watch();
+    }
+  }
   bool work_anywhere(const scheduler& for_whom) noexcept;
   time_point check_quiet(scheduler& w);  // when everybody is idle; until when to sleep at the most
 
@@ -123,6 +139,7 @@ class runtime_core {
   std::once_flag names_made_;
   std::optional<semaphore> names_;  // made on a worker: so it is this runtime's
 
+  void wake_to_watch() noexcept;
   static void deliver(posted* first, worker* w) noexcept;
   void cancel_all(worker& w, const routine* except) noexcept;
   void begin_unwinding(worker& w, const routine* except) noexcept;
@@ -149,6 +166,7 @@ class runtime_core {
   counter wakes_sent_;                           // added to under idle_mutex_
   std::atomic<bool> searching_ = false;
   std::atomic<bool> watching_ = false;
+  std::atomic<bool> watch_is_wanted_ = false;  // by a busy worker, and none has begun since
 
   std::atomic<bool> done_ = false;
   std::atomic<bool> unwinding_ = false;

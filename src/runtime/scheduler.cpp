@@ -30,11 +30,10 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
                      std::uint64_t seed, std::unique_ptr<driver> d)
     : worker(rt, id, workers > 1, is_simulated, seed),
       index(i),
-      timers(shared),
+      timers(*this),
       routines(rt, shared),
       driver_(std::move(d)),
       resumes_of_others_(workers) {
-  timers.sleeper = driver_.get();
   if (keeps_all_frames || simulated) frames.keep(true);
 }
 
@@ -64,7 +63,11 @@ void scheduler::run() noexcept {
         resume_here(*r);
       }
       end_turn();
-      if (has_work() || runtime.done() || find_work()) continue;
+      if (has_work() || runtime.done()) continue;
+      if (find_work()) {
+        runtime.pass_watch_on(false);
+        continue;
+      }
       if (const time_point now = driver_->now(); now >= next_look) {
         while_it_runs.look();
         next_look = now + time_without_a_look;
@@ -104,6 +107,11 @@ void scheduler::end_turn() {
     runtime.check_grace(driver_->now());
   runtime.serve_dump_request(*this);
   if (alone != nullptr) go_on_after_turn(*std::exchange(alone, nullptr), was_given_work);
+  if (shared) have_timers_watched();
+}
+
+void scheduler::have_timers_watched() noexcept {
+  if (has_work() && !timers.empty()) runtime.ask_to_watch();
 }
 
 void scheduler::run_early() noexcept {

@@ -111,6 +111,8 @@ class scheduler final : public worker {
   void wake() noexcept { driver_->wake(); }
   void expire_timers(time_point now) { expire_timers(now, now); }
   void become_current() noexcept;
+  // Where it has something to run, which may compute: asks a worker that sleeps to watch its timers.
+  void have_timers_watched() noexcept;
   void finish_operations() noexcept;  // when the loop has ended, in the worker's thread
 
   const unsigned index;

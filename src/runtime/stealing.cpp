@@ -113,14 +113,22 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
 
 void scheduler::idle() {
   if (runtime.settings.spin > std::chrono::nanoseconds(0)) {
-    const time_point until = driver_->now() + runtime.settings.spin;
+    time_point now = driver_->now();
+    time_point next_watch = now + watch_period;
+    const time_point until = now + runtime.settings.spin;
     do {
       end_turn();
       if (has_work() || find_work() || runtime.done()) return;
-    } while (driver_->now() < until);
+      now = driver_->now();
+      if (shared && now >= next_watch) {
+        expire_timers_of_others();
+        next_watch = now + watch_period;
+      }
+    } while (now < until);
   }
   runtime.list_idle(*this);
   bool woken_to_search = false;
+  bool has_watched = false;
   if (runtime.work_anywhere(*this) || runtime.done()) {
     woken_to_search = !runtime.unlist_idle(*this);
   } else {
@@ -132,12 +140,12 @@ void scheduler::idle() {
         is_long && (frames.has_plenty() || driver_->has_plenty() || (!simulated && !block_pool::heap_is_trimmed()))
             ? driver_->now() + frames_kept
             : time_point::max();
-    const bool watches = runtime.begin_watching(*this);
-    until = std::min({until, trim_at, watches ? driver_->now() + watch_period : time_point::max()});
+    has_watched = runtime.begin_watching(*this);
+    until = std::min({until, trim_at, has_watched ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) driver_->poll(until);
     turn_end_ = shared ? driver_->now() : time_point();
     woken_to_search = !runtime.unlist_idle(*this);
-    if (watches) {
+    if (has_watched) {
       runtime.stop_watching();
       expire_timers_of_others();
     }
@@ -154,6 +162,10 @@ void scheduler::idle() {
     if (!has_work()) find_work();
     runtime.stop_searching();
     if (has_work()) tell_others();  // there may be more work than one worker can do
+  }
+  if (shared && has_work()) {
+    runtime.pass_watch_on(has_watched);
+    have_timers_watched();
   }
 }
 

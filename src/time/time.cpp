@@ -101,7 +101,7 @@ void alarm::watch() noexcept {
     awaited ? q->add(*this, next_) : q->rest(*this);
     // The queue's worker may sleep without a deadline, or with a later one.
     worker* w = current_worker();
-    if (awaited && w != nullptr && &timers_of(*w) != q) q->sleeper->wake();
+    if (awaited && w != nullptr && &timers_of(*w) != q) q->wake_owner();
   }
   count();
 }

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <limits>
 
+#include "runtime/runtime_core.hpp"
+
 namespace ringo::detail {
 namespace {
 
@@ -37,6 +39,7 @@ void timer_queue::add(timer_entry& e, time_point deadline) noexcept {
   e.when_ = ticks(deadline);
   armed_.add();
   place(e);
+  have_watched();
 }
 
 void timer_queue::add(timer_entry& e, duration length) noexcept {
@@ -44,7 +47,19 @@ void timer_queue::add(timer_entry& e, duration length) noexcept {
   e.place_ = timer_entry::fresh;
   armed_.add();
   append(fresh_, e);
+  have_watched();
 }
+
+// Where its worker has something else to run: that may compute until long after the deadline.
+void timer_queue::have_watched() noexcept {
+  if (!of_.shared || watch_was_asked_) return;
+  if (&of_ == current_worker() && !scheduler_of(of_).has_work()) return;
+  watch_was_asked_ = true;
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // runtime_core::ask_to_watch: the adder's fence
+  of_.runtime.ask_to_watch();
+}
+
+void timer_queue::wake_owner() noexcept { scheduler_of(of_).wake(); }
 
 void timer_queue::rest(timer_entry& e) noexcept {
   e.place_ = timer_entry::resting;
@@ -63,6 +78,7 @@ void timer_queue::remove(timer_entry& e) noexcept {
 }
 
 bool timer_queue::advance(time_point now, time_point due, int at_most, routine_list& woken) noexcept {
+  watch_was_asked_ = false;
   const std::int64_t from = ticks(now);
   while (timer_entry* e = fresh_.first) {
     unlink(fresh_, *e);

@@ -15,7 +15,6 @@
 
 namespace ringo::detail {
 
-class driver;
 class timer_queue;
 
 // What is to happen at a time. In one queue at the most.
@@ -50,15 +49,16 @@ class timer_entry {
 // All of it under `lock`, where there are other workers.
 class timer_queue {
  public:
-  explicit timer_queue(const bool& has_peers) noexcept : shared_(has_peers) {}
+  explicit timer_queue(worker& of) noexcept : of_(of) {}
   timer_queue(const timer_queue&) = delete;
   timer_queue& operator=(const timer_queue&) = delete;
   ~timer_queue();
 
   spin_lock lock;
-  driver* sleeper = nullptr;  // of the worker whose queue this is: who adds a deadline from another worker wakes it
 
-  bool shared() const noexcept { return shared_; }
+  bool shared() const noexcept { return of_.shared; }
+  // Wakes the worker whose queue this is. For another worker that has added a deadline.
+  void wake_owner() noexcept;
   bool empty() const noexcept { return armed_.value() == 0; }
   std::int64_t armed() const noexcept { return armed_.value(); }  // any thread
 
@@ -109,6 +109,7 @@ class timer_queue {
     void remove(unsigned digit) noexcept { (digit < 64 ? low : high) &= ~(std::uint64_t{1} << digit % 64); }
     std::uint64_t low = 0, high = 0;
   };
+  void have_watched() noexcept;
   void append(list& l, timer_entry& e) noexcept;
   void append_to_long(list& l, timer_entry& e) noexcept;
   void unlink(list& l, timer_entry& e) noexcept;
@@ -116,7 +117,8 @@ class timer_queue {
   static void fetch_what_runs(const timer_entry& e) noexcept;
   list& list_of(std::int16_t at) noexcept;
 
-  const bool& shared_;
+  worker& of_;
+  bool watch_was_asked_ = false;  // since the last advance()
   std::int64_t base_ = 0;
   list fresh_;
   list endless_;
