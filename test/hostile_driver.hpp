@@ -52,7 +52,7 @@ class hostile_driver final : public ringo::detail::driver {
 
   bool poll(ringo::time_point until) override {
     end_what_was_asked_for();
-    if (lends_ && below(20) == 0) below(3) == 0 ? void(real_->lends_blocks(true)) : real_->give_back_unneeded();
+    if (lends_ && below(20) == 0) below(3) == 0 ? void(real_->provides_buffers(true)) : real_->give_back_unneeded();
     const bool is_idle = held_.empty() && to_end_.empty();
     const bool has_answers = real_->poll(is_idle ? until : ringo::time_point::min());
     answer(false);
@@ -101,10 +101,10 @@ class hostile_driver final : public ringo::detail::driver {
     }
   }
 
-  bool lends_blocks(bool more) noexcept override {
-    return lends_ && (!more || below(3) != 0) && real_->lends_blocks(more);
+  bool provides_buffers(bool more) noexcept override {
+    return lends_ && (!more || below(3) != 0) && real_->provides_buffers(more);
   }
-  ringo::detail::block* filled_block(unsigned flags) noexcept override { return real_->filled_block(flags); }
+  ringo::detail::block* filled_buffer(unsigned flags) noexcept override { return real_->filled_buffer(flags); }
   void give_back_unneeded() noexcept override {
     blocks.free_unneeded();
     real_->give_back_unneeded();

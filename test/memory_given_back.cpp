@@ -32,8 +32,8 @@ void use(detail::frame_cache& cache, std::size_t number) {
   for (void* each : blocks) cache.free(each, 200);
 }
 
-constexpr unsigned fewest_lent = 64;
-constexpr unsigned most_lent = 2048;
+constexpr unsigned fewest_provided = 64;
+constexpr unsigned most_provided = 2048;
 
 // Receives into a block that the kernel chooses.
 struct borrowing final : detail::completion {
@@ -48,7 +48,7 @@ struct borrowing final : detail::completion {
   void complete(int r, unsigned flags) noexcept override {
     result = r;
     answered = true;
-    if (detail::block* b = in_.filled_block(flags)) {
+    if (detail::block* b = in_.filled_buffer(flags)) {
       if (r > 0) bytes.assign(reinterpret_cast<const char*>(b->bytes()), static_cast<std::size_t>(r));
       in_.blocks.give_back(*b);
     }
@@ -64,11 +64,11 @@ struct borrowing final : detail::completion {
 std::unique_ptr<detail::uring> lending(detail::task_work kind, unsigned number) {
   auto driver = detail::make_uring(256, kind);
   driver->attach();
-  if (!driver->lends_blocks(false)) {
+  if (!driver->provides_buffers(false)) {
     MESSAGE("this kernel borrows no blocks");
     return nullptr;
   }
-  while (driver->lent() < number) REQUIRE(driver->lends_blocks(true));
+  while (driver->provided() < number) REQUIRE(driver->provides_buffers(true));
   return driver;
 }
 
@@ -139,7 +139,7 @@ TEST_CASE("A pool of blocks gives back what it has not needed since the last loo
 
 TEST_CASE("Blocks that the kernel has borrowed are taken back, and what is being received gets its bytes") {
   for (const auto kind : {detail::task_work::deferred, detail::task_work::cooperative, detail::task_work::eager}) {
-    const auto driver = lending(kind, most_lent);
+    const auto driver = lending(kind, most_provided);
     if (driver == nullptr) return;
     CHECK(driver->has_plenty());
     int both[2];
@@ -148,17 +148,17 @@ TEST_CASE("Blocks that the kernel has borrowed are taken back, and what is being
     receives.read(both[0], 100);
     int looks = 0;
     while (driver->has_plenty()) {
-      const std::size_t before = driver->lent();
+      const std::size_t before = driver->provided();
       driver->give_back_unneeded();
       driver->poll(time_point::min());
-      CHECK(driver->lent() <= before);
-      CHECK(driver->lent() + 1 >= before / 2);
+      CHECK(driver->provided() <= before);
+      CHECK(driver->provided() + 1 >= before / 2);
       // Where the kernel's own threads do the reading, its answers come a little later.
-      if (driver->lent() != before) ++looks;
+      if (driver->provided() != before) ++looks;
       REQUIRE(!receives.answered);
     }
     CHECK(looks > 5);
-    CHECK(driver->lent() == fewest_lent);
+    CHECK(driver->provided() == fewest_provided);
     CHECK(driver->blocks.held() == 0);
     for (int i = 0; i != 200; ++i) {
       const std::string sent = "bytes " + std::to_string(i);
@@ -167,7 +167,7 @@ TEST_CASE("Blocks that the kernel has borrowed are taken back, and what is being
       CHECK(receives.bytes == sent);
       receives.read(both[0], 100);
     }
-    CHECK(driver->lent() == fewest_lent);
+    CHECK(driver->provided() == fewest_provided);
     ::close(both[1]);
     while (!receives.answered) driver->poll(time_point::max());
     ::close(both[0]);
@@ -176,7 +176,7 @@ TEST_CASE("Blocks that the kernel has borrowed are taken back, and what is being
 
 TEST_CASE("The kernel keeps as many blocks as have been needed at a time since the last look") {
   constexpr unsigned together = 200;
-  const auto driver = lending(detail::task_work::deferred, most_lent);
+  const auto driver = lending(detail::task_work::deferred, most_provided);
   if (driver == nullptr) return;
   std::vector<std::unique_ptr<borrowing>> all;
   for (unsigned i = 0; i != together; ++i) all.push_back(std::make_unique<borrowing>(*driver));
@@ -191,14 +191,14 @@ TEST_CASE("The kernel keeps as many blocks as have been needed at a time since t
     ::close(source);
     driver->give_back_unneeded();
     driver->poll(time_point::min());
-    CHECK(driver->lent() >= together);
+    CHECK(driver->provided() >= together);
   }
-  CHECK(driver->lent() <= 2 * together);
+  CHECK(driver->provided() <= 2 * together);
 }
 
 TEST_CASE("A ring that is closed while blocks are being taken back keeps none of them") {
   // The sanitizer finds what is left.
-  const auto driver = lending(detail::task_work::deferred, most_lent);
+  const auto driver = lending(detail::task_work::deferred, most_provided);
   if (driver == nullptr) return;
   driver->give_back_unneeded();
 }

@@ -85,9 +85,9 @@ class driver {
 
   // Provides buffers that the kernel chooses from (IOSQE_BUFFER_SELECT, group 0), so that an operation which waits for
   // bytes needs none of its own. `more`: after ENOBUFS. False if the kernel lacks this, or has the most buffers.
-  virtual bool lends_blocks(bool more) noexcept = 0;
+  virtual bool provides_buffers(bool more) noexcept = 0;
   // The buffer that an answer with these flags has filled; null if it has none.
-  virtual block* filled_block(unsigned flags) noexcept = 0;
+  virtual block* filled_buffer(unsigned flags) noexcept = 0;
 
   // Changes by how many the kernel's threads for this worker's file operations may exceed the usual number, because
   // some of them may wait for long.

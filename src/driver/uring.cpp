@@ -26,8 +26,10 @@
 #include <utility>
 #include <vector>
 
-#include "driver/lent_blocks.hpp"
+#include "driver/mapped_ring.hpp"
+#include "driver/provided_buffers.hpp"
 #include "driver/refusal.hpp"
+#include "driver/request_backlog.hpp"
 #include "platform/end_process.hpp"
 #include "platform/standard_streams.hpp"
 
@@ -48,159 +50,16 @@
 
 namespace ringo::detail {
 
-// Operations for which the kernel had no room yet, in their order.
-class request_backlog {
- public:
-  bool empty() const noexcept { return first_ == nullptr; }
-  ring_request* front() const noexcept { return first_; }
-  void push_back(ring_request& r) noexcept {
-    r.next_ = nullptr;
-    (last_ != nullptr ? last_->next_ : first_) = &r;
-    last_ = &r;
-    r.is_put_off = true;
-  }
-  void pop_front() noexcept {
-    first_->is_put_off = false;
-    first_ = first_->next_;
-    if (first_ == nullptr) last_ = nullptr;
-  }
-  // False if it is not in it.
-  bool remove(ring_request& r) noexcept {
-    if (!r.is_put_off) return false;  // saves the search
-    ring_request* before = nullptr;
-    for (ring_request* each = first_; each != nullptr; before = std::exchange(each, each->next_)) {
-      if (each != &r) continue;
-      (before != nullptr ? before->next_ : first_) = r.next_;
-      if (last_ == &r) last_ = before;
-      r.is_put_off = false;
-      return true;
-    }
-    return false;
-  }
-
- private:
-  ring_request* first_ = nullptr;
-  ring_request* last_ = nullptr;
-};
-
 namespace {
 
-constexpr unsigned most_entries = 32768;
-constexpr unsigned fewest_entries = 8;
 constexpr std::uint64_t nobody = 0;  // the user_data of entries whose completion is ignored
 constexpr std::uint64_t wake_up = 1;
 constexpr std::uint64_t take_back = 2;
-
-// A counter in memory that is shared with the kernel.
-unsigned load(unsigned* shared, std::memory_order order) { return std::atomic_ref<unsigned>(*shared).load(order); }
-void store_release(unsigned* shared, unsigned value) {
-  std::atomic_ref<unsigned>(*shared).store(value, std::memory_order_release);
-}
 
 [[noreturn]] void die(const char* why, int error) noexcept {
   std::fprintf(stderr, "ringo: %s: %s\n", why, std::strerror(error));
   end_process();
 }
-
-class owned_descriptor {
- public:
-  explicit owned_descriptor(int number) : number_(number) {}
-  owned_descriptor(const owned_descriptor&) = delete;
-  owned_descriptor& operator=(const owned_descriptor&) = delete;
-  ~owned_descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int number() const { return number_; }
-  void forget() { number_ = -1; }
-
- private:
-  int number_;
-};
-
-// A new ring may get the addresses of an old one. The kernel orders the two; ThreadSanitizer cannot see that, so this
-// tells it.
-std::atomic<unsigned> rings_unmapped = 0;
-
-// The ring's memory and descriptor. The protocol is in the class `uring_driver` below.
-class mapped_ring {
- public:
-  mapped_ring(unsigned entries, task_work best) {
-    // SUBMIT_ALL is as old as 5.18, so the last step goes without it.
-    constexpr unsigned always = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-    constexpr unsigned steps[] = {
-        always | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER |
-            IORING_SETUP_DEFER_TASKRUN,
-        always | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_COOP_TASKRUN,
-        always,
-    };
-    constexpr std::size_t last = std::size(steps) - 1;
-    unsigned size = std::min(entries, most_entries);
-    std::size_t step = static_cast<std::size_t>(best);
-    for (;;) {
-      parameters_ = {};
-      parameters_.flags = steps[step];
-      parameters_.cq_entries = size * 4;
-      const int error = -::io_uring_queue_init_params(size, &ring_, &parameters_);
-      if (error == 0) break;
-      if (error == EINVAL && step < last) {
-        ++step;
-      } else if (error == ENOMEM && size > fewest_entries) {
-        size = std::max(size / 2, fewest_entries);
-      } else {
-        throw refusal("io_uring_setup", error, sizes_tried(std::min(entries, most_entries), size));
-      }
-    }
-    (void)rings_unmapped.load(std::memory_order_acquire);
-    try {
-      if (!has(IORING_FEAT_NODROP)) throw missing_feature("completions that cannot be lost", "5.5");
-      if (!has(IORING_FEAT_EXT_ARG)) throw missing_feature("waiting with a timeout", "5.11");
-      // Else a child that is forked while a runtime runs would write into the parent's queues.
-      if (const int result = ::io_uring_ring_dontfork(&ring_); result < 0) throw refusal("madvise", -result);
-    } catch (...) {
-      ::io_uring_queue_exit(&ring_);
-      throw;
-    }
-    // Entry i is always submitted in slot i, so this is written once.
-    if (ring_.sq.array == nullptr) return;
-    for (unsigned i = 0; i < parameters_.sq_entries; ++i) ring_.sq.array[i] = i;
-  }
-  mapped_ring(const mapped_ring&) = delete;
-  mapped_ring& operator=(const mapped_ring&) = delete;
-  ~mapped_ring() {
-    rings_unmapped.fetch_add(1, std::memory_order_release);
-    if (!is_abandoned_) ::io_uring_queue_exit(&ring_);
-  }
-
-  void forget_descriptor() { ring_.ring_fd = -1; }
-
-  // A forked child has no mapping, and closes the descriptor only.
-  void abandon() {
-    ::close(ring_.ring_fd);
-    is_abandoned_ = true;
-  }
-
-  int number() const { return ring_.ring_fd; }
-  unsigned submission_entries() const { return parameters_.sq_entries; }
-  io_uring_sqe& submission(unsigned index) { return ring_.sq.sqes[index & (parameters_.sq_entries - 1)]; }
-  const io_uring_cqe& answer(unsigned index) const { return ring_.cq.cqes[index & (parameters_.cq_entries - 1)]; }
-  unsigned submission_head() const { return load(ring_.sq.khead, std::memory_order_acquire); }
-  void publish_submissions(unsigned tail) { store_release(ring_.sq.ktail, tail); }
-  unsigned flags() const { return load(ring_.sq.kflags, std::memory_order_relaxed); }
-  unsigned answer_tail() const { return load(ring_.cq.ktail, std::memory_order_acquire); }
-  bool has_unread_answers() const { return answer_tail() != load(ring_.cq.khead, std::memory_order_acquire); }
-  void release_answers(unsigned head) { store_release(ring_.cq.khead, head); }
-
- private:
-  bool has(unsigned feature) const { return (parameters_.features & feature) != 0; }
-
-  static std::string sizes_tried(unsigned first, unsigned last) {
-    return (first == last ? "" : std::to_string(first) + " down to ") + std::to_string(last) + " entries";
-  }
-
-  io_uring ring_{};
-  io_uring_params parameters_{};
-  bool is_abandoned_ = false;
-};
 
 int new_eventfd() {
   // Not EFD_NONBLOCK: then io_uring would complete the read with EAGAIN instead of waiting.
@@ -223,7 +82,7 @@ class uring_driver final : public uring {
     } else {
       assert((in_flight() == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
     }
-    if (in_flight() != 0 || taking_back_ != 0) lent_.leave_to_kernel();  // operations may still write to them
+    if (in_flight() != 0 || taking_back_ != 0) provided_.leave_to_kernel();  // operations may still write to them
     if (is_closed_behind_) {
       // The program has closed these descriptors: their numbers are free, or name other files.
       ring_.forget_descriptor();
@@ -327,16 +186,18 @@ class uring_driver final : public uring {
     }
   }
 
-  bool lends_blocks(bool more) noexcept override { return lent_.open(ring_.number()) && (!more || lent_.grow()); }
-  block* filled_block(unsigned flags) noexcept override { return lent_.take(flags); }
-  std::size_t lent() const noexcept override { return lent_.count(); }
+  bool provides_buffers(bool more) noexcept override {
+    return provided_.open(ring_.number()) && (!more || provided_.grow());
+  }
+  block* filled_buffer(unsigned flags) noexcept override { return provided_.take(flags); }
+  std::size_t provided() const noexcept override { return provided_.count(); }
 
   void give_back_unneeded() noexcept override {
     check_thread();
     blocks.free_unneeded();
-    if (taking_back_ == 0) take_back_lent(lent_.shrink());
+    if (taking_back_ == 0) take_back_buffers(provided_.shrink());
   }
-  bool has_plenty() const noexcept override { return blocks.held() != 0 || lent_.has_plenty(); }
+  bool has_plenty() const noexcept override { return blocks.held() != 0 || provided_.has_plenty(); }
 
   void add_waiting_threads(int more) noexcept override {
     waiting_threads_ += static_cast<unsigned>(more);
@@ -447,7 +308,7 @@ class uring_driver final : public uring {
 
   // Submits reads that complete at once into provided buffers, so that the kernel gives these buffers back. A receive
   // that finds no buffer in the meantime ends with ENOBUFS, and is submitted again with more buffers.
-  void take_back_lent(unsigned number) noexcept {
+  void take_back_buffers(unsigned number) noexcept {
     if (number == 0 || !backlog_.empty()) return;
     // Each read of the eventfd semaphore takes 1 from it. No read waits: there are as many reads as it counts.
     const int source = ::eventfd(number, EFD_CLOEXEC | EFD_SEMAPHORE);
@@ -469,7 +330,7 @@ class uring_driver final : public uring {
   }
 
   void taken_back(unsigned flags) noexcept {
-    if (block* const b = lent_.take_back(flags)) block_pool::free(*b);
+    if (block* const b = provided_.take_back(flags)) block_pool::free(*b);
     if (--taking_back_ == 0) take_back_from_.reset();
   }
 
@@ -548,7 +409,7 @@ class uring_driver final : public uring {
       answer_withdrawn();
     const unsigned tail = ring_.answer_tail();
     if (head_ == tail) return has_withdrawn;
-    lent_.begin_turn();
+    provided_.begin_turn();
     while (head_ != tail) {
       const io_uring_cqe& shared = ring_.answer(head_);
       const std::uint64_t user_data = shared.user_data;
@@ -609,9 +470,9 @@ class uring_driver final : public uring {
   request_backlog backlog_;
   request_backlog withdrawn_;        // taken out of the queue; their last answers are not delivered yet
   std::vector<completion*> to_end_;  // in flight; to be cancelled when the backlog has been submitted
-  lent_blocks lent_{blocks};
+  provided_buffers provided_{blocks};
   std::optional<owned_descriptor> take_back_from_;
-  unsigned taking_back_ = 0;    // reads that are in flight, for take_back_lent()
+  unsigned taking_back_ = 0;    // reads that are in flight, for take_back_buffers()
   unsigned usual_threads_ = 0;  // the kernel's own limit; 0: not known
   unsigned waiting_threads_ = 0;
   bool is_lost_ = false;                                 // the ring does not work any more

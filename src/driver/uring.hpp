@@ -27,7 +27,7 @@ class uring : public driver {
   // poll() submits it, or a later prepare() if the queue is full. Throws std::system_error if the kernel takes no more.
   virtual io_uring_sqe& prepare(completion&) = 0;
 
-  virtual std::size_t lent() const noexcept = 0;  // the number of provided buffers
+  virtual std::size_t provided() const noexcept = 0;  // the number of provided buffers
 
   // As end_early(); throws as prepare() does.
   virtual void cancel(completion&) = 0;

@@ -52,7 +52,7 @@ void stream_core::receive(scheduler& w) noexcept {
     // A peer that makes the filter answer and does not read the answers is not read from either, until it does: sent().
     if (send_.in_flight() && filter_->coded.size() > most_answers) return;
   }
-  if (can_borrow_ && !w.driver_->lends_blocks(false)) can_borrow_ = false;
+  if (can_borrow_ && !w.driver_->provides_buffers(false)) can_borrow_ = false;
   if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->blocks.take();  // without memory: fill_receive
   receive_.start(w);
 }
@@ -90,7 +90,7 @@ void stream_core::received(int result, unsigned flags) noexcept {
 }
 
 void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
-  block* b = w.driver_->filled_block(flags);
+  block* b = w.driver_->filled_buffer(flags);
   if (!can_borrow_ && own_ == nullptr) {  // there was no memory
     own_ = w.driver_->blocks.take();
     if (own_ == nullptr) receive_error_ = ENOMEM;
@@ -117,7 +117,7 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
     case ENOBUFS:
       // As many streams at once had something as there were buffers. Where there are no more of them, this one waits
       // with a buffer of its own.
-      if (can_borrow_ && !w.driver_->lends_blocks(true)) can_borrow_ = false;
+      if (can_borrow_ && !w.driver_->provides_buffers(true)) can_borrow_ = false;
       more_is_there_ = true;
       break;
     case EINTR:

@@ -4,11 +4,9 @@
 
 namespace ringo::detail {
 
-class runtime_core;
-
 class roster {
  public:
-  explicit roster(runtime_core& of, bool shared) noexcept : runtime(of), shared_(shared) {}
+  explicit roster(bool shared) noexcept : shared_(shared) {}
 
   void add(routine& r) noexcept {
     optional_guard guard(lock, shared_);
@@ -36,7 +34,6 @@ class roster {
   }
 
   ranked<raw_spin_lock, lock_rank::roster> lock;
-  runtime_core& runtime;
 
  private:
   const bool shared_;

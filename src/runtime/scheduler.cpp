@@ -31,7 +31,7 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
     : worker(rt, id, workers > 1, is_simulated, seed),
       index(i),
       timers(*this),
-      routines(rt, shared),
+      routines(shared),
       driver_(std::move(d)),
       resumes_of_others_(workers) {
   if (keeps_all_frames || simulated) frames.keep(true);

@@ -27,8 +27,8 @@ class simulated_driver final : public driver {
   void submit(ring_request&) noexcept override { std::terminate(); }
   void end_early(ring_request&) noexcept override { std::terminate(); }
   void drain() noexcept override {}
-  bool lends_blocks(bool) noexcept override { return false; }
-  block* filled_block(unsigned) noexcept override { return nullptr; }
+  bool provides_buffers(bool) noexcept override { return false; }
+  block* filled_buffer(unsigned) noexcept override { return nullptr; }
 
  private:
   const simulation& of_;

@@ -16,12 +16,12 @@ namespace ringo::detail {
 // It shrinks when fewer buffers are needed. A buffer cannot be taken out of the ring, since the kernel may be about to
 // fill it. So a filled buffer is not replaced while there are too many. If no bytes come, the driver makes the kernel
 // fill some buffers with meaningless bytes.
-class lent_blocks {
+class provided_buffers {
  public:
-  explicit lent_blocks(block_pool& from) noexcept : from_(from) {}
-  lent_blocks(const lent_blocks&) = delete;
-  lent_blocks& operator=(const lent_blocks&) = delete;
-  ~lent_blocks();
+  explicit provided_buffers(block_pool& from) noexcept : from_(from) {}
+  provided_buffers(const provided_buffers&) = delete;
+  provided_buffers& operator=(const provided_buffers&) = delete;
+  ~provided_buffers();
 
   bool open(int ring) noexcept;               // registers it once; false: the kernel lacks this
   bool grow() noexcept;                       // false: it has the most that it may have
@@ -30,8 +30,8 @@ class lent_blocks {
   block* take_back(unsigned flags) noexcept;  // the same, for an answer with meaningless bytes
   // How many buffers to take back now, to approach the number that was needed since the last call.
   unsigned shrink() noexcept;
-  std::size_t count() const noexcept { return lent_; }
-  bool has_plenty() const noexcept { return lent_ > at_first; }
+  std::size_t count() const noexcept { return provided_; }
+  bool has_plenty() const noexcept { return provided_ > at_first; }
   void leave_to_kernel() noexcept;  // never frees them: the kernel may still write there
 
  private:
@@ -45,7 +45,7 @@ class lent_blocks {
   io_uring_buf_ring* ring_ = nullptr;
   bool refused_ = false;
   std::uint16_t tail_ = 0;
-  unsigned lent_ = 0;
+  unsigned provided_ = 0;
   unsigned wanted_ = 0;        // while there are more, a filled buffer is not replaced
   unsigned taken_ = 0;         // in this turn
   unsigned most_taken_ = 0;    // in one turn, since the last shrink()

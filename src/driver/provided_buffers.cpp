@@ -1,4 +1,4 @@
-#include "driver/lent_blocks.hpp"
+#include "driver/provided_buffers.hpp"
 
 #include <liburing.h>
 #include <sys/mman.h>
@@ -15,19 +15,19 @@ constexpr std::size_t bytes_of(unsigned entries) { return entries * sizeof(io_ur
 
 }  // namespace
 
-lent_blocks::~lent_blocks() {
+provided_buffers::~provided_buffers() {
   for (block* b : by_id_) {
     if (b != nullptr) from_.give_back(*b);
   }
   if (ring_ != nullptr) ::munmap(ring_, bytes_of(entries));
 }
 
-void lent_blocks::leave_to_kernel() noexcept {
+void provided_buffers::leave_to_kernel() noexcept {
   by_id_.clear();
   ring_ = nullptr;
 }
 
-bool lent_blocks::open(int ring) noexcept {
+bool provided_buffers::open(int ring) noexcept {
   if (ring_ != nullptr) return true;
   if (refused_) return false;
   refused_ = true;
@@ -47,26 +47,26 @@ bool lent_blocks::open(int ring) noexcept {
   return !refused_;
 }
 
-bool lent_blocks::grow() noexcept {
-  const unsigned more = std::min(std::max(lent_ * 2, at_first), entries);
+bool provided_buffers::grow() noexcept {
+  const unsigned more = std::min(std::max(provided_ * 2, at_first), entries);
   try {
     if (by_id_.size() < more) by_id_.resize(more, nullptr);
   } catch (const std::exception&) {
     return false;
   }
   wanted_ = more;
-  const unsigned before = lent_;
-  for (std::size_t id = 0; id < by_id_.size() && lent_ < wanted_; ++id) {
+  const unsigned before = provided_;
+  for (std::size_t id = 0; id < by_id_.size() && provided_ < wanted_; ++id) {
     if (by_id_[id] == nullptr) provide(static_cast<std::uint16_t>(id));
   }
-  return lent_ > before;
+  return provided_ > before;
 }
 
-void lent_blocks::provide(std::uint16_t id) noexcept {
+void provided_buffers::provide(std::uint16_t id) noexcept {
   block* b = from_.take();
   by_id_[id] = b;
   if (b == nullptr) return;
-  ++lent_;
+  ++provided_;
   // The tail overlays a part of the first entry that the kernel does not read.
   io_uring_buf& entry = ring_->bufs[tail_ & (entries - 1)];
   entry.addr = reinterpret_cast<std::uintptr_t>(b->bytes());
@@ -76,27 +76,27 @@ void lent_blocks::provide(std::uint16_t id) noexcept {
   std::atomic_ref<std::uint16_t>(ring_->tail).store(tail_, std::memory_order_release);  // the kernel sees the entry
 }
 
-block* lent_blocks::take(unsigned flags) noexcept {
+block* provided_buffers::take(unsigned flags) noexcept {
   block* const filled = take_back(flags);
   if (filled != nullptr) most_taken_ = std::max(most_taken_, ++taken_);
   return filled;
 }
 
-block* lent_blocks::take_back(unsigned flags) noexcept {
+block* provided_buffers::take_back(unsigned flags) noexcept {
   if ((flags & IORING_CQE_F_BUFFER) == 0) return nullptr;
   const auto id = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
   block* const filled = std::exchange(by_id_[id], nullptr);
-  --lent_;
-  if (lent_ < wanted_) provide(id);
+  --provided_;
+  if (provided_ < wanted_) provide(id);
   return filled;
 }
 
-unsigned lent_blocks::shrink() noexcept {
+unsigned provided_buffers::shrink() noexcept {
   // Twice as many: answers may come while earlier ones are delivered.
   const unsigned needed = std::max(std::exchange(most_taken_, 0) * 2, at_first);
-  if (lent_ <= needed) return 0;
-  const unsigned fewer = std::min((lent_ - needed + 1) / 2, most_at_once);
-  wanted_ = lent_ - fewer;
+  if (provided_ <= needed) return 0;
+  const unsigned fewer = std::min((provided_ - needed + 1) / 2, most_at_once);
+  wanted_ = provided_ - fewer;
   return fewer;
 }
 
