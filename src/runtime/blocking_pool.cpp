@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <ringo/blocking.hpp>
+#include <ringo/detail/checked_guard.hpp>
 
 #include "runtime/live_counts.hpp"
 #include "runtime/runtime_core.hpp"
@@ -112,7 +113,7 @@ blocking_pool::blocking_pool(runtime_core& rt, std::size_t most_threads, duratio
     : runtime_id_(rt.id), most_threads_(most_threads), idle_time_(idle_time), simulated_(simulated), runtime_(&rt) {}
 
 void blocking_pool::add(blocking_call& c) noexcept {
-  const std::lock_guard guard(mutex_);
+  const checked_guard guard(*this, mutex_, true);
   if (c.stage_ != blocking_call::stage::new_or_withdrawn) return;
   c.stage_ = blocking_call::stage::queued;
   c.hold();
@@ -121,12 +122,27 @@ void blocking_pool::add(blocking_call& c) noexcept {
 }
 
 void blocking_pool::withdraw(blocking_call& c) noexcept {
-  const std::lock_guard guard(mutex_);
+  const checked_guard guard(*this, mutex_, true);
   if (c.stage_ != blocking_call::stage::queued) return;
   c.stage_ = blocking_call::stage::new_or_withdrawn;
   queue_.remove(c);
   count(-1);
   c.release();  // not the last one: the operation still holds the call
+}
+
+// Under the mutex.
+void blocking_pool::check() const {
+  invariant(coming_ <= threads_ && threads_ <= most_threads_, "threads come that are counted, and no more than allowed");
+  invariant(in_flight_ >= queue_.size(), "a queued call is in flight");
+  int left = 16;
+  for (const blocking_call* c = queue_.first(); c != nullptr && left > 0; c = c->next_, --left) {
+    invariant(c->stage_ == blocking_call::stage::queued, "the pool's queue has queued calls only");
+    invariant(c->next_ == nullptr || c->next_->previous_ == c, "the pool's queue is linked in both directions");
+  }
+  left = 16;
+  for (const blocking_call* c = completed_.first(); c != nullptr && left > 0; c = c->next_, --left) {
+    invariant(c->stage_ == blocking_call::stage::over, "the completed calls are over");
+  }
 }
 
 bool blocking_pool::has_begun_or_queued(const blocking_call& c) const {
@@ -150,7 +166,7 @@ void blocking_pool::serve(worker& w) noexcept {
   staff();
   blocking_call_list over;
   {
-    const std::lock_guard guard(mutex_);
+    const checked_guard guard(*this, mutex_, true);
     over = std::exchange(completed_, {});
   }
   while (blocking_call* c = over.pop_front()) {
@@ -270,6 +286,7 @@ void blocking_pool::run(blocking_call& c, std::unique_lock<std::mutex>& guard) n
   const bool rings = abandoned ? in_flight_ == 1 : completed_.size() == 1;
   if (rings && runtime_ != nullptr) runtime_->ring();
   count(-1);
+  if (checks_here()) check();
   if (!abandoned) return;
   guard.unlock();
   c.release();

@@ -75,6 +75,9 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
   void run_simulated(std::size_t index) noexcept;
 
  private:
+  template <class, class>
+  friend class checked_guard;
+
   struct member {
     std::thread thread;
     std::condition_variable wake;
@@ -90,6 +93,7 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
   void run(blocking_call& c, std::unique_lock<std::mutex>& guard) noexcept;
   std::list<member> take_ended();
   void count(int change) noexcept;
+  void check() const;
 
   const std::uint64_t runtime_id_;
   const std::size_t most_threads_;

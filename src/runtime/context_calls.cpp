@@ -25,7 +25,7 @@ std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
   const auto call = one.front();
   enter(w, "context::after_func");
   {
-    const optional_guard guard(root_.lock_, is_shared(w));
+    const checked_guard guard(*this, root_.lock_, is_shared(w));
     call->place = one.begin();
     calls_.splice(calls_.end(), one);
   }
@@ -44,7 +44,7 @@ bool context_core::stop_call(after_call& c) {
   enter(w, "the stop function of context::after_func");
   std::list<std::shared_ptr<after_call>> stopped;
   {
-    const optional_guard guard(root_.lock_, is_shared(w));
+    const checked_guard guard(*this, root_.lock_, is_shared(w));
     if (c.place) stopped.splice(stopped.end(), calls_, *std::exchange(c.place, std::nullopt));
   }
   return c.stop();
@@ -55,7 +55,7 @@ void context_core::start_calls(worker& w) noexcept {
     std::list<std::shared_ptr<after_call>> next;
     routine* r;
     {
-      const optional_guard guard(root_.lock_, w.shared);
+      const checked_guard guard(*this, root_.lock_, w.shared);
       if (calls_.empty()) return;
       next.splice(next.end(), calls_, calls_.begin());
       next.front()->place.reset();
@@ -70,7 +70,7 @@ std::stop_token context_core::stop_token() {
   enter(w, "context::stop_token");
   std::stop_source source;
   {
-    const optional_guard guard(root_.lock_, is_shared(w));
+    const checked_guard guard(*this, root_.lock_, is_shared(w));
     if (!stop_) stop_ = source;
     source = *stop_;
   }

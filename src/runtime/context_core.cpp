@@ -27,7 +27,7 @@ void context_core::join_tree(worker* w, const char* call) {
   }
   root_.owner_.enter(w, call);
   if (follows_) {
-    const optional_guard guard(root_.lock_, is_shared(w));
+    const checked_guard guard(*this, root_.lock_, is_shared(w));
     if (parent_->is_marked()) {
       cause_ = parent_->cause_;
       why_ = parent_->why_;
@@ -68,7 +68,7 @@ void context_core::release() noexcept {
 bool context_core::take_out() noexcept {
   const worker* w = current_worker();
   const auto leave = [this] {
-    const optional_guard guard(root_.lock_, true);  // of a runtime with one worker that ends just now, too
+    const checked_guard guard(*this, root_.lock_, true);  // of a runtime with one worker that ends just now, too
     leave_parent();
   };
   for (;;) {
@@ -112,6 +112,28 @@ const void* context_core::find(const std::type_info& type) const noexcept {
 
 // ---- cancelling
 
+// Under the tree's lock.
+void context_core::check() const {
+  constexpr int most_looked_at = 64;
+  const bool cancelled = cancelled_.load(std::memory_order_relaxed);
+  invariant(!linked_ || !cancelled, "a cancelled context has left its parent");
+  invariant(!linked_ || (previous_sibling_ != nullptr ? previous_sibling_->next_sibling_ : parent_->first_child_) == this,
+            "a context is linked into its parent's list");
+  int left = most_looked_at;
+  for (const context_core* c = first_child_; c != nullptr && left > 0; c = c->next_sibling_, --left) {
+    invariant(c->linked_ && c->parent_ == this, "the children in a context's list are linked, and its own");
+    invariant(c->next_sibling_ == nullptr || c->next_sibling_->previous_sibling_ == c,
+              "the links of a context's children agree in both directions");
+  }
+  invariant(!cancelled || first_child_ == nullptr, "a cancelled context has no child in its list");
+  left = most_looked_at;
+  for (const routine* r = first_member_; r != nullptr && left > 0; r = r->member_next, --left) {
+    invariant(r->context == this, "the routines in a context's list run under it");
+    invariant(r->member_next == nullptr || r->member_next->member_previous == r,
+              "the links of a context's routines agree in both directions");
+  }
+}
+
 std::exception_ptr context_core::cause() const noexcept {
   if (!is_marked()) return nullptr;
   if (cause_) return cause_;
@@ -144,7 +166,7 @@ context_core* context_core::mark(worker* w, const std::exception_ptr& cause, rea
   routine_list woken;
   context_core* to_finish = nullptr;
   {
-    const optional_guard guard(root_.lock_, shared);
+    const checked_guard guard(*this, root_.lock_, shared);
     if (cancelled_.load(std::memory_order_relaxed)) return nullptr;
     leave_parent();
     expired_ = why == reason::timed_out;
@@ -192,14 +214,14 @@ void context_core::after_cancellation(worker* w) noexcept {
   if (w != nullptr) start_calls(*w);
   std::optional<std::stop_source> stop;
   {
-    const optional_guard guard(root_.lock_, is_shared(w));
+    const checked_guard guard(*this, root_.lock_, is_shared(w));
     stop = stop_;
   }
   if (stop) stop->request_stop();
 }
 
 void context_core::add_member(routine& r, bool shared) noexcept {
-  const optional_guard guard(root_.lock_, shared);
+  const checked_guard guard(*this, root_.lock_, shared);
   r.member_previous = nullptr;
   r.member_next = first_member_;
   if (first_member_) first_member_->member_previous = &r;
@@ -208,7 +230,7 @@ void context_core::add_member(routine& r, bool shared) noexcept {
 }
 
 void context_core::remove_member(routine& r, bool shared) noexcept {
-  const optional_guard guard(root_.lock_, shared);
+  const checked_guard guard(*this, root_.lock_, shared);
   (r.member_previous ? r.member_previous->member_next : first_member_) = r.member_next;
   if (r.member_next) r.member_next->member_previous = r.member_previous;
   if (is_marked()) r.state.fetch_and(~routine::context_cancelled, std::memory_order_relaxed);

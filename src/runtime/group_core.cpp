@@ -17,7 +17,7 @@ group_core::group_core(const context& parent, on_error policy, std::source_locat
 
 context group_core::ctx() const noexcept {
   const worker* w = current_worker();
-  const optional_guard guard(lock_, w == nullptr || w->shared);
+  const checked_guard guard(*this, lock_, w == nullptr || w->shared);
   return ctx_;
 }
 
@@ -29,7 +29,7 @@ void group_core::in_current_use(worker* w, F act) {
   context fresh, passed, passed_background;
   for (;;) {
     {
-      const optional_guard guard(lock_, w == nullptr || w->shared);
+      const checked_guard guard(*this, lock_, w == nullptr || w->shared);
       const bool begins_anew = finished_ && !first_error_;
       if (!begins_anew || fresh != context::background()) {
         if (begins_anew) {
@@ -42,6 +42,15 @@ void group_core::in_current_use(worker* w, F act) {
     }
     fresh = context::with_cancel(parent_);
   }
+}
+
+// Under the lock.
+void group_core::check() const {
+  std::size_t queued = 0;
+  for (const routine* r = queue_.front(); r != nullptr && queued <= queued_; r = r->next) ++queued;
+  invariant(queued == queued_, "a group's queue has as many routines as it counts");
+  invariant(queued_ == 0 || running_ >= limit_, "a group queues members only at its limit");
+  invariant(!wait_is_over() || !joining_.anyone_open(), "nobody waits for a group whose members have ended");
 }
 
 group_core::ending group_core::kind_of(const std::exception_ptr& error) noexcept {
@@ -61,7 +70,7 @@ void group_core::limit(std::size_t most) {
   owner_.enter(w, "group::limit");
   routine_list woken;
   {
-    const optional_guard guard(lock_, w != nullptr && w->shared);
+    const checked_guard guard(*this, lock_, w != nullptr && w->shared);
     if (!all_ended()) {
       throw std::logic_error("ringo: group::limit while " + std::to_string(running_ + queued_ + background_) +
                              " of its members have yet to end: set it before the first go()");
@@ -116,7 +125,7 @@ void group_core::add_background(routine& r) {
   }
   context under, ended;
   {
-    const optional_guard guard(lock_, w->shared);
+    const checked_guard guard(*this, lock_, w->shared);
     if (background_ctx_ == context::background()) background_ctx_ = made;
     under = background_ctx_;
     ended = background_to_end();  // the last ordinary member may have ended since this one was counted
@@ -149,7 +158,7 @@ void group_core::member_ended(worker& w, std::exception_ptr error, member kind) 
   context ended;
   bool last;
   {
-    const optional_guard guard(lock_, w.shared);
+    const checked_guard guard(*this, lock_, w.shared);
     --(kind == member::background ? background_ : running_);
     if (queued_ != 0 && is_cancelled()) {  // through ctx()
       never_started = take_queue();
@@ -178,7 +187,7 @@ bool group_core::note_error(std::exception_ptr error, bool of_the_body) noexcept
   const ending how = kind_of(error);
   worker* w = current_worker();
   const bool by_runtime = w != nullptr && w->runtime.unwinding();
-  const optional_guard guard(lock_, w == nullptr || w->shared);
+  const checked_guard guard(*this, lock_, w == nullptr || w->shared);
   if (how == ending::cancelled && (stopped_ || !(of_the_body || by_runtime || is_cancelled()))) return false;
   if (first_error_ && (first_ending_ != ending::cancelled || how == ending::cancelled)) {
     if (how == ending::error) ++further_errors_;
@@ -193,7 +202,7 @@ bool group_core::note_error(std::exception_ptr error, bool of_the_body) noexcept
 void group_core::body_ended(std::exception_ptr error) noexcept {
   {
     const worker* w = current_worker();
-    const optional_guard guard(lock_, w == nullptr || w->shared);
+    const checked_guard guard(*this, lock_, w == nullptr || w->shared);
     body_runs_ = false;
   }
   if (error && note_error(error, true)) cancel(std::move(error));
@@ -229,7 +238,7 @@ void group_core::cancel(std::exception_ptr cause, const context* use) noexcept {
   context current;
   routine_list never_started, woken;
   {
-    const optional_guard guard(lock_, shared);
+    const checked_guard guard(*this, lock_, shared);
     if (use != nullptr && *use != ctx_) return;
     current = ctx_;
     never_started = take_queue();
@@ -251,7 +260,7 @@ void group_core::leave() noexcept {
   routine_list woken;
   std::size_t left = 0;
   if (w != nullptr && w->runtime_id == owner_.runtime_id()) {  // else their runtime has ended, and no waiter can go on
-    const optional_guard guard(lock_, shared);
+    const checked_guard guard(*this, lock_, shared);
     left = running_ + queued_ + background_;
     end_waits(joining_, shared, woken);
     end_waits(slots_, shared, woken);
@@ -280,7 +289,7 @@ void group_core::end_waits(wait_queue& queue, bool shared, routine_list& woken) 
 
 void group_core::retain() noexcept {
   const worker* w = current_worker();
-  const optional_guard guard(lock_, w == nullptr || w->shared);
+  const checked_guard guard(*this, lock_, w == nullptr || w->shared);
   ++holds_;
 }
 
@@ -288,7 +297,7 @@ void group_core::let_go() noexcept {
   bool last;
   {
     const worker* w = current_worker();
-    const optional_guard guard(lock_, w == nullptr || w->shared);
+    const checked_guard guard(*this, lock_, w == nullptr || w->shared);
     --holds_;
     last = unused();
   }

@@ -17,7 +17,7 @@ context group_core::background_to_end() const noexcept {
 context group_core::wait_begins(worker* w) {
   context use, ended;
   {
-    const optional_guard guard(lock_, w != nullptr && w->shared);
+    const checked_guard guard(*this, lock_, w != nullptr && w->shared);
     waited_for_ = !body_runs_;
     use = ctx_;
     ended = background_to_end();
@@ -55,7 +55,7 @@ void group_core::pass_slot_on() noexcept {
   if (w == nullptr || w->runtime_id != owner_.runtime_id() || slots_.looks_empty()) return;
   routine_list woken;
   {
-    const optional_guard guard(lock_, w->shared);
+    const checked_guard guard(*this, lock_, w->shared);
     wake_for_slot(w->shared, woken);
   }
   w->make_ready(woken);
@@ -93,7 +93,7 @@ void group_core::finish(const context& use) {
   std::size_t further = 0;
   bool body_runs = false;
   {
-    const optional_guard guard(lock_, w.shared);
+    const checked_guard guard(*this, lock_, w.shared);
     if (use == ctx_) {  // else that use has passed without an error, and this wait has no business with the next one
       body_runs = body_runs_;
       error = first_error_;

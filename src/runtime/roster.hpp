@@ -1,12 +1,13 @@
 // The routines that were started on one worker and have not ended: for shutdown and reports.
 #pragma once
+#include <ringo/detail/checked.hpp>
 #include <ringo/detail/routine.hpp>
 
 namespace ringo::detail {
 
 class roster {
  public:
-  explicit roster(bool shared) noexcept : shared_(shared) {}
+  roster(bool shared, bool simulated) noexcept : shared_(shared), checks_(checked_build || simulated) {}
 
   void add(routine& r) noexcept {
     optional_guard guard(lock, shared_);
@@ -14,11 +15,15 @@ class roster {
     r.roster_previous = nullptr;
     if (first_) first_->roster_previous = &r;
     first_ = &r;
+    if (checks_) [[unlikely]]
+      check();
   }
   void remove(routine& r) noexcept {
     optional_guard guard(lock, shared_);
     (r.roster_previous ? r.roster_previous->roster_next : first_) = r.roster_next;
     if (r.roster_next) r.roster_next->roster_previous = r.roster_previous;
+    if (checks_) [[unlikely]]
+      check();
   }
   bool empty() noexcept {
     optional_guard guard(lock, shared_);
@@ -36,8 +41,22 @@ class roster {
   ranked<raw_spin_lock, lock_rank::roster> lock;
 
  private:
+  void check() const;  // under the lock
+
   const bool shared_;
+  const bool checks_;
   routine* first_ = nullptr;
 };
+
+inline void roster::check() const {
+  invariant(first_ == nullptr || first_->roster_previous == nullptr, "nothing is before a roster's first");
+  int left = 16;
+  for (const routine* r = first_; r != nullptr && left > 0; r = r->roster_next, --left) {
+    invariant(r->listed_in == this, "a routine is in the roster that its record names");
+    invariant(!r->ended.load(std::memory_order_relaxed), "no routine in a roster has ended");
+    invariant(r->roster_next == nullptr || r->roster_next->roster_previous == r,
+              "a roster's links agree in both directions");
+  }
+}
 
 }  // namespace ringo::detail

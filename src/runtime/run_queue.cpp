@@ -79,6 +79,21 @@ routine* scheduler::take_random() noexcept {
   return pop();
 }
 
+void scheduler::check() const {
+  invariant(queued() <= queue_size, "no more routines are queued than the ring has room for");
+  invariant(current == nullptr && finished == nullptr, "no routine runs between two resumes");
+  invariant(alone == nullptr || alone != run_next, "a routine is in one queue");
+  invariant(woken_under_lock.empty(), "what was woken under a lock has been made ready");
+  if (shared && !simulated) return;  // other workers take the routines meanwhile, and run them
+  const std::uint32_t head = head_.load(std::memory_order_relaxed);
+  const std::uint32_t looked_at = std::min<std::uint32_t>(queued(), 16);
+  for (std::uint32_t i = 0; i < looked_at; ++i) {
+    const routine* const r = queue_[(head + i) % queue_size].load(std::memory_order_relaxed);
+    invariant(r != nullptr && r != run_next, "a routine is in one queue");
+    invariant(!r->is_waiting() && !r->ended.load(std::memory_order_relaxed), "a routine in a queue can go on");
+  }
+}
+
 void scheduler::discard_queue() noexcept {
   if (run_next != nullptr) drop_from_queue(*std::exchange(run_next, nullptr));
   if (alone != nullptr) drop_from_queue(*std::exchange(alone, nullptr));

@@ -31,7 +31,7 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
     : worker(rt, id, workers > 1, is_simulated, seed),
       index(i),
       timers(*this),
-      routines(shared),
+      routines(shared, simulated),
       driver_(std::move(d)),
       resumes_of_others_(workers) {
   if (keeps_all_frames || simulated) frames.keep(true);
@@ -108,6 +108,7 @@ void scheduler::end_turn() {
   runtime.serve_dump_request(*this);
   if (alone != nullptr) go_on_after_turn(*std::exchange(alone, nullptr), was_given_work);
   if (shared) have_timers_watched();
+  if (checked_build || simulated) check();
 }
 
 void scheduler::have_timers_watched() noexcept {

@@ -128,6 +128,7 @@ class scheduler final : public worker {
   friend class worker;
   class goes_before_queue;
   routine* pop() noexcept;
+  void check() const;  // in the owner's thread, between two resumes
   void resume_here(routine& r) noexcept;
   [[gnu::noinline]] routine* take_before_queue() noexcept;
   bool may_pass_over(bool somebody) noexcept;

@@ -40,6 +40,7 @@ void timer_queue::add(timer_entry& e, time_point deadline) noexcept {
   armed_.add();
   place(e);
   have_watched();
+  check_if_checked();
 }
 
 void timer_queue::add(timer_entry& e, duration length) noexcept {
@@ -48,6 +49,7 @@ void timer_queue::add(timer_entry& e, duration length) noexcept {
   armed_.add();
   append(fresh_, e);
   have_watched();
+  check_if_checked();
 }
 
 // Where its worker has something else to run: that may compute until long after the deadline.
@@ -75,6 +77,7 @@ void timer_queue::remove(timer_entry& e) noexcept {
     occupied_[static_cast<std::size_t>(e.place_ / digits)].remove(static_cast<unsigned>(e.place_ % digits));
   }
   e.place_ = timer_entry::out;
+  check_if_checked();
 }
 
 bool timer_queue::advance(time_point now, time_point due, int at_most, routine_list& woken) noexcept {
@@ -175,6 +178,44 @@ void timer_queue::place(timer_entry& e) noexcept {
   append_to_long(l, e);
   occupied_[level].add(digit);
   e.place_ = static_cast<std::int16_t>(level * digits + digit);
+}
+
+// Of each list the first entries only: a queue may be long, and each change of it is checked.
+void timer_queue::check() const {
+  constexpr int most_looked_at = 8;
+  std::int64_t seen = 0;
+  bool all = true;
+  const auto check_list = [&](const list& l, std::int16_t place, bool counts) {
+    int left = most_looked_at;
+    for (const timer_entry* e = l.first; e != nullptr; e = e->next_) {
+      if (left-- == 0) {
+        all = false;
+        return;
+      }
+      if (counts) ++seen;
+      invariant(e->place_ == place, "a timer is in the list that it names");
+      invariant(e->next_ == nullptr || e->next_->previous_ == e, "a list of timers is linked in both directions");
+      if (place < 0) continue;
+      invariant(e->when_ >= l.earliest && e->when_ >= base_, "no timer is earlier than its list's bound and the base");
+      const auto level = static_cast<unsigned>(place / digits);
+      const std::uint64_t differs = static_cast<std::uint64_t>(e->when_) ^ static_cast<std::uint64_t>(base_);
+      invariant(differs >> (level * bits) < digits || level + 1 == levels,
+                "a timer differs from the base in no digit above that of its level");
+    }
+  };
+  check_list(fresh_, timer_entry::fresh, true);
+  check_list(endless_, timer_entry::endless, true);
+  check_list(resting_, timer_entry::resting, false);
+  for (std::size_t level = 0; level < levels; ++level) {
+    for (unsigned digit = 0; digit < digits; ++digit) {
+      const bool is_occupied = occupied_[level].has(digit);
+      if (!checked_build && !is_occupied) continue;
+      const list& l = lists_[level][digit];
+      invariant(is_occupied == (l.first != nullptr), "a level knows which of its lists have timers");
+      check_list(l, static_cast<std::int16_t>(level * digits + digit), true);
+    }
+  }
+  invariant(!all || seen == armed_.value(), "as many timers are armed as are in the lists");
 }
 
 timer_queue::list& timer_queue::list_of(std::int16_t at) noexcept {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <ringo/clock.hpp>
+#include <ringo/detail/checked_guard.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/timer_queue.hpp>
@@ -87,10 +88,14 @@ class context_core : private timer_entry {
 
  private:
   friend class done_operation;
+  template <class, class>
+  friend class checked_guard;
   struct on_stop {
     context_core* of;
     void operator()() const noexcept { of->stop_requested(); }
   };
+
+  void check() const;
 
   enum class reason : std::uint8_t { cancelled, timed_out };
 

@@ -12,6 +12,7 @@
 
 #include <ringo/context.hpp>
 #include <ringo/detail/awaited.hpp>
+#include <ringo/detail/checked_guard.hpp>
 #include <ringo/detail/locked_count.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/started.hpp>
@@ -71,7 +72,11 @@ class group_core {
 
   enum class ending : std::uint8_t { error, disconnected, cancelled };
 
+  template <class, class>
+  friend class checked_guard;
+
   ~group_core();
+  void check() const;
   static ending kind_of(const std::exception_ptr& error) noexcept;
   bool ordinary_ended() const noexcept { return running_ == 0 && queued_ == 0; }
   bool all_ended() const noexcept { return ordinary_ended() && background_ == 0; }

@@ -186,6 +186,7 @@ struct routine {
 class routine_list {
  public:
   bool empty() const noexcept { return first_ == nullptr; }
+  const routine* front() const noexcept { return first_; }
   void push_back(routine& r) noexcept {
     r.next = nullptr;
     (last_ ? last_->next : first_) = &r;

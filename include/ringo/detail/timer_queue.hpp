@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <ringo/clock.hpp>
+#include <ringo/detail/checked.hpp>
 #include <ringo/detail/current_worker.hpp>
 
 namespace ringo::detail {
@@ -104,12 +105,18 @@ class timer_queue {
   // The lists of a level that are not empty.
   struct digit_set {
     bool empty() const noexcept { return (low | high) == 0; }
+    bool has(unsigned digit) const noexcept { return ((digit < 64 ? low : high) >> digit % 64 & 1) != 0; }
     int first() const noexcept { return low != 0 ? std::countr_zero(low) : 64 + std::countr_zero(high); }
     void add(unsigned digit) noexcept { (digit < 64 ? low : high) |= std::uint64_t{1} << digit % 64; }
     void remove(unsigned digit) noexcept { (digit < 64 ? low : high) &= ~(std::uint64_t{1} << digit % 64); }
     std::uint64_t low = 0, high = 0;
   };
   void have_watched() noexcept;
+  void check() const;  // under the lock
+  void check_if_checked() const {
+    if (checked_build || of_.simulated) [[unlikely]]
+      check();
+  }
   void append(list& l, timer_entry& e) noexcept;
   void append_to_long(list& l, timer_entry& e) noexcept;
   void unlink(list& l, timer_entry& e) noexcept;
