@@ -32,12 +32,12 @@ void worker::overflow(routine& r) noexcept {
 // the rest of it the routine might compute for long, again and again. Else it goes on at once; and as for all that is
 // in run_next no other worker is woken, which would take it away from where nothing waits for it, to where others'
 // timers are.
-void worker::go_on_alone(routine& r) noexcept {
+void worker::yield_to_none(routine& r) noexcept {
   const auto& self = scheduler_of(*this);
   const bool somebody_may_wait =
       !self.timers.empty() || self.driver_->in_flight() != 0 || runtime.has_posts() || runtime.has_global();
-  if (alone == nullptr && somebody_may_wait) {
-    alone = &r;
+  if (yielded == nullptr && somebody_may_wait) {
+    yielded = &r;
     turn = 1;
   } else {
     handovers = most_handovers;  // nobody in the queue has been passed over
@@ -82,7 +82,7 @@ routine* scheduler::take_random() noexcept {
 void scheduler::check() const {
   invariant(queued() <= queue_size, "no more routines are queued than the ring has room for");
   invariant(current == nullptr && finished == nullptr, "no routine runs between two resumes");
-  invariant(alone == nullptr || alone != run_next, "a routine is in one queue");
+  invariant(yielded == nullptr || yielded != run_next, "a routine is in one queue");
   invariant(woken_under_lock.empty(), "what was woken under a lock has been made ready");
   if (shared && !simulated) return;  // other workers take the routines meanwhile, and run them
   const std::uint32_t head = head_.load(std::memory_order_relaxed);
@@ -96,7 +96,7 @@ void scheduler::check() const {
 
 void scheduler::discard_queue() noexcept {
   if (run_next != nullptr) drop_from_queue(*std::exchange(run_next, nullptr));
-  if (alone != nullptr) drop_from_queue(*std::exchange(alone, nullptr));
+  if (yielded != nullptr) drop_from_queue(*std::exchange(yielded, nullptr));
   if (routine* r = take_newest()) drop_from_queue(*r);
   while (routine* r = take_early()) drop_from_queue(*r);
   while (routine* r = pop()) drop_from_queue(*r);

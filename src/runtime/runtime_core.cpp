@@ -252,7 +252,7 @@ void runtime_core::wake_to_watch() noexcept {
 
 bool runtime_core::work_anywhere(const scheduler& for_whom) noexcept {
   if (has_posts() || has_global() || for_whom.has_work()) return true;
-  return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return w->has_loot(); });
+  return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return w->may_be_stolen_from(); });
 }
 
 // ---- the end

@@ -89,7 +89,7 @@ void scheduler::finish_operations() noexcept {
 void scheduler::end_turn() {
   if (!to_end.empty()) [[unlikely]]
     to_end.carry_out(this);
-  if (!timers.empty() || alone != nullptr || shared) {
+  if (!timers.empty() || yielded != nullptr || shared) {
     const time_point now = driver_->now();
     look(now, now - turn_end_ > late_look);  // where that is not known, it may be late
     judge_turn(now);
@@ -106,7 +106,7 @@ void scheduler::end_turn() {
   if (runtime.unwinding()) [[unlikely]]
     runtime.check_grace(driver_->now());
   runtime.serve_dump_request(*this);
-  if (alone != nullptr) go_on_after_turn(*std::exchange(alone, nullptr), was_given_work);
+  if (yielded != nullptr) go_on_after_turn(*std::exchange(yielded, nullptr), was_given_work);
   if (shared) have_timers_watched();
   if (checked_build || simulated) check();
 }
@@ -135,7 +135,7 @@ routine* scheduler::take() noexcept {
 
 routine* scheduler::take_before_queue() noexcept {
   if (run_next != nullptr) {
-    if (--handovers >= 0 || may_pass_over(has_loot())) return std::exchange(run_next, nullptr);
+    if (--handovers >= 0 || may_pass_over(may_be_stolen_from())) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
   }
   if (routine* const newest = take_newest()) {

@@ -16,59 +16,80 @@
 
 namespace ringo::detail {
 
-// What a worker does, in rounds: a turn of at most `turn_length` resumes from the queue, fewer when they take long
-// while timers run, then timers, driver, posts and the global queue once; and when there is nothing to run, stealing,
-// then sleep (runtime_core.hpp tells why no wake-up is lost).
+// A worker's loop goes in rounds. A turn runs at most `turn_length` routines of the queue, and fewer if they take long
+// while timers run. Between two turns the worker looks once at its timers, its driver, the posts and the global queue.
+// If there is nothing to run, it steals, and then sleeps (runtime_core.hpp says why no wake-up is lost).
 //
-// Order: run_next first, so that a routine and the one it wakes stay on a warm cache; but only `most_handovers` times
-// in a row, so that a pair handing to each other does not starve the queue. Then the newest routine, counted with
-// these, and the queue, first in first out. Woken routines go into run_next, and new ones where there is one worker;
-// expired timers, routines whose budget is spent, and new ones after the newest go to the end of the queue.
+// Order. First comes run_next, so that a routine and the one that it wakes share a warm cache; but only
+// `most_handovers` times in a row, so that a pair that hands to each other does not starve the queue. Then comes the
+// newest routine, which counts as such a hand-over, and then the queue, first in first out. Woken routines go to
+// run_next; new ones go there, too, if there is one worker. Expired timers, routines whose budget is spent, and a
+// new routine that a newer one follows go to the end of the queue.
 //
-// What comes from outside, by time, the kernel, other threads and blocking calls, is looked at between turns. What that
-// makes ready goes before the queue, as `early`: at most `most_early` of them, with the hand-overs among them, run
-// before the queue's next comes, and the others in their order after it. Where the queue is empty they are its first.
+// From outside. What the clock, the kernel, other threads and blocking calls make ready between two turns is `early`:
+// it runs before the queue. At most `most_early` early routines, with the hand-overs among them, run before the next
+// one of the queue, and the others follow in their order. If the queue is empty they are its first.
 //
-// Memory: what routines that have ended and blocks of bytes have left behind goes back to the system, all of it when
-// there has been nothing to do for `frames_kept`, else of what was not needed for `need_measured` the half, each time.
+// Memory. What ended routines and received bytes have left goes back to the system: all of it when the worker has had
+// nothing to do for `frames_kept`, else every `need_measured` half of what was not needed since the last time.
 //
-// Limits: before a timer expires, it is looked at what has come. The clock is read first: so what came before the
-// deadline wins, however late the look is (the routines of one worker computed, or the process was stopped). After a
-// look that is late by more than `late_look`, what it has woken runs first, too, for it may be what serves the limit's
-// wait: a posted operation, or one step of many. A limit that another worker expires, or whose wait another worker's
-// ring feeds, is put off as long as that ring may hold something that has not been seen for so long
-// (may_have_arrived); a limit of nothing that a ring feeds is not.
+// Limits. A timer expires only after the worker has looked at what has come. The worker reads the clock first, so what
+// came before the deadline wins, however late the look is (because routines computed, or the process was stopped).
+// After a look that is late by more than `late_look`, the routines that it has woken run before timers expire, for one
+// of them may serve the wait that the timer limits: a posted operation, or one step of several. If another worker
+// expires the timer, or if another worker's ring feeds the wait, the timer is put off while that ring may hold an
+// answer that its worker has not seen for that long (may_have_arrived).
 //
-// Stealing: half of a queue, or of the early ones. To move routines that run for a moment, and then wait for those they
-// were taken from, costs more than they do: so a thief whose last loot ran for less than `long_resume` each time, and
-// did not keep it busy for `worthwhile`, lets the others go on for a while before it takes again, each time longer, up
-// to `most_patience`; but not one that has been in one resume for `stuck_after`.
+// Stealing. A thief takes half of a queue, or of the early routines. To move routines that run for a moment, and then
+// to wait for the ones that they were taken from, costs more than it gains. So if what a thief has stolen ran for less
+// than `long_resume` each and for less than `worthwhile` in all, the thief backs off before it steals again, each time
+// for longer, up to `longest_backoff`; but it does not leave a victim alone that has been in one resume for
+// `stuck_after`.
 //
-// Computing: where the resumes of late took `long_resume` each, woken routines go to the end of the queue, too, where
-// others take them at once: the stages of a pipeline that compute run at the same time.
+// Computing. If the last resumes took `long_resume` each, woken routines go to the end of the queue, where others take
+// them at once. So the stages of a pipeline that compute run at the same time.
 //
-// Timers: each worker has its own. Where a routine computes for long, one of those that have nothing to do looks every
-// `watch_period`, and expires what should have been.
+// Timers. Each worker has its own. While its routine computes, one worker that has nothing to do looks at them every
+// `watch_period`, and expires the late ones (runtime_core::begin_watching).
+//
+// Each number below has its reason. Where no measurement is named, the order of magnitude was chosen by that reason,
+// and nothing was found to depend on the rest.
 class scheduler final : public worker {
  public:
+  // The looks between two turns cost about as much as two resumes: so they are some hundredths of the turn.
   static constexpr int turn_length = 64;
+  // A turn that takes longer is followed by one of half the length: beside it a timer would be late by that much.
   static constexpr duration long_turn = std::chrono::microseconds(200);
+  // A hundred early ones would starve the queue; fewer than some make servers wait for it (test/fairness.cpp).
   static constexpr int most_early = 16;
+  // Much more than the turns of a worker that does not compute, and no more than timers are late anyway.
   static constexpr duration late_look = std::chrono::milliseconds(1);
+  // How often a late look asks the kernel again while answers come: what was asked for may come in many pieces
+  // (test/stall.cpp).
   static constexpr int looks_when_late = 64;
+  // A bound for how long one look expires timers, some 100 us; the other late ones wait for the next.
   static constexpr int timers_a_turn = 1024;
+  // To sleep for each timer costs more than the timer. With more than a few armed, those that are due within the slack
+  // share one sleep. bench/lateness.cpp shows how late that makes them.
   static constexpr std::int64_t few_timers = 64;
-  static constexpr duration timer_slack = std::chrono::microseconds(100);  // with more than a few timers
+  static constexpr duration timer_slack = std::chrono::microseconds(100);
   static constexpr std::int64_t many_timers = 10'000;
-  static constexpr duration long_timer_slack = std::chrono::microseconds(500);  // with that many
+  static constexpr duration long_timer_slack = std::chrono::microseconds(500);
+  // Some ten times what it costs to hand a routine to another worker. Measured: a pipeline of stages of 500 us on two
+  // workers took 600 us an item with this, and 724 us without.
   static constexpr duration long_resume = std::chrono::microseconds(10);
-  static constexpr duration worthwhile = std::chrono::microseconds(500);  // of stolen work
-  static constexpr duration least_patience = std::chrono::microseconds(25);
-  static constexpr duration most_patience = std::chrono::milliseconds(1);
+  // A thief that is busy for so long has gained many times what the steal and the wake-ups cost.
+  static constexpr duration worthwhile = std::chrono::microseconds(500);
+  // From about what a steal costs to what a routine that becomes ready may wait for an idle worker.
+  static constexpr duration shortest_backoff = std::chrono::microseconds(25);
+  static constexpr duration longest_backoff = std::chrono::milliseconds(1);
+  // A victim that has not ended a resume for so long computes: its queue is taken from at once.
   static constexpr duration stuck_after = std::chrono::microseconds(200);
+  // How late timers of a worker that computes may be, against 1000 wake-ups a second of an idle worker.
   static constexpr duration watch_period = std::chrono::milliseconds(1);
-  static constexpr duration frames_kept = std::chrono::milliseconds(100);    // while there is nothing to do
-  static constexpr duration need_measured = std::chrono::milliseconds(500);  // else: what was not needed so long
+  // Long enough that a server with a request every now and then does not allocate anew for each.
+  static constexpr duration frames_kept = std::chrono::milliseconds(100);
+  static constexpr duration need_measured = std::chrono::milliseconds(500);
 
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, std::size_t workers, bool simulated,
             std::uint64_t seed, std::unique_ptr<driver> d);
@@ -84,9 +105,9 @@ class scheduler final : public worker {
   std::uint32_t queued() const noexcept {  // in the owner's thread
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
   }
-  bool has_work() const noexcept { return run_next != nullptr || has_loot(); }
+  bool has_work() const noexcept { return run_next != nullptr || may_be_stolen_from(); }
   // What others may take; any thread.
-  bool has_loot() const noexcept {
+  bool may_be_stolen_from() const noexcept {
     return newest_.load(std::memory_order_acquire) != nullptr || !queue_empty() || has_early();
   }
   bool has_early() const noexcept { return early_count_.load(std::memory_order_acquire) != 0; }
@@ -147,8 +168,8 @@ class scheduler final : public worker {
   void go_on_after_turn(routine& r, bool was_given_work) noexcept;
   void judge_turn(time_point now) noexcept;
   void judge_resumes(duration took) noexcept;
-  void judge_loot() noexcept;
-  void let_others_go_on();
+  void judge_stolen() noexcept;
+  void back_off();
   time_point next_timer() noexcept;
   struct expired_timers {
     routine_list woken;
@@ -174,13 +195,13 @@ class scheduler final : public worker {
   time_point computing_until_{};     // as is expected
   duration unjudged_time_{};         // since `computes` was judged
   std::int64_t judged_resumes_ = 0;  // until then
-  struct loot {
+  struct stolen {
     time_point since;
     std::int64_t resumes;  // before
   };
-  std::optional<loot> loot_;  // what it works on, since it had nothing
-  duration patience_{};
-  std::vector<std::int64_t> resumes_of_others_;  // for let_others_go_on()
+  std::optional<stolen> stolen_;  // what it works on, since it had nothing
+  duration backoff_{};
+  std::vector<std::int64_t> resumes_of_others_;  // for back_off()
   std::atomic<routine*> newest_ = nullptr;       // with other workers: started last; anybody may take it
   // With other workers: the clock's reading before the last look, which is over.
   std::atomic<std::int64_t> looked_at_ = 0;

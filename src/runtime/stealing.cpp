@@ -10,46 +10,46 @@ namespace ringo::detail {
 bool scheduler::find_work() {
   if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
   if (!shared) return false;
-  judge_loot();
-  const bool lets_others_go_on =
-      patience_ > duration::zero() && runtime.settings.spin <= duration::zero() && runtime.work_anywhere(*this);
-  if (lets_others_go_on) {
-    let_others_go_on();
+  judge_stolen();
+  const bool backs_off =
+      backoff_ > duration::zero() && runtime.settings.spin <= duration::zero() && runtime.work_anywhere(*this);
+  if (backs_off) {
+    back_off();
     if (has_work() || runtime.done()) return true;
     if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
   }
-  if (!steal()) return lets_others_go_on;  // a wake() may have come in the meantime: end_turn() finds its work
+  if (!steal()) return backs_off;  // a wake() may have come in the meantime: end_turn() finds its work
   turn_end_ = driver_->now();
-  loot_ = loot{turn_end_, counts.resumes.value()};
+  stolen_ = stolen{turn_end_, counts.resumes.value()};
   return true;
 }
 
 // Called when all stolen routines have run: decides whether the theft was worth its cost.
-void scheduler::judge_loot() noexcept {
-  if (!loot_) return;
-  const duration busy = driver_->now() - loot_->since;
-  const std::int64_t resumes = counts.resumes.value() - loot_->resumes;
-  loot_.reset();
-  patience_ = busy >= std::min(worthwhile, resumes * long_resume)
-                  ? duration::zero()
-                  : std::clamp(patience_ * 2, least_patience, most_patience);
+void scheduler::judge_stolen() noexcept {
+  if (!stolen_) return;
+  const duration busy = driver_->now() - stolen_->since;
+  const std::int64_t resumes = counts.resumes.value() - stolen_->resumes;
+  stolen_.reset();
+  backoff_ = busy >= std::min(worthwhile, resumes * long_resume)
+                 ? duration::zero()
+                 : std::clamp(backoff_ * 2, shortest_backoff, longest_backoff);
 }
 
-// Backs off: until its patience is over, or it has work, or a worker with a queue has been in one resume for long.
-void scheduler::let_others_go_on() {
-  const auto nobody_is_stuck = [this] {
+// Backs off: until its backoff is over, or it has work, or a worker with a queue has been in one resume for long.
+void scheduler::back_off() {
+  const auto none_is_stuck = [this] {
     return std::none_of(runtime.workers.begin(), runtime.workers.end(), [this](const auto& other) {
-      return other->has_loot() && other->counts.resumes.value() == resumes_of_others_[other->index];
+      return other->may_be_stolen_from() && other->counts.resumes.value() == resumes_of_others_[other->index];
     });
   };
-  const time_point until = std::min(driver_->now() + patience_, next_timer());
+  const time_point until = std::min(driver_->now() + backoff_, next_timer());
   do {
     for (const auto& other : runtime.workers) {
       resumes_of_others_[other->index] = other->counts.resumes.value();
     }
     driver_->poll(std::min(driver_->now() + stuck_after, until));
   } while (!has_work() && !runtime.done() && !runtime.has_global() && !runtime.has_posts() && driver_->now() < until &&
-           nobody_is_stuck());
+           none_is_stuck());
 }
 
 bool scheduler::steal() noexcept {

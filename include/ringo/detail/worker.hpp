@@ -19,17 +19,23 @@ class runtime_core;
 
 class worker {
  public:
-  static constexpr int ready_budget = 128;            // ready completions in one resume, before others get their turn
-  static constexpr int budget_of_a_throw = 8;         // an exception takes longer than what is ready
-  static constexpr std::int32_t held_down = 1 << 20;  // off the budget: beyond all that is spent in a resume
+  // How many operations that need not wait a routine may do in one resume. At about 10 ns each that is a microsecond,
+  // some ten times what it costs to let another routine run.
+  static constexpr int ready_budget = 128;
+  static constexpr int budget_of_a_throw = 8;  // an exception takes about a microsecond; 16 of them are a turn
+  // Off the budget of a cancelled routine, so that one comparison sees both: more than a resume can spend.
+  static constexpr std::int32_t cancelled_bias = 1 << 20;
+  // How many woken routines may run before the queue's next. A pair that hands to each other keeps its cache warm, and
+  // the others wait for some microseconds (test/fairness.cpp).
   static constexpr int most_handovers = 16;
+  // 8 KiB of addresses. A longer queue overflows, half of it at a time, into the global one, where any worker takes it.
   static constexpr std::uint32_t queue_size = 1024;
 
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
-  // Makes a claimed routine run next on this worker; who was to run next goes to the end of the queue. But where the
-  // routines compute for long, that is no help to it: others may take it then.
+  // Makes a claimed routine run next on this worker; the one that was to run next goes to the end of the queue. While
+  // this worker's routines compute, the claimed one goes there itself, where other workers take it.
   void make_ready(routine& r) noexcept { computes ? push(r) : make_next(r); }
   void make_next(routine& r) noexcept {
     if (run_next) push(*run_next);
@@ -46,15 +52,16 @@ class worker {
     if (named) make_ready(*named);
     while (routine* r = woken_under_lock.pop_front()) push(*r);
   }
-  // In a commit or an unlink, for what it has claimed besides: made ready at once if there is no lock, else after it.
+  // For the routines that a commit or an unlink has claimed besides its own: makes them ready at once if nothing is
+  // locked, else wake() does after the unlock.
   void wake_besides(routine_list& woken) noexcept {
     if (!shared) return make_ready(woken);
     while (routine* r = woken.pop_front()) woken_under_lock.push_back(*r);
   }
 
-  // Where a worker goes on when a routine waits: straight to the one that was made ready last, or where there is none
-  // to the queue's first, which counts in the turn as if the loop had taken it; else back to the loop. Not where a
-  // coroutine of a foreign type waits: there a routine is still on the stack.
+  // What runs when a routine waits: the routine that was made ready last; if there is none the queue's first, which
+  // counts in the turn as if the loop had taken it; else the loop. Not for a wait of a foreign coroutine: a routine is
+  // still on the stack then.
   RINGO_ALWAYS_INLINE std::coroutine_handle<> switch_away() noexcept {
     routine* r = run_next;
     if (r != nullptr) {
@@ -69,14 +76,14 @@ class worker {
     if (head == tail_.load(std::memory_order_relaxed)) return back_to_loop();
     return go_to_first(head);
   }
-  // The same for one that goes to the end of the queue.
+  // The same if the routine goes to the end of the queue.
   RINGO_ALWAYS_INLINE std::coroutine_handle<> push_and_switch_away(routine& r) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     const std::uint32_t head = head_.load(std::memory_order_relaxed);
     // One comparison for an empty queue and a full one.
     if (run_next != nullptr || !may_take_from_queue() || tail - head - 1 >= queue_size - 1) [[unlikely]] {
       if (tail == head && run_next == nullptr && !simulated) {
-        go_on_alone(r);
+        yield_to_none(r);
         return back_to_loop();
       }
       push(r);
@@ -92,39 +99,40 @@ class worker {
       tell_others();
   }
 
-  // Every routine that waits, or goes to a queue, leaves `current` null on its way back to the loop. One that comes
-  // back otherwise, and has not ended, has done nothing: its compiler has forgotten its body
-  // (scheduler::find_forgotten).
+  // A routine that waits, or goes to a queue, sets `current` to null on its way back to the loop. If it comes back with
+  // `current` set and has not ended, its compiler has forgotten its body (scheduler::find_forgotten).
   RINGO_ALWAYS_INLINE std::coroutine_handle<> back_to_loop() noexcept {
     current = nullptr;
     return std::noop_coroutine();
   }
-  // The current routine awaits something that is not ringo's: whoever that gives the coroutine to will resume it.
+  // The current routine awaits something that is not ringo's, and that will resume it.
   void note_foreign_await() noexcept {
     foreign_await = counts.resumes.value();
     if (current != nullptr) current->resume_at = nullptr;  // not known from now on
   }
 
-  // Puts a routine on this worker: what it awaits is in its name from now on.
+  // From now on this worker runs the routine, and what awaits does so as that routine.
   RINGO_ALWAYS_INLINE void set_current(routine& r) noexcept {
     current = &r;
     budget = ready_budget;
     if (r.is_cancelled()) [[unlikely]]
-      budget -= held_down;
+      budget -= cancelled_bias;
   }
-  // After the routine may have been cancelled, or a shield of it has ended.
+  // To be called after the routine may have been cancelled, or after a shield of it has ended.
   void look_for_cancellation(const routine& r) noexcept {
-    if (current == &r && r.is_cancelled() && budget > -held_down / 2) budget -= held_down;
+    if (current == &r && r.is_cancelled() && budget > -cancelled_bias / 2) budget -= cancelled_bias;
   }
-  // One less of the current routine's budget: false when its turn is over, or it may have been cancelled.
+  // Spends one of the current routine's budget. False: its turn is over, or it may have been cancelled.
   RINGO_ALWAYS_INLINE bool spend() noexcept { return count_down(budget); }
 
   // For an await that ends with an exception before it tries anything.
   void spend_a_throw() noexcept { budget -= budget_of_a_throw - 1; }
   // After spend(): whether the turn lasts, cancelled or not.
-  bool turn_lasts() const noexcept { return budget > 0 || (budget < -held_down / 2 && budget + held_down > 0); }
-  // Spends, and tells whether an operation need look at nothing but its source: with one worker, while the turn lasts,
-  // and the routine is not cancelled. With one worker nobody but the routine itself can do that while it runs.
+  bool turn_lasts() const noexcept {
+    return budget > 0 || (budget < -cancelled_bias / 2 && budget + cancelled_bias > 0);
+  }
+  // Spends, too. True: the operation has to look at its source only, for there is one worker, the turn lasts, and the
+  // routine is not cancelled. With one worker only the running routine itself can cancel it.
   RINGO_ALWAYS_INLINE bool goes_on_alone() noexcept { return spend() && !shared; }
 
   // Uniform below n.
@@ -140,15 +148,15 @@ class worker {
   routine* current = nullptr;
   routine* run_next = nullptr;
   routine* finished = nullptr;  // the routine that has reached its end in this resume
-  // Of the current routine: ready completions and awaited tasks left in this resume; less held_down where, with one
-  // worker, its awaits end with `cancelled`: so one look at it serves for both.
+  // How many ready operations and awaited tasks the current routine has left in this resume; less cancelled_bias if its
+  // awaits end with `cancelled`.
   std::int32_t budget = 0;
   std::int32_t handovers = 0;  // how many times in a row run_next may still come before the queue; 0 in a simulation
-  std::int32_t turn = 0;       // resumes from the queue left in this turn of the loop, the present one included
-  // With so many left, and fewer, only the loop takes from the queue: the last is always its own, and all are in a
-  // simulation, with other workers, and where a transfer is a call (compilers.hpp).
+  std::int32_t turn = 0;       // how many of the queue may yet run in this turn, the present one included
+  // With so many left, or fewer, only the loop takes from the queue. That is the last one of each turn; and all of them
+  // in a simulation, if there are other workers, and if a transfer is a call (compilers.hpp).
   const std::int32_t turns_of_the_loop;
-  bool computes = false;  // there are other workers, and its routines go on for long before they wait
+  bool computes = false;  // there are other workers, and its routines run for long before they wait
   const bool shared;      // there are other workers
   const bool simulated;
   runtime_core& runtime;
@@ -157,9 +165,9 @@ class worker {
   // number that no runtime has.
   const std::uint64_t lone_id;
   counters counts;
-  routine* alone = nullptr;         // has let others go where nobody was ready: goes on after this turn's end
-  std::int64_t foreign_await = -1;  // in which resume
-  routine_list woken_under_lock;    // behind what every resume touches, which is to stay on one cache line
+  routine* yielded = nullptr;       // it has yielded while no other routine was ready, and goes on after this turn
+  std::int64_t foreign_await = -1;  // the number of the resume in which the last one was
+  routine_list woken_under_lock;    // behind the members that every resume uses, which share one cache line
   frame_cache frames;
 
  protected:
@@ -176,11 +184,11 @@ class worker {
   ~worker() = default;
 
   void overflow(routine& r) noexcept;
-  void go_on_alone(routine& r) noexcept;
+  void yield_to_none(routine& r) noexcept;
   void tell_others() noexcept;
   std::uint32_t choose(std::uint32_t n) noexcept;
 
-  // False where others have been told already.
+  // False: it has told the other workers already.
   bool enqueue(routine& r) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     // acquire: a thief's reads of the slots before its head is advanced come before this overwrites them.
@@ -196,7 +204,7 @@ class worker {
     queue_[tail % queue_size].store(&r, std::memory_order_relaxed);
     tail_.store(tail + 1, std::memory_order_release);  // a thief that sees the tail sees the routine
   }
-  // The queue's first, which is there; with one worker. The loop takes what is not resumed as it is.
+  // Takes the queue's first, which is there; with one worker only. The loop takes those that are not plainly resumed.
   RINGO_ALWAYS_INLINE std::coroutine_handle<> go_to_first(std::uint32_t head) noexcept {
     routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
     if (r->resumed_as != routine::kind::plain) [[unlikely]]
@@ -213,11 +221,12 @@ class worker {
     return r.resume_at;
   }
 
-  // The queue: a ring that the owner fills at the tail and everybody, the owner included, takes from at the head.
+  // The queue is a ring: its owner adds at the tail, and any worker takes at the head.
   std::atomic<std::uint32_t> head_ = 0;
   std::atomic<std::uint32_t> tail_ = 0;
   std::array<std::atomic<routine*>, queue_size> queue_{};
-  std::uint32_t room_ = queue_size;  // 0: what is made ready goes before the queue (scheduler::look), by overflow()
+  std::uint32_t room_ =
+      queue_size;  // 0: routines that are made ready become early ones (scheduler::look), in overflow()
   std::uint64_t random_;
 };
 
