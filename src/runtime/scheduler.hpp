@@ -195,11 +195,11 @@ class scheduler final : public worker {
   time_point computing_until_{};     // as is expected
   duration unjudged_time_{};         // since `computes` was judged
   std::int64_t judged_resumes_ = 0;  // until then
-  struct stolen {
+  struct stolen_work {
     time_point since;
     std::int64_t resumes;  // before
   };
-  std::optional<stolen> stolen_;  // what it works on, since it had nothing
+  std::optional<stolen_work> stolen_;  // what it works on, since it had nothing
   duration backoff_{};
   std::vector<std::int64_t> resumes_of_others_;  // for back_off()
   std::atomic<routine*> newest_ = nullptr;       // with other workers: started last; anybody may take it

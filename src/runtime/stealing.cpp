@@ -20,7 +20,7 @@ bool scheduler::find_work() {
   }
   if (!steal()) return backs_off;  // a wake() may have come in the meantime: end_turn() finds its work
   turn_end_ = driver_->now();
-  stolen_ = stolen{turn_end_, counts.resumes.value()};
+  stolen_ = stolen_work{turn_end_, counts.resumes.value()};
   return true;
 }
 
