@@ -414,16 +414,18 @@ TEST_CASE("A sleep ends while a routine of its worker computes, though all other
     runtime rt({.workers = workers});
     rt.run([&rt, workers]() -> task<> {
       for (int round = 0; round != rounds; ++round) {
-        std::atomic<bool> slept = false;
+        std::atomic<bool> begun = false, slept = false;
         channel<int> begin;
-        auto computing = go([&slept, begin]() -> task<bool> {
+        auto computing = go([&begun, &slept, begin]() -> task<bool> {
+          begun = true;
           co_await begin.recv();
           const time_point end = now() + 10s;
           while (!slept && now() < end) {
           }
           co_return slept;
         });
-        // They sleep: each has parked once more than it has woken.
+        while (!begun) co_await yield();
+        // The others sleep: each has parked once more than it has woken.
         for (metrics m = rt.metrics(); m.parks != m.wakes + workers - 1; m = rt.metrics()) co_await yield();
         co_await begin.send(1);  // which makes it this worker's next
         co_await sleep(1ms);
