@@ -1,7 +1,7 @@
 // The record of an operation that the kernel does once (include/ringo/detail/one_shot.hpp).
 //
-// The operation that is awaited holds the record, and so does the kernel from the start until its last answer, and a
-// worker that has been asked to end it. They are counted under the lock, and the last one deletes the record.
+// The awaited operation holds the record; so does the kernel, from the start until its last answer, and a worker that
+// was asked to end it. The holds are counted under the lock, and the last holder deletes the record.
 #pragma once
 #include <liburing.h>
 
@@ -26,7 +26,7 @@ class one_shot : public ring_operation {
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { free_frame(memory, size); }
 
-  // What the routine waits for, as the reports and the errors call it.
+  // The text for reports and errors.
   virtual std::string describe() const = 0;
 
   void enter(const worker& w, const char* call);
@@ -43,27 +43,27 @@ class one_shot : public ring_operation {
   spin_lock& lock;
 
  protected:
-  // What comes after an answer: nothing, the same again, the same again on a thread of the kernel's that may wait for
-  // long, or the same after a pause, since the kernel would give that answer again and again.
+  // What to do after an answer: nothing; submit again; submit again for a kernel thread that may wait for long; or
+  // submit again after a pause, since the kernel would give the same answer at once.
   enum class next : std::uint8_t { none, again, on_a_thread, after_a_pause };
 
   one_shot() noexcept : lock(own_lock_) {}
   explicit one_shot(spin_lock& of_source) noexcept : lock(of_source) {}  // the source lives as long as the call
-  virtual ~one_shot() = default;  // an answer that was not taken is given back by the derived class
+  virtual ~one_shot() = default;  // the derived class gives back an answer that was not taken
 
   virtual void ask(io_uring_sqe& entry) noexcept = 0;  // fills an entry of the submission queue
 
   // Without the lock, in flight on this worker's ring: may change the answer, and make system calls.
   virtual next judge(int& result) noexcept { return result == -EAGAIN ? next::after_a_pause : next::none; }
-  // Under the lock: whether the answer is only a part, and the rest is to be asked for when a routine waits for it.
+  // Under the lock: whether the answer is only a part, and the rest must be submitted when a routine waits for it.
   virtual bool is_part(int& result, bool is_waited_for) noexcept {
     (void)result;
     return (void)is_waited_for, false;
   }
-  // Under the lock: it is about to be in flight; and it is in flight no more.
+  // Under the lock: called before it is in flight, and after.
   virtual void begins() noexcept {}
   virtual void has_ended(worker&) noexcept {}
-  // Without the lock: the answer, where it can be had without waiting.
+  // Without the lock: gets the answer at once, if that is possible without waiting.
   virtual bool try_at_once(int& answer) noexcept { return (void)answer, false; }
 
   int untaken() const noexcept { return has_answer_ && !is_taken_ ? answer_ : -1; }
@@ -84,7 +84,7 @@ class one_shot : public ring_operation {
   std::uint32_t holds_ = 1;
   bool has_answer_ = false;
   bool is_taken_ = false;
-  next now_ = next::again;  // what is in flight, or will be
+  next now_ = next::again;  // the submission that is in flight, or will be
 };
 
 template <class R>
@@ -93,7 +93,7 @@ class one_shot_of : public one_shot, public answers<R> {
   using one_shot::one_shot;
 };
 
-// Asks the kernel once. The state is what the kernel reads and writes, and lives until its last answer.
+// Submits one operation. The state is the memory that the kernel reads and writes; it lives until the last answer.
 //   fill(state, entry)        fills an entry of the submission queue
 //   describe(state)           what is done, as a std::string: "removing "a""
 //   result(state, answer)     what the answer means; the default is for R = void

@@ -1,11 +1,11 @@
-// A socket of datagrams: it stands between the kernel and the routines that send and receive.
+// A datagram socket: it stands between the kernel and the routines that send and receive.
 //
-// Receiving. At most one receive is in flight, and one is asked for only when a routine waits. So at most one datagram
-// comes that no routine has asked for, when a case has lost, and it is the next one's. It comes into memory of the
-// socket's own that has room for any, and goes on in a buffer of its own size.
+// Receiving. At most one receive is in flight, and it is submitted only when a routine waits. So if a case loses, at
+// most one datagram comes that no routine waits for; the next receive gets it. The kernel writes into memory of the
+// socket that has room for any datagram, and the bytes are then copied into a buffer of their size.
 //
-// Sending. At most one send is in flight: of the first sender, copied, with its address, into memory of the socket's
-// own. So a sender may be cancelled or destroyed at any moment. It alone gets the answer.
+// Sending. At most one send is in flight: that of the first sender. Its bytes and address are copied into memory of the
+// socket, so a sender may be cancelled or destroyed at any time. Only the first sender gets the answer.
 //
 // Invariants: check().
 #pragma once
@@ -46,7 +46,7 @@ class datagram_core final : public descriptor_core {
   void check() const override;
   bool quiet() const noexcept override { return !receive_.in_flight() && !send_.in_flight(); }
 
-  bool can(const io_request& r) const noexcept override {  // what is sent is never done at once
+  bool can(const io_request& r) const noexcept override {  // a send never ends at once
     return r.side == io_side::in && (!there_.empty() || pending_error_ != 0);
   }
   void give(io_request& r) noexcept override;
@@ -66,15 +66,15 @@ class datagram_core final : public descriptor_core {
   void sent(int result, unsigned flags) noexcept;
 
   const std::size_t largest_;
-  int pending_error_ = 0;        // of a receive: the next one's
+  int pending_error_ = 0;        // an error that the next receive throws
   bool more_is_there_ = false;   // the kernel has said so with its last answer
   std::vector<datagram> there_;  // received and not taken; the next one last
   std::unique_ptr<std::byte[]> incoming_;
   msghdr incoming_header_{};
   iovec incoming_bytes_{};
   socket_address incoming_from_;
-  bool is_starved_ = false;                   // there is no memory for what is to be sent
-  const io_request* of_in_flight_ = nullptr;  // whose datagram is in flight; null: its sender has gone
+  bool is_starved_ = false;                   // there was no memory for the datagram to send
+  const io_request* of_in_flight_ = nullptr;  // the request of the send in flight; null if its sender has gone
   std::unique_ptr<std::byte[]> outgoing_;
   std::size_t outgoing_room_ = 0;
   msghdr outgoing_header_{};
@@ -86,7 +86,7 @@ class datagram_core final : public descriptor_core {
   socket_file file_;
 };
 
-// Clears O_NONBLOCK. Throws std::system_error if it is no socket of datagrams.
+// Clears O_NONBLOCK. Throws std::system_error if it is not a datagram socket.
 void check_datagrams(int descriptor, bool of_unix, const char* call);
 
 // A handle of a new socket over the descriptor, which it takes, also where it throws std::bad_alloc.

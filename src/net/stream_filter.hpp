@@ -1,4 +1,4 @@
-// What may lie between the bytes that a stream's users see and those of its descriptor: TLS.
+// A stream's filter: it codes the bytes between the stream's users and its descriptor. TLS is one.
 #pragma once
 #include <cstddef>
 #include <exception>
@@ -13,7 +13,7 @@
 
 namespace ringo::detail {
 
-// Used by one thread at a time. Nothing of it waits, and nothing of it throws.
+// One thread at a time uses it. No call waits or throws.
 class stream_filter {
  public:
   stream_filter() = default;
@@ -21,36 +21,36 @@ class stream_filter {
   stream_filter& operator=(const stream_filter&) = delete;
   virtual ~stream_filter() = default;
 
-  // What has come over the descriptor; false: no memory for it.
+  // Takes bytes that came over the descriptor. False if there is no memory for them.
   virtual bool put_in(std::span<const std::byte> coded) noexcept = 0;
-  // Goes on with what both sides have to agree upon first. It may have something to be sent then.
+  // Goes on with the handshake. It may then have bytes to send.
   virtual void advance() noexcept = 0;
   virtual bool is_established() const noexcept = 0;
-  // How many bytes of what has come in were decoded into there; 0: none yet.
+  // Decodes bytes that came, and returns their number; 0: none yet.
   virtual std::size_t decode(std::span<std::byte> into) noexcept = 0;
-  virtual bool has_ended() const noexcept = 0;  // the peer has said that no more comes
+  virtual bool has_ended() const noexcept = 0;  // the peer has announced its end
 
-  // Takes all of it, to be sent in coded form.
+  // Encodes all bytes.
   virtual void encode(std::span<const std::byte> plain) noexcept = 0;
-  virtual void end_output() noexcept = 0;  // the peer is to know that no more comes
-  // Moves there what is to be sent; false: no memory for it.
+  virtual void end_output() noexcept = 0;  // announces the end to the peer
+  // Moves the coded bytes into a vector. False if there is no memory for them.
   virtual bool take_coded(std::vector<std::byte>& into) noexcept = 0;
 
-  // Null while all is well; after an error nothing more comes in or goes out.
+  // Null if there was no error. After an error no more bytes come in or go out.
   virtual std::exception_ptr error() const noexcept = 0;
 };
 
-// A stream's filter, and what goes into it and comes out of it.
+// A stream's filter, with the bytes that go into it and come out of it.
 //
-// The filter works without the stream's lock, for a handshake takes milliseconds. One worker at a time has the filter's
-// turn: it takes its orders under the lock (stream_core::begin_filter_turn), works, and delivers under the lock
-// (end_filter_turn). Another worker that has something for the filter leaves it where the worker in turn finds it.
+// The filter works without the stream's lock, since a handshake takes milliseconds. One worker at a time has the
+// filter's turn: it takes its orders under the lock (stream_core::begin_filter_turn), works, and delivers under the
+// lock (end_filter_turn). Another worker leaves its orders for the worker in turn.
 class filtering {
  public:
   explicit filtering(std::unique_ptr<stream_filter> f) noexcept : filter(std::move(f)) {}
 
-  // By the worker in turn, without the lock: does what `orders` say, and leaves what comes of it in `results`. w is
-  // null where no runtime runs.
+  // Called by the worker in turn, without the lock: carries out `orders`, and leaves `results`. w is null if no runtime
+  // runs.
   void work(worker* w, int descriptor) noexcept;
 
   // Guarded by the stream's lock.

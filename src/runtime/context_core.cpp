@@ -56,19 +56,19 @@ bool context_core::try_retain() noexcept {
 }
 
 void context_core::release() noexcept {
-  // acq_rel: whoever frees it sees what all others did with it.
+  // acq_rel: the thread that frees it sees what all others did.
   for (context_core* c = this; c != nullptr && c->count_.fetch_sub(1, std::memory_order_acq_rel) == 1;) {
     if (!c->take_out()) return;
     c = c->dispose();
   }
 }
 
-// Nothing runs under it and nobody waits for it: they would keep it. A walk over the tree may still pass by, and ends
-// before the lock is had.
+// No routine runs under it or waits for it: these would keep it. A walk over the tree may still pass it; that ends
+// before this gets the lock.
 bool context_core::take_out() noexcept {
   const worker* w = current_worker();
   const auto leave = [this] {
-    const checked_guard guard(*this, root_.lock_, true);  // of a runtime with one worker that ends just now, too
+    const checked_guard guard(*this, root_.lock_, true);  // also for a runtime with one worker, which may be ending
     leave_parent();
   };
   for (;;) {
@@ -77,7 +77,7 @@ bool context_core::take_out() noexcept {
       leave();
       return true;
     }
-    // Its tree is its runtime's to touch.
+    // Only the tree's runtime touches it.
     if (user != 0 && post(user, [this](worker*) {
           if (!take_out()) return;
           if (context_core* parent = dispose()) parent->release();
@@ -117,8 +117,9 @@ void context_core::check() const {
   constexpr int most_looked_at = 64;
   const bool cancelled = cancelled_.load(std::memory_order_relaxed);
   invariant(!linked_ || !cancelled, "a cancelled context has left its parent");
-  invariant(!linked_ || (previous_sibling_ != nullptr ? previous_sibling_->next_sibling_ : parent_->first_child_) == this,
-            "a context is linked into its parent's list");
+  invariant(
+      !linked_ || (previous_sibling_ != nullptr ? previous_sibling_->next_sibling_ : parent_->first_child_) == this,
+      "a context is linked into its parent's list");
   int left = most_looked_at;
   for (const context_core* c = first_child_; c != nullptr && left > 0; c = c->next_sibling_, --left) {
     invariant(c->linked_ && c->parent_ == this, "the children in a context's list are linked, and its own");
@@ -144,7 +145,7 @@ void context_core::cancel(worker* w, const std::exception_ptr& cause, reason why
   finish(w, mark(w, cause, why));
 }
 
-// By a thread that is no worker, or one of another runtime.
+// Called by a thread that is not a worker of the tree's runtime.
 void context_core::cancel_from_outside(const std::exception_ptr& cause, reason why) {
   retain();
   const context keeps = context_access::adopt(this);
@@ -154,13 +155,13 @@ void context_core::cancel_from_outside(const std::exception_ptr& cause, reason w
         post(user, [keeps, cause, why](worker* there) { context_access::core(keeps)->cancel(there, cause, why); })) {
       return;
     }
-    // Only that: what users have left with it runs without the bridge's lock.
+    // Only marks under that lock: the user's functions run after it.
     context_core* marked = nullptr;
     if (while_unused(owner(), [&] { marked = mark(nullptr, cause, why); })) return finish(nullptr, marked);
   }
 }
 
-// Without a worker no runtime uses the tree: nothing runs under it, and who waits for it has outlived its runtime.
+// Without a worker no runtime uses the tree: no routine runs under it, and its waiters have outlived their runtime.
 context_core* context_core::mark(worker* w, const std::exception_ptr& cause, reason why) noexcept {
   const bool shared = is_shared(w);
   routine_list woken;
@@ -170,7 +171,7 @@ context_core* context_core::mark(worker* w, const std::exception_ptr& cause, rea
     if (cancelled_.load(std::memory_order_relaxed)) return nullptr;
     leave_parent();
     expired_ = why == reason::timed_out;
-    // Not by recursion: a tree may be deep. What is still to be walked is linked as siblings.
+    // Not by recursion: a tree may be deep. The nodes that are still to be visited are linked as siblings.
     for (context_core* c = this; c != nullptr;) {
       context_core* rest = std::exchange(c->next_sibling_, nullptr);
       while (context_core* child = c->first_child_) {
@@ -189,7 +190,7 @@ context_core* context_core::mark(worker* w, const std::exception_ptr& cause, rea
         }
         c->waiting_.claim_all(shared, woken);
       }
-      // One that is about to be freed has nobody whom that would concern.
+      // A context that is about to be freed has no user whom this concerns.
       if ((c->watched_ || !c->calls_.empty() || c->stop_) && c->try_retain()) {
         c->next_to_finish_ = to_finish;
         to_finish = c;

@@ -22,9 +22,9 @@
 namespace ringo::detail {
 namespace {
 
-constexpr std::size_t many = 1 << 16;  // blocks released at a time: megabytes, which the system is to have back
+constexpr std::size_t many = 1 << 16;  // blocks released at a time: megabytes, which go back to the system
 
-// Batches of one size, on their way from a worker that frees more than it allocates to one that does the opposite.
+// Batches of blocks, which pass from workers that free more than they allocate to workers that allocate more.
 class exchange {
  public:
   void put(std::size_t size_class, void* batch) noexcept {
@@ -48,7 +48,7 @@ class exchange {
     return batch;
   }
   bool empty() const noexcept { return count_.load(std::memory_order_relaxed) == 0; }
-  std::size_t release_all() noexcept {  // how many batches
+  std::size_t release_all() noexcept {  // returns the number of batches
     const std::lock_guard guard(mutex_);
     for (auto& of_class : batches_) {
       for (void* batch : of_class) give_back(batch);
@@ -57,7 +57,7 @@ class exchange {
     fewest_ = {};
     return count_.exchange(0, std::memory_order_relaxed);
   }
-  // As frame_cache's.
+  // As frame_cache::give_back_unneeded().
   std::size_t release_unneeded() noexcept {
     std::size_t released = 0;
     const std::lock_guard guard(mutex_);
@@ -172,7 +172,7 @@ void frame_cache::trim() noexcept {
     for (; s.count > kept_when_idle; --s.count, ++released) ::operator delete(std::exchange(s.top, s.top->next));
   }
 #if defined(__GLIBC__)
-  // malloc keeps what lies between blocks that are still in use, until it is asked.
+  // malloc keeps free memory between used blocks until it is told to give it back.
   if (released >= many) ::malloc_trim(0);
 #endif
 }
@@ -193,7 +193,7 @@ void frame_cache::give_back_unneeded() noexcept {
     std::uint32_t n = std::min((aside.count + 1) / 2, most_at_once);
     released += n;
     for (; n != 0; --n, --aside.count) ::operator delete(std::exchange(aside.top, aside.top->next));
-    // With other workers, what is more is in the exchange.
+    // With other workers, further blocks are in the exchange.
     if (aside.count == 0 && free_[c].count > 2 * batch) aside = std::exchange(free_[c], {});
   }
   released_ += released;

@@ -1,4 +1,4 @@
-// How routines come into a worker's queue and out of it.
+// A worker's run queue: how routines enter and leave it.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -12,8 +12,8 @@
 namespace ringo::detail {
 
 void worker::overflow(routine& r) noexcept {
-  // Half of the queue goes to the global one, with the newcomer behind it, so that a long queue costs the global lock
-  // rarely.
+  // Moves half of the queue to the global one, with the new routine behind it, so that a long queue seldom needs the
+  // global lock.
   auto& self = scheduler_of(*this);
   if (room_ == 0) return self.add_early(r);
   std::array<routine*, queue_size / 2 + 1> oldest;
@@ -28,10 +28,9 @@ void worker::overflow(routine& r) noexcept {
   if (shared) tell_others();
 }
 
-// A routine lets others go where nobody is ready. If they wait for timers, completions or posts, the turn ends, for in
-// the rest of it the routine might compute for long, again and again. Else it goes on at once; and as for all that is
-// in run_next no other worker is woken, which would take it away from where nothing waits for it, to where others'
-// timers are.
+// A routine yields, and no other is ready. If timers, completions or posts may come, the turn ends, since the routine
+// might compute for long, again and again. Else it goes on at once. No other worker is woken for it: that worker would
+// steal it, although nothing delays it here.
 void worker::yield_to_none(routine& r) noexcept {
   const auto& self = scheduler_of(*this);
   const bool somebody_may_wait =
@@ -40,7 +39,7 @@ void worker::yield_to_none(routine& r) noexcept {
     yielded = &r;
     turn = 1;
   } else {
-    handovers = most_handovers;  // nobody in the queue has been passed over
+    handovers = most_handovers;  // the queue is empty, so no routine in it was passed over
     run_next = &r;
   }
 }
@@ -53,11 +52,11 @@ void worker::tell_others() noexcept {
 
 std::uint32_t worker::choose(std::uint32_t n) noexcept { return runtime.simulation->choose(n); }
 
-// With other workers. What is started last runs first, so that a tree of routines is gone through in depth, and what is
-// big in it is there to be taken.
+// With several workers the routine that was started last runs first. So a tree of routines is walked in depth, and
+// thieves find its large parts.
 void scheduler::add_new(routine& r) noexcept {
-  if (simulated) return push(r);  // which chooses among what is in the queue
-  // seq_cst: the adder's fence (runtime_core.hpp). Who looks at any time sees this one or the one before it.
+  if (simulated) return push(r);  // the simulation chooses a routine of the queue
+  // seq_cst: the adder's fence (runtime_core.hpp). A thread that looks sees this routine or the one before it.
   routine* const before = newest_.exchange(&r, std::memory_order_seq_cst);
   if (before != nullptr && !enqueue(*before)) return;
   if (runtime.someone_idle()) [[unlikely]]

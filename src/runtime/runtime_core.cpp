@@ -91,12 +91,12 @@ void runtime_core::run(routine& r) {
   first.become_current();
   for (const auto& w : workers) w->to_end.carry_out(nullptr);
   destroy_what_is_left();
-  // Before any thread can see that the runtime has ended: then a context's timer is no worker's to touch.
+  // Before any thread can see that the runtime has ended: after that no worker touches a context's timer.
   for (const auto& w : workers) w->timers.let_go();
-  end();  // first, so that the calls which wait for routines of this runtime are answered
+  end();  // first, which answers the calls that wait for routines of this runtime
   begin_grace(first.driver_->now());
   pool->shut_down(grace_end());
-  first.finish_operations();  // what all these ends have begun, such as the closing of a stream
+  first.finish_operations();  // operations that these ends have begun, such as the close of a stream
   set_current_worker(nullptr);
   warned.tell_left_out();
   if (failure_) std::rethrow_exception(failure_);
@@ -134,8 +134,8 @@ void runtime_core::deliver(posted* first, worker* w) noexcept {
 void runtime_core::ring() noexcept {
   posted_.store(true, std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // the adder's fence
-  // With one worker its driver remembers the wake; with more, one that is idle is enough, and if none is they will see
-  // the post.
+  // With one worker its driver remembers the wake. With several, one idle worker is enough; if none is idle, they will
+  // see the post.
   if (workers.size() == 1) {
     workers.front()->wake();
   } else if (idle_count_.load(std::memory_order_relaxed) != 0) {
@@ -150,7 +150,7 @@ void runtime_core::run_posts(worker& w) {
     const std::lock_guard guard(posts_mutex_);
     taken.swap(posts_);
     linked = std::exchange(first_posted_, nullptr);
-    // Before the pool's mutex is taken: a call that is added or completed after that sets it anew.
+    // Before the pool's mutex is taken: a call that is added or completed after that sets it again.
     posted_.store(false, std::memory_order_relaxed);
   }
   deliver(linked, &w);
@@ -158,7 +158,7 @@ void runtime_core::run_posts(worker& w) {
   for (auto item = taken.begin(); item != taken.end(); ++item) {
     try {
       (*item)(&w);
-    } catch (...) {  // the runtime ends by it, and answers the rest then
+    } catch (...) {  // ends the runtime, which then answers the rest
       const std::lock_guard guard(posts_mutex_);
       posts_.insert(posts_.begin(), std::make_move_iterator(item + 1), std::make_move_iterator(taken.end()));
       throw;
@@ -186,7 +186,7 @@ void runtime_core::add_global(std::span<routine* const> routines) noexcept {
 }
 
 std::size_t runtime_core::take_global(scheduler& into) noexcept {
-  // No more than fills half of the worker's queue, so that it does not overflow back.
+  // At most half of the worker's queue, so that it does not overflow back.
   std::array<routine*, worker::queue_size / 2> taken;
   const std::size_t room = taken.size() - std::min<std::size_t>(into.queued(), taken.size());
   const std::size_t count = global_.take_share(taken, room, workers.size());
@@ -238,7 +238,7 @@ bool runtime_core::begin_watching(const scheduler& by) noexcept {
   const bool needed = std::any_of(workers.begin(), workers.end(), [&by](const auto& w) {
     return w.get() != &by && !w->idle_listed.load(std::memory_order_relaxed) && !w->timers.empty();
   });
-  // What was asked for is done once at least, lest the one that asked is between two works just now, and asks for each.
+  // A request is served at least once. Else a worker that is just between two routines would ask for each of them.
   const bool wanted = watch_is_wanted_.exchange(false, std::memory_order_relaxed);
   return (needed || wanted) && !watching_.exchange(true, std::memory_order_relaxed);
 }
@@ -326,7 +326,7 @@ void runtime_core::destroy_what_is_left() noexcept {
       r->fail(why);
       r->ended.store(true, std::memory_order_release);
       r->at_end(here);
-      // Whom the frame's end has woken is destroyed in its turn.
+      // Routines that the frame's end has woken are destroyed later in this loop.
       for (const auto& each : workers) each->discard_queue();
       r->release();
     }
@@ -336,7 +336,7 @@ void runtime_core::destroy_what_is_left() noexcept {
 void runtime_core::cancel_main() {
   (void)post([this](worker* w) {
     routine* r = main.load();
-    // On one worker main cannot end meanwhile; on many its roster's lock keeps it.
+    // With one worker main cannot end in the meantime; with several its roster's lock keeps it.
     if (w == nullptr || r == nullptr) return;
     for (const auto& each : workers) {
       each->routines.each([&](routine& listed) {

@@ -1,21 +1,21 @@
-// What the workers of a runtime share.
+// The shared part of a runtime's workers.
 //
-// Why no wake-up is lost. A worker that goes to sleep lists itself as idle, then a full fence, then looks once more at
-// every place where work can be (posts, the global queue, every worker's queue); only if all are empty does it sleep,
-// in its driver, which remembers a wake() that comes before the sleep. Who adds work does so first, then a full fence
-// (or it adds it by a seq_cst exchange), then looks for an idle worker to wake. Of the two fences one is first, so
-// either the sleeper sees the work or the adder sees the sleeper. While a worker that was woken searches, others are
-// not woken for the same work: it clears `searching` before it lists itself as idle, so that an adder who saw it
-// searching is seen in its last look. Two kinds of work make no one wake: what is in run_next, which its own worker
-// runs as soon as the present routine waits, and timers, for which its own worker sleeps no longer than the next
-// deadline (who adds one to another worker's wakes that worker: alarm::watch).
+// Why no wake-up is lost. A worker that goes to sleep enters the idle list, then makes a full fence, and then looks
+// once more at each place where work can be (posts, the global queue, each worker's queue). It sleeps, in its driver,
+// only if all are empty; the driver remembers a wake() that comes before the sleep. A thread that adds work makes a
+// full fence after that (or adds it by a seq_cst exchange), and then looks for an idle worker to wake. One of the two
+// fences is first. So either the sleeper sees the work, or the adder sees the sleeper. While a woken worker searches,
+// no other worker is woken for the same work. It clears `searching` before it enters the idle list; so if an adder saw
+// it searching, its last look sees the adder's work. Two kinds of work wake no other worker: run_next, which its own
+// worker runs as soon as the current routine waits; and timers, for which the queue's own worker sleeps no longer than
+// the next deadline (a thread that adds one to another worker's queue wakes that worker: alarm::watch).
 //
-// Why shutdown ends. When main has ended, `unwinding` is set before the rosters are walked, and a routine is born
-// cancelled if it is set when it enters its roster; so under each roster's lock every routine has been cancelled or
-// will be born so. A cancelled routine that waits is claimed or wins; every later await of it throws. So each one ends,
-// or holds its worker's thread without awaiting, or shields its clean-up, or catches `cancelled` and goes on: then its
-// turn ends as any other's (throw_or_note). The last routine to end finds all rosters empty, the removals being ordered
-// by their locks, and stops the workers; else the grace period does, after which the frames are destroyed.
+// Why shutdown ends. When main has ended, `unwinding` is set, and then the rosters are walked. A routine that enters
+// its roster after that is cancelled at once. So, by each roster's lock, each routine is cancelled in one of the two
+// ways. If it waits, its wait is claimed, or it wins; each later await throws. So it ends, or holds its worker's thread
+// without an await, or shields its clean-up, or catches `cancelled` and goes on; then its turn ends as any other's
+// (throw_or_note). The last routine that ends finds all rosters empty, since their locks order the removals, and stops
+// the workers. If none does, the end of the grace period stops them, and the frames are destroyed.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -41,18 +41,18 @@ namespace ringo::detail {
 
 class runtime_core {
  public:
-  using post_item = std::function<void(worker*)>;  // with null where the runtime has ended without doing it
+  using post_item = std::function<void(worker*)>;  // called with null if the runtime has ended before
 
-  // The drivers' number is the workers'. `simulation` is null for a real one.
+  // One worker for each driver. `simulation` is null for a real runtime.
   runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, choices* simulation);
   runtime_core(const runtime_core&) = delete;
   runtime_core& operator=(const runtime_core&) = delete;
   ~runtime_core();
 
   void claim_run();         // throws std::logic_error the second time
-  void run(routine& main);  // rethrows what the runtime itself came to: deadlock, a lost ring
+  void run(routine& main);  // throws errors of the runtime itself: deadlock, a lost ring
 
-  // Any thread. False when it has ended.
+  // Any thread. False if it has ended.
   bool post(post_item item);
   bool post(posted& item) noexcept;
   void cancel_main();
@@ -62,12 +62,12 @@ class runtime_core {
   void dump(std::string& text);  // on a worker
   ringo::metrics metrics() const;
 
-  // Any thread that the runtime outlives: something is posted, or the pool has completed something.
+  // Tells a worker of a new post, or of a completed blocking call. Any thread that the runtime outlives.
   void ring() noexcept;
-  // On a worker: the pool is served at the end of its turn.
+  // On a worker, which then serves the pool at the end of its turn.
   void serve_pool_soon() noexcept { posted_.store(true, std::memory_order_release); }
 
-  // What a worker finds here.
+  // For workers.
   void add_global(std::span<routine* const> routines) noexcept;
   std::size_t take_global(scheduler& into) noexcept;
   bool has_global() const noexcept { return !global_.empty(); }
@@ -75,18 +75,18 @@ class runtime_core {
   void run_posts(worker& w);
 
   void wake_one() noexcept;
-  bool someone_idle() const noexcept {  // seq_cst, which costs a load nothing: it may follow an exchange, not a fence
+  bool someone_idle()
+      const noexcept {  // seq_cst, which is free for a load: an exchange may come before it, not a fence
     return idle_count_.load(std::memory_order_seq_cst) != 0 && !searching_.load(std::memory_order_seq_cst);
   }
   void list_idle(scheduler& w) noexcept;
   bool unlist_idle(scheduler& w) noexcept;  // false: it was woken to search
   void stop_searching() noexcept { searching_.store(false, std::memory_order_seq_cst); }
-  // One of the workers that sleep watches the timers of those that are busy, where there are any: it looks for late
-  // ones every scheduler::watch_period. A worker begins when it goes to sleep. A busy worker asks for it where all that
-  // sleep may have begun before it was busy or had timers: it sees its own timers, or has a full fence after it has
-  // added one, before it asks; and a worker that goes to sleep lists itself as idle, then has a full fence, before it
-  // looks at the others. So one of the two sees the other. Who has been asked, or has watched, and then finds work
-  // asks the next.
+  // One sleeping worker watches the timers of the busy workers: it looks for late ones every scheduler::watch_period. A
+  // worker may begin this when it goes to sleep. A busy worker asks for it, since all sleepers may have gone to sleep
+  // before it was busy or had timers. It asks after it has seen its own timers, or after a full fence that follows a
+  // new timer. A worker that goes to sleep enters the idle list, and makes a full fence, before it looks at the others.
+  // So one of the two sees the other. A watcher that finds work asks the next one.
   bool begin_watching(const scheduler& by) noexcept;
   void stop_watching() noexcept { watching_.store(false, std::memory_order_relaxed); }
   void ask_to_watch() noexcept {
@@ -101,7 +101,7 @@ class runtime_core {
     }
   }
   bool work_anywhere(const scheduler& for_whom) noexcept;
-  time_point check_quiet(scheduler& w);  // when everybody is idle; until when to sleep at the most
+  time_point check_quiet(scheduler& w);  // when all workers are idle; returns how long to sleep at most
 
   void main_has_ended(worker& w) noexcept;
   void routine_has_ended() noexcept;
@@ -110,7 +110,7 @@ class runtime_core {
   void fail(std::exception_ptr why) noexcept;  // the runtime cannot go on
   void declare_deadlock(worker& w);
   bool finish_deadlock(
-      worker& w) noexcept;  // everybody else has ended: main, too; false if nobody can be ended any more
+      worker& w) noexcept;  // all other routines have ended: cancels main, too. False if none can be cancelled any more
 
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
   bool unwinding() const noexcept { return unwinding_.load(std::memory_order_acquire); }
@@ -125,11 +125,11 @@ class runtime_core {
   warnings warned;
   choices* const simulation;
   std::vector<std::unique_ptr<scheduler>> workers;
-  std::atomic<routine*> main = nullptr;        // null again when it has ended
-  std::atomic<std::int64_t> outside_work = 0;  // blocking calls and the like, which will end by a post
+  std::atomic<routine*> main = nullptr;        // null again after its end
+  std::atomic<std::int64_t> outside_work = 0;  // blocking calls and other work that will end with a post
   const std::shared_ptr<blocking_pool> pool;   // of blocking calls
-  // Of those calls, how many may be resolving names: where no name server answers they take long, and files are to go
-  // on. On a worker of this runtime.
+  // Limits how many of these calls resolve names. If no name server answers they take long, and must not delay files.
+  // On a worker of this runtime.
   semaphore& names() {
     std::call_once(names_made_, [this] { names_.emplace(64u); });
     return *names_;
@@ -137,7 +137,7 @@ class runtime_core {
 
  private:
   std::once_flag names_made_;
-  std::optional<semaphore> names_;  // made on a worker: so it is this runtime's
+  std::optional<semaphore> names_;  // made on a worker, so this runtime owns it
 
   void wake_to_watch() noexcept;
   static void deliver(posted* first, worker* w) noexcept;
@@ -154,7 +154,7 @@ class runtime_core {
 
   ranked<std::mutex, lock_rank::posts> posts_mutex_;
   std::vector<post_item> posts_;
-  posted* first_posted_ = nullptr;  // what links itself, in its order
+  posted* first_posted_ = nullptr;  // a list, in the order of the posts
   posted* last_posted_ = nullptr;
   bool ended_ = false;  // under posts_mutex_
   std::atomic<bool> posted_ = false;
@@ -162,23 +162,23 @@ class runtime_core {
   ranked<std::mutex, lock_rank::leaf> idle_mutex_;
   scheduler* idle_ = nullptr;
   std::atomic<unsigned> idle_count_ = 0;
-  std::atomic<std::uint64_t> idle_changes_ = 0;  // of the list
-  counter wakes_sent_;                           // added to under idle_mutex_
+  std::atomic<std::uint64_t> idle_changes_ = 0;  // counts the changes of the list
+  counter wakes_sent_;                           // written under idle_mutex_
   std::atomic<bool> searching_ = false;
   std::atomic<bool> watching_ = false;
-  std::atomic<bool> watch_is_wanted_ = false;  // by a busy worker, and none has begun since
+  std::atomic<bool> watch_is_wanted_ = false;  // a busy worker has asked, and no worker has begun since
 
   std::atomic<bool> done_ = false;
   std::atomic<bool> unwinding_ = false;
   std::atomic<std::int64_t> grace_end_;
-  std::atomic<bool> grace_over_ = false;  // before all had ended
+  std::atomic<bool> grace_over_ = false;  // the grace period ended before all routines
   std::atomic<bool> dump_requested_ = false;
   ranked<std::mutex, lock_rank::leaf> outcome_mutex_;
   std::exception_ptr failure_;
   std::string deadlock_report_;
-  ranked<std::mutex, lock_rank::quiet> quiet_mutex_;  // one worker at a time judges whether all is quiet
+  ranked<std::mutex, lock_rank::quiet> quiet_mutex_;  // one worker at a time checks whether all workers are quiet
   std::atomic<bool> deadlocked_ = false;
-  std::atomic<bool> main_cancelled_ = false;  // by a deadlock, after the others
+  std::atomic<bool> main_cancelled_ = false;  // after a deadlock, when the others have ended
   std::atomic<bool> started_ = false;
   std::atomic<bool> running_ = false;
   duration quiet_check_{};
@@ -187,7 +187,7 @@ class runtime_core {
 // Counts the runtimes that run, for any_runtime_runs() and refuse_in_forked_child().
 void count_running_runtime(int change) noexcept;
 
-// Appends the dump; from a thread that is no worker it waits for one to make it.
+// Appends the dump. On a thread that is not a worker it waits until a worker has made it.
 void report_from_any_thread(runtime_core& rt, std::string& text);
 
 }  // namespace ringo::detail

@@ -94,19 +94,20 @@ class scheduler final : public worker {
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, std::size_t workers, bool simulated,
             std::uint64_t seed, std::unique_ptr<driver> d);
 
-  void run() noexcept;  // in the worker's thread, until the runtime is done
+  void run() noexcept;  // in the worker's thread, until the runtime ends
   void resume(routine& r) noexcept;
-  routine* take() noexcept;         // the next to run, or null
+  routine* take() noexcept;         // the next routine to run, or null
   routine* take_random() noexcept;  // in a simulation
   void end_turn();
-  // From the global queue or another worker. False: there is nothing to do, and it has not slept since end_turn().
+  // Takes work from the global queue or another worker. False: there is none, and the worker has not slept since
+  // end_turn().
   bool find_work();
 
   std::uint32_t queued() const noexcept {  // in the owner's thread
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
   }
   bool has_work() const noexcept { return run_next != nullptr || may_be_stolen_from(); }
-  // What others may take; any thread.
+  // Whether other workers may take routines from here; any thread.
   bool may_be_stolen_from() const noexcept {
     return newest_.load(std::memory_order_acquire) != nullptr || !queue_empty() || has_early();
   }
@@ -114,27 +115,27 @@ class scheduler final : public worker {
   bool queue_empty() const noexcept {
     return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire);
   }
-  // Says of a routine that is about to be started where it will be listed, before anybody else knows it.
+  // Sets where a routine that will start is listed, before another thread knows it.
   void announce(routine& r) noexcept {
     r.listed_in = &routines;
     r.runtime_id = static_cast<std::uint32_t>(runtime_id);
   }
   void add_new(routine& r) noexcept;
   void add_early(routine& r) noexcept;
-  bool looks_outside() const noexcept { return room_ == 0; }  // and what is made ready goes before the queue
-  // Any thread: its ring may hold something, and it has not looked there for a while.
+  bool looks_outside() const noexcept { return room_ == 0; }  // then routines that become ready go before the queue
+  // Any thread. Whether its ring may hold a completion, and it has not looked there for a while.
   bool has_unseen(time_point now) const noexcept {
     return now.time_since_epoch().count() - looked_at_.load(std::memory_order_acquire) > late_look.count() &&
            driver_->may_have_answers();
   }
-  std::uint32_t steal_into(scheduler& thief) noexcept;  // half of the queue, or the newest; how many
+  std::uint32_t steal_into(scheduler& thief) noexcept;  // moves half of the queue, or the newest; returns the number
   void discard_queue() noexcept;
   void wake() noexcept { driver_->wake(); }
   void expire_timers(time_point now) { expire_timers(now, now); }
   void become_current() noexcept;
-  // Where it has something to run, which may compute: asks a worker that sleeps to watch its timers.
+  // Called when it has a routine to run, which may compute: asks a sleeping worker to watch its timers.
   void have_timers_watched() noexcept;
-  void finish_operations() noexcept;  // when the loop has ended, in the worker's thread
+  void finish_operations() noexcept;  // after the loop, in the worker's thread
 
   const unsigned index;
   timer_queue timers;
@@ -158,7 +159,7 @@ class scheduler final : public worker {
     if (newest_.load(std::memory_order_relaxed) == nullptr) return nullptr;
     return newest_.exchange(nullptr, std::memory_order_acq_rel);
   }
-  routine* take_early() noexcept;  // null: others have taken them
+  routine* take_early() noexcept;  // null if other workers have taken them
   void run_early() noexcept;
   std::uint32_t give_early(scheduler& thief) noexcept;
   void look(time_point now, bool late);
@@ -174,7 +175,7 @@ class scheduler final : public worker {
   struct expired_timers {
     routine_list woken;
     timer_entry* put_off = nullptr;
-    bool all = true;  // none is left that is due
+    bool all = true;  // no entry is left that is due
   };
   static expired_timers take_expired(timer_queue& of, time_point now, time_point due, int at_most);  // under its lock
   duration slack() const noexcept;
@@ -189,35 +190,37 @@ class scheduler final : public worker {
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   int turn_length_ = turn_length;
-  time_point turn_end_{};     // of the last turn, or of what came between, where it was looked at
-  time_point next_expiry_{};  // not before
+  time_point turn_end_{};     // the end of the last turn, or a later reading of the clock
+  time_point next_expiry_{};  // a lower bound
   time_point next_giving_back_{};
-  time_point computing_until_{};     // as is expected
+  time_point computing_until_{};     // a guess
   duration unjudged_time_{};         // since `computes` was judged
   std::int64_t judged_resumes_ = 0;  // until then
   struct stolen_work {
     time_point since;
     std::int64_t resumes;  // before
   };
-  std::optional<stolen_work> stolen_;  // what it works on, since it had nothing
+  std::optional<stolen_work> stolen_;  // the stolen routines that it runs
   duration backoff_{};
   std::vector<std::int64_t> resumes_of_others_;  // for back_off()
-  std::atomic<routine*> newest_ = nullptr;       // with other workers: started last; anybody may take it
-  // With other workers: the clock's reading before the last look, which is over.
+  std::atomic<routine*> newest_ =
+      nullptr;  // with other workers: the routine that was started last; each worker may take it
+  // With other workers: the clock's reading before the last look that has ended.
   std::atomic<std::int64_t> looked_at_ = 0;
 
-  // Made ready from outside, and to run before the queue. Linked, as there are few, and they may be many.
+  // Routines that run before the queue, since an event from outside has woken them. A linked list: usually few, at
+  // times many.
   leaf_spin_lock early_lock_;
   routine_list early_;
   std::atomic<std::uint32_t> early_count_ = 0;  // written under the lock
-  std::uint32_t outside_until_ = 0;             // while the queue's tail is there, all in it have come from outside
-  // What was due then has been put off, until so many of the early ones have run.
+  std::uint32_t outside_until_ = 0;  // while the tail has this value, all routines in the queue came from outside
+  // Timers that were due then are put off, until some early routines have run.
   std::optional<time_point> put_off_at_;
   std::uint32_t before_expiry_ = 0;
 };
 
-// A routine that others may know already, and that will never begin, ends with `cancelled`. w is a worker of its
-// runtime; null: that has ended.
+// Ends a routine that will never begin, with `cancelled`; others may know it already. w is a worker of its runtime, or
+// null if that has ended.
 void end_unbegun(worker* w, routine& r) noexcept;
 
 RINGO_ALWAYS_INLINE inline routine* scheduler::pop() noexcept {
@@ -225,14 +228,14 @@ RINGO_ALWAYS_INLINE inline routine* scheduler::pop() noexcept {
   for (;;) {
     if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
     routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
-    // Of many routines the records are not in the cache: one that is to come is fetched meanwhile. A stale slot does no
-    // harm.
+    // With many routines, their records are not in the cache: prefetch one that will come. A stale slot does no harm.
     __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));
     if (!shared) {
       head_.store(head + 1, std::memory_order_relaxed);
       return r;
     }
-    // acq_rel: release, so that the slot was read before it is seen as free; acquire, to see what who queued it wrote.
+    // acq_rel: release, so that the slot is read before it is seen as free; acquire, to see the writes before it was
+    // queued.
     if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return r;
   }
 }

@@ -1,8 +1,9 @@
-// What has been posted to a channel and is not in it yet, in its order. The channel's feeder, from the first post on.
+// The values that were posted to a channel and are not in it yet, in order. From the first post on it is the channel's
+// feeder.
 //
-// A routine, the mover, sends one value after the other; it is started when there is a value and no mover, and ends
-// when there is none left. Where no runtime has used the channel yet, the outbox is a deferred post. With the last
-// handle of the channel the outbox goes, too, at once or at the end of its mover.
+// A routine, the mover, sends one value after the other. It is started when there is a value and no mover, and ends
+// when no value is left. If no runtime has used the channel yet, the outbox is a deferred post. After the channel's
+// last handle the outbox is freed, at once or at the end of its mover.
 //
 // No value is destroyed under `lock_`.
 #pragma once
@@ -34,7 +35,7 @@ class outbox : public channel_feeder, public deferred_post {
     item* next = nullptr;
     std::source_location posted_at;
   };
-  // The mover's part, while its frame lives and it has not come to the end.
+  // The mover's hold, while its frame lives and it has not ended.
   class moving {
    public:
     explicit moving(outbox& of) noexcept : of_(&of) {}
@@ -50,10 +51,10 @@ class outbox : public channel_feeder, public deferred_post {
     outbox* of_;
   };
 
-  bool add(std::unique_ptr<item> one);  // false: it is dropped, as the channel's runtime has ended
-  // Null: there is none, and the mover's part is over; from then on the outbox may be gone.
+  bool add(std::unique_ptr<item> one);  // false: it is dropped, since the channel's runtime has ended
+  // Null if there is none: then the mover ends, and from then on the outbox may be gone.
   std::unique_ptr<item> next(moving& in);
-  void note_dropped() noexcept { ++dropped_; }  // by the mover
+  void note_dropped() noexcept { ++dropped_; }  // called by the mover
   virtual task<> move_on(moving in) = 0;
 
   channel_core& core_;
@@ -63,10 +64,10 @@ class outbox : public channel_feeder, public deferred_post {
   void stop_moving() noexcept;
   void end() noexcept;
 
-  leaf_spin_lock lock_;  // guards what follows
+  leaf_spin_lock lock_;  // guards the members below
   item* first_ = nullptr;
   item* last_ = nullptr;
-  bool moving_ = false;        // a mover runs, is about to be started, or is deferred
+  bool moving_ = false;        // a mover runs, will be started, or is deferred
   bool unreceivable_ = false;  // the last handle has gone; the outbox has one
   std::size_t dropped_ = 0;    // by this mover, since the channel was closed
 };
@@ -81,7 +82,7 @@ class outbox_of final : public outbox {
  public:
   using outbox::outbox;
 
-  // By one that has a handle of the channel.
+  // Called by a thread that has a handle of the channel.
   static bool post(channel_state<T>& to, T&& value, std::source_location at) {
     auto one = std::make_unique<value_item>(std::move(value), at);
     channel_feeder* box = to.feeder();

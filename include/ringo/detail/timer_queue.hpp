@@ -1,9 +1,9 @@
-// The timers of one worker: a radix heap on the deadline, so that adding and cancelling touch a list and nothing else,
-// expiry is in exact order of deadlines, and nothing is allocated.
+// The timers of one worker: a radix heap, ordered by deadline. To add or cancel a timer touches one list only, timers
+// expire in the exact order of their deadlines, and nothing is allocated.
 //
-// Seven bits of the deadline make a level of 128 lists. A timer stands at the highest level at which its deadline
-// differs from `base_`, in the list of its digit there; `base_` never passes the earliest deadline. When time reaches a
-// list, its timers move to lower levels: each at most once a level.
+// Seven bits of the deadline are a digit; each level has 128 lists, one for each value of its digit. A timer is at the
+// highest level at which its deadline differs from `base_`, in the list of its digit there. `base_` never passes the
+// earliest deadline. When time reaches a list, its timers move to lower levels: each at most once per level.
 #pragma once
 #include <array>
 #include <bit>
@@ -18,36 +18,35 @@ namespace ringo::detail {
 
 class timer_queue;
 
-// What is to happen at a time. In one queue at the most.
+// An event that is due at a time. In at most one queue.
 class timer_entry {
  public:
   timer_entry() noexcept = default;
   timer_entry(const timer_entry&) = delete;
   timer_entry& operator=(const timer_entry&) = delete;
 
-  // Under the queue's lock, when the time has come; the entry is out of the queue, and may be added again. Adds the
-  // routines that are to run to `woken`.
+  // Under the queue's lock, when the time has come. The entry is out of the queue, and may be added again. Adds the
+  // routines that it wakes to `woken`.
   virtual void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept = 0;
-  virtual void after_expiry(worker&) noexcept {}  // without locks, where expire() put it off
-  virtual void queue_gone() noexcept = 0;         // the runtime has ended with the entry still in it
+  virtual void after_expiry(worker&) noexcept {}  // without locks, if expire() put it off
+  virtual void queue_gone() noexcept = 0;         // the runtime has ended with the entry in its queue
 
  protected:
   ~timer_entry() = default;
-  const routine* for_whom = nullptr;  // who will run then, if that is known: fetched into the cache a little before
+  const routine* for_whom = nullptr;  // the routine that will run then, if known: prefetched a little before
 
  private:
   friend class timer_queue;
   timer_entry* next_ = nullptr;
   timer_entry* previous_ = nullptr;
-  timer_entry* ahead_ = nullptr;  // some entries on in its list, or that was once: to be fetched, not to be followed
-  std::int64_t when_ =
-      0;  // ns: the deadline; while the entry is new, how long after the end of this turn's clock reading
+  timer_entry* ahead_ = nullptr;  // an entry further on in the list, perhaps removed since: only for prefetch
+  std::int64_t when_ = 0;         // in ns: the deadline; of a new entry, the time from the next reading of the clock
   std::int16_t place_ = out;
 
   static constexpr std::int16_t out = -1, fresh = -2, endless = -3, resting = -4;
 };
 
-// All of it under `lock`, where there are other workers.
+// All calls are under `lock`, if there are several workers.
 class timer_queue {
  public:
   explicit timer_queue(worker& of) noexcept : of_(of) {}
@@ -63,20 +62,20 @@ class timer_queue {
   bool empty() const noexcept { return armed_.value() == 0; }
   std::int64_t armed() const noexcept { return armed_.value(); }  // any thread
 
-  // At `deadline`; time_point::max() is never.
+  // Adds an entry for `deadline`; time_point::max() is never.
   void add(timer_entry& e, time_point deadline) noexcept;
-  // After `length` from the next reading of the clock, which is at the end of this turn of the worker: reading it for
-  // each timer would cost more than all the rest.
+  // Adds an entry for `length` after the next reading of the clock, at the end of the worker's turn. (To read the clock
+  // for each timer would cost more than all the rest.)
   void add(timer_entry& e, duration length) noexcept;
-  // Without a deadline: only so that it hears of the queue's end.
+  // Adds an entry without a deadline, which only learns of the queue's end.
   void rest(timer_entry& e) noexcept;
-  void remove(timer_entry& e) noexcept;  // does nothing if it is out
-  void let_go() noexcept;                // of all: its runtime has ended
+  void remove(timer_entry& e) noexcept;  // nothing if it is not in the queue
+  void let_go() noexcept;                // removes all entries: the runtime has ended
   static bool has_deadline(const timer_entry& e) noexcept {
     return e.place_ != timer_entry::out && e.place_ != timer_entry::resting;
   }
 
-  // What an expiry does beyond the lock: called by expire().
+  // Called by expire(): after_expiry() will do the rest without the lock.
   void put_off(timer_entry& e) noexcept {
     e.next_ = put_off_;
     put_off_ = &e;
@@ -84,22 +83,22 @@ class timer_queue {
   timer_entry* take_put_off() noexcept { return std::exchange(put_off_, nullptr); }  // all, linked: see next_put_off
   static timer_entry* next_put_off(const timer_entry& e) noexcept { return e.next_; }
 
-  // Gives the new entries their deadlines, and expires at most so many that were due at `due`, which is not after now.
-  // True if more are due.
+  // Gives the new entries their deadlines, and expires at most `at_most` entries that were due at `due`, which is not
+  // after now. True if more are due.
   bool advance(time_point now, time_point due, int at_most, routine_list& woken) noexcept;
-  // No later than the earliest deadline, at most that; time_point::max() if there is none. After advance().
+  // A lower bound of the earliest deadline; time_point::max() if there is none. After advance().
   time_point next() noexcept;
-  // Whether advance() has been due since then.
+  // Whether advance() has been due since that time.
   bool is_late(time_point since) noexcept { return fresh_.first != nullptr || next() <= since; }
 
  private:
   static constexpr int bits = 7, digits = 1 << bits, levels = 9;
-  static constexpr std::uint32_t lead = 8;  // how far on an entry's ahead_ is
+  static constexpr std::uint32_t lead = 8;  // the distance of an entry's ahead_
   struct list {
     timer_entry* first = nullptr;
     timer_entry* last = nullptr;
-    timer_entry* trailing = nullptr;  // whose ahead_ the next entry is
-    std::uint32_t followers = 0;      // of trailing, to begin with
+    timer_entry* trailing = nullptr;  // the next entry becomes this entry's ahead_
+    std::uint32_t followers = 0;      // the number of entries after trailing, until there are `lead`
     std::int64_t earliest = 0;        // a lower bound while the list is not empty
   };
   // The lists of a level that are not empty.
@@ -138,8 +137,8 @@ class timer_queue {
 
 timer_queue& timers_of(worker& w) noexcept;
 
-// Whether a ring that feeds the wait of this routine may have something for it that its worker, which has not looked
-// for a while, has not seen. Then its limit is not over yet, and is looked at again after `look_again`. On a worker.
+// Whether the ring that feeds this routine's wait may have a completion that the ring's worker has not seen yet. Then
+// the routine's time limit does not apply yet, and is checked again after `look_again`. On a worker.
 bool may_have_arrived(const routine& r, time_point now) noexcept;
 inline bool is_fed(const routine& r) noexcept {
   return r.state.load(std::memory_order_relaxed) >> routine::ring_shift != 0;

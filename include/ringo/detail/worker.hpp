@@ -41,7 +41,7 @@ class worker {
     if (run_next) push(*run_next);
     run_next = &r;
   }
-  // The same for several, in their order: the first runs next.
+  // The same for several routines, in their order; the first runs next.
   void make_ready(routine_list& woken) noexcept {
     if (routine* first = woken.pop_front()) make_ready(*first);
     while (routine* r = woken.pop_front()) push(*r);
