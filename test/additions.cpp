@@ -16,7 +16,7 @@ using namespace ringo;
 using namespace std::chrono_literals;
 
 TEST_CASE("all awaits tasks without results too, and cancels and joins the rest at the first error") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     std::atomic<int> ended = 0;
     auto counts = [&ended]() -> task<> {
       co_await yield();

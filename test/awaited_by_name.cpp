@@ -42,7 +42,7 @@ task<> once_by_name(Make make) {
 }  // namespace
 
 TEST_CASE("of tasks: awaited by name once, and then a std::logic_error; and a case by name") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     co_await once_by_name([] { return with_timeout(1h, seven()); });
     co_await once_by_name([] { return with_deadline(now() + 1h, seven()); });
     co_await once_by_name([] { return with_context(current_context(), seven()); });
@@ -64,7 +64,7 @@ TEST_CASE("of tasks: awaited by name once, and then a std::logic_error; and a ca
 }
 
 TEST_CASE("of operations: a case by name stays the caller's, and may be used again if it did not win") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     channel<int> c(1);
     const auto used_again = [&c](auto named) -> task<> {
       for (int i = 0; i != 3; ++i) {
@@ -87,7 +87,7 @@ TEST_CASE("of operations: a case by name stays the caller's, and may be used aga
 }
 
 TEST_CASE("of a group: awaited by name, and a case by name") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     group g;
     g.go(seven());
     auto ended = g.wait();
@@ -98,7 +98,7 @@ TEST_CASE("of a group: awaited by name, and a case by name") {
 }
 
 TEST_CASE("what a started callable returns is awaited") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto h = go([] { return with_timeout(1h, seven()); });
     const int result = co_await h;
     CHECK(result == 7);

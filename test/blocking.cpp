@@ -28,8 +28,10 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "process_counts.hpp"
 #include "simulated/owned_coroutine.hpp"
 #include "task_ending.hpp"
+#include "values.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -55,31 +57,11 @@ class gate {
   std::atomic<bool> waits_ = false;
 };
 
-// Counts what is alive; move-only, and without a default constructor.
-class witness {
- public:
-  explicit witness(std::atomic<int>& alive) : alive_(&alive) { ++*alive_; }
-  witness(witness&& other) noexcept : alive_(other.alive_) { ++*alive_; }
-  witness& operator=(witness&& other) noexcept {
-    std::swap(alive_, other.alive_);
-    return *this;
-  }
-  ~witness() { --*alive_; }
-
- private:
-  std::atomic<int>* alive_;
-};
-
 options with_threads(unsigned threads, unsigned workers = 2) {
   options o;
   o.workers = workers;
   o.blocking_threads = threads;
   return o;
-}
-
-std::size_t threads_of_this_process() {
-  const std::filesystem::directory_iterator all("/proc/self/task");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
 int negative(int n) { return -n; }
@@ -294,11 +276,11 @@ TEST_CASE("Threads that have been idle for long enough end, and come again when 
   o.blocking_idle = 0s;
   run(
       []() -> task<> {
-        const std::size_t without = threads_of_this_process();
+        const auto without = threads_of_this_process();
         for (int round = 0; round != 3; ++round) {
           constexpr int calls = 4;
           std::barrier together(calls);
-          std::atomic<std::size_t> at_work = 0;
+          std::atomic<std::ptrdiff_t> at_work = 0;
           wait_group all;
           for (int i = 0; i != calls; ++i) {
             all.go([&]() -> task<> {
@@ -399,7 +381,7 @@ TEST_CASE("A wait that is cancelled while its call is queued: the call never run
           co_await busy.reached();
           std::atomic<bool> awaits = false;
           auto queued = go([&]() -> task<> {
-            auto call = blocking([&ran](const witness&) { ran = true; }, witness(held));
+            auto call = blocking([&ran](const witness<>&) { ran = true; }, witness(held));
             awaits = true;
             co_await call;
           });
@@ -427,7 +409,7 @@ TEST_CASE("A wait that is cancelled while its call runs: the call goes on, and i
     std::atomic<int> alive = 0;
     std::atomic<bool> ended = false;
     auto loses = go([&]() -> task<> {
-      const auto slow = [&running, &ended, &alive](const std::string& text, const witness&) {
+      const auto slow = [&running, &ended, &alive](const std::string& text, const witness<>&) {
         running.pass();
         ended = text == "a text that is too long to be kept in place";
         return witness(alive);
@@ -675,7 +657,7 @@ TEST_CASE("A call that outlasts the grace is abandoned, with the memory it uses 
     gate running;
     std::atomic<int> alive = 0;
     std::atomic<bool> ended = false;
-    const auto slow = [&](const std::vector<int>& numbers, const witness&) {
+    const auto slow = [&](const std::vector<int>& numbers, const witness<>&) {
       running.pass();
       ended = numbers == std::vector{1, 2, 3};
       return witness(alive);

@@ -15,26 +15,9 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "values.hpp"
 
 using namespace ringo;
-
-namespace {
-
-task<> send_numbers(sender<int> to, int first, int last) {
-  for (int i = first; i != last; ++i) co_await to.send(i);
-}
-
-task<> send_one(sender<int> to, int value, std::atomic<int>& sent) {
-  co_await to.send(value);
-  ++sent;
-}
-
-task<> receive_one(receiver<int> from, std::optional<int>& into, std::atomic<int>& received) {
-  into = co_await from.recv();
-  ++received;
-}
-
-}  // namespace
 
 TEST_CASE("values arrive in the order in which a routine sent them, at every capacity from 0 to 199 (semantics 1)") {
   const auto main = []() -> task<> {

@@ -9,26 +9,9 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "values.hpp"
 
 using namespace ringo;
-
-namespace {
-
-task<> send_numbers(sender<int> to, int first, int last) {
-  for (int i = first; i != last; ++i) co_await to.send(i);
-}
-
-task<> send_one(sender<int> to, int value, std::atomic<int>& sent) {
-  co_await to.send(value);
-  ++sent;
-}
-
-task<> receive_one(receiver<int> from, std::optional<int>& into, std::atomic<int>& received) {
-  into = co_await from.recv();
-  ++received;
-}
-
-}  // namespace
 
 TEST_CASE("waiting receivers are served in the order in which they came (semantics 5)") {
   on_simulated_schedulers([]() -> task<> {

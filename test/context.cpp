@@ -23,6 +23,7 @@
 #include "every_scheduler.hpp"
 #include "reached.hpp"
 #include "simulated/owned_coroutine.hpp"
+#include "values.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -255,20 +256,11 @@ TEST_CASE("100,000 levels: cancelled at the root, found from the leaf, and freed
 }
 
 TEST_CASE("a context that is dropped leaves its parent: children do not pile up (138)") {
-  struct counted {
-    explicit counted(int& n) : alive(&n) { ++*alive; }
-    counted(counted&& from) noexcept : alive(std::exchange(from.alive, nullptr)) {}
-    counted& operator=(counted&&) = delete;
-    ~counted() {
-      if (alive) --*alive;
-    }
-    int* alive;
-  };
   on_every_scheduler([]() -> task<> {
     int alive = 0;
     const context parent = context::with_cancel();
     for (int i = 0; i != 100; ++i) {
-      const context child = parent.with_value(counted(alive));
+      const context child = parent.with_value(witness(alive));
       const context grandchild = context::with_cancel(child);
       CHECK(alive == 1);
       if (i % 2) child.cancel();
@@ -287,11 +279,11 @@ TEST_CASE("a value whose move throws leaves nothing behind (145)") {
     }
     int moves_left;
   };
-  struct witness {
-    explicit witness(bool& g) : gone(&g) {}
-    witness(witness&& from) noexcept : gone(std::exchange(from.gone, nullptr)) {}
-    witness& operator=(witness&&) = delete;
-    ~witness() {
+  struct last_breath {
+    explicit last_breath(bool& g) : gone(&g) {}
+    last_breath(last_breath&& from) noexcept : gone(std::exchange(from.gone, nullptr)) {}
+    last_breath& operator=(last_breath&&) = delete;
+    ~last_breath() {
       if (gone) *gone = true;
     }
     bool* gone;
@@ -300,7 +292,7 @@ TEST_CASE("a value whose move throws leaves nothing behind (145)") {
     bool parent_gone = false;
     int thrown = 0;
     {
-      const context parent = context::with_cancel().with_value(witness(parent_gone));
+      const context parent = context::with_cancel().with_value(last_breath(parent_gone));
       for (int after = 0; after != 3; ++after) {
         try {
           const context child = parent.with_value(throws_when_moved(after));
@@ -757,15 +749,6 @@ TEST_CASE("who waits for a context's end keeps it, and an operation may be used 
 }
 
 TEST_CASE("an operation that has waited for one context, and is then assigned another's, keeps neither too long") {
-  struct witness {
-    explicit witness(int& n) : alive(&n) { ++*alive; }
-    witness(witness&& from) noexcept : alive(std::exchange(from.alive, nullptr)) {}
-    witness& operator=(witness&&) = delete;
-    ~witness() {
-      if (alive) --*alive;
-    }
-    int* alive;
-  };
   on_every_scheduler([]() -> task<> {
     int alive = 0;
     {

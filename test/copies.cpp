@@ -31,7 +31,7 @@ int copies_made_by(auto f) {
 }  // namespace
 
 TEST_CASE("try_send of a value that is only lent copies it once if it sends it, and not at all if it does not") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     const counted value;
     const channel<counted> ch(1);
     CHECK(copies_made_by([&] { CHECK(ch.try_send(value)); }) == 1);
@@ -68,7 +68,7 @@ TEST_CASE("A receiver that has been taken by another case of its select is no re
 }
 
 TEST_CASE("tee copies a value for all outputs but one, which gets the value itself") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     for (const int n : {1, 2, 5}) {
       const channel<counted> in(1);
       in.try_send(counted());
@@ -88,7 +88,7 @@ TEST_CASE("tee copies a value for all outputs but one, which gets the value itse
 }
 
 TEST_CASE("once does not copy a function that it will not run, nor does try_go at the limit") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     const counted f;
     once o;
     co_await o.call(f);
@@ -109,7 +109,7 @@ TEST_CASE("once does not copy a function that it will not run, nor does try_go a
 }
 
 TEST_CASE("A call of a once that has run is still an await, and ends with `cancelled` in a cancelled routine") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     once o;
     co_await o.call([] {});
     const context c = context::with_cancel();

@@ -2,6 +2,7 @@
 //
 //   on_every_scheduler(make_main)       1, 2, 4 and 8 workers, then simulations with 1 and 4 workers and some seeds
 //   on_real_schedulers(make_main)       the former only: for programs with threads of their own
+//   on_several_workers(make_main)       2, 4 and 8 workers
 //   on_simulated_schedulers(make_main)  the latter only: for programs that use settle() or virtual time
 //   on_two_schedulers(make_main)        2 workers, and one simulation with 4: for programs whose result no schedule
 //   alters on_each(schedulers, use)            use(scheduler) calls scheduler.run(make_main): for programs that throw
@@ -178,6 +179,13 @@ void on_two_schedulers(F make_main) {
 template <class F>
 void on_real_schedulers(F make_main) {
   for (const auto& scheduler : real_schedulers()) scheduler.run(make_main);
+}
+
+template <class F>
+void on_several_workers(F make_main) {
+  for (const auto& scheduler : real_schedulers()) {
+    if (scheduler.workers() > 1) scheduler.run(make_main);
+  }
 }
 
 template <class F>

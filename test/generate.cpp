@@ -18,6 +18,7 @@
 #include "every_scheduler.hpp"
 #include "leftovers.hpp"
 #include "reached.hpp"
+#include "values.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -78,18 +79,6 @@ class sequence : public std::ranges::view_base {
  private:
   explicit sequence(std::coroutine_handle<promise_type> of) : of_(of) {}
   std::coroutine_handle<promise_type> of_;
-};
-
-// Tells when it is made and when it goes.
-class witness {
- public:
-  explicit witness(std::atomic<int>& alive) : alive_(alive) { ++alive_; }
-  witness(const witness&) = delete;
-  witness& operator=(const witness&) = delete;
-  ~witness() { --alive_; }
-
- private:
-  std::atomic<int>& alive_;
 };
 
 sequence<int> count_from(int first, std::atomic<int>& alive, std::atomic<int>& made) {

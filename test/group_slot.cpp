@@ -2,37 +2,18 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <coroutine>
 #include <cstddef>
 #include <vector>
 
 #include "every_scheduler.hpp"
 #include "reached.hpp"
+#include "simulated/owned_coroutine.hpp"
 
 using namespace ringo;
 
 namespace {
 
 task<> until_closed(const channel<> gate) { (void)co_await gate.recv(); }
-
-// A coroutine of a foreign type, whose frame is destroyed with this.
-class foreign {
- public:
-  struct promise_type {
-    foreign get_return_object() { return foreign(std::coroutine_handle<promise_type>::from_promise(*this)); }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_always final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-  explicit foreign(std::coroutine_handle<promise_type> of) : of_(of) {}
-  foreign(const foreign&) = delete;
-  foreign& operator=(const foreign&) = delete;
-  ~foreign() { of_.destroy(); }
-
- private:
-  std::coroutine_handle<promise_type> of_;
-};
 
 }  // namespace
 
@@ -88,11 +69,11 @@ TEST_CASE("A place passes by a coroutine that is destroyed before it goes on") {
       g.limit(1);
       channel<> gate;
       g.go(until_closed, gate);
-      const auto waits_in_a_foreign_type = [](group& of) -> foreign { co_await of.slot(); };
+      const auto waits_in_a_foreign_type = [](group& of) -> owned_coroutine { co_await of.slot(); };
       const auto only_waits = [&]() -> task<> { co_await g.slot(); };
       handle<void> next;
       {
-        const foreign first = waits_in_a_foreign_type(g);
+        const owned_coroutine first = waits_in_a_foreign_type(g);
         next = go(only_waits);
         for (int i = 0; i != 3; ++i) co_await yield();
         gate.close();

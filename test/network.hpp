@@ -7,18 +7,12 @@
 
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
-#include <iterator>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <utility>
 
 #include "every_scheduler.hpp"
-
-inline std::ptrdiff_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return std::distance(begin(all), end(all));
-}
+#include "process_counts.hpp"
 
 // Runs it with one worker, with two and with four; afterwards this process has the descriptors that it had before.
 template <class F>

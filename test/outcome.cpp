@@ -37,7 +37,7 @@ constexpr end all_ends[] = {end::value, end::error, end::cancelled};
 }  // namespace
 
 TEST_CASE("outcome has the value, or the error, cancelled too, of tasks, operations and handles") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     for (const end how : all_ends) {
       for (const bool waits : {false, true}) {
         auto o = co_await outcome(ends(how, waits, "bad", 7));
@@ -68,7 +68,7 @@ TEST_CASE("outcome has the value, or the error, cancelled too, of tasks, operati
 }
 
 TEST_CASE("outcome of an outcome is a value, and outcome in a cancelled routine tells of that") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     const auto twice = co_await outcome(outcome(ends(end::error, true, "bad", 0)));
     CHECK(twice.has_value());
     std::vector<std::string> seen;
@@ -87,31 +87,29 @@ TEST_CASE("outcome of an outcome is a value, and outcome in a cancelled routine 
 }
 
 TEST_CASE("finally awaits the clean-up once, whatever came of either: the first error is told, else the value") {
-  on_every_scheduler(
-      []() -> task<> {
-        for (const end work : all_ends) {
-          for (const end cleanup : all_ends) {
-            for (const bool work_waits : {false, true}) {
-              for (const bool cleanup_waits : {false, true}) {
-                int cleaned = 0;
-                auto cleans = [&]() -> task<> {
-                  co_await ends_without_value(cleanup, cleanup_waits, "in the clean-up");
-                  ++cleaned;
-                };
-                auto o = co_await outcome(finally(ends(work, work_waits, "in the work", 3), cleans()));
-                const std::string first = expected(work, "in the work");
-                CHECK(told(o) == (work == end::value ? expected(cleanup, "in the clean-up") : first));
-                CHECK(cleaned == (cleanup == end::value ? 1 : 0));
-                if (o) CHECK(std::move(o).value() == 3);
-                auto nothing = co_await outcome(finally(ends_without_value(work, work_waits, "in the work"),
-                                                        ends(cleanup, cleanup_waits, "in the clean-up", 1)));
-                CHECK(told(nothing) == (work == end::value ? expected(cleanup, "in the clean-up") : first));
-              }
-            }
+  on_two_schedulers([]() -> task<> {
+    for (const end work : all_ends) {
+      for (const end cleanup : all_ends) {
+        for (const bool work_waits : {false, true}) {
+          for (const bool cleanup_waits : {false, true}) {
+            int cleaned = 0;
+            auto cleans = [&]() -> task<> {
+              co_await ends_without_value(cleanup, cleanup_waits, "in the clean-up");
+              ++cleaned;
+            };
+            auto o = co_await outcome(finally(ends(work, work_waits, "in the work", 3), cleans()));
+            const std::string first = expected(work, "in the work");
+            CHECK(told(o) == (work == end::value ? expected(cleanup, "in the clean-up") : first));
+            CHECK(cleaned == (cleanup == end::value ? 1 : 0));
+            if (o) CHECK(std::move(o).value() == 3);
+            auto nothing = co_await outcome(finally(ends_without_value(work, work_waits, "in the work"),
+                                                    ends(cleanup, cleanup_waits, "in the clean-up", 1)));
+            CHECK(told(nothing) == (work == end::value ? expected(cleanup, "in the clean-up") : first));
           }
         }
-      },
-      2);
+      }
+    }
+  });
 }
 
 TEST_CASE("cancelled at any step, by its handle or by its context, the clean-up is awaited to its end") {
@@ -158,7 +156,7 @@ TEST_CASE("clean-up may be bounded: its limit counts, though the routine is canc
 }
 
 TEST_CASE("operations, handles and named operands") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     channel<int> c(1), log(4);
     c.try_send(1);
     const int note = 5;
@@ -177,7 +175,7 @@ TEST_CASE("operations, handles and named operands") {
 }
 
 TEST_CASE("finally in finally: each clean-up once, the inner one first") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     std::string order;
     auto notes = [&order](const char* what) -> task<> {
       co_await yield();

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "kept.hpp"
+#include "states.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -52,12 +53,6 @@ std::vector<place> places_in(std::string_view text) {
     found.push_back(p);
   }
   return found;
-}
-
-std::string dump_of(const runtime& rt) {
-  std::ostringstream text;
-  rt.dump(text);
-  return text.str();
 }
 
 // The lines about routines other than main.

@@ -1,5 +1,4 @@
 // run and runtime: how a program starts and ends, and what it may be asked meanwhile.
-#include <dirent.h>
 #include <doctest/doctest.h>
 #include <sched.h>
 
@@ -21,6 +20,7 @@
 
 #include "driver_sandbox.hpp"
 #include "every_scheduler.hpp"
+#include "process_counts.hpp"
 #include "task_ending.hpp"
 
 using namespace ringo;
@@ -41,24 +41,6 @@ class alive {
  private:
   std::atomic<int>* count_;
 };
-
-int open_descriptors() {
-  int count = 0;
-  DIR* folder = ::opendir("/proc/self/fd");
-  REQUIRE(folder != nullptr);
-  while (::readdir(folder)) ++count;
-  ::closedir(folder);
-  return count;
-}
-
-int threads_of_this_process() {
-  int count = 0;
-  DIR* folder = ::opendir("/proc/self/task");
-  REQUIRE(folder != nullptr);
-  while (const auto* entry = ::readdir(folder)) count += entry->d_name[0] != '.';
-  ::closedir(folder);
-  return count;
-}
 
 }  // namespace
 
@@ -112,7 +94,7 @@ TEST_CASE("A runtime object runs main, and a callable with captures") {
 
 TEST_CASE("A runtime that never runs leaves nothing") {
   const auto before = testing::live();
-  const int descriptors = open_descriptors();
+  const auto descriptors = open_descriptors();
   {
     runtime rt({.workers = 4});
     [[maybe_unused]] auto queued = rt.go(twice, 1);
@@ -593,8 +575,8 @@ TEST_CASE("run uses the calling thread as its first worker, and with one worker 
 TEST_CASE("Runtimes run one after another, and leave no descriptor, thread or frame") {
   const auto before = testing::live();
   run([]() -> task<> { co_return; }, {.workers = 4});
-  const int descriptors = open_descriptors();
-  const int threads = threads_of_this_process();
+  const auto descriptors = open_descriptors();
+  const auto threads = threads_of_this_process();
   for (int i = 0; i != 50; ++i) {
     run(
         []() -> task<> {

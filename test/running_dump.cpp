@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "states.hpp"
 #include "task_ending.hpp"
 
 using namespace ringo;
@@ -27,12 +28,6 @@ task<> receive_from(channel<int> c) {
 bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::string here(unsigned line) { return "running_dump.cpp:" + std::to_string(line); }
-
-std::string dump_of(const runtime& rt) {
-  std::ostringstream text;
-  rt.dump(text);
-  return text.str();
-}
 
 }  // namespace
 

@@ -18,12 +18,16 @@
 #include <thread>
 #include <utility>
 
+inline std::string dump_of(const ringo::runtime& rt) {
+  std::ostringstream text;
+  rt.dump(text);
+  return std::move(text).str();
+}
+
 // Yields until that many routines of the runtime wait for it, as its dump says: "waits for bytes from ...".
 inline ringo::task<> until_parked(const ringo::runtime& rt, std::string waits_for, std::size_t count = 1) {
   for (;;) {
-    std::ostringstream dump;
-    rt.dump(dump);
-    const std::string text = std::move(dump).str();
+    const std::string text = dump_of(rt);
     std::size_t found = 0;
     for (auto at = text.find(waits_for); at != text.npos; at = text.find(waits_for, at + 1)) ++found;
     if (found >= count) co_return;

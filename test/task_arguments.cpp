@@ -65,7 +65,7 @@ struct traveller {
 }  // namespace
 
 TEST_CASE("A literal that becomes a const std::string& lives as long as the routine") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto routine = go(decorate, "a literal that is longer than a short string");
     const auto text = co_await routine;
     CHECK(text == "<a literal that is longer than a short string>");
@@ -73,7 +73,7 @@ TEST_CASE("A literal that becomes a const std::string& lives as long as the rout
 }
 
 TEST_CASE("An argument that is bound to a const reference is a copy, which the caller may forget") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     handle<int> routine;
     {
       std::vector<int> numbers = {1, 2, 3};
@@ -86,7 +86,7 @@ TEST_CASE("An argument that is bound to a const reference is a copy, which the c
 }
 
 TEST_CASE("Arguments that can only be moved are moved, into values and into rvalue references") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto box = std::make_unique<int>(5);
     auto by_value = go(unbox, std::move(box));
     CHECK(box == nullptr);
@@ -100,7 +100,7 @@ TEST_CASE("Arguments that can only be moved are moved, into values and into rval
 }
 
 TEST_CASE("A std::ref passes a reference") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     int counter = 1;
     auto routine = go(add_to, std::ref(counter), 4);
     co_await routine;
@@ -109,7 +109,7 @@ TEST_CASE("A std::ref passes a reference") {
 }
 
 TEST_CASE("An rvalue argument is never copied, and an lvalue once") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto count_copies = [](const traveller& t) -> task<int> {
       co_await yield();
       co_return t.copies;
@@ -126,7 +126,7 @@ TEST_CASE("An rvalue argument is never copied, and an lvalue once") {
 }
 
 TEST_CASE("A closure lives as long as the routine that runs it") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto content = std::make_shared<std::string>("captured, and longer than a short string");
     channel<std::string> out;
     go([content, out]() -> task<> {
@@ -177,7 +177,7 @@ TEST_CASE("What was passed to a routine that was cancelled is destroyed") {
 }
 
 TEST_CASE("A task may be started as it is") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     const std::string text = "outlives";
     auto routine = go(decorate(text));
     const auto result = co_await routine;
@@ -186,7 +186,7 @@ TEST_CASE("A task may be started as it is") {
 }
 
 TEST_CASE("A plain callable that is no coroutine may be started, with arguments and a result") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto of_function = go(plain_function, 2, 3);
     const int sum = co_await of_function;
     CHECK(sum == 5);
@@ -204,7 +204,7 @@ TEST_CASE("A plain callable that is no coroutine may be started, with arguments 
 }
 
 TEST_CASE("A callable with state may change it") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     struct generator {
       int next = 0;
       task<int> operator()(int times) {
@@ -224,7 +224,7 @@ TEST_CASE("A callable with state may change it") {
 }
 
 TEST_CASE("A std::function may be started") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     std::function<task<int>(int)> coroutine = [](int n) -> task<int> {
       co_await yield();
       co_return n + 1;
@@ -237,7 +237,7 @@ TEST_CASE("A std::function may be started") {
 }
 
 TEST_CASE("An operation that a started callable returns is awaited") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     channel<int> c;
     auto sending = go([c] { return c.emplace(7); });
     const auto received = co_await c.recv();
@@ -251,7 +251,7 @@ TEST_CASE("An operation that a started callable returns is awaited") {
 }
 
 TEST_CASE("What a callable throws when it is called reaches the join, not who called go") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto failing = go([]() -> int { throw std::runtime_error("when called"); });
     const auto end = co_await ending_of(failing);
     CHECK(end == ending::failed);
@@ -268,7 +268,7 @@ TEST_CASE("A conversion of an argument that throws reaches the join") {
   struct picky {
     picky(int) { throw std::runtime_error("no conversion"); }  // NOLINT: implicit on purpose
   };
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto coroutine = [](const picky&) -> task<> { co_return; };
     auto routine = go(coroutine, 1);
     const auto end = co_await ending_of(routine);
@@ -282,7 +282,7 @@ TEST_CASE("A copy of an argument that throws is thrown to who called go, and not
     uncopyable(const uncopyable&) { throw std::runtime_error("no copy"); }
     uncopyable(uncopyable&&) noexcept = default;
   };
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     std::atomic<bool> ran = false;
     const auto before = testing::live();
     const uncopyable argument;
@@ -299,7 +299,7 @@ TEST_CASE("A copy of an argument that throws is thrown to who called go, and not
 }
 
 TEST_CASE("To start an empty std::function fails, at once or at the join (169)") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     bool failed = false;
     std::function<task<>()> empty;
     try {
@@ -341,7 +341,7 @@ TEST_CASE("To start an empty std::function and not to join it is not lost either
 }
 
 TEST_CASE("Many arguments of many types arrive in their places") {
-  on_every_scheduler([]() -> task<> {
+  on_two_schedulers([]() -> task<> {
     auto coroutine = [](int a, double b, std::string c, std::unique_ptr<int> d, const char* e,
                         std::array<int, 2> f) -> task<std::string> {
       co_await yield();

@@ -14,6 +14,7 @@
 
 #include "every_scheduler.hpp"
 #include "running_child.hpp"
+#include "simulated/owned_coroutine.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -107,37 +108,17 @@ TEST_CASE("frames are destroyed from the innermost outwards") {
 
 namespace {
 
-// What its owner destroys while a task in it waits.
-class foreign {
- public:
-  struct promise_type {
-    foreign get_return_object() { return foreign(std::coroutine_handle<promise_type>::from_promise(*this)); }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_always final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() {}
-  };
-  explicit foreign(std::coroutine_handle<promise_type> of) : of_(of) {}
-  foreign(foreign&& from) noexcept : of_(std::exchange(from.of_, nullptr)) {}
-  foreign& operator=(foreign&&) = delete;
-  ~foreign() {
-    if (of_) of_.destroy();
-  }
-
- private:
-  std::coroutine_handle<promise_type> of_;
-};
-foreign awaits(int n) { co_await chain(n); }
+owned_coroutine awaits(int n) { co_await chain(n); }
 
 }  // namespace
 
 TEST_CASE("so are those that a coroutine of a foreign type awaits") {
   const auto main = []() -> task<> {
     const auto before = testing::live().frames;
-    std::optional<foreign> one(awaits(100'000));
+    owned_coroutine one = awaits(100'000);
     for (int i = 0; i < 10'000; ++i) co_await yield();  // a turn goes 128 deep
     CHECK(testing::live().frames >= before + 100'000);
-    one.reset();
+    one.destroy();
     CHECK(testing::live().frames == before);
   };
   // Where other workers are, it might run while it is destroyed.

@@ -24,6 +24,7 @@
 
 #include "error_told.hpp"
 #include "every_scheduler.hpp"
+#include "process_counts.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -92,12 +93,6 @@ task<> accept_and_echo(unix_listener& from, int count) {
     unix_stream s = co_await from.accept();
     go(echo, std::move(s));
   }
-}
-
-std::size_t open_descriptors() {
-  std::size_t n = 0;
-  for ([[maybe_unused]] const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) ++n;
-  return n;
 }
 
 }  // namespace

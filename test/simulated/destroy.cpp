@@ -13,29 +13,12 @@
 
 #include "every_scheduler.hpp"
 #include "owned_coroutine.hpp"
+#include "values.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
 
 namespace {
-
-// Move-only and counted.
-class payload {
- public:
-  explicit payload(int number) : number_(number) { ++alive; }
-  payload(payload&& other) noexcept : number_(std::exchange(other.number_, 0)) { ++alive; }
-  payload& operator=(payload&& other) noexcept {
-    number_ = std::exchange(other.number_, 0);
-    return *this;
-  }
-  ~payload() { --alive; }
-  int number() const { return number_; }
-
-  static inline std::atomic<int> alive = 0;
-
- private:
-  int number_;
-};
 
 // What the coroutines of these tests wait for, each with the event that ends its wait.
 struct sources {
@@ -73,18 +56,6 @@ struct sources {
     group.done();
     end_of_routine.try_close();
   }
-};
-
-// Counts itself while it is alive; each coroutine has one, to see that its frame is unwound.
-class witness {
- public:
-  explicit witness(int& alive) : alive_(alive) { ++alive_; }
-  witness(const witness&) = delete;
-  witness& operator=(const witness&) = delete;
-  ~witness() { --alive_; }
-
- private:
-  int& alive_;
 };
 
 // How a coroutine's wait came out.

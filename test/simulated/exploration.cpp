@@ -16,6 +16,7 @@
 
 #include "channel_model.hpp"
 #include "owned_coroutine.hpp"
+#include "values.hpp"
 
 using namespace ringo;
 using model::instruction;
@@ -23,24 +24,6 @@ using model::program;
 using model::verb;
 
 namespace {
-
-// Move-only and counted; a value that has been moved from has no number.
-class payload {
- public:
-  explicit payload(int number) : number_(number) { ++alive; }
-  payload(payload&& other) noexcept : number_(std::exchange(other.number_, 0)) { ++alive; }
-  payload& operator=(payload&& other) noexcept {
-    number_ = std::exchange(other.number_, 0);
-    return *this;
-  }
-  ~payload() { --alive; }
-  int number() const { return number_; }
-
-  static inline int alive = 0;
-
- private:
-  int number_;
-};
 
 // Where one run of a program takes place.
 struct stage {

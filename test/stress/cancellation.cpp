@@ -21,10 +21,6 @@ namespace {
 
 using value = std::unique_ptr<int>;
 
-void on_workers(const std::function<task<>()>& make_main) {
-  for (unsigned workers : {2u, 4u, 8u}) scheduler_under_test::real(workers).run(make_main);
-}
-
 struct counts {
   std::atomic<std::size_t> sent = 0, received = 0, lost = 0, cancelled = 0;
 };
@@ -154,10 +150,10 @@ task<> cancel_against_events(std::size_t rounds) {
 
 TEST_CASE("cancel storms: no value is lost or doubled") {
   for (std::size_t capacity : {0u, 3u}) {
-    on_workers([capacity]() -> task<> { co_await cancel_storm(capacity, stressed(60)); });
+    on_several_workers([capacity]() -> task<> { co_await cancel_storm(capacity, stressed(60)); });
   }
 }
 
 TEST_CASE("a cancel that races with the event ends the wait once") {
-  on_workers([]() -> task<> { co_await cancel_against_events(stressed(500)); });
+  on_several_workers([]() -> task<> { co_await cancel_against_events(stressed(500)); });
 }

@@ -1,10 +1,10 @@
-// Channels under many hands: closes that race with senders and receivers, selects that share channels.
+// Channels that many routines select on. close_storm.cpp has closes.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
-#include <functional>
-#include <memory>
+#include <cstdint>
 #include <ringo/ringo.hpp>
 #include <utility>
 #include <variant>
@@ -16,8 +16,6 @@ using namespace ringo;
 
 namespace {
 
-using value = std::unique_ptr<std::size_t>;
-
 struct tally {
   std::atomic<std::size_t> count = 0, sum = 0;
   void add(std::size_t n) {
@@ -26,81 +24,61 @@ struct tally {
   }
 };
 
-// One channel that four send to, four receive from and three close.
-task<> close_storm(std::size_t capacity) {
-  channel<value> c(capacity);
-  tally sent, received;
-  std::atomic<int> closes = 0, lost = 0;
-  wait_group all;
-  for (std::size_t i = 0; i != 4; ++i) {
-    all.go([&, c, i]() -> task<> {
-      for (std::size_t n = 1;; ++n) {
-        value v = std::make_unique<std::size_t>(4 * n + i);
-        bool open = true;
-        try {
-          co_await c.send(std::move(v));
-          sent.add(4 * n + i);
-        } catch (const channel_closed&) {
-          open = false;
-        }
-        if (!open) {
-          if (!v || *v != 4 * n + i) ++lost;
-          co_return;
-        }
-      }
-    });
-    all.go([&, c]() -> task<> {
-      while (auto v = co_await c.recv()) received.add(**v);
-    });
-  }
-  for (int i = 0; i != 3; ++i) {
-    all.go([&, c, i]() -> task<> {
-      for (int n = 0; n != 20 + i; ++n) co_await yield();
-      if (c.try_close()) ++closes;
-    });
-  }
-  co_await all.wait();
-  CHECK(closes == 1);
-  CHECK(lost == 0);
-  CHECK(sent.count == received.count);
-  CHECK(sent.sum == received.sum);
+// Go's TestSelectStress: on each of four channels one plain sender and one plain receiver, and over all of them one
+// selecting sender and one selecting receiver, which switch off the channels that they are done with. A wake-up that is
+// lost stops all of it.
+using numbers = channel<std::uint64_t>;
+
+constexpr std::array<std::size_t, 4> capacities = {0, 0, 2, 3};
+
+std::vector<numbers> four_channels() {
+  std::vector<numbers> channels;
+  for (std::size_t capacity : capacities) channels.emplace_back(capacity);
+  return channels;
 }
 
-// Go's TestSelectStress: to each channel one routine sends and another selects, and so for receiving (semantics 49).
-task<> select_storm(std::size_t count) {
-  std::vector<channel<std::size_t>> c;
-  for (std::size_t capacity : {0u, 0u, 2u, 3u}) c.emplace_back(capacity);
-  tally received;
-  wait_group all;
-  for (std::size_t k = 0; k != 4; ++k) {
-    all.go([c = c[k], count]() -> task<> {
-      for (std::size_t i = 0; i != count; ++i) co_await c.send(i);
-    });
-    all.go([&received, c = c[k], count]() -> task<> {
-      for (std::size_t i = 0; i != count; ++i) received.add((co_await c.recv()).value());
-    });
+// 1 to n on each of the four, in turns that the select decides; gives the sum of all.
+task<std::uint64_t> send_by_select(std::vector<numbers> open, std::uint64_t n) {
+  std::array<std::uint64_t, 4> sent = {};
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = 0; i != 4 * n; ++i) {
+    auto got = co_await select(open[0].send(sent[0] + 1), open[1].send(sent[1] + 1), open[2].send(sent[2] + 1),
+                               open[3].send(sent[3] + 1));
+    const std::size_t chosen = got.index();
+    sum += ++sent[chosen];
+    if (sent[chosen] == n) open[chosen] = numbers::nil();
   }
-  all.go([c, count]() mutable -> task<> {
-    std::vector<std::size_t> done(4, 0);
-    for (std::size_t i = 0; i != 4 * count; ++i) {
-      const auto chosen =
-          co_await select(c[3].send(done[3]), c[2].send(done[2]), c[0].send(done[0]), c[1].send(done[1]));
-      const std::size_t of[] = {3, 2, 0, 1};
-      const std::size_t k = of[chosen.index()];
-      if (++done[k] == count) c[k] = channel<std::size_t>::nil();
-    }
-  });
-  all.go([&received, c, count]() mutable -> task<> {
-    std::vector<std::size_t> done(4, 0);
-    for (std::size_t i = 0; i != 4 * count; ++i) {
-      const auto got = co_await select(c[0].recv(), c[1].recv(), c[2].recv(), c[3].recv());
-      received.add(std::visit([](const auto& v) { return v.value(); }, got));
-      if (++done[got.index()] == count) c[got.index()] = channel<std::size_t>::nil();
-    }
-  });
-  co_await all.wait();
-  CHECK(received.count == 8 * count);
-  CHECK(received.sum == 8 * (count * (count - 1) / 2));
+  co_return sum;
+}
+
+task<std::uint64_t> receive_by_select(std::vector<numbers> open, std::uint64_t n) {
+  std::array<std::uint64_t, 4> received = {};
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = 0; i != 4 * n; ++i) {
+    auto got = co_await select(open[0].recv(), open[1].recv(), open[2].recv(), open[3].recv());
+    sum += std::visit([](const auto& value) { return value.value(); }, got);
+    const std::size_t chosen = got.index();
+    if (++received[chosen] == n) open[chosen] = numbers::nil();
+  }
+  co_return sum;
+}
+
+task<std::uint64_t> send_plainly(numbers ch, std::uint64_t n) {
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = 1; i <= n; ++i) {
+    co_await ch.send(i);
+    sum += i;
+  }
+  co_return sum;
+}
+
+task<std::uint64_t> receive_plainly(numbers ch, std::uint64_t n) {
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = 0; i != n; ++i) {
+    auto value = co_await ch.recv();
+    sum += value.value();
+  }
+  co_return sum;
 }
 
 // Routines that each select between sending and receiving on one channel pair with one another (semantics 64).
@@ -139,26 +117,63 @@ task<> self_select_storm(std::size_t capacity, std::size_t count) {
   CHECK(received.sum == sent.sum);
 }
 
-void on_workers(const std::function<task<>()>& make_main) {
-  for (unsigned workers : {2u, 4u, 8u}) scheduler_under_test::real(workers).run(make_main);
-}
-
 }  // namespace
 
-TEST_CASE("close storms: every value that was sent is received, and one close wins") {
-  for (std::size_t capacity : {0u, 1u, 5u}) {
-    on_workers([capacity]() -> task<> {
-      for (std::size_t round = stressed(30); round > 0; --round) co_await close_storm(capacity);
-    });
-  }
+TEST_CASE("ten routines on four channels, some by select: no wake-up is lost (semantics 49)") {
+  on_every_scheduler(
+      []() -> task<> {
+        const std::uint64_t n = stressed(4000);
+        const auto channels = four_channels();
+        std::vector<handle<std::uint64_t>> sending, receiving;
+        for (const auto& ch : channels) {
+          sending.push_back(go(send_plainly, ch, n));
+          receiving.push_back(go(receive_plainly, ch, n));
+        }
+        sending.push_back(go(send_by_select, channels, n));
+        receiving.push_back(go(receive_by_select, channels, n));
+        std::uint64_t sent = 0, received = 0;
+        for (auto& one : sending) {
+          const std::uint64_t sum = co_await one;
+          sent += sum;
+        }
+        for (auto& one : receiving) {
+          const std::uint64_t sum = co_await one;
+          received += sum;
+        }
+        CHECK(sent == 8 * (n * (n + 1) / 2));
+        CHECK(received == sent);
+        for (const auto& ch : channels) CHECK(ch.size() == 0);
+      },
+      5);
 }
 
-TEST_CASE("select storms over shared channels lose no wake-up and no value") {
-  on_workers([]() -> task<> { co_await select_storm(stressed(4000)); });
+TEST_CASE("several selecting senders and receivers on the same four channels (semantics 49, 65)") {
+  on_every_scheduler(
+      []() -> task<> {
+        const std::uint64_t n = stressed(300);
+        const auto channels = four_channels();
+        std::vector<handle<std::uint64_t>> sending, receiving;
+        for (int i = 0; i != 3; ++i) {
+          sending.push_back(go(send_by_select, channels, n));
+          receiving.push_back(go(receive_by_select, channels, n));
+        }
+        std::uint64_t sent = 0, received = 0;
+        for (auto& one : sending) {
+          const std::uint64_t sum = co_await one;
+          sent += sum;
+        }
+        for (auto& one : receiving) {
+          const std::uint64_t sum = co_await one;
+          received += sum;
+        }
+        CHECK(sent == 12 * (n * (n + 1) / 2));
+        CHECK(received == sent);
+      },
+      5);
 }
 
 TEST_CASE("routines that select between both ends of one channel pair with one another") {
   for (std::size_t capacity : {0u, 2u}) {
-    on_workers([capacity]() -> task<> { co_await self_select_storm(capacity, stressed(500)); });
+    on_several_workers([capacity]() -> task<> { co_await self_select_storm(capacity, stressed(500)); });
   }
 }

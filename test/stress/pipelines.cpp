@@ -34,15 +34,10 @@ task<> count(std::atomic<int>& ran) {
   co_await yield();
 }
 
-template <class F>
-void on_workers(F make_main) {
-  for (unsigned workers : {2u, 4u, 8u}) scheduler_under_test::real(workers).run(make_main);
-}
-
 }  // namespace
 
 TEST_CASE("Pipelines are stopped by their last receiver, on a worker or a foreign thread, while they run") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     const auto before = testing::live();
     for (std::size_t round = 0; round != stressed(300); ++round) {
       auto out = map(map(generate(std::views::iota(0), round % 3), 3, boxed, {.ordered = true}), 2, unboxed,
@@ -59,7 +54,7 @@ TEST_CASE("Pipelines are stopped by their last receiver, on a worker or a foreig
 }
 
 TEST_CASE("A pipeline's last receiver goes at the moment at which the pipeline ends") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     const auto before = testing::live();
     for (std::size_t round = 0; round != stressed(500); ++round) {
       auto outputs = tee(take(generate(std::views::iota(0), 2), 2), 2);
@@ -80,7 +75,7 @@ TEST_CASE("A pipeline's last receiver goes at the moment at which the pipeline e
 }
 
 TEST_CASE("Jobs are submitted from many routines while the pool grows, and is drained or cancelled") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     const auto before = testing::live();
     for (std::size_t round = 0; round != stressed(60); ++round) {
       std::atomic<int> accepted = 0, ran = 0, refused = 0, lost = 0;

@@ -16,10 +16,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void on_workers(const std::function<task<>()>& make_main) {
-  for (unsigned workers : {2u, 4u, 8u}) scheduler_under_test::real(workers).run(make_main);
-}
-
 task<std::size_t> fibonacci(unsigned n) {
   if (n < 2) co_return n;
   auto first = go(fibonacci, n - 1);
@@ -134,14 +130,14 @@ task<> sleep_storm(std::size_t count) {
 }  // namespace
 
 TEST_CASE("a tree of joins adds up, however it is stolen") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     const std::size_t result = co_await fibonacci(18);
     CHECK(result == 2584);
   });
 }
 
 TEST_CASE("a tree of channels adds up, however it is stolen") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     channel<std::size_t> result;
     go(leaf, result, std::size_t{0}, std::size_t{1024});
     const auto sum = co_await result.recv();
@@ -150,15 +146,15 @@ TEST_CASE("a tree of channels adds up, however it is stolen") {
 }
 
 TEST_CASE("storms of routines that are started, joined, counted and let go") {
-  on_workers([]() -> task<> { co_await spawn_storm(stressed(2000)); });
+  on_several_workers([]() -> task<> { co_await spawn_storm(stressed(2000)); });
 }
 
 TEST_CASE("timers and a ticker that many reset and stop while others wait for them") {
-  on_workers([]() -> task<> { co_await timer_storm(stressed(5000)); });
+  on_several_workers([]() -> task<> { co_await timer_storm(stressed(5000)); });
 }
 
 TEST_CASE("sleeps that lose and win against channels leave nothing") {
-  on_workers([]() -> task<> { co_await sleep_storm(stressed(2000)); });
+  on_several_workers([]() -> task<> { co_await sleep_storm(stressed(2000)); });
 }
 
 TEST_CASE("a time that comes while its worker is busy is one value, for the one who waited first") {

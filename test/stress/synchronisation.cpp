@@ -20,10 +20,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void on_workers(const std::function<task<>()>& make_main) {
-  for (unsigned workers : {2u, 4u, 8u}) scheduler_under_test::real(workers).run(make_main);
-}
-
 // Cancels each, from three routines that begin elsewhere, and joins all.
 task<> cancel_all(std::vector<handle<>>& victims, std::size_t round) {
   wait_group cancelling;
@@ -127,7 +123,7 @@ task<> use_until_cancelled(locked_things& t, std::size_t kind) {
 }  // namespace
 
 TEST_CASE("routines that use everything are cancelled: all is free afterwards") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     for (std::size_t round = 0; round != stressed(60); ++round) {
       locked_things t;
       std::vector<handle<>> victims;
@@ -144,7 +140,7 @@ TEST_CASE("routines that use everything are cancelled: all is free afterwards") 
 }
 
 TEST_CASE("a lock and a semaphore are destroyed while those who lost there are still to take their cases out") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     for (std::size_t round = 0; round != stressed(300); ++round) {
       auto m = std::make_unique<mutex>();
       auto s = std::make_unique<semaphore>(2);
@@ -170,7 +166,7 @@ TEST_CASE("a lock and a semaphore are destroyed while those who lost there are s
 }
 
 TEST_CASE("a lock goes from hand to hand while who had it destroys it") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     for (std::size_t round = 0; round != stressed(300); ++round) {
       auto m = std::make_shared<mutex>();
       wait_group all;
@@ -192,7 +188,7 @@ TEST_CASE("a lock goes from hand to hand while who had it destroys it") {
 }
 
 TEST_CASE("guards go and events are set on threads that are no workers, while workers lock and wait") {
-  on_workers([]() -> task<> {
+  on_several_workers([]() -> task<> {
     for (std::size_t round = 0; round != stressed(15); ++round) {
       mutex m;
       auto gate = std::make_unique<event>();

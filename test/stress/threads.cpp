@@ -16,16 +16,12 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "process_counts.hpp"
 #include "reached.hpp"
 
 using namespace ringo;
 
 namespace {
-
-std::size_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
 
 // Everything that a foreign thread may do, at once, to one runtime.
 void besiege(unsigned workers, std::size_t count) {
@@ -198,7 +194,7 @@ TEST_CASE("runtimes come and go, and no descriptor, frame or routine stays") {
         {.workers = workers});
   };
   cycle(4);
-  const std::size_t descriptors = open_descriptors();
+  const auto descriptors = open_descriptors();
   const auto before = testing::live();
   for (std::size_t round = stressed(40); round > 0; --round) {
     for (unsigned workers : {1u, 2u, 4u, 8u}) cycle(workers);
