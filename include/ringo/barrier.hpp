@@ -5,60 +5,48 @@
 #include <cstddef>
 #include <string>
 
-#include <ringo/detail/mortal_source.hpp>
-#include <ringo/detail/ownership.hpp>
+#include <ringo/detail/source.hpp>
 
 namespace ringo {
 
-class barrier;
-
 namespace detail {
 
-// The awaitable of barrier::arrive_and_wait. Throws: cancelled. Cancel safety: an arrival that loses is taken back.
-class RINGO_AWAITABLE barrier_operation final : public mortal_operation<barrier_operation, void> {
+class barrier_core;
+
+// The operation of barrier::arrive_and_wait(). Throws: cancelled. Cancel safety: an arrival that loses is taken back.
+class RINGO_AWAITABLE barrier_operation final : public source_operation<barrier_operation, void> {
  public:
   static constexpr const char* call_name = "arrive at a barrier";
-  explicit barrier_operation(barrier& at) noexcept : at_(&at) {}
+  explicit barrier_operation(barrier_core& at) noexcept;
 
-  void enter(const worker* w);
-  spin_lock* lock() noexcept;
-  mortal_queue& queue() noexcept;
   bool ready(worker& w) noexcept;
   bool commit(worker& w, bool shared, routine*&) noexcept;
-  void link(worker& w, routine& r) noexcept;
-  bool unlink() noexcept;
   void tell(std::string& text) const;
-
- private:
-  barrier* at_;
 };
 
 }  // namespace detail
 
-// What each did before it arrived happens before all go on. It may be destroyed as soon as nobody is to arrive any
-// more; who still waits ends with `cancelled`. Thread: workers, or one thread while no runtime runs.
+/// n routines wait for each other, again and again.
+///
+///   barrier round(4);
+///   for (int i = 0; i < 4; ++i) go([&]() -> task<> { for (;;) { work(); co_await round.arrive_and_wait(); } });
+///
+/// What a routine did before it arrived happens before all go on. A barrier may be destroyed as soon as no routine will
+/// arrive any more; waiters that are left end with `cancelled`. Thread: workers, or one thread while no runtime runs.
 class barrier {
  public:
-  explicit barrier(std::size_t n);  // throws std::invalid_argument of zero, and of what was a negative number
+  /// Throws: std::invalid_argument if n is zero or negative.
+  explicit barrier(std::size_t n);
   barrier(const barrier&) = delete;
   barrier& operator=(const barrier&) = delete;
   ~barrier();
 
-  // When n have arrived since all last went on: the n-th does not suspend, and lets the others go on, who then may
-  // arrive anew.
-  detail::barrier_operation arrive_and_wait() noexcept { return detail::barrier_operation(*this); }
+  /// Waits until n routines have arrived since all last went on. The n-th does not suspend, and lets the others go on;
+  /// then they may arrive anew. Throws: cancelled. Cancel safety: an arrival that loses is taken back.
+  detail::barrier_operation arrive_and_wait() noexcept { return detail::barrier_operation(*core_); }
 
  private:
-  friend class detail::barrier_operation;
-  bool everybody_else_waits() const noexcept;
-  bool hold_everybody_else() noexcept;
-  bool release_everybody(bool shared, detail::routine_list& woken) noexcept;
-
-  detail::spin_lock lock_;
-  detail::ownership owner_;
-  const std::size_t number_;
-  std::size_t queued_ = 0;  // those who wait, and those who have lost or been cancelled there and have yet to run
-  detail::mortal_queue waiting_;
+  detail::barrier_core* core_;
 };
 
 }  // namespace ringo

@@ -1,39 +1,24 @@
-// event: a flag that is waited on to be set; one opens a gate for all who wait, and for all who come later.
+// event: a flag that routines wait for.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <memory>
-#include <string>
-
-#include <ringo/detail/mortal_source.hpp>
+#include <ringo/detail/source.hpp>
 
 namespace ringo {
 
 namespace detail {
-
 class event_core;
+}
 
-// The awaitable of event::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
-class RINGO_AWAITABLE event_operation final : public mortal_operation<event_operation, void> {
- public:
-  static constexpr const char* call_name = "wait for an event";
-  explicit event_operation(event_core& of) noexcept : of_(&of) {}
-
-  void enter(const worker* w);
-  spin_lock* lock() noexcept;
-  mortal_queue& queue() noexcept;
-  bool ready(worker&) noexcept;
-  void tell(std::string& text) const { text += "an event"; }
-
- private:
-  event_core* of_;
-};
-
-}  // namespace detail
-
-// What was done before set() happens before the waits return that it lets go on. It may be destroyed as soon as a wait
-// has returned and no call is in progress; who still waits ends with `cancelled`. Thread: workers, or one thread while
-// no runtime runs; set() and is_set() any, and so is destroying it.
+/// Routines wait until a flag is set; then they and later ones go on, until it is reset.
+///
+///   event stop;
+///   go([&]() -> task<> { co_await stop.wait(); ... });
+///   stop.set();
+///
+/// What a thread did before set() happens before the waits that it ends return. An event may be destroyed as soon as a
+/// wait has returned and no call is in progress; waiters that are left end with `cancelled`. Thread: workers, or one
+/// thread while no runtime runs; set(), is_set() and the destructor any.
 class event {
  public:
   explicit event(bool set = false);
@@ -41,15 +26,17 @@ class event {
   event& operator=(const event&) = delete;
   ~event();
 
-  void set();  // from a thread that is no worker it has happened soon after; of a set event it does nothing
+  /// Does nothing if it is set. From a thread that is no worker it has happened soon after.
+  void set();
   void reset();
   bool is_set() const noexcept;
 
-  // When it is set; without suspending if it is already. All who wait go on, though it be reset before they run.
-  detail::event_operation wait() noexcept { return detail::event_operation(*core_); }
+  /// Waits until it is set; does not suspend if it is. All waiters go on, though it may be reset before they run.
+  /// Throws: cancelled. Cancel safety: waiting changes nothing.
+  detail::gate_operation wait() noexcept;
 
  private:
-  std::shared_ptr<detail::event_core> core_;  // shared with the calls of set() that a worker has yet to do
+  detail::event_core* core_;
 };
 
 }  // namespace ringo

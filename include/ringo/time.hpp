@@ -13,8 +13,8 @@
 
 #include <ringo/clock.hpp>
 #include <ringo/detail/compilers.hpp>
-#include <ringo/detail/mortal_source.hpp>
 #include <ringo/detail/operation.hpp>
+#include <ringo/detail/source.hpp>
 #include <ringo/detail/timer_queue.hpp>
 
 namespace ringo {
@@ -76,38 +76,36 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   timer_queue* queue_ = nullptr;
 };
 
-// The common part of timers and tickers: at its deadline, the longest waiter gets a value.
-class alarm : private timer_entry {
+// The common part of timers and tickers: at its deadline, the longest waiter gets a value. Its lock is that of the
+// timer queue in which it is, and which calls expire() under it.
+class alarm_core final : public source, private timer_entry {
  public:
-  alarm(duration first, duration period) noexcept;
-  alarm(const alarm&) = delete;
-  alarm& operator=(const alarm&) = delete;
-  ~alarm();
+  alarm_core() noexcept : period_(), armed_(false) {}  // for what stands in for a destroyed one
+  alarm_core(duration first, duration period) noexcept;
 
-  bool stop() { return set(false, duration::zero(), duration::zero()); }
-  bool reset(duration first, duration period) { return set(true, first, period); }
-
- private:
-  friend class alarm_operation;
   timer_queue* enter(worker& w, const char* call);
-  spin_lock* lock() noexcept {  // null after its runtime has ended
-    timer_queue* q = queue_.load(std::memory_order_acquire);
+  bool set(bool armed, duration first, duration period);
+  spin_lock* section_lock() noexcept {  // null: it has been used by no runtime, or that has ended
+    timer_queue* q = timers_.load(std::memory_order_acquire);
     return q ? &q->lock : nullptr;
   }
-  bool due(time_point at) const noexcept { return armed_ && next_ <= at; }
   bool has_value(time_point at) const noexcept {
-    return due(at) && waiting_.empty();
+    return is_due(at) && queue_.empty();
   }  // for a newcomer: waiters come first
   time_point take_value(time_point at) noexcept;
+  void link(waiter& w) noexcept override;
+  bool unlink(waiter& w) noexcept override;
   void watch() noexcept;
-  bool set(bool armed, duration first, duration period);
+  void check() const override;
+
+ private:
+  bool is_due(time_point at) const noexcept { return armed_ && next_ <= at; }
   void count() noexcept;
+  void end_here(worker* w) noexcept override;
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
   void queue_gone() noexcept override;
 
-  ownership owner_;
-  std::atomic<timer_queue*> queue_ = nullptr;  // one of the owner's, set by the first use; its lock guards the rest
-  mortal_queue waiting_;
+  std::atomic<timer_queue*> timers_ = nullptr;  // one of the owner's, set by the first use
   time_point next_;
   duration period_;    // zero: once
   bool armed_ = true;  // a value will come, or has come and was not received (semantics 87)
@@ -117,18 +115,15 @@ class alarm : private timer_entry {
 
 // The operation of timer::wait() and ticker::tick(). Yields the deadline. Throws: cancelled. Cancel safety: a value
 // that is not received stays. Fairness: first come, first served.
-class RINGO_AWAITABLE alarm_operation final : public mortal_operation<alarm_operation, time_point> {
+class RINGO_AWAITABLE alarm_operation final : public source_operation<alarm_operation, time_point> {
  public:
   static constexpr const char* call_name = "wait for a timer";
-  explicit alarm_operation(alarm& of) noexcept : of_(&of) {}
+  explicit alarm_operation(alarm_core& of) noexcept : source_operation(of) {}
 
-  void enter(worker* w) { (void)of_->enter(*w, call_name); }
-  spin_lock* lock() noexcept { return of_->lock(); }
-  mortal_queue& queue() noexcept { return of_->waiting_; }
-  bool ready(worker&) noexcept { return of_->has_value(now()); }
+  void enter(worker* w) { (void)core().enter(*w, call_name); }
+  spin_lock* lock() noexcept { return core().section_lock(); }
+  bool ready(worker&) noexcept { return core().has_value(now()); }
   bool commit(worker&, bool, routine*&) noexcept;
-  void link(worker& w, routine& r) noexcept;
-  bool unlink() noexcept;
   time_point take() noexcept {
     stand(progress::idle);
     return value_;
@@ -136,9 +131,26 @@ class RINGO_AWAITABLE alarm_operation final : public mortal_operation<alarm_oper
   void tell(std::string& text) const { text += call_name; }
 
  private:
-  friend class alarm;
-  alarm* of_;
+  friend class alarm_core;
+  alarm_core& core() noexcept { return static_cast<alarm_core&>(*of_); }
+
   time_point value_;
+};
+
+// What a timer and a ticker have of it.
+class alarm {
+ public:
+  alarm(duration first, duration period) : core_(new alarm_core(first, period)) {}
+  alarm(const alarm&) = delete;
+  alarm& operator=(const alarm&) = delete;
+  ~alarm() { end_of(core_); }
+
+  alarm_operation wait() noexcept { return alarm_operation(*core_); }
+  bool stop() { return core_->set(false, duration::zero(), duration::zero()); }
+  bool reset(duration first, duration period) { return core_->set(true, first, period); }
+
+ private:
+  alarm_core* core_;
 };
 
 }  // namespace detail
@@ -165,11 +177,11 @@ inline detail::sleep_operation sleep_until(time_point t) noexcept { return detai
 /// std::logic_error), or one thread while no runtime runs.
 class timer {
  public:
-  explicit timer(delay length) noexcept : alarm_(length.value(), duration::zero()) {}
+  explicit timer(delay length) : alarm_(length.value(), duration::zero()) {}
 
   /// Waits for the timer's value, and yields the deadline. One waiter gets it; there is no further value until reset().
   /// Throws: cancelled. Cancel safety: a losing wait leaves the value. Fairness: first come, first served.
-  detail::alarm_operation wait() noexcept { return detail::alarm_operation(alarm_); }
+  detail::alarm_operation wait() noexcept { return alarm_.wait(); }
   /// After it no value can be received. True if one was to come, or had come and was not received (Go 1.23, semantics
   /// 86 and 87).
   bool stop() { return alarm_.stop(); }
@@ -188,7 +200,7 @@ class timer {
 class ticker {
  public:
   explicit ticker(delay period);  ///< Throws: std::invalid_argument unless period > 0.
-  detail::alarm_operation tick() noexcept { return detail::alarm_operation(alarm_); }
+  detail::alarm_operation tick() noexcept { return alarm_.wait(); }
   void stop() { alarm_.stop(); }
   void reset(delay period);  ///< The next tick comes a period from now. Throws as the constructor does.
 

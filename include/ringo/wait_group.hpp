@@ -8,9 +8,8 @@
 #include <string>
 #include <utility>
 
-#include <ringo/detail/mortal_source.hpp>
 #include <ringo/detail/overloads.hpp>
-#include <ringo/detail/ownership.hpp>
+#include <ringo/detail/source.hpp>
 #include <ringo/detail/started.hpp>
 
 namespace ringo {
@@ -18,15 +17,9 @@ namespace ringo {
 namespace detail {
 
 // The counter of a wait_group. The wait_group has it, and so has each routine that its go() has started, until that has
-// ended: the last of them frees it. So a member's end touches nothing of a wait_group that is gone.
-class wait_group_core {
+// ended: the last of them deletes it. So the end of a member touches no wait_group that has been destroyed.
+class wait_group_core final : public gate {
  public:
-  wait_group_core() noexcept = default;
-  wait_group_core(const wait_group_core&) = delete;
-  wait_group_core& operator=(const wait_group_core&) = delete;
-  static void* operator new(std::size_t size) { return allocate_block(size); }
-  static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
-
   void add(std::ptrdiff_t n);
   void done();
   void start(routine& r, std::source_location where);  // a member; takes it, also where it throws
@@ -34,45 +27,28 @@ class wait_group_core {
     if (!change_alone(w, -1)) [[unlikely]]
       change(&w, -1, "done", true);
   }
-  void drop() noexcept;  // the wait_group is destroyed
+  void refuse_running_members() noexcept;  // the wait_group is about to be destroyed
+
+  bool is_open() const noexcept override { return count_ == 0; }
+  bool unused() const noexcept override { return gate::unused() && count_ == 0; }
+  void describe(std::string& text) const override;
+  void check() const override;
 
  private:
-  friend class wait_group_operation;
-
   void change(worker* w, std::ptrdiff_t n, const char* call, bool of_member);
   // Of a member, with one worker, where no waiter is to be woken: a change is no more than this. Else false, and
   // nothing has changed.
   bool change_alone(const worker& w, std::ptrdiff_t n) noexcept {
-    if (w.shared || owner_.runtime_id() != w.runtime_id || count_ + n <= 0) [[unlikely]]
+    if (w.shared || owner.runtime_id() != w.runtime_id || count_ + n <= 0) [[unlikely]]
       return false;
     count_ += n;
     return true;
   }
-  std::ptrdiff_t members() const noexcept { return count_ - by_hand_; }  // under the lock
-  void refuse_running_members() const noexcept;
+  std::ptrdiff_t members() const noexcept { return count_ - by_hand_; }
+  void end_waits(section& in) noexcept override;
 
-  spin_lock lock_;  // guards the rest
-  ownership owner_;
   std::ptrdiff_t count_ = 0;
   std::ptrdiff_t by_hand_ = 0;  // of these, by add() and done(): the rest are members that have not ended
-  bool is_dropped_ = false;
-  mortal_queue waiting_;
-};
-
-// The awaitable of wait_group::wait. Throws: cancelled. Cancel safety: waiting changes nothing.
-class RINGO_AWAITABLE wait_group_operation final : public mortal_operation<wait_group_operation, void> {
- public:
-  static constexpr const char* call_name = "wait for a wait_group";
-  explicit wait_group_operation(wait_group_core& of) noexcept : of_(&of) {}
-
-  void enter(worker* w);
-  spin_lock* lock() noexcept { return &of_->lock_; }
-  mortal_queue& queue() noexcept { return of_->waiting_; }
-  bool ready(worker&) noexcept { return of_->count_ == 0; }
-  void tell(std::string& text) const;
-
- private:
-  wait_group_core* of_;
 };
 
 // A routine that counts in a wait_group.
@@ -100,8 +76,8 @@ class wait_group : private detail::mistaken_starts {
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
   ~wait_group() {
-    std::exchange(core_, nullptr)->drop();
-    detail::keep_mark(core_);
+    core_->refuse_running_members();
+    detail::end_of(core_);
   }
 
   // Throws std::logic_error if the counter would go below zero, and changes nothing then; where a runtime runs and the
@@ -130,7 +106,7 @@ class wait_group : private detail::mistaken_starts {
   }
 
   // When the counter is zero; without suspending if it is already. All who wait go on.
-  detail::wait_group_operation wait() { return detail::wait_group_operation(core("wait_group::wait")); }
+  detail::gate_operation wait() { return detail::gate_operation(core("wait_group::wait")); }
 
  private:
   template <class F, class... A>
@@ -140,16 +116,11 @@ class wait_group : private detail::mistaken_starts {
   }
   template <class T>
   void count_in(std::source_location where, detail::counted_record<T>& r) {
-    if (core_ == nullptr) [[unlikely]] {
-      delete &r;
-      detail::throw_used_after_end("wait_group::go");
-    }
     r.group = core_;
     core_->start(r, where);
   }
   detail::wait_group_core& core(const char* call) const {
-    if (core_ == nullptr) [[unlikely]]
-      detail::throw_used_after_end(call);
+    core_->owner.refuse_if_destroyed(call);
     return *core_;
   }
 

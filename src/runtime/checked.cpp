@@ -105,7 +105,7 @@ void wait_queue::check() const {
     invariant((w->next != nullptr ? w->next->previous : tail_) == (w->next != nullptr ? w : tail_) &&
                   (w->next != nullptr || w == tail_),
               "a queue's links agree in both directions");
-    invariant(w->state == progress::waiting || w->state == progress::leaving, "a queued waiter has not won");
+    invariant(w->state == progress::waiting, "a queued waiter has not won");
   }
 }
 

@@ -11,14 +11,12 @@
 #include <utility>
 
 namespace ringo {
+namespace detail {
 namespace {
-
-using detail::routine;
-using detail::waiter;
 
 enum class grip { held, lost, taken };
 
-// taken: a report holds it, or another barrier at which the same routine's select has arrived.
+// taken: by a report, or by another barrier where the same routine's select has arrived.
 grip take_hold_of(routine& r) noexcept {
   std::uint32_t seen = r.state.load(std::memory_order_relaxed);
   do {
@@ -32,110 +30,119 @@ grip take_hold_of(routine& r) noexcept {
 
 }  // namespace
 
-barrier::barrier(std::size_t n) : number_(n) {
+class barrier_core final : public source {
+ public:
+  explicit barrier_core(std::size_t n) noexcept : number_(n) {}
+
+  bool all_others_wait() const noexcept {
+    if (queued_ + 1 < number_) return false;
+    std::size_t open = 1;
+    for (const waiter* w = queue_.front(); w != nullptr && open < number_; w = w->next) open += w->who->is_waiting();
+    return open == number_;
+  }
+  // Under the lock: the n-th arrival lets all others go on.
+  bool release_all(section& in) noexcept {
+    if (!all_others_wait() || (in.shared() && !hold_all_others())) return false;
+    for (waiter *w = queue_.front(), *next; w != nullptr; w = next) {
+      next = w->next;
+      routine& r = *w->who;
+      remove(*w);
+      if (!r.is_waiting()) {  // only with one worker: with several, hold_all_others() has taken it out
+        detach(*w);
+        continue;
+      }
+      if (in.shared()) {
+        r.state.fetch_and(~(routine::waiting | routine::inspected), std::memory_order_acq_rel);
+      } else {
+        (void)r.claim(false);
+      }
+      in.wake(*w, progress::done);
+    }
+    return true;
+  }
+  // A select that names the barrier twice, and links its cases one after the other, has arrived once. The second case
+  // is in no queue, and must not touch the barrier later, as if that had ended.
+  void link(waiter& w) noexcept override {
+    if (const waiter* last = queue_.back(); last != nullptr && last->who == w.who) {
+      w.state = progress::ended;
+      return;
+    }
+    source::link(w);
+    ++queued_;
+  }
+  bool unlink(waiter& w) noexcept override {
+    if (w.where_queued == waiter::place::queued) --queued_;
+    return source::unlink(w);
+  }
+  void describe(std::string& text) const {
+    text += "the others at a barrier of ";
+    text += std::to_string(number_);
+  }
+  void check() const override {
+    source::check();
+    std::size_t length = 0, open = 0;
+    for (const waiter* w = queue_.front(); w != nullptr; w = w->next, ++length) open += w->who->is_waiting();
+    invariant(length == queued_, "a barrier counts the waiters in its queue");
+    invariant(open < number_, "fewer than n routines wait at a barrier of n");
+  }
+
+ private:
+  void remove(waiter& w) noexcept {
+    queue_.remove(w);
+    --queued_;
+  }
+  void end_waits(section& in) noexcept override {
+    source::end_waits(in);
+    queued_ = 0;
+  }
+  // With several workers: all waiters are held, and enough of them; or none is.
+  bool hold_all_others() noexcept {
+    for (;;) {
+      std::size_t held = 0;
+      waiter* next = queue_.front();
+      while (next != nullptr) {
+        const grip got = take_hold_of(*next->who);
+        if (got == grip::taken) break;
+        waiter& each = *std::exchange(next, next->next);
+        if (got == grip::held) {
+          ++held;
+        } else {
+          remove(each);
+          detach(each);
+        }
+      }
+      if (next == nullptr && held + 1 == number_) return true;
+      for (waiter* w = queue_.front(); w != next; w = w->next) {
+        w->who->state.fetch_and(~routine::inspected, std::memory_order_release);
+      }
+      if (next == nullptr) return false;
+      ::sched_yield();
+    }
+  }
+
+  const std::size_t number_;
+  std::size_t queued_ = 0;
+};
+
+barrier_operation::barrier_operation(barrier_core& at) noexcept : source_operation(at) {}
+bool barrier_operation::ready(worker&) noexcept { return static_cast<barrier_core*>(of_)->all_others_wait(); }
+bool barrier_operation::commit(worker& w, bool, routine*&) noexcept {
+  inner_section here(w);
+  if (!static_cast<barrier_core*>(of_)->release_all(here)) return false;
+  stand(progress::done);
+  return true;
+}
+void barrier_operation::tell(std::string& text) const { static_cast<const barrier_core*>(of_)->describe(text); }
+
+}  // namespace detail
+
+barrier::barrier(std::size_t n) {
   if (n == 0 || n > std::numeric_limits<std::size_t>::max() / 2) {
     throw std::invalid_argument("ringo: a barrier of " + std::to_string(n) +
                                 ": at least one must arrive (was it a negative number?)");
   }
+  core_ = new detail::barrier_core(n);
 }
+barrier::~barrier() { detail::end_of(core_, std::size_t{1}); }
 
-barrier::~barrier() {
-  waiting_.end_waits(lock_, owner_);
-  owner_.mark_destroyed();
-}
-
-bool barrier::everybody_else_waits() const noexcept {
-  if (queued_ + 1 < number_) return false;
-  std::size_t open = 1;
-  for (const waiter* w = waiting_.front(); w != nullptr && open < number_; w = w->next) {
-    if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) ++open;
-  }
-  return open == number_;
-}
-
-// Under the lock: holds all open waits if there are enough; else none.
-bool barrier::hold_everybody_else() noexcept {
-  for (;;) {
-    std::size_t held = 0;
-    waiter* next = waiting_.front();
-    while (next != nullptr) {
-      const grip got = take_hold_of(*next->who);
-      if (got == grip::taken) break;
-      waiter& each = *std::exchange(next, next->next);
-      if (got == grip::held) {
-        ++held;
-      } else if (waiting_.let_go(each, true)) {
-        --queued_;
-      }
-    }
-    if (next == nullptr && held + 1 == number_) return true;
-    for (waiter* w = waiting_.front(); w != next; w = w->next) {
-      w->who->state.fetch_and(~routine::inspected, std::memory_order_release);
-    }
-    if (next == nullptr) return false;
-    ::sched_yield();
-  }
-}
-
-// Under the lock, by the n-th arrival.
-bool barrier::release_everybody(bool shared, detail::routine_list& woken) noexcept {
-  if (!everybody_else_waits() || (shared && !hold_everybody_else())) return false;
-  waiter* next;
-  for (waiter* w = waiting_.front(); w != nullptr; w = next) {
-    next = w->next;
-    if (!(w->who->state.load(std::memory_order_relaxed) & routine::waiting)) {  // with several workers, one that leaves
-      if (waiting_.let_go(*w, shared)) --queued_;
-      continue;
-    }
-    if (shared) {
-      w->who->state.fetch_and(~(routine::waiting | routine::inspected), std::memory_order_acq_rel);
-    } else {
-      (void)w->who->claim(false);
-    }
-    waiting_.remove(*w);
-    --queued_;
-    w->state = detail::progress::done;
-    woken.push_back(*w->who);
-  }
-  return true;
-}
-
-namespace detail {
-
-void barrier_operation::enter(const worker* w) { at_->owner_.enter(w, call_name); }
-spin_lock* barrier_operation::lock() noexcept { return &at_->lock_; }
-mortal_queue& barrier_operation::queue() noexcept { return at_->waiting_; }
-bool barrier_operation::ready(worker&) noexcept { return at_->everybody_else_waits(); }
-
-bool barrier_operation::commit(worker& w, bool shared, routine*&) noexcept {
-  routine_list woken;
-  if (!at_->release_everybody(shared, woken)) return false;
-  w.wake_besides(woken);
-  stand(progress::done);
-  return true;
-}
-
-// A select that names the barrier twice arrives once: its second case is in no queue.
-void barrier_operation::link(worker& w, routine& r) noexcept {
-  const waiter* last = at_->waiting_.back();
-  if (last != nullptr && last->who == &r) {
-    who = &r;
-    stand(progress::orphaned);
-    return;
-  }
-  mortal_operation::link(w, r);
-  ++at_->queued_;
-}
-
-bool barrier_operation::unlink() noexcept {
-  if (where_queued == place::queued) --at_->queued_;
-  return mortal_operation::unlink();
-}
-
-void barrier_operation::tell(std::string& text) const {
-  text += "the others at a barrier of ";
-  text += std::to_string(at_->number_);
-}
-
-}  // namespace detail
 }  // namespace ringo

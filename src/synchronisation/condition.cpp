@@ -9,28 +9,9 @@
 namespace ringo {
 namespace detail {
 
-class condition_core final : public source_core {
+class condition_core final : public source {
  public:
-  void link(waiter& w) noexcept { queue_.push_back(w); }
-  bool unlink(waiter& w) noexcept {
-    acknowledge(queue_, w);
-    return unused();
-  }
-
-  void notify(worker* w, bool all) noexcept {
-    if (w == nullptr) return;  // no runtime runs, so no waiter could go on
-    routine_list woken;
-    {
-      const optional_guard guard(lock, w->shared);
-      while (waiter* first = claim_first(w->shared)) {
-        // Notes which call it was: a notification for one that is not taken is passed on, one for all is not.
-        first->state = all ? progress::closed : progress::done;
-        woken.push_back(*first->who);
-        if (!all) break;
-      }
-    }
-    w->make_ready(woken);
-  }
+  void notify(worker* w, bool all) noexcept;
   void notify_here(const char* call, bool all) {
     worker* w = worker_or_alone(call);
     enter(w, call);
@@ -42,19 +23,16 @@ class condition_core final : public source_core {
   }
 };
 
-source_core& as_source(condition_core& of) noexcept { return of; }
+source& as_source(condition_core& of) noexcept { return of; }
 
 // Waits for the notification, and releases the lock when it waits. A notification between the two comes from a routine
 // that does not hold the lock, or comes after the wait is open.
-class condition_operation final : public operation<condition_operation, void> {
+class condition_operation final : public source_operation<condition_operation, void> {
  public:
   static constexpr const char* call_name = "wait for a condition";
-  condition_operation(condition_core& of, mutex::guard& held) noexcept : of_(&of), held_(&held) {}
+  condition_operation(condition_core& of, mutex::guard& held) noexcept : source_operation(of), held_(&held) {}
   condition_operation(const condition_operation&) = delete;
   condition_operation& operator=(const condition_operation&) = delete;
-  ~condition_operation() {
-    if (standing() != progress::idle) abandon(*who);
-  }
 
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
@@ -66,24 +44,13 @@ class condition_operation final : public operation<condition_operation, void> {
   }
 
   void enter(const worker* w) {
-    of_->enter(w, call_name);
-    if (of_->orphaned()) throw_cancelled();
+    source_operation::enter(w);
+    if (of_->ended()) throw_cancelled();
   }
-  spin_lock* lock() noexcept { return &of_->lock; }
   bool ready(worker&) noexcept { return false; }
-  bool commit(worker&, bool, routine*&) noexcept { return false; }
-  void link(worker&, routine& r) noexcept {
-    who = &r;
-    stand(progress::waiting);
-    of_->link(*this);
-  }
-  bool unlink() noexcept { return !won(standing()) && of_->unlink(*this); }
-  void dispose() noexcept { delete of_; }
-  void take() noexcept { stand(progress::idle); }
   void discard() noexcept {
-    const bool was_for_one = standing() == progress::done;
     stand(progress::idle);
-    if (was_for_one) of_->pass_on();
+    if (is_for_one_) static_cast<condition_core*>(of_)->pass_on();
   }
   void tell(std::string& text) const { text += "a condition"; }
 
@@ -91,9 +58,19 @@ class condition_operation final : public operation<condition_operation, void> {
   static std::size_t amount_of(const mutex::guard& g) noexcept { return g.hold_.amount(); }
 
  private:
-  condition_core* of_;
+  friend class condition_core;
   mutex::guard* held_;
+  bool is_for_one_ = false;  // notify_one() woke it: a notification that is not taken is passed on
 };
+
+void condition_core::notify(worker* w, bool all) noexcept {
+  section_of here(*this, w);
+  while (waiter* first = claim_first(here)) {
+    static_cast<condition_operation*>(first)->is_for_one_ = !all;
+    here.wake(*first, progress::done);
+    if (!all) break;
+  }
+}
 
 task<> wait_notified(condition_core& of, mutex::guard& held, std::source_location where) {
   if (!held) throw_nothing_held("condition::wait with an unlocked guard");
@@ -117,13 +94,7 @@ task<> wait_notified(condition_core& of, mutex::guard& held, std::source_locatio
 }  // namespace detail
 
 condition::condition() : core_(new detail::condition_core) {}
-condition::~condition() {
-  static auto& destroyed = *new detail::condition_core;
-  static_cast<detail::source_core*>(core_)->orphan();
-  destroyed.owner.mark_destroyed();
-  core_ = &destroyed;
-  detail::keep_mark(core_);
-}
+condition::~condition() { detail::end_of(core_); }
 
 void condition::notify_one() { core_->notify_here("condition::notify_one", false); }
 void condition::notify_all() { core_->notify_here("condition::notify_all", true); }

@@ -1,77 +1,64 @@
 #include <ringo/event.hpp>
 
 #include <atomic>
+#include <cstdint>
 
 #include <ringo/detail/foreign_threads.hpp>
-#include <ringo/detail/ownership.hpp>
 
 namespace ringo {
 
 namespace detail {
 
-// Invariant, whenever the lock is free: set => no open wait is queued.
-class event_core {
+class event_core final : public gate {
  public:
   explicit event_core(bool is_set) noexcept : set_(is_set) {}
 
-  bool is_set() const noexcept { return set_.load(std::memory_order_acquire); }
-
-  void set(worker* w) {
-    owner.enter(w, "event::set");
-    const bool shared = w != nullptr && w->shared;
-    routine_list woken;
-    {
-      const optional_guard guard(lock, shared);
-      set_.store(true, std::memory_order_release);  // is_set(), without the lock, sees what came before
-      if (w != nullptr) waiting.claim_all(shared, woken);
+  void set() {
+    owner.refuse_if_destroyed("event::set");
+    if (worker* w = current_worker()) {
+      enter(w, "event::set");
+      section_of here(*this, w);
+      return set_here(here);
     }
-    if (!woken.empty()) w->make_ready(woken);
+    setters_.fetch_add(1, std::memory_order_relaxed);
+    try {
+      do_where_used(owner, [this](worker* there) {
+        section_of here(*this, there);
+        set_here(here);
+        setters_.fetch_sub(1, std::memory_order_relaxed);
+      });
+    } catch (...) {  // there was no memory to post it
+      setters_.fetch_sub(1, std::memory_order_relaxed);
+      throw;
+    }
   }
-  void reset(worker* w) {
-    owner.enter(w, "event::reset");
-    const optional_guard guard(lock, w != nullptr && w->shared);
+  void reset() {
+    worker* w = worker_or_alone("event::reset");
+    enter(w, "event::reset");
+    const section_of here(*this, w);
     set_.store(false, std::memory_order_relaxed);
   }
-
-  void end_waits() noexcept { waiting.end_waits(lock, owner); }
-
-  spin_lock lock;
-  ownership owner;
-  mortal_queue waiting;
+  bool is_open() const noexcept override { return set_.load(std::memory_order_acquire); }
+  void describe(std::string& text) const override { text += "an event"; }
+  bool unused() const noexcept override { return gate::unused() && setters_.load(std::memory_order_relaxed) == 0; }
 
  private:
-  std::atomic<bool> set_;
-};
+  void set_here(section& in) noexcept {
+    set_.store(true, std::memory_order_release);  // is_set(), without the lock, sees what came before
+    claim_all(in);
+  }
 
-void event_operation::enter(const worker* w) { of_->owner.enter(w, call_name); }
-spin_lock* event_operation::lock() noexcept { return &of_->lock; }
-mortal_queue& event_operation::queue() noexcept { return of_->waiting; }
-bool event_operation::ready(worker&) noexcept { return of_->is_set(); }
+  std::atomic<bool> set_;
+  std::atomic<std::uint32_t> setters_ = 0;  // calls of other threads that a worker has yet to do
+};
 
 }  // namespace detail
 
-event::event(bool set) : core_(std::make_shared<detail::event_core>(set)) {}
-
-event::~event() {
-  const detail::worker* w = detail::current_worker();
-  if (w != nullptr && w->runtime_id == core_->owner.runtime_id()) {
-    core_->end_waits();
-  } else {
-    detail::do_where_used(core_->owner, [core = core_](detail::worker*) { core->end_waits(); });
-  }
-  static auto& destroyed = *new detail::event_core(false);
-  destroyed.owner.mark_destroyed();
-  core_ = std::shared_ptr<detail::event_core>(std::shared_ptr<void>(), &destroyed);
-  detail::keep_mark(core_);
-}
-
-void event::set() {
-  core_->owner.refuse_if_destroyed("event::set");
-  if (detail::worker* w = detail::current_worker()) return core_->set(w);
-  detail::do_where_used(core_->owner, [core = core_](detail::worker* there) { core->set(there); });
-}
-
-void event::reset() { core_->reset(detail::worker_or_alone("event::reset")); }
-bool event::is_set() const noexcept { return core_->is_set(); }
+event::event(bool set) : core_(new detail::event_core(set)) {}
+event::~event() { detail::end_of(core_, false); }
+void event::set() { core_->set(); }
+void event::reset() { core_->reset(); }
+bool event::is_set() const noexcept { return core_->is_open(); }
+detail::gate_operation event::wait() noexcept { return detail::gate_operation(*core_); }
 
 }  // namespace ringo

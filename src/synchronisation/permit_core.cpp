@@ -13,13 +13,7 @@ void throw_nothing_held(const char* call) {
                          "destroyed");
 }
 
-void end_of(permit_core*& core) noexcept {
-  static auto& destroyed = *new permit_core(permit_core::kind::mutex, 0);
-  destroyed.owner.mark_destroyed();
-  core->orphan();
-  core = &destroyed;
-  keep_mark(core);
-}
+void end_of(permit_core*& core) noexcept { end_of<permit_core>(core, permit_core::kind::mutex, std::size_t{0}); }
 
 std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
   routine& r = *w.current;
@@ -41,31 +35,36 @@ std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
 }
 
 // A request for more than there is waits for its routine's cancellation only, and holds up nobody (semantics 128).
-wait_queue& permit_core::queue_of(const permit_request& request) noexcept {
-  return request.amount_ > total_ ? apart_ : queue_;
+wait_queue& permit_core::queue_of(const waiter& w) noexcept {
+  return static_cast<const permit_request&>(w).amount_ > total_ ? apart_ : queue_;
 }
 
-void permit_core::link(permit_request& request) noexcept { queue_of(request).push_back(request); }
+void permit_core::link(waiter& w) noexcept { queue_of(w).push_back(w); }
 
-bool permit_core::unlink(permit_request& request) noexcept {
-  acknowledge(queue_of(request), request);
-  worker* w = current_worker();
-  if (w != nullptr && !queue_.empty()) {  // those behind it may be able to go on (semantics 127)
-    inner_section here(*w);
+bool permit_core::unlink(waiter& w) noexcept {
+  take_out(queue_of(w), w);
+  worker* on = current_worker();
+  if (on != nullptr && !queue_.empty()) {  // the waiters behind it may be able to go on (semantics 127)
+    inner_section here(*on);
     serve(here);
   }
   return unused();
 }
 
+void permit_core::end_waits(section& in) noexcept {
+  end_all(queue_, in);
+  end_all(apart_, in);
+}
+
 // False if its wait was claimed by another source, or by a cancellation.
 bool permit_core::grant(permit_request& request, section& in) noexcept {
+  queue_.remove(request);
   if (!request.who->claim(in.shared())) {
-    detach(queue_, request);
+    detach(request);
     return false;
   }
-  queue_.remove(request);
   available_ -= request.amount_;
-  ++holds_;
+  ++uses_;
   in.wake(request, progress::done);
   return true;
 }
@@ -78,7 +77,8 @@ void permit_core::serve(section& in) noexcept {
     } else if (request.who->state.load(std::memory_order_relaxed) & routine::waiting) {
       return;  // those behind it wait their turn, though there may be enough for them (semantics 123)
     } else {
-      detach(queue_, request);
+      queue_.remove(request);
+      detach(request);
     }
   }
 }
@@ -114,16 +114,16 @@ void permit_core::give_back_slowly(worker* w, std::size_t amount) noexcept {
 void permit_core::give_back_here(worker* w, std::size_t amount) noexcept {
   section_of here(*this, w);
   available_ += amount;
-  --holds_;
+  --uses_;
   if (w == nullptr) return;  // no runtime runs, and no routine can go on
   if (kind_ == kind::shared_mutex && amount == total_) serve_readers(here);
   serve(here);
 }
 
 void permit_core::check() const {
-  source_core::check();
+  source::check();
   invariant(available_ <= total_, "no more permits are available than there are");
-  invariant(holds_ != 0 || available_ == total_, "what is not available is held");
+  invariant(uses_ != 0 || available_ == total_, "what is not available is held");
   for (const waiter* w = apart_.front(); w != nullptr; w = w->next) {
     invariant(static_cast<const permit_request*>(w)->amount_ > total_, "who waits apart asks for more than there is");
   }

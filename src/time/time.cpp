@@ -43,46 +43,42 @@ void sleep_operation::expire(timer_queue& queue, time_point at, routine_list& wo
 
 void sleep_operation::tell(std::string& text) const { text += call_name; }
 
-alarm::alarm(duration first, duration period) noexcept : next_(after(now(), first)), period_(period) { count(); }
+alarm_core::alarm_core(duration first, duration period) noexcept : next_(after(now(), first)), period_(period) {
+  count();
+}
 
-void alarm::count() noexcept {
+void alarm_core::count() noexcept {
   const bool counts = armed_ && !timer_queue::has_deadline(*this);
   if (counts == counted_) return;
   outside_counts().timers.fetch_add(counts ? 1 : -1, std::memory_order_relaxed);
   counted_ = counts;
 }
 
-alarm::~alarm() {
-  if (timer_queue* q = queue_.load(std::memory_order_acquire)) {
-    waiting_.end_waits(q->lock, owner_);
-    const optional_guard guard(q->lock, q->shared());
-    q->remove(*this);
-  } else {  // its runtime has ended, or it never had one
-    waiting_.end_waits(nullptr, nullptr);
-  }
+void alarm_core::end_here(worker* w) noexcept {
+  section_of here(*this, w);
+  end_waits(here);
   armed_ = false;
-  count();
-  owner_.mark_destroyed();
+  watch();
 }
 
-void alarm::queue_gone() noexcept {
-  queue_.store(nullptr, std::memory_order_release);
+void alarm_core::queue_gone() noexcept {
+  timers_.store(nullptr, std::memory_order_release);
   count();
 }
 
-timer_queue* alarm::enter(worker& w, const char* call) {
-  owner_.enter(&w, call);
-  timer_queue* q = queue_.load(std::memory_order_acquire);
+timer_queue* alarm_core::enter(worker& w, const char* call) {
+  source::enter(&w, call);
+  timer_queue* q = timers_.load(std::memory_order_acquire);
   if (q != nullptr) return q;
   timer_queue* mine = &timers_of(w);
   const optional_guard guard(mine->lock, mine->shared());
-  if (!queue_.compare_exchange_strong(q, mine, std::memory_order_acq_rel)) return q;
+  if (!timers_.compare_exchange_strong(q, mine, std::memory_order_acq_rel)) return q;
   mine->rest(*this);
   return mine;
 }
 
 // Takes one tick. Missed ticks are dropped (semantics 96), and the next tick keeps the phase (97).
-time_point alarm::take_value(time_point at) noexcept {
+time_point alarm_core::take_value(time_point at) noexcept {
   const time_point due = next_;
   if (period_ <= duration::zero()) {
     armed_ = false;
@@ -93,12 +89,17 @@ time_point alarm::take_value(time_point at) noexcept {
   return due;
 }
 
-// Puts the alarm into the timer queue, with its deadline, exactly while a routine waits and a value will come.
-void alarm::watch() noexcept {
-  if (timer_queue* q = queue_.load(std::memory_order_relaxed)) {
+// Puts the alarm into the timer queue, with its deadline, exactly while a routine waits and a value will come. One that
+// is about to be deleted leaves it.
+void alarm_core::watch() noexcept {
+  if (timer_queue* q = timers_.load(std::memory_order_relaxed)) {
     q->remove(*this);
-    const bool awaited = armed_ && !waiting_.empty();
-    awaited ? q->add(*this, next_) : q->rest(*this);
+    const bool awaited = armed_ && !queue_.empty();
+    if (awaited) {
+      q->add(*this, next_);
+    } else if (!unused()) {
+      q->rest(*this);
+    }
     // The queue's worker may sleep without a deadline, or with a later one.
     worker* w = current_worker();
     if (awaited && w != nullptr && &timers_of(*w) != q) q->wake_owner();
@@ -106,57 +107,61 @@ void alarm::watch() noexcept {
   count();
 }
 
-bool alarm::set(bool armed, duration first, duration period) {
+bool alarm_core::set(bool armed, duration first, duration period) {
   const char* const call = armed ? "reset of a timer" : "stop of a timer";
   worker* w = worker_or_alone(call);
-  owner_.refuse_if_destroyed(call);
-  timer_queue* q = w != nullptr ? enter(*w, call) : queue_.load(std::memory_order_acquire);
+  w != nullptr ? (void)enter(*w, call) : source::enter(nullptr, call);
   const time_point start = now();
-  const auto change = [&] {
-    const bool was = armed_;
-    armed_ = armed;
-    if (armed) {
-      next_ = after(start, first);
-      period_ = period;
-    }
-    watch();
-    return was;
-  };
-  if (q == nullptr) return change();
-  const optional_guard guard(q->lock, q->shared());
-  return change();
+  const section_of here(*this, w);
+  const bool was = armed_;
+  armed_ = armed;
+  if (armed) {
+    next_ = after(start, first);
+    period_ = period;
+  }
+  watch();
+  return was;
 }
 
-void alarm::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
-  const waiter* next = waiting_.front();
+void alarm_core::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
+  const waiter* next = queue_.front();
   if (next != nullptr && is_fed(*next->who) && may_have_arrived(*next->who, at))
     return queue.add(*this, at + look_again);
-  if (waiter* first = due(at) ? waiting_.claim_first(queue.shared()) : nullptr) {
+  if (waiter* first = is_due(at) ? queue_.take_open(queue.shared(), detach_lost{*this}) : nullptr) {
     static_cast<alarm_operation*>(first)->value_ = take_value(at);
+    first->state = progress::done;
     woken.push_back(*first->who);
   }
   watch();
+  check_in_place(*this);
+}
+
+void alarm_core::link(waiter& w) noexcept {
+  source::link(w);
+  watch();
+}
+
+bool alarm_core::unlink(waiter& w) noexcept {
+  (void)source::unlink(w);
+  watch();
+  return unused();
+}
+
+void alarm_core::check() const {
+  source::check();
+  invariant(!ended() || !armed_, "a timer that has ended is not armed");
+  invariant(timer_queue::has_deadline(*this) ==
+                (armed_ && !queue_.empty() && timers_.load(std::memory_order_relaxed) != nullptr),
+            "a timer has a deadline in the timer queue while a routine waits and a value will come");
 }
 
 bool alarm_operation::commit(worker&, bool, routine*&) noexcept {
   const time_point at = now();
-  if (!of_->has_value(at)) return false;
-  value_ = of_->take_value(at);
-  of_->watch();
+  if (!core().has_value(at)) return false;
+  value_ = core().take_value(at);
+  core().watch();
   stand(progress::done);
   return true;
-}
-
-void alarm_operation::link(worker& w, routine& r) noexcept {
-  mortal_operation::link(w, r);
-  of_->watch();
-}
-
-bool alarm_operation::unlink() noexcept {
-  const bool was_queued = where_queued == place::queued;
-  mortal_operation::unlink();
-  if (was_queued) of_->watch();
-  return false;
 }
 
 }  // namespace detail

@@ -276,24 +276,17 @@ class channel_state final : public channel_core {
   [[gnu::noinline]] bool first_open(wait_queue& queue) noexcept {
     while (waiter* w = queue.front()) {
       if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
-      detach(queue, *w);
+      queue.pop_front(*w);
+      detach(*w);
     }
     return false;
   }
   // The same, claimed and out of the queue; null if there is none.
   template <class Operation>
   RINGO_ALWAYS_INLINE Operation* take_open(wait_queue& queue, bool shared) noexcept {
-    while (waiter* w = queue.front()) {
-      if (w->who->claim(shared)) {
-        queue.pop_front(*w);
-        return static_cast<Operation*>(w);
-      }
-      detach(queue, *w);
-    }
-    return nullptr;
+    return static_cast<Operation*>(queue.take_open(shared, [this](waiter& lost) { detach(lost); }));
   }
-  [[gnu::noinline]] void detach(wait_queue& queue, waiter& w) noexcept {
-    queue.remove(w);
+  [[gnu::noinline]] void detach(waiter& w) noexcept {
     w.where_queued = waiter::place::detached;
     note_detached();
   }

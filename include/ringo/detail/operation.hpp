@@ -222,7 +222,7 @@ class operation : public parked_operation, public Case {
   // Out of its source's queue, whatever came of it; not while it is won.
   void leave() noexcept {
     if (derived().standing() == progress::idle) return;
-    if (derived().standing() == progress::orphaned) return stand(progress::idle);
+    if (derived().standing() == progress::ended) return stand(progress::idle);
     worker* w = current_worker();
     const bool locked = w == nullptr || w->shared;
     bool last;

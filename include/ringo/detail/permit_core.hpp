@@ -15,13 +15,13 @@
 #include <utility>
 
 #include <ringo/detail/compilers.hpp>
-#include <ringo/detail/source_core.hpp>
+#include <ringo/detail/source.hpp>
 
 namespace ringo::detail {
 
 class permit_request;
 
-class permit_core final : public source_core {
+class permit_core final : public source {
  public:
   enum class kind : std::uint8_t { mutex, shared_mutex, semaphore };
   // Half of what a size can say: beyond it is a negative number that became a size.
@@ -36,24 +36,24 @@ class permit_core final : public source_core {
   bool take(std::size_t amount) noexcept {
     if (!ready(amount)) return false;
     available_ -= amount;
-    ++holds_;
+    ++uses_;
     return true;
   }
-  void link(permit_request& request) noexcept;
-  bool unlink(permit_request& request) noexcept;
+  void link(waiter& w) noexcept override;
+  bool unlink(waiter& w) noexcept override;
+  bool unused() const noexcept override { return source::unused() && apart_.empty(); }
 
   // Worker, or one thread while no runtime runs.
   bool try_take(std::size_t amount, const char* call);
   std::size_t available(const char* call);
-  std::size_t total() const noexcept { return total_; }
 
   // Any thread; from one that is no worker it has happened soon after.
   RINGO_ALWAYS_INLINE void give_back(std::size_t amount) noexcept {
     worker* w = current_worker();
-    if (w == nullptr || !owner.is_of_lone(*w) || !queue_.empty() || orphaned()) [[unlikely]]
+    if (w == nullptr || !owner.is_of_lone(*w) || !queue_.empty() || ended()) [[unlikely]]
       return give_back_slowly(w, amount);
     available_ += amount;
-    --holds_;
+    --uses_;
   }
 
   void tell(std::string& text, std::size_t amount) const;
@@ -64,16 +64,18 @@ class permit_core final : public source_core {
   void give_back_here(worker* w, std::size_t amount) noexcept;
   void serve(section& in) noexcept;
   void serve_readers(section& in) noexcept;
+  void end_waits(section& in) noexcept override;
   bool grant(permit_request& request, section& in) noexcept;
-  wait_queue& queue_of(const permit_request& request) noexcept;
+  wait_queue& queue_of(const waiter& w) noexcept;
+
+  wait_queue apart_;  // of requests for more than there is: nobody serves them, and they hold up nobody
 
   const std::size_t total_;
   std::size_t available_;
   const kind kind_;
 };
 
-// In the destructor of what has the core: it says so to who uses it later.
-void end_of(permit_core*& core) noexcept;
+void end_of(permit_core*& core) noexcept;  // source.hpp
 
 // Something held, given back once: what guards and permits are made of.
 class hold {
@@ -91,7 +93,7 @@ class hold {
     if (of_ != nullptr) of_->give_back(amount_);
   }
 
-  bool holds() const noexcept { return of_ != nullptr && !of_->orphaned(); }
+  bool holds() const noexcept { return of_ != nullptr && !of_->ended(); }
   bool give_back() noexcept {  // false if it holds nothing
     const bool held = holds();
     if (of_ != nullptr) std::exchange(of_, nullptr)->give_back(amount_);

@@ -209,18 +209,28 @@ inline const waiter* wait_queue::first_open() const noexcept {
   return w;
 }
 
-inline waiter* wait_queue::claim_first(bool shared) noexcept {
+template <class Lost>
+RINGO_ALWAYS_INLINE inline waiter* wait_queue::take_open(bool shared, Lost lost) noexcept {
   while (waiter* w = front()) {
+    if (w->who->claim(shared)) {
+      pop_front(*w);
+      return w;
+    }
     pop_front(*w);
-    if (!w->who->claim(shared)) continue;
-    w->state = progress::done;
-    return w;
+    lost(*w);
   }
   return nullptr;
 }
-
+inline waiter* wait_queue::claim_first(bool shared) noexcept {
+  waiter* const w = take_open(shared, [](waiter&) {});
+  if (w != nullptr) w->state = progress::done;
+  return w;
+}
 inline void wait_queue::claim_all(bool shared, routine_list& woken) noexcept {
-  while (waiter* w = claim_first(shared)) woken.push_back(*w->who);
+  while (waiter* w = take_open(shared, [](waiter&) {})) {
+    w->state = progress::done;
+    woken.push_back(*w->who);
+  }
 }
 
 }  // namespace ringo::detail

@@ -7,7 +7,7 @@
 //   source
 //
 // A source provides
-//   spin_lock lock
+//   spin_lock lock                 or, where it shares another's lock, spin_lock* section_lock(); null: none is needed
 //   void check() const             its invariants, by invariant() (checked.hpp). May be missing
 //   bool unused() const            true: nothing refers to it any more, and the end of this section deletes it. May be
 //                                  missing; it stays true once it is
@@ -81,6 +81,14 @@ RINGO_ALWAYS_INLINE inline void check_in_place([[maybe_unused]] const Source& s)
   if constexpr (checked_build && requires { s.check(); }) s.check();
 }
 
+template <class Lost>
+inline void wait_queue::claim_all(section& in, progress result, Lost lost) noexcept {
+  while (waiter* w = take_open(in.shared(), lost)) in.wake(*w, result);
+}
+inline void wait_queue::claim_all(section& in) noexcept {
+  claim_all(in, progress::done, [](waiter&) {});
+}
+
 template <class Source>
 class section_of final : public section {
  public:
@@ -89,8 +97,9 @@ class section_of final : public section {
   RINGO_ALWAYS_INLINE section_of(Source& of, worker* w) noexcept : section_of(of, w, w != nullptr && w->shared) {}
   // On any thread: one that is no worker locks, and claims as if there were several workers.
   RINGO_ALWAYS_INLINE explicit section_of(Source& of) noexcept : section_of(of, current_worker(), nullptr) {}
-  RINGO_ALWAYS_INLINE section_of(Source& of, worker* w, bool shared) noexcept : section(w, shared), of_(&of) {
-    if (shared) of.lock.lock();
+  RINGO_ALWAYS_INLINE section_of(Source& of, worker* w, bool shared) noexcept
+      : section(w, shared), of_(&of), lock_(shared ? lock_of(of) : nullptr) {
+    if (lock_ != nullptr) lock_->lock();
   }
   RINGO_ALWAYS_INLINE ~section_of() { end(); }
 
@@ -122,8 +131,15 @@ class section_of final : public section {
       if (of->unused()) [[unlikely]]
         unused = of;
     }
-    if (shared()) of->lock.unlock();
+    if (lock_ != nullptr) lock_->unlock();
     return unused;
+  }
+  static spin_lock* lock_of(Source& of) noexcept {
+    if constexpr (requires { of.section_lock(); }) {
+      return of.section_lock();
+    } else {
+      return &of.lock;
+    }
   }
   static void delete_if(Source* unused) noexcept {
     if constexpr (requires { unused->unused(); }) {
@@ -133,6 +149,7 @@ class section_of final : public section {
   }
 
   Source* of_;
+  spin_lock* const lock_;
 };
 
 }  // namespace ringo::detail

@@ -6,19 +6,19 @@
 namespace ringo::detail {
 
 class routine_list;
+class section;
 struct routine;
 
-// What a case has come to, as its own routine sees it. Written by that routine, and while it waits by the one who has
-// claimed its wait: so it needs no lock and is no atomic.
+// What has become of a case. Its routine writes it, and while the routine waits the thread that has claimed its wait:
+// so it is not atomic, and a routine that has been resumed reads it without a lock. docs/invariants.md has the table.
 enum class progress : std::uint8_t {
-  idle,      // not awaited, or its result has been taken
-  waiting,   // in a wait
-  orphaned,  // its source has let go of it, and is not to be touched (source_core.hpp, mortal_source.hpp)
-  leaving,   // its routine is about to take it out of such a source
-  refused,   // in no source; its routine is about to hear why: parked_operation::refusal
-  done,      // won, with its result
-  closed,    // won: the source is closed
-  failed,    // won, with an error
+  idle,     // not awaited, or its result has been taken
+  waiting,  // linked into its source; or its wait was claimed by another source or a cancellation
+  ended,    // its source has ended: the await throws `cancelled`, and does not touch the source
+  refused,  // in no source: the await throws parked_operation::refusal
+  done,     // won, with its result
+  closed,   // won: the source is closed
+  failed,   // won, with an error
 };
 
 inline bool won(progress p) noexcept { return p >= progress::done; }
@@ -70,10 +70,17 @@ class wait_queue {
     tail_ = &w;
     w.where_queued = waiter::place::queued;
   }
-  // Under the source's lock: takes all out; those whose wait could be claimed have won, and are to be made ready.
-  void claim_all(bool shared, routine_list& woken) noexcept;
-  // The same for the first whose wait can be claimed; null if there is none.
+  // Claims the wait of the first waiter that is still open, and takes it out; null if there is none. Waiters before it
+  // have lost to another source or a cancellation: they are taken out, and given to `lost`.
+  template <class Lost>
+  waiter* take_open(bool shared, Lost lost) noexcept;
+  // The same, where nothing counts the lost ones; the waiter is done.
   waiter* claim_first(bool shared) noexcept;
+  void claim_all(bool shared, routine_list& woken) noexcept;
+  // The same for all: each has come to `result`, and is woken.
+  template <class Lost>
+  void claim_all(section& in, progress result, Lost lost) noexcept;
+  void claim_all(section& in) noexcept;
 
   // The first, which is there.
   void pop_front(waiter& w) noexcept {

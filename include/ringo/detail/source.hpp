@@ -1,0 +1,177 @@
+// What a lock, a semaphore, a condition, an event, a latch, a barrier, a wait_group and a timer have in common: a queue
+// of waiters, and a life that may be longer than the object's.
+//
+// Life: live -> ended -> unused. The object, which users see, has a pointer to its source, and ends it in its
+// destructor: all waiters end with `cancelled`. A source that has ended is deleted by the section that finds it unused:
+// no guard or permit of it is held, and no routine that has lost here, or has been cancelled, has yet to take its case
+// out. So a guard may outlive its mutex, on any thread, and a routine may take its lost case out of a source whose
+// object another routine has destroyed.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/ownership.hpp>
+#include <ringo/detail/section.hpp>
+
+namespace ringo::detail {
+
+class source {
+ public:
+  source(const source&) = delete;
+  source& operator=(const source&) = delete;
+  static void* operator new(std::size_t size) { return allocate_block(size); }
+  static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
+  virtual ~source() = default;
+
+  void enter(const worker* w, const char* call) {
+    w != nullptr ? owner.enter(w, call) : owner.refuse_if_destroyed(call);
+  }
+
+  // The object is destroyed. Any thread; from a thread that is no worker of its runtime it has happened soon after.
+  void end() noexcept;
+  bool ended() const noexcept { return ended_.load(std::memory_order_relaxed); }
+
+  // Counts a use: a reference that keeps the source. Worker.
+  void retain() noexcept;
+  void let_go() noexcept;  // any thread
+
+  // Under the lock. unlink() takes out a waiter that has not won; true if the source is then unused.
+  virtual void link(waiter& w) noexcept { queue_.push_back(w); }
+  virtual bool unlink(waiter& w) noexcept {
+    take_out(queue_, w);
+    return unused();
+  }
+  virtual bool unused() const noexcept { return ended() && uses_ == 0 && queue_.empty(); }
+  virtual void check() const { queue_.check(); }
+
+  bool used_by(const worker* w) const noexcept { return w != nullptr && w->runtime_id == owner.runtime_id(); }
+
+  spin_lock lock;
+  ownership owner;
+
+ protected:
+  struct detach_lost {
+    void operator()(waiter& lost) const noexcept { of.detach(lost); }
+    source& of;
+  };
+
+  source() noexcept = default;
+
+  virtual void end_here(worker* w) noexcept;
+  // Ends all waits with `cancelled`.
+  virtual void end_waits(section& in) noexcept { end_all(queue_, in); }
+  void end_all(wait_queue& queue, section& in) noexcept {
+    ended_.store(true, std::memory_order_relaxed);
+    queue.claim_all(in, progress::ended, detach_lost{*this});
+  }
+  waiter* claim_first(section& in) noexcept { return queue_.take_open(in.shared(), detach_lost{*this}); }
+  void claim_all(section& in, progress result = progress::done) noexcept {
+    queue_.claim_all(in, result, detach_lost{*this});
+  }
+  // A waiter that has lost elsewhere is taken out of its queue, and uses the source until its routine has called
+  // unlink().
+  void detach(waiter& w) noexcept {
+    w.where_queued = waiter::place::detached;
+    ++uses_;
+  }
+  void take_out(wait_queue& in, waiter& w) noexcept {
+    if (w.where_queued == waiter::place::queued) {
+      in.remove(w);
+    } else if (w.where_queued == waiter::place::detached) {
+      w.where_queued = waiter::place::out;
+      --uses_;
+    }
+    w.state = progress::idle;
+  }
+
+  wait_queue queue_;
+  std::uint32_t uses_ = 0;  // guards, permits, references, detached waiters
+
+ private:
+  void let_go_here(worker* w) noexcept;
+
+  std::atomic<bool> ended_ = false;  // written under the lock
+};
+
+// Keeps a source.
+class source_reference {
+ public:
+  explicit source_reference(source& of) noexcept : of_(of) { of_.retain(); }
+  source_reference(const source_reference&) = delete;
+  source_reference& operator=(const source_reference&) = delete;
+  ~source_reference() { of_.let_go(); }
+
+ private:
+  source& of_;
+};
+
+// In the destructor of the object that has the source: ends it, and puts one in its place that says to later users that
+// the object has been destroyed. `arguments` construct such a source.
+template <class Source, class... A>
+void end_of(Source*& s, A... arguments) noexcept {
+  static Source& destroyed = [&]() -> Source& {
+    auto& one = *new Source(arguments...);
+    one.owner.mark_destroyed();
+    return one;
+  }();
+  std::exchange(s, &destroyed)->end();
+  keep_mark(s);
+}
+
+// A case that waits on a source. A Derived provides what `operation` asks for and is not here.
+template <class Derived, class Result>
+class source_operation : public operation<Derived, Result> {
+ public:
+  void enter(const worker* w) { of_->enter(w, Derived::call_name); }
+  spin_lock* lock() noexcept { return &of_->lock; }
+  bool commit(worker& w, bool, routine*&) noexcept {
+    if (!static_cast<Derived*>(this)->ready(w)) return false;
+    this->stand(progress::done);
+    return true;
+  }
+  void link(worker&, routine& r) noexcept {
+    this->who = &r;
+    this->stand(progress::waiting);
+    of_->link(*this);
+  }
+  bool unlink() noexcept { return !won(this->standing()) && of_->unlink(*this); }
+  void dispose() noexcept { delete of_; }
+  void take() noexcept { this->stand(progress::idle); }
+
+ protected:
+  explicit source_operation(source& of) noexcept : of_(&of) {}
+  source_operation(const source_operation&) = default;
+  source_operation& operator=(const source_operation&) = default;
+  RINGO_ALWAYS_INLINE ~source_operation() {
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
+  }
+
+  source* of_;
+};
+
+// A source on which all wait for the same: an event, a latch, a wait_group.
+class gate : public source {
+ public:
+  virtual bool is_open() const noexcept = 0;
+  virtual void describe(std::string& text) const = 0;
+  void check() const override {
+    source::check();
+    invariant(!is_open() || !queue_.anyone_open(), "no routine waits at an open gate");
+  }
+};
+
+// Waiting changes nothing. Throws: cancelled.
+class RINGO_AWAITABLE gate_operation final : public source_operation<gate_operation, void> {
+ public:
+  static constexpr const char* call_name = "wait";
+  explicit gate_operation(gate& of) noexcept : source_operation(of) {}
+
+  bool ready(worker&) const noexcept { return static_cast<const gate*>(of_)->is_open(); }
+  void tell(std::string& text) const { static_cast<const gate*>(of_)->describe(text); }
+};
+
+}  // namespace ringo::detail
