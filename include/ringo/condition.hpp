@@ -17,7 +17,7 @@ namespace detail {
 
 class condition_core;
 task<> wait_notified(condition_core& of, mutex::guard& held, std::source_location where);
-source& as_source(condition_core& of) noexcept;
+object_source& as_source(condition_core& of) noexcept;
 
 template <class P>
 task<> wait_until(condition_core& of, mutex::guard& held, P until, std::source_location where) {

@@ -78,7 +78,7 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
 
 // The common part of timers and tickers: at its deadline, the longest waiter gets a value. Its lock is that of the
 // timer queue in which it is, and which calls expire() under it.
-class alarm_core final : public source, private timer_entry {
+class alarm_core final : public object_source, private timer_entry {
  public:
   alarm_core() noexcept : period_(), armed_(false) {}  // for what stands in for a destroyed one
   alarm_core(duration first, duration period) noexcept;

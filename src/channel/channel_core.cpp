@@ -101,16 +101,16 @@ void channel_core::last_handle_gone() noexcept {
   worker* w = current_worker();
   if (w == nullptr || w->runtime_id != owner.runtime_id()) {
     // Its runtime's workers may be among its cases' routines: one of them has to do it.
-    if (owner.runtime_id() != 0 && post(owner.runtime_id(), [this](worker* there) { orphan(there); })) return;
-    return orphan(nullptr);
+    if (owner.runtime_id() != 0 && post(owner.runtime_id(), [this](worker* there) { end_here(there); })) return;
+    return end_here(nullptr);
   }
-  orphan(w);
+  end_here(w);
 }
 
-void channel_core::orphan(worker* w) noexcept {
+void channel_core::end_here(worker* w) noexcept {
   section_of here(*this, w);
   end(here);
-  orphaned_ = true;
+  note_end();
   here.end_behind_queue();
 }
 
@@ -119,9 +119,9 @@ void channel_core::check() const {
   invariant(filled <= capacity_, "a channel holds at most as many values as its capacity");
   invariant(first < capacity_ || (first == 0 && capacity_ == 0), "the oldest value has a place in the buffer");
   invariant(limit == (closed() ? 0 : capacity_), "a channel's limit is its capacity, and 0 once it is closed");
-  invariant(!closed() || closing_.load(std::memory_order_relaxed) || orphaned_ ||
-                handles_.load(std::memory_order_relaxed) == 0,
-            "a channel is closed by a close() or by its last handle");
+  invariant(
+      !closed() || closing_.load(std::memory_order_relaxed) || ended() || handles_.load(std::memory_order_relaxed) == 0,
+      "a channel is closed by a close() or by its last handle");
   receivers.check();
   senders.check();
   const waiter* const receiver = receivers.first_open();
@@ -131,7 +131,7 @@ void channel_core::check() const {
   invariant(sender == nullptr || filled == capacity_, "a sender waits only while the buffer is full");
   invariant(receiver == nullptr || sender == nullptr || receiver->who == sender->who,
             "a receiver and a sender wait at once only if they are cases of one select");
-  invariant(!orphaned_ || handles_.load(std::memory_order_relaxed) == 0, "an orphaned channel has no handle");
+  invariant(!ended() || handles_.load(std::memory_order_relaxed) == 0, "a channel ends with its last handle");
 }
 
 std::string channel_core::name() const {

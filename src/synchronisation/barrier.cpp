@@ -30,7 +30,7 @@ grip take_hold_of(routine& r) noexcept {
 
 }  // namespace
 
-class barrier_core final : public source {
+class barrier_core final : public object_source {
  public:
   explicit barrier_core(std::size_t n) noexcept : number_(n) {}
 
@@ -67,19 +67,19 @@ class barrier_core final : public source {
       w.state = progress::ended;
       return;
     }
-    source::link(w);
+    object_source::link(w);
     ++queued_;
   }
   bool unlink(waiter& w) noexcept override {
     if (w.where_queued == waiter::place::queued) --queued_;
-    return source::unlink(w);
+    return object_source::unlink(w);
   }
   void describe(std::string& text) const {
     text += "the others at a barrier of ";
     text += std::to_string(number_);
   }
   void check() const override {
-    source::check();
+    object_source::check();
     std::size_t length = 0, open = 0;
     for (const waiter* w = queue_.front(); w != nullptr; w = w->next, ++length) open += w->who->is_waiting();
     invariant(length == queued_, "a barrier counts the waiters in its queue");
@@ -92,7 +92,7 @@ class barrier_core final : public source {
     --queued_;
   }
   void end_waits(section& in) noexcept override {
-    source::end_waits(in);
+    object_source::end_waits(in);
     queued_ = 0;
   }
   // With several workers: all waiters are held, and enough of them; or none is.

@@ -9,7 +9,7 @@
 namespace ringo {
 namespace detail {
 
-class condition_core final : public source {
+class condition_core final : public object_source {
  public:
   void notify(worker* w, bool all) noexcept;
   void notify_here(const char* call, bool all) {
@@ -23,7 +23,7 @@ class condition_core final : public source {
   }
 };
 
-source& as_source(condition_core& of) noexcept { return of; }
+object_source& as_source(condition_core& of) noexcept { return of; }
 
 // Waits for the notification, and releases the lock when it waits. A notification between the two comes from a routine
 // that does not hold the lock, or comes after the wait is open.

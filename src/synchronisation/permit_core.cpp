@@ -121,7 +121,7 @@ void permit_core::give_back_here(worker* w, std::size_t amount) noexcept {
 }
 
 void permit_core::check() const {
-  source::check();
+  object_source::check();
   invariant(available_ <= total_, "no more permits are available than there are");
   invariant(uses_ != 0 || available_ == total_, "what is not available is held");
   for (const waiter* w = apart_.front(); w != nullptr; w = w->next) {

@@ -67,7 +67,7 @@ void alarm_core::queue_gone() noexcept {
 }
 
 timer_queue* alarm_core::enter(worker& w, const char* call) {
-  source::enter(&w, call);
+  object_source::enter(&w, call);
   timer_queue* q = timers_.load(std::memory_order_acquire);
   if (q != nullptr) return q;
   timer_queue* mine = &timers_of(w);
@@ -110,7 +110,7 @@ void alarm_core::watch() noexcept {
 bool alarm_core::set(bool armed, duration first, duration period) {
   const char* const call = armed ? "reset of a timer" : "stop of a timer";
   worker* w = worker_or_alone(call);
-  w != nullptr ? (void)enter(*w, call) : source::enter(nullptr, call);
+  w != nullptr ? (void)enter(*w, call) : object_source::enter(nullptr, call);
   const time_point start = now();
   const section_of here(*this, w);
   const bool was = armed_;
@@ -137,18 +137,18 @@ void alarm_core::expire(timer_queue& queue, time_point at, routine_list& woken) 
 }
 
 void alarm_core::link(waiter& w) noexcept {
-  source::link(w);
+  object_source::link(w);
   watch();
 }
 
 bool alarm_core::unlink(waiter& w) noexcept {
-  (void)source::unlink(w);
+  (void)object_source::unlink(w);
   watch();
   return unused();
 }
 
 void alarm_core::check() const {
-  source::check();
+  object_source::check();
   invariant(!ended() || !armed_, "a timer that has ended is not armed");
   invariant(timer_queue::has_deadline(*this) ==
                 (armed_ && !queue_.empty() && timers_.load(std::memory_order_relaxed) != nullptr),

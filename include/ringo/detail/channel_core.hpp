@@ -28,9 +28,7 @@
 
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/foreign_threads.hpp>
-#include <ringo/detail/operation.hpp>
-#include <ringo/detail/ownership.hpp>
-#include <ringo/detail/section.hpp>
+#include <ringo/detail/source.hpp>
 #include <ringo/errors.hpp>
 
 namespace ringo::detail {
@@ -49,14 +47,9 @@ class channel_feeder {
 };
 
 // What every channel has, whatever its values are.
-class channel_core {
+class channel_core : public source {
  public:
   explicit channel_core(std::size_t capacity_of) noexcept;
-  channel_core(const channel_core&) = delete;
-  channel_core& operator=(const channel_core&) = delete;
-  virtual ~channel_core() = default;
-  static void* operator new(std::size_t size) { return allocate_block(size); }
-  static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
 
   RINGO_ALWAYS_INLINE void enter(worker* w, const char* call) { owner.enter(w, call); }
 
@@ -101,25 +94,15 @@ class channel_core {
     return false;
   }
 
-  spin_lock lock;
-  ownership owner;
-
   std::string name() const;
 
   // Under the lock: a waiter is out of the queue without having won. True if the core is then without handles or cases.
-  bool acknowledge(wait_queue& queue, waiter& w) noexcept {
-    if (w.where_queued == waiter::place::out) return false;
-    if (w.where_queued == waiter::place::queued) {
-      queue.remove(w);
-    } else {
-      w.where_queued = waiter::place::out;
-      --detached_;
-    }
+  bool unlink(wait_queue& queue, waiter& w) noexcept {
+    take_out(queue, w);
     return unused();
   }
-  bool unused() const noexcept { return orphaned_ && receivers.empty() && senders.empty() && detached_ == 0; }
+  bool unused() const noexcept { return is_free() && receivers.empty() && senders.empty(); }
   void check() const;
-  void note_detached() noexcept { ++detached_; }
 
   counter count;      // of values in the buffer: changed under the lock, and read without it by size(), which a value's
                       // move may call
@@ -138,12 +121,10 @@ class channel_core {
   void close_from_outside(const std::exception_ptr& with);
   void close_here(worker* w, std::exception_ptr with) noexcept;
   void last_handle_gone() noexcept;
-  void orphan(worker* w) noexcept;
+  void end_here(worker* w) noexcept;
 
   std::atomic<bool> closed_ = false;
   std::atomic<bool> closing_ = false;  // somebody's close has been accepted
-  bool orphaned_ = false;
-  std::uint32_t detached_ = 0;
   std::atomic<std::size_t> handles_ = 1;
   const std::size_t capacity_;
   std::atomic<channel_feeder*> feeder_ = nullptr;
@@ -284,11 +265,7 @@ class channel_state final : public channel_core {
   // The same, claimed and out of the queue; null if there is none.
   template <class Operation>
   RINGO_ALWAYS_INLINE Operation* take_open(wait_queue& queue, bool shared) noexcept {
-    return static_cast<Operation*>(queue.take_open(shared, [this](waiter& lost) { detach(lost); }));
-  }
-  [[gnu::noinline]] void detach(waiter& w) noexcept {
-    w.where_queued = waiter::place::detached;
-    note_detached();
+    return static_cast<Operation*>(queue.take_open(shared, detach_lost{*this}));
   }
   std::size_t after(std::size_t place) const noexcept { return place + 1 == capacity() ? 0 : place + 1; }
 
@@ -368,7 +345,7 @@ class channel_operation : public operation<Derived, Result> {
   bool unlink() noexcept {
     if (won(this->standing())) return false;
     this->stand(progress::idle);
-    return core_ && core_->acknowledge(Derived::queue(*core_), *this);
+    return core_ && core_->unlink(Derived::queue(*core_), *this);
   }
   void dispose() noexcept { delete core_; }
   void tell(std::string& text) const {

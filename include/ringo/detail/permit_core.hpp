@@ -21,7 +21,7 @@ namespace ringo::detail {
 
 class permit_request;
 
-class permit_core final : public source {
+class permit_core final : public object_source {
  public:
   enum class kind : std::uint8_t { mutex, shared_mutex, semaphore };
   // Half of what a size can say: beyond it is a negative number that became a size.
@@ -41,7 +41,7 @@ class permit_core final : public source {
   }
   void link(waiter& w) noexcept override;
   bool unlink(waiter& w) noexcept override;
-  bool unused() const noexcept override { return source::unused() && apart_.empty(); }
+  bool unused() const noexcept override { return object_source::unused() && apart_.empty(); }
 
   // Worker, or one thread while no runtime runs.
   bool try_take(std::size_t amount, const char* call);

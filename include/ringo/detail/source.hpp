@@ -1,9 +1,8 @@
-// What a lock, a semaphore, a condition, an event, a latch, a barrier, a wait_group and a timer have in common: a queue
-// of waiters, and a life that may be longer than the object's.
+// Sources: what routines wait for. Their life may be longer than the life of the object that users see.
 //
-// Life: live -> ended -> unused. The object, which users see, has a pointer to its source, and ends it in its
-// destructor: all waiters end with `cancelled`. A source that has ended is deleted by the section that finds it unused:
-// no guard or permit of it is held, and no routine that has lost here, or has been cancelled, has yet to take its case
+// Life: live -> ended -> unused. A source ends when its object is destroyed, or a channel's last handle: its waiters
+// end with `cancelled`, or as by close. A source that has ended is deleted by the section that finds it unused: no
+// guard or permit of it is held, and no routine that has lost here, or has been cancelled, has yet to take its case
 // out. So a guard may outlive its mutex, on any thread, and a routine may take its lost case out of a source whose
 // object another routine has destroyed.
 #pragma once
@@ -22,31 +21,11 @@ class source {
  public:
   source(const source&) = delete;
   source& operator=(const source&) = delete;
+  virtual ~source() = default;
   static void* operator new(std::size_t size) { return allocate_block(size); }
   static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
-  virtual ~source() = default;
 
-  void enter(const worker* w, const char* call) {
-    w != nullptr ? owner.enter(w, call) : owner.refuse_if_destroyed(call);
-  }
-
-  // The object is destroyed. Any thread; from a thread that is no worker of its runtime it has happened soon after.
-  void end() noexcept;
   bool ended() const noexcept { return ended_.load(std::memory_order_relaxed); }
-
-  // Counts a use: a reference that keeps the source. Worker.
-  void retain() noexcept;
-  void let_go() noexcept;  // any thread
-
-  // Under the lock. unlink() takes out a waiter that has not won; true if the source is then unused.
-  virtual void link(waiter& w) noexcept { queue_.push_back(w); }
-  virtual bool unlink(waiter& w) noexcept {
-    take_out(queue_, w);
-    return unused();
-  }
-  virtual bool unused() const noexcept { return ended() && uses_ == 0 && queue_.empty(); }
-  virtual void check() const { queue_.check(); }
-
   bool used_by(const worker* w) const noexcept { return w != nullptr && w->runtime_id == owner.runtime_id(); }
 
   spin_lock lock;
@@ -60,23 +39,15 @@ class source {
 
   source() noexcept = default;
 
-  virtual void end_here(worker* w) noexcept;
-  // Ends all waits with `cancelled`.
-  virtual void end_waits(section& in) noexcept { end_all(queue_, in); }
-  void end_all(wait_queue& queue, section& in) noexcept {
-    ended_.store(true, std::memory_order_relaxed);
-    queue.claim_all(in, progress::ended, detach_lost{*this});
-  }
-  waiter* claim_first(section& in) noexcept { return queue_.take_open(in.shared(), detach_lost{*this}); }
-  void claim_all(section& in, progress result = progress::done) noexcept {
-    queue_.claim_all(in, result, detach_lost{*this});
-  }
-  // A waiter that has lost elsewhere is taken out of its queue, and uses the source until its routine has called
-  // unlink().
-  void detach(waiter& w) noexcept {
+  // All of it under the lock.
+  void note_end() noexcept { ended_.store(true, std::memory_order_relaxed); }
+  bool is_free() const noexcept { return ended() && uses_ == 0; }
+  // A waiter that has lost elsewhere, and is out of its queue, uses the source until its routine takes it out.
+  [[gnu::noinline]] void detach(waiter& w) noexcept {
     w.where_queued = waiter::place::detached;
     ++uses_;
   }
+  // By the routine of a waiter that has not won.
   void take_out(wait_queue& in, waiter& w) noexcept {
     if (w.where_queued == waiter::place::queued) {
       in.remove(w);
@@ -87,25 +58,63 @@ class source {
     w.state = progress::idle;
   }
 
-  wait_queue queue_;
   std::uint32_t uses_ = 0;  // guards, permits, references, detached waiters
 
  private:
-  void let_go_here(worker* w) noexcept;
-
-  std::atomic<bool> ended_ = false;  // written under the lock
+  std::atomic<bool> ended_ = false;
 };
 
-// Keeps a source.
+// A source with one queue, whose object ends it: of a lock, a semaphore, a condition, an event, a latch, a barrier, a
+// wait_group, a timer.
+class object_source : public source {
+ public:
+  void enter(const worker* w, const char* call) {
+    w != nullptr ? owner.enter(w, call) : owner.refuse_if_destroyed(call);
+  }
+
+  // The object is destroyed. Any thread; from a thread that is no worker of its runtime it has happened soon after.
+  void end() noexcept;
+
+  // Counts a use: a reference that keeps the source. Worker.
+  void retain() noexcept;
+  void let_go() noexcept;  // any thread
+
+  // Under the lock. unlink() takes out a waiter that has not won; true if the source is then unused.
+  virtual void link(waiter& w) noexcept { queue_.push_back(w); }
+  virtual bool unlink(waiter& w) noexcept {
+    take_out(queue_, w);
+    return unused();
+  }
+  virtual bool unused() const noexcept { return is_free() && queue_.empty(); }
+  virtual void check() const { queue_.check(); }
+
+ protected:
+  virtual void end_here(worker* w) noexcept;
+  // Ends all waits with `cancelled`.
+  virtual void end_waits(section& in) noexcept { end_all(queue_, in); }
+  void end_all(wait_queue& queue, section& in) noexcept {
+    note_end();
+    queue.claim_all(in, progress::ended, detach_lost{*this});
+  }
+  waiter* claim_first(section& in) noexcept { return queue_.take_open(in.shared(), detach_lost{*this}); }
+  void claim_all(section& in) noexcept { queue_.claim_all(in, progress::done, detach_lost{*this}); }
+
+  wait_queue queue_;
+
+ private:
+  void let_go_here(worker* w) noexcept;
+};
+
+// Keeps the source.
 class source_reference {
  public:
-  explicit source_reference(source& of) noexcept : of_(of) { of_.retain(); }
+  explicit source_reference(object_source& of) noexcept : of_(of) { of_.retain(); }
   source_reference(const source_reference&) = delete;
   source_reference& operator=(const source_reference&) = delete;
   ~source_reference() { of_.let_go(); }
 
  private:
-  source& of_;
+  object_source& of_;
 };
 
 // In the destructor of the object that has the source: ends it, and puts one in its place that says to later users that
@@ -142,7 +151,7 @@ class source_operation : public operation<Derived, Result> {
   void take() noexcept { this->stand(progress::idle); }
 
  protected:
-  explicit source_operation(source& of) noexcept : of_(&of) {}
+  explicit source_operation(object_source& of) noexcept : of_(&of) {}
   source_operation(const source_operation&) = default;
   source_operation& operator=(const source_operation&) = default;
   RINGO_ALWAYS_INLINE ~source_operation() {
@@ -150,16 +159,16 @@ class source_operation : public operation<Derived, Result> {
       this->abandon(*this->who);
   }
 
-  source* of_;
+  object_source* of_;
 };
 
 // A source on which all wait for the same: an event, a latch, a wait_group.
-class gate : public source {
+class gate : public object_source {
  public:
   virtual bool is_open() const noexcept = 0;
   virtual void describe(std::string& text) const = 0;
   void check() const override {
-    source::check();
+    object_source::check();
     invariant(!is_open() || !queue_.anyone_open(), "no routine waits at an open gate");
   }
 };
