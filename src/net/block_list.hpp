@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <ringo/chunk.hpp>
+#include <ringo/detail/checked.hpp>
 
 #include "driver/block_pool.hpp"
 
@@ -46,6 +47,15 @@ class block_list {
     block& b = *std::exchange(first_, first_->next);
     size_ -= b.end - b.begin;
     return b;
+  }
+  void check() const {
+    std::size_t size = 0;
+    for (const block* b = first_; b != nullptr; b = b->next) {
+      invariant(b->begin < b->end, "no block in a list is empty");
+      invariant(b->next != nullptr || b == last_, "the last block has no next");
+      size += b->end - b->begin;
+    }
+    invariant(size == size_, "a list counts the bytes in its blocks");
   }
   // The first n bytes, which are there.
   void copy_out(std::byte* to, std::size_t n) noexcept {

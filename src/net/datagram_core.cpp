@@ -87,7 +87,7 @@ void datagram_core::put_back(io_request& r) noexcept {
   } else if (!is_open() || !keep({b, from.is_truncated, std::move(from.from)}, true)) {
     if (b != nullptr) give_back(*b);
   }
-  if (here.on() != nullptr) serve(io_side::in, *here.on(), here.woken);
+  serve(io_side::in, here);
 }
 
 std::string datagram_core::doing(const io_request& r) const {
@@ -166,7 +166,7 @@ void datagram_core::received(int result, unsigned flags) noexcept {
     if (come.bytes != nullptr) give_back(*come.bytes);
   }
   if (error != 0 && !is_void) pending_error_ = error;
-  serve(io_side::in, *here.on(), here.woken);
+  serve(io_side::in, here);
   if (!waiting(io_side::in).empty()) receive(*here.on());
 }
 
@@ -217,7 +217,7 @@ void datagram_core::sent(int result, unsigned) noexcept {
     waiting(io_side::out).pop_front(s);
     if (s.who->claim(w.shared)) {
       result < 0 ? refuse(s, -result) : give_or_refuse(s);
-      here.woken.push_back(*s.who);
+      here.wake(*s.who);
     }
   }
   send(w);

@@ -7,12 +7,13 @@
 
 namespace ringo::detail {
 
-void descriptor_core::begin_closing(worker* w, routine_list& woken) noexcept {
+void descriptor_core::begin_closing(detail::section& here) noexcept {
   if (!is_open()) return;
+  worker* const w = here.on();
   const bool has_last_words = stop(w);
   state_ = state::closing;
-  end_all(io_side::in, w, woken);
-  end_all(io_side::out, w, woken);
+  end_all(io_side::in, here);
+  end_all(io_side::out, here);
   if (w == nullptr || w->simulated) {  // no runtime uses it: nothing is in flight, and no other thread knows it
     if (has_last_words) farewell(nullptr);
     ::close(descriptor());
@@ -25,14 +26,15 @@ void descriptor_core::begin_closing(worker* w, routine_list& woken) noexcept {
   }
 }
 
-bool descriptor_core::has_ended() noexcept { return current_worker()->runtime.done(); }
+bool descriptor_core::has_ended() const noexcept {
+  const worker* const w = current_worker();
+  return w == nullptr || w->runtime_id != owner.runtime_id() || w->runtime.done();
+}
 
-bool descriptor_core::settle(worker& w) noexcept {
-  if (state_ == state::closing && !says_farewell_ && quiet()) {
-    state_ = state::being_closed;
-    close_.start(scheduler_of(w));
-  }
-  return unused();
+void descriptor_core::settle(worker& w) noexcept {
+  if (state_ != state::closing || says_farewell_ || !quiet()) return;
+  state_ = state::being_closed;
+  close_.start(scheduler_of(w));
 }
 
 void descriptor_core::fill_poll(io_uring_sqe& entry, int descriptor, short events) noexcept {
@@ -57,7 +59,7 @@ void descriptor_core::has_closed(int result, unsigned) noexcept {
   section here(*this);
   close_.over();
   state_ = state::closed;
-  serve(io_side::close, *here.on(), here.woken);
+  serve(io_side::close, here);
 }
 
 }  // namespace ringo::detail

@@ -36,7 +36,7 @@ class descriptor_core : public descriptor_source {
  protected:
   using descriptor_source::descriptor_source;
 
-  void begin_closing(worker* w, routine_list& woken) noexcept override;
+  void begin_closing(detail::section& here) noexcept override;
   [[noreturn]] void fail(const io_request& r) override { throw_outside_error(r.failure, "ringo: " + doing(r)); }
   virtual std::string doing(const io_request&) const { return name(); }  // begins the message of a failure
 
@@ -48,40 +48,32 @@ class descriptor_core : public descriptor_source {
   // Under the lock: nothing is in flight, and no thread uses the descriptor without the lock.
   virtual bool quiet() const noexcept = 0;
 
-  static bool has_ended() noexcept;  // the calling worker's runtime
+  // Whether requests may wait without an operation in flight: its runtime ends, or the calling thread is no worker of
+  // it.
+  bool has_ended() const noexcept;
 
-  // Under the lock, at the end of every complete(): closes the descriptor when the last answer has come. True: the
-  // source is unused.
-  bool settle(worker& w) noexcept;
+  // Under the lock: closes the descriptor when the last answer has come.
+  void settle(worker& w) noexcept;
 
-  // A thread's hold of the lock. At its end the descriptor is closed if it is time, the lock is released, the routines
-  // that were woken go to the end of the worker's queue, and an unused source is deleted.
-  class section {
+  // As any section; at its end the descriptor is closed if it is time, and the routines that were woken go to the end
+  // of the worker's queue.
+  class section : public section_of<descriptor_source> {
    public:
-    explicit section(descriptor_core& of) noexcept : of_(of) {
-      worker* const w = current_worker();
-      if (w != nullptr && w->runtime_id == of.owner.runtime_id()) on_ = w;
-      locked_ = w == nullptr || w->shared;
-      if (locked_) of_.lock.lock();
-    }
-    section(const section&) = delete;
-    section& operator=(const section&) = delete;
+    explicit section(descriptor_core& of) noexcept : section(of, current_worker()) {}
     ~section() {
-      const bool last = on_ != nullptr ? of_.settle(*on_) : of_.unused();
-      if (checked_build && on_ != nullptr) of_.check();
-      if (locked_) of_.lock.unlock();
-      while (routine* r = woken.pop_front()) on_->push(*r);
-      if (last) of_.delete_this();
+      if (worker_ != nullptr) of_.settle(*worker_);
+      end_behind_queue();
     }
     // Null: the thread is no worker of the source's runtime, so no routine can be woken, and nothing asked for.
-    scheduler* on() const noexcept { return static_cast<scheduler*>(on_); }
-
-    routine_list woken;
+    scheduler* on() const noexcept { return static_cast<scheduler*>(worker_); }
 
    private:
+    section(descriptor_core& of, worker* w) noexcept
+        : section_of(of, w != nullptr && w->runtime_id == of.owner.runtime_id() ? w : nullptr,
+                     w == nullptr || w->shared),
+          of_(of) {}
+
     descriptor_core& of_;
-    worker* on_ = nullptr;
-    bool locked_;
   };
 
   // An operation of this descriptor. Where the kernel does not wait in it, but answers EAGAIN (of a device that was
@@ -114,14 +106,9 @@ class descriptor_core : public descriptor_source {
    private:
     void keep() noexcept override { of_.use(); }
     void let_go(scheduler* ring) noexcept override {
-      bool last;
-      {
-        const optional_guard guard(of_.lock, true);  // only another worker could ask
-        was_asked(ring);
-        of_.disuse();
-        last = of_.unused();
-      }
-      if (last) of_.delete_this();
+      const section_of<descriptor_source> here(of_, current_worker(), true);  // only another worker could ask
+      was_asked(ring);
+      of_.disuse();
     }
 
     enum class turn : std::uint8_t { asks, waits, asks_again, pauses };

@@ -50,15 +50,27 @@ void descriptor_source::refuse(io_request& r, int error) noexcept {
   r.state = progress::failed;
 }
 
+namespace {
+
+// In link(), whose caller may hold the locks of a select, and parks afterwards: this is the last moment at which the
+// worker can put the woken routines into its queue.
+class linking_section final : public section {
+ public:
+  explicit linking_section(worker& w) noexcept : section(&w, w.shared) {}
+  ~linking_section() {
+    while (routine* each = woken_.pop_front()) worker_->push(*each);
+  }
+};
+
+}  // namespace
+
 void descriptor_source::begin(io_request& r, worker& w) noexcept {
   r.counts = true;
   use();
   waiting(r.side).push_back(r);
   if (r.side != io_side::close) return ask(r, w);
-  routine_list woken;
-  begin_closing(&w, woken);
-  // A select may hold the lock, and goes on to wait: there is no later moment at which this worker could wake them.
-  while (routine* each = woken.pop_front()) w.push(*each);
+  linking_section here(w);
+  begin_closing(here);
 }
 
 bool descriptor_source::end(io_request& r) noexcept {
@@ -88,38 +100,32 @@ void descriptor_source::discard(io_request& r) noexcept {
   if (std::exchange(r.counts, false)) end_use();
 }
 
-void descriptor_source::serve(io_side s, worker& w, routine_list& woken) noexcept {
+void descriptor_source::serve(io_side s, section& here) noexcept {
   wait_queue& queue = waiting(s);
-  while (waiter* const first = queue.front()) {
+  while (waiter* const first = here.on() != nullptr ? queue.front() : nullptr) {
     io_request& r = static_cast<io_request&>(*first);
     if (s != io_side::close && !can(r)) return;
     queue.pop_front(r);
-    if (!r.who->claim(w.shared)) continue;  // another source has; its routine ends the use
+    if (!r.who->claim(here.shared())) continue;  // another source has; its routine ends the use
     give_or_refuse(r);
-    woken.push_back(*r.who);
+    here.wake(*r.who);
   }
 }
 
 // Where there is no worker no runtime runs, and no routine can go on: the requests are only taken out.
-void descriptor_source::end_all(io_side s, worker* w, routine_list& woken) noexcept {
+void descriptor_source::end_all(io_side s, section& here) noexcept {
   wait_queue& queue = waiting(s);
   while (waiter* const first = queue.front()) {
     queue.pop_front(*first);
-    if (w == nullptr || !first->who->claim(w->shared)) continue;
+    if (here.on() == nullptr || !first->who->claim(here.shared())) continue;
     give_or_refuse(static_cast<io_request&>(*first));
-    woken.push_back(*first->who);
+    here.wake(*first->who);
   }
 }
 
 void descriptor_source::end_use() noexcept {
-  bool last;
-  {
-    const worker* w = current_worker();
-    const optional_guard guard(lock, w == nullptr || w->shared);
-    disuse();
-    last = unused();
-  }
-  if (last) delete_this();
+  const section_of here(*this);
+  disuse();
 }
 
 bool descriptor_source::try_add_handle() noexcept {
@@ -138,16 +144,10 @@ void descriptor_source::drop_handle() noexcept {
 }
 
 void descriptor_source::drop_here(worker* w) noexcept {
-  routine_list woken;
-  bool last;
-  {
-    const optional_guard guard(lock, w != nullptr && w->shared);
-    begin_closing(w, woken);
-    is_dropped_ = true;
-    last = unused();
-  }
-  while (routine* each = woken.pop_front()) w->push(*each);
-  if (last) delete_this();
+  section_of here(*this, w);
+  begin_closing(here);
+  is_dropped_ = true;
+  here.end_behind_queue();
 }
 
 }  // namespace ringo::detail

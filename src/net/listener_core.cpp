@@ -86,7 +86,7 @@ void listener_core::take_over(const std::vector<bare_connection>& connections) n
       bare_.insert(bare_.end(), connections.begin(), connections.end());
       const bool has_memory = make_streams();
       if (here.on() == nullptr) return;
-      serve(io_side::in, *here.on(), here.woken);
+      serve(io_side::in, here);
       if (!has_memory) accept_.end_early(*here.on());  // so that the pause begins
       return;
     }
@@ -128,7 +128,7 @@ void listener_core::put_back(io_request& r) noexcept {
     section here(*this);
     if (is_open()) {
       stream->next_accepted = std::exchange(there_, stream);
-      if (here.on() != nullptr) serve(io_side::in, *here.on(), here.woken);
+      serve(io_side::in, here);
       return;
     }
   }
@@ -156,7 +156,7 @@ bool listener_core::make_streams() noexcept {
 }
 
 void listener_core::serve_all(section& here) noexcept {
-  serve(io_side::in, *here.on(), here.woken);
+  serve(io_side::in, here);
   if (!waiting(io_side::in).empty()) go_on(*here.on());
 }
 

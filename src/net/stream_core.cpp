@@ -52,10 +52,9 @@ void stream_core::left(io_request& r) noexcept {
   if (r.side == io_side::out) return leave_sending(static_cast<sending&>(r));
   worker* const w = current_worker();
   if (w == nullptr) return;
-  routine_list woken;  // what is there may be enough for the next, though it was not for this one
-  serve(io_side::in, *w, woken);
+  inner_section here(*w);
+  serve(io_side::in, here);  // what is there may be enough for the next, though it was not for this one
   if (!waiting(io_side::in).empty()) receive(scheduler_of(*w));
-  w->wake_besides(woken);
 }
 
 void stream_core::put_back(io_request& r) noexcept {
@@ -69,13 +68,13 @@ void stream_core::put_back(io_request& r) noexcept {
   } else if (block* const b = std::exchange(static_cast<reading&>(r).got, nullptr)) {
     section here(*this);
     there_.push_front(*b);
-    if (here.on() != nullptr) serve(io_side::in, *here.on(), here.woken);
+    serve(io_side::in, here);
   }
 }
 
 bool stream_core::go_on(section& here) noexcept {
   if (here.on() == nullptr) return begin_filter_turn();
-  serve(io_side::in, *here.on(), here.woken);
+  serve(io_side::in, here);
   if (!waiting(io_side::in).empty()) receive(*here.on());
   serve_senders(here);
   return begin_filter_turn();
@@ -100,6 +99,35 @@ void stream_core::fail(const io_request& r) {
 }
 
 // ---- life
+
+void stream_core::check() const {
+  descriptor_core::check();
+  const bool in_turn = filter_ != nullptr && filter_->in_turn;
+  switch (turn_) {
+    case turn::put_off:
+    case turn::sends:
+    case turn::rest:
+      invariant(send_.in_flight(), "put off, sends or rest => a send is in flight");
+      break;
+    case turn::left:
+      invariant(send_.in_flight() || in_turn, "left => a send is in flight, or the filter's turn is on");
+      break;
+    default:
+      invariant(!send_.in_flight(), "free, encodes or at once => no send is in flight");
+      invariant(turn_ != turn::encodes || in_turn, "encodes => the filter's turn is on");
+  }
+  there_.check();
+  if (!is_open() || has_ended()) return;
+  const wait_queue& readers = waiting(io_side::in);
+  if (!readers.empty()) {
+    invariant(!can(static_cast<const io_request&>(*readers.front())), "a reader waits => it is not satisfied");
+    invariant(
+        receive_.in_flight() || in_turn || (filter_ != nullptr && filter_->coded.size() > most_answers),
+        "a reader waits => a receive is in flight, or the filter's turn is on, or its answers have to go out first");
+  }
+  invariant(waiting(io_side::out).empty() || turn_ != turn::free || in_turn,
+            "a sender waits => its side is not free, or the filter's turn is on");
+}
 
 bool stream_core::quiet() const noexcept {
   return !receive_.in_flight() && !send_.in_flight() && calls_ == 0 && (filter_ == nullptr || !filter_->in_turn);

@@ -15,7 +15,7 @@
 // Invariants, whenever the lock is free (check()), of a stream that is open in a runtime that has not ended:
 // - a reader waits => nothing that is there satisfies the first, and a receive is in flight, or the filter's turn is
 //   on, or what the filter has to answer has to be sent first (a peer that does not read is not read from);
-// - a sender waits => turn_ is not free.
+// - a sender waits => turn_ is not free, or the filter's turn is on.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -68,6 +68,7 @@ class stream_core final : public descriptor_core {
   };
 
   ~stream_core() override;
+  void check() const override;
   bool stop(worker* w) noexcept override;
   void farewell(worker* w) noexcept override;
   bool quiet() const noexcept override;

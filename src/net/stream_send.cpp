@@ -97,7 +97,7 @@ void stream_core::serve_senders(section& here) noexcept {
       continue;
     }
     error != 0 ? refuse(s, error) : give_or_refuse(s);
-    here.woken.push_back(*s.who);
+    here.wake(*s.who);
   }
   if (turn_ == turn::free && filter_ != nullptr) send_coded(w);
   if (turn_ != turn::free) return;

@@ -243,7 +243,7 @@ void signals_core::put_back(io_request& r) noexcept {
   if (r.failure != 0) return;
   section here(*this);
   arrived_.fetch_or(bit_of(static_cast<signal_request&>(r).number), std::memory_order_acq_rel);
-  if (here.on() != nullptr && is_open()) serve(io_side::in, *here.on(), here.woken);
+  if (here.on() != nullptr && is_open()) serve(io_side::in, here);
 }
 
 void signals_core::fail(const io_request& r) {
@@ -267,7 +267,7 @@ void signals_core::has_read(int result, unsigned) noexcept {
   } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     error_ = -result;
   }
-  serve(io_side::in, *here.on(), here.woken);
+  serve(io_side::in, here);
   if (!waiting(io_side::in).empty()) listen(*here.on());
 }
 

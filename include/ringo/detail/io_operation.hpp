@@ -13,6 +13,7 @@
 #include <ringo/detail/destroyed.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
+#include <ringo/detail/section.hpp>
 
 namespace ringo::detail {
 
@@ -88,13 +89,13 @@ class descriptor_source {
   [[noreturn]] virtual void fail(const io_request& r) = 0;
 
   // Under the lock, once.
-  virtual void begin_closing(worker* w, routine_list& woken) noexcept = 0;
+  virtual void begin_closing(section& here) noexcept = 0;
 
   wait_queue& waiting(io_side s) noexcept { return waiting_[static_cast<std::size_t>(s)]; }
   const wait_queue& waiting(io_side s) const noexcept { return waiting_[static_cast<std::size_t>(s)]; }
-  // Serves the queue until its first request has to go on waiting.
-  void serve(io_side s, worker& w, routine_list& woken) noexcept;
-  void end_all(io_side s, worker* w, routine_list& woken) noexcept;  // they fail: the descriptor is being closed
+  // Serves the queue until its first request has to go on waiting, if a worker of its runtime is here.
+  void serve(io_side s, section& here) noexcept;
+  void end_all(io_side s, section& here) noexcept;  // they fail: the descriptor is being closed
   void give_or_refuse(io_request& r) noexcept;
   static void refuse(io_request& r, int error) noexcept;
 

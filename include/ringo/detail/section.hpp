@@ -90,7 +90,7 @@ inline void wait_queue::claim_all(section& in) noexcept {
 }
 
 template <class Source>
-class section_of final : public section {
+class section_of : public section {
  public:
   // On a worker of the source's runtime; w is null where no runtime uses the source and no other thread can
   // (do_where_used): then there is nothing to lock.
