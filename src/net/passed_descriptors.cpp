@@ -1,7 +1,6 @@
 #include "net/passed_descriptors.hpp"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -10,13 +9,7 @@
 #include <string>
 #include <system_error>
 
-namespace ringo {
-
-descriptor::~descriptor() {
-  if (number_ >= 0) ::close(number_);
-}
-
-namespace detail {
+namespace ringo::detail {
 
 std::shared_ptr<passed_descriptors> duplicate(std::span<const int> numbers) {
   if (numbers.size() > most_descriptors) {
@@ -93,5 +86,4 @@ msghdr* message_in_flight::send(const std::byte* from, std::size_t size) noexcep
   return &header_;
 }
 
-}  // namespace detail
-}  // namespace ringo
+}  // namespace ringo::detail

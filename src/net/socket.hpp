@@ -1,4 +1,4 @@
-// Sockets as they are made and set up, before they belong to a stream or a listener.
+// How sockets are made and set up, before they belong to a stream or a listener.
 #pragma once
 #include <sys/socket.h>
 
@@ -9,18 +9,19 @@
 
 namespace ringo::detail {
 
-// `doing` begins the message of what they throw.
+// These throw std::system_error, with a message that `doing` begins.
 descriptor make_socket(int family, int type, const std::string& doing);
 void set_option(int socket, int level, int option, int value, const std::string& doing);
 void set_buffers(int socket, int send_buffer, int receive_buffer, const std::string& doing);
-// What a stream of TCP has, or has from its listener. Throws std::invalid_argument, too.
+// Of a TCP stream, or of a listener, from which its streams inherit them. Throws std::invalid_argument, too.
 void set_stream_options(int socket, const tcp_options& o, const std::string& doing);
 
-// As bind(2). What is in use is tried again for 20 ms, in which the thread waits: a program that was killed may hold
-// its address for some ms more.
+// As bind(2), but an address in use is tried again for 20 ms, in which the thread waits: a program that was killed may
+// hold its address for some milliseconds more.
 int bind_patiently(int socket, const sockaddr* address, socklen_t size) noexcept;
 
-// That it is a socket of that kind; makes it one that waits. Throws std::system_error.
+// Throws std::system_error unless the descriptor is a socket that listens, or one that does not. Clears O_NONBLOCK: the
+// ring waits, and an operation on a descriptor that does not wait would be answered at once, again and again.
 void check_adopted(int descriptor, bool listens, const char* call);
 
 }  // namespace ringo::detail

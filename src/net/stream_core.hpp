@@ -1,5 +1,5 @@
 // A stream of bytes over a descriptor: what lies between the kernel and the routines that read and write it. Its life
-// is in stream_core.cpp, and each of its parts in a file: stream_receive.cpp, stream_send.cpp, stream_filter.cpp.
+// is in stream_core.cpp, and each of its parts in a file: stream_receive, stream_send, stream_calls, stream_filter.
 //
 // Receiving. At most one receive is in flight, and it is asked for only while a routine waits for bytes that are not
 // there. So at most one buffer comes that no routine has asked for, and it is the next reader's: a peer that is faster
@@ -54,7 +54,8 @@ class stream_core final : public descriptor_core {
   stream_core* next_accepted = nullptr;  // in a listener's list of those that no case has taken
 
  private:
-  static constexpr std::size_t most_answers = 64 * 1024;  // bytes of a filter's own that may wait to be sent
+  static constexpr std::size_t most_answers = 64 * 1024;  // bytes of the filter's own that may wait to be sent
+  static constexpr std::size_t most_pieces = 16;          // of a send that may win a select at once
 
   // What the sending direction is doing.
   enum class turn : std::uint8_t {
@@ -113,6 +114,8 @@ class stream_core final : public descriptor_core {
   }
   void leave_sending(const sending& s) noexcept;
   void give_turn(sending& s) noexcept;
+
+  // System calls of a routine's own (stream_calls.cpp).
   ssize_t send_now(const sending& s) const noexcept;  // without the lock
   void note_sent_now(sending& s, ssize_t taken, int error) noexcept;
   bool begin_shutdown() noexcept;  // if it is time; true: the caller finishes it without the lock

@@ -1,0 +1,111 @@
+// The system calls that a stream's users make themselves, without its lock (stream_core.hpp): a send that has won a
+// select, and a shutdown. Nothing is in flight meanwhile, and no sender has the turn.
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "net/stream_core.hpp"
+
+namespace ringo::detail {
+
+void stream_core::give_turn(sending& s) noexcept {
+  s.failure = error_of(s);
+  if (s.failure != 0 || (s.what == sending::kind::bytes && s.left == 0)) return;
+  if (s.what == sending::kind::shutdown) fail_to_send(own_side_ended);  // the later ones
+  turn_ = turn::at_once;
+  s.acts = true;
+}
+
+void stream_core::act(io_request& r) noexcept {
+  auto& s = static_cast<sending&>(r);
+  {
+    const section here(*this);
+    if (!is_open()) {
+      s.failure = own_side_closed;
+      return;
+    }
+    ++calls_;
+  }
+  ssize_t taken = 0;
+  int error = 0;
+  if (s.what == sending::kind::shutdown) {
+    ::shutdown(descriptor(), SHUT_WR);  // of a connection that is gone there is nothing to shut down
+  } else if ((taken = send_now(s)) < 0) {
+    error = errno;
+  }
+  section here(*this);
+  --calls_;
+  turn_ = turn::free;
+  if (s.what == sending::kind::bytes) note_sent_now(s, taken, error);
+  if (here.on() != nullptr) serve_senders(here);
+}
+
+ssize_t stream_core::send_now(const sending& s) const noexcept {
+  std::array<iovec, most_pieces> pieces;
+  std::size_t count = 0;
+  const auto add = [&](std::span<const std::byte> bytes) {
+    pieces[count++] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+  };
+  if (s.many.empty()) add(s.one);
+  for (const auto& each : s.many) add(each);
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  return ::sendmsg(descriptor(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+// Where the kernel has had no room for all of it, the rest is on its way when it has some again: the case has won.
+void stream_core::note_sent_now(sending& s, ssize_t taken, int error) noexcept {
+  if (taken < 0 && error != EAGAIN && error != EINTR && error != ENOBUFS && error != ENOMEM) {
+    fail_to_send(s.failure = error);
+    return;
+  }
+  for (auto n = static_cast<std::size_t>(std::max<ssize_t>(taken, 0)); n != 0;) n -= s.next_part(n).size();
+  if (s.left == 0) return;
+  has_room_ = false;
+  if (!is_open()) {
+    s.failure = own_side_closed;
+  } else if (!has_memory_for(s)) {
+    s.failure = ENOMEM;
+    if (taken > 0) fail_to_send(cut_short);
+  } else {
+    send(gather(s), turn::rest, scheduler_of(*current_worker()));
+  }
+}
+
+void stream_core::end_sending() noexcept {
+  bool shuts_down;
+  {
+    const section here(*this);
+    ends_when_sent_ = true;
+    // The filter's last words come first.
+    if (filter_ != nullptr && here.on() != nullptr && is_open() && turn_ == turn::free) put_off(*here.on());
+    shuts_down = begin_shutdown();
+  }
+  if (shuts_down) finish_shutdown();
+}
+
+bool stream_core::begin_shutdown() noexcept {
+  if (!ends_when_sent_ || !is_open()) return false;
+  // Where no runtime runs nothing is in flight, and no sender goes on.
+  if (current_worker() != nullptr && (turn_ != turn::free || !waiting(io_side::out).empty())) return false;
+  ends_when_sent_ = false;
+  if (kind_ == kind::other || (filter_ != nullptr && !filter_->has_ended_output)) return false;
+  fail_to_send(own_side_ended);
+  turn_ = turn::at_once;
+  ++calls_;
+  return true;
+}
+
+void stream_core::finish_shutdown() noexcept {
+  ::shutdown(descriptor(), SHUT_WR);
+  section here(*this);
+  --calls_;
+  turn_ = turn::free;
+  if (here.on() != nullptr) serve_senders(here);
+}
+
+}  // namespace ringo::detail
