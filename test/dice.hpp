@@ -1,4 +1,4 @@
-// Chance that a seed repeats, and bytes of a stream that each tell their place in it.
+// Random numbers from a seed, and a stream of bytes each of which depends on its position.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -18,10 +18,10 @@ class dice {
   std::uint64_t state_;
 };
 
-// The n-th byte of a stream that shows where in it one is.
+// The n-th byte of that stream.
 inline char numbered(std::size_t n) { return static_cast<char>((n * 2654435761u) >> 11); }
 
-// What of a stream of those has been read, whoever has read it.
+// Checks the bytes of such a stream as they are read.
 struct progress_of_reading {
   std::size_t at = 0;
   bool is_right = true, has_ended = false;

@@ -1,4 +1,4 @@
-// For the tests of the driver over io_uring: the kinds of ring, and something that becomes ready.
+// For the tests of the io_uring driver: the kinds of ring, and a descriptor that becomes ready.
 #pragma once
 #include <fcntl.h>
 #include <unistd.h>

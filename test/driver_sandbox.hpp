@@ -1,4 +1,4 @@
-// A forked child in which a test can take away system calls, descriptors and memory, and which may be killed.
+// Runs code in a forked child. The code may forbid itself system calls, descriptors and memory, and may crash.
 #pragma once
 #include <linux/filter.h>
 #include <linux/seccomp.h>

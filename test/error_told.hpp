@@ -1,4 +1,4 @@
-// What an exception_ptr or an outcome holds, as words to compare with.
+// The message of the error that an exception_ptr or an outcome holds, to compare with.
 #pragma once
 
 #include <exception>

@@ -1,19 +1,18 @@
-// Runs one program on every kind of scheduler that it must not be able to tell apart: real workers, and simulations.
+// Runs a program on every kind of scheduler, real workers and simulations. The program must not see a difference.
 //
 //   on_every_scheduler(make_main)       1, 2, 4 and 8 workers, then simulations with 1 and 4 workers and some seeds
-//   on_real_schedulers(make_main)       the former only: for programs with threads of their own
+//   on_real_schedulers(make_main)       the real workers only: for programs with threads of their own
 //   on_several_workers(make_main)       2, 4 and 8 workers
-//   on_simulated_schedulers(make_main)  the latter only: for programs that use settle() or virtual time
-//   on_two_schedulers(make_main)        2 workers, and one simulation with 4: for programs whose result no schedule
-//   alters on_each(schedulers, use)            use(scheduler) calls scheduler.run(make_main): for programs that throw
+//   on_simulated_schedulers(make_main)  the simulations only: for programs that use settle() or virtual time
+//   on_two_schedulers(make_main)        2 workers, and one simulation: for programs whose result no schedule alters
+//   on_each(schedulers, use)            use(scheduler) calls scheduler.run(make_main): for programs that throw
 //
-// make_main takes nothing and returns a task<>; it stays alive while its program runs, so it may be a coroutine that
-// captures. On real schedulers it may take the runtime, for its dump. Every run must leave testing::live() as it found
-// it. Where a check fails, on whichever thread, the scheduler is named just before it. RINGO_FIRST_SEED=7 makes seed 7
-// the first, RINGO_SEEDS_TIMES=10 makes them ten times as many, and with RINGO_ONLY_SIMULATED=1 there are no real
-// workers.
+// make_main takes nothing and returns a task<>. It stays alive while its program runs, so it may be a coroutine that
+// captures. On real schedulers it may take the runtime, for its dump. After every run testing::live() must be what it
+// was before. A failed check, on any thread, prints the scheduler first. RINGO_FIRST_SEED=7 makes seed 7 the first,
+// RINGO_SEEDS_TIMES=10 makes the seeds ten times as many, and RINGO_ONLY_SIMULATED=1 leaves out the real workers.
 //
-// co_await has no place inside a doctest macro: they wrap their argument in a lambda. Name the result first.
+// A doctest macro wraps its argument in a lambda, so co_await cannot stand in it. Name the result first.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -27,7 +26,7 @@
 #include <type_traits>
 #include <vector>
 
-// A count for a test that is the better the longer it runs: RINGO_STRESS=100 makes it a hundred times as large.
+// A count of rounds. RINGO_STRESS=100 makes it a hundred times as large.
 inline std::size_t stressed(std::size_t count) {
   const char* factor = std::getenv("RINGO_STRESS");
   const auto times = factor ? std::strtoull(factor, nullptr, 10) : 1;
@@ -47,7 +46,7 @@ class scheduler_under_test {
     return simulated_ ? "simulation with " + count + ", seed " + std::to_string(seed_) : count;
   }
 
-  // Rethrows what the program throws, after the check that it left nothing behind.
+  // Checks that the program left nothing behind, then rethrows its exception.
   template <class F>
   void run(F&& make_main) const {
     current() = name();
@@ -61,7 +60,7 @@ class scheduler_under_test {
     check_nothing_is_left_since(before);
   }
 
-  // What runs now, or ran last; empty before the first run of a test case.
+  // The name of the scheduler that runs now, or ran last. Empty before the first run of a test case.
   static std::string& current() {
     static std::string name;
     return name;
@@ -104,7 +103,7 @@ class scheduler_under_test {
   std::uint64_t seed_;
 };
 
-// doctest's own INFO is known to one thread only, and a routine moves between threads.
+// doctest's INFO belongs to one thread, but a routine moves between threads.
 class scheduler_namer final : public doctest::IReporter {
  public:
   explicit scheduler_namer(const doctest::ContextOptions&) {}
@@ -160,7 +159,7 @@ void on_each(const std::vector<scheduler_under_test>& schedulers, Use use) {
   for (const auto& scheduler : schedulers) use(scheduler);
 }
 
-// Few seeds are for programs that are large in themselves.
+// Large programs pass a small number of seeds.
 template <class F>
 void on_every_scheduler(F make_main, std::size_t seeds = 10) {
   for (const auto& scheduler : every_scheduler(seeds)) scheduler.run(make_main);

@@ -1,4 +1,4 @@
-// A pipeline of five stages over values that are counted, for the tests of how pipelines end.
+// A pipeline of five stages over counted values, for the tests of how pipelines end.
 #pragma once
 
 #include <atomic>

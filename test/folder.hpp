@@ -1,4 +1,4 @@
-// A temporary folder that goes with all that is in it.
+// A temporary folder. The destructor removes it with its contents.
 #pragma once
 #include <stdlib.h>
 #include <sys/stat.h>

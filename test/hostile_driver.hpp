@@ -1,10 +1,9 @@
-// A kernel that does what is asked of it as awkwardly as it may: between the workers and their real rings.
-//
-// From a seed it holds answers back and gives them in another order; transfers less than was asked for; ends what
-// nobody has asked it to end, or finds a reason not to have begun (ECANCELED, EINTR, EAGAIN, ENOBUFS, ECONNABORTED);
-// and when asked to end something early it is at once, or later, when that has succeeded, or when its successor has
-// begun. It has no blocks to lend, or a few, or runs out of them, or takes them back at any time. Nothing that it
-// answers is untrue: what it says to have been transferred has been.
+// The most awkward kernel that is still correct. It stands between the workers and their real rings, and decides by a
+// seed. It delays answers and reorders them; transfers less than the request asks for; ends an operation without a
+// request to do so, or refuses to begin it (ECANCELED, EINTR, EAGAIN, ENOBUFS, ECONNABORTED); and it serves a request
+// to end an operation early at once, or late: when the operation has succeeded, or when its successor has begun. It
+// provides no buffers, or a few, or runs out of them, or takes them back at any time. Its answers are true: the bytes
+// that it reports as transferred were transferred.
 #pragma once
 
 #include <liburing.h>
@@ -26,11 +25,11 @@
 #include "driver/uring.hpp"
 #include "runtime/runtime_core.hpp"
 
-// What all the drivers of one program have seen.
+// Counts of all drivers of one program.
 struct hostile_deeds {
   std::atomic<int> closed = 0;         // descriptors
-  std::atomic<int> closed_wrong = 0;   // numbers that were none
-  std::atomic<int> asked_in_vain = 0;  // to end what was not in flight there
+  std::atomic<int> closed_wrong = 0;   // numbers that were not open
+  std::atomic<int> asked_in_vain = 0;  // to end an operation that was not in flight
   std::atomic<int> shortened = 0, refused = 0, ended_unasked = 0, ended_late = 0;
   std::atomic<int> warnings = 0;
   std::atomic<int> accept_error = 0;  // of every accept, while there is one
@@ -85,7 +84,7 @@ class hostile_driver final : public ringo::detail::driver {
   }
 
   void end_early(ringo::detail::ring_request& r) noexcept override {
-    // Another worker may use what is not in flight here.
+    // Another worker may use a request that is not in flight here.
     const auto is_it = [&r](const auto& each) { return each->asked == &r; };
     if (std::none_of(requests_.begin(), requests_.end(), is_it)) ++deeds_.asked_in_vain;
     if (below(2) == 0) return end_now(r, [](const request&) { return true; });
@@ -126,7 +125,7 @@ class hostile_driver final : public ringo::detail::driver {
     bool is_given = false;  // to the real kernel
     int result = 0;
     unsigned flags = 0;
-    std::uint64_t turns = 0;  // until it is told
+    std::uint64_t turns = 0;  // until the answer is given
 
    private:
     hostile_driver& in_;
@@ -171,7 +170,7 @@ class hostile_driver final : public ringo::detail::driver {
     held_.push_back(&r);
   }
 
-  // The answers whose time has come, or all, in any order. What they lead to may be answered at once, too.
+  // Gives the answers whose time has come, or all, in any order. Requests that follow from them may be answered, too.
   void answer(bool all) noexcept {
     std::vector<request*> due;
     std::vector<request*> later;
@@ -187,7 +186,7 @@ class hostile_driver final : public ringo::detail::driver {
     }
   }
 
-  // What has been answered is not found; a successor of the same name is.
+  // Does not find an answered request, but its successor of the same name.
   template <class Predicate>
   void end_now(const ringo::detail::ring_request& r, Predicate may_be_ended) noexcept {
     for (const auto& each : requests_) {
@@ -220,7 +219,7 @@ class hostile_driver final : public ringo::detail::driver {
   std::unique_ptr<ringo::detail::uring> real_;  // goes before the requests do
 };
 
-// Runs it as ringo::run does, on such a kernel.
+// As ringo::run, on such a kernel.
 template <class F>
 void run_on_a_hostile_kernel(unsigned workers, std::uint64_t seed, hostile_deeds& deeds, F make_main) {
   using namespace ringo::detail;

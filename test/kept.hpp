@@ -1,4 +1,4 @@
-// For objects that a test leaves behind on purpose: LeakSanitizer finds them here.
+// Keeps a pointer to an object that a test leaves behind on purpose, so that LeakSanitizer does not report it.
 #pragma once
 #include <vector>
 

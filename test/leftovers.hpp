@@ -1,4 +1,4 @@
-// Whether what a program has stopped has gone: for loops that let the others run until it has.
+// Whether all routines, frames, timers and operations that were started since then have gone. For loops that yield.
 #pragma once
 #include <ringo/ringo.hpp>
 

@@ -1,4 +1,4 @@
-// For the tests of the outside world: real workers only, and no descriptor left behind.
+// For tests of the outside world: runs a program on real workers, and checks that it leaves no descriptor open.
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// What this process holds of the kernel's.
+// How many descriptors and threads this process has.
 #pragma once
 #include <cstddef>
 #include <filesystem>

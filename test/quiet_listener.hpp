@@ -1,4 +1,4 @@
-// Base of doctest's listeners: hears of everything and does nothing.
+// A doctest listener that does nothing, as a base class.
 #pragma once
 #include <doctest/doctest.h>
 

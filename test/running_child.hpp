@@ -1,4 +1,4 @@
-// Runs a program in a forked child, for programs that are to end their process.
+// Runs a program in a forked child, for programs that end their process.
 #pragma once
 
 #include <sys/resource.h>

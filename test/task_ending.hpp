@@ -1,4 +1,4 @@
-// How a routine ended, for tests that ask nothing else of it.
+// How a routine ended: for tests that need no more than that.
 #pragma once
 
 #include <ringo/ringo.hpp>

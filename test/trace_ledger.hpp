@@ -1,8 +1,8 @@
-// What the simulations of a test case came to, as one number: every choice of the scheduler and every move of the
-// clock. A change that is to change no behaviour changes none of these numbers (test/traces).
+// A hash over all simulations of a test case: over every choice of the scheduler and every move of the clock. A change
+// that should alter no schedule must not alter a hash; test/traces compares them.
 //
-// The linker leads the calls of simulate() and explore() through here (--wrap). With RINGO_TRACES=FILE, each test case
-// that has simulated something writes a line into it: that number, the number of simulations, and the name of the case.
+// The linker redirects the calls of simulate() and explore() to here (--wrap). With RINGO_TRACES=FILE, each test case
+// that simulates writes one line into the file: the hash, the number of simulations, and the name of the test case.
 #pragma once
 #include <doctest/doctest.h>
 

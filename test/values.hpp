@@ -1,4 +1,4 @@
-// Values that tests send about, and routines that send and receive them.
+// Values that tests send, and routines that send and receive numbers.
 #pragma once
 #include <atomic>
 #include <functional>

@@ -1,16 +1,16 @@
-// What small programs over channels may do, told by a sequential model of Go's channels that shares nothing with the
-// library: all histories of a program, under every schedule and every choice of a select.
+// A sequential model of Go's channels, which shares nothing with the library. It computes all histories that a small
+// program over channels may have, under every schedule and every choice of a select.
 //
-// A routine acts, or returns from what it was parked on, in one step; between two instructions any other routine may
-// go on. A history tells who invoked what and what came of it, in order; "0.1(" is an invocation by routine 0 of its
-// instruction 1, "0.1=r " its return with the result r:
+// In one step a routine acts, or returns from the operation on which it was parked. Between two instructions any other
+// routine may go on. A history lists the invocations and their results, in order: "0.1(" is an invocation by routine 0
+// of its instruction 1, "0.1=r " its return with the result r:
 //
 //   s  sent          7  received that value    -  closed and drained    n  nothing there    f  no room
 //   k  closed        X  channel_closed         C  cancelled             o  otherwise        j  that routine has ended
 //   c1r  case 1 of a select, with the result r
 //
-// After a bar come the channels, when nobody can go on and the owned coroutines have been destroyed: their size,
-// whether they are open, what can be received from each until there is nothing, and whether a value can be sent.
+// After a bar come the channels, when no routine can go on and the owned coroutines have been destroyed: the size of
+// each, whether it is open, which values can be received from it, and whether a value can be sent.
 #pragma once
 
 #include <cstddef>
