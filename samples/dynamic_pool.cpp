@@ -32,7 +32,7 @@ task<> scale(receiver<int> jobs, event& at_rest, group& workers) {
 
   int size = min_workers;
   ticker look(10ms);
-  while (!jobs.drained()) {
+  while (!jobs.is_drained()) {
     co_await look.tick();
     if (jobs.size() > 0 && size < max_workers) {
       workers.go(worker, jobs, quit);

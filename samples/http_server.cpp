@@ -239,7 +239,7 @@ class connection {
     const bool begun = request_.begun();
     const time_point until = begun ? std::min(deadline_, now() + in_haste(silence_limit)) : deadline_;
     const context ends = begun ? context::background() : stopping_;
-    auto came = co_await select(prefer_first, stream_.recv(), ends.done(), sleep_until(until));
+    auto came = co_await select(prefer_first, stream_.recv(), ends.wait(), sleep_until(until));
     if (came.index() == 2 && begun) throw http_error{408};
     received_.reset();
     if (came.index() == 0) received_ = std::get<0>(std::move(came));

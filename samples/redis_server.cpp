@@ -319,7 +319,7 @@ class session {
     unparsed_.erase(0, std::exchange(parsed_, 0));
     const time_point until = subscriptions_.empty() ? now() + data_.silence_limit : time_point::max();
     auto came = co_await select(prefer_first, stream_.recv(), self_->messages.recv(), self_->gone.wait(),
-                                stopping_.done(), sleep_until(until));
+                                stopping_.wait(), sleep_until(until));
     if (came.index() > 1) co_return false;
     if (came.index() == 0) {
       const auto& bytes = std::get<0>(came);

@@ -59,7 +59,7 @@ TEST_CASE("of tasks: awaited by name once, and then a std::logic_error; and a ca
     once o;
     auto call = o.call([] {});
     co_await call;
-    CHECK(o.done());
+    CHECK(o.is_done());
   });
 }
 

@@ -63,7 +63,7 @@ TEST_CASE("A cancelled arrival is taken back: another one must come") {
     CHECK(end == ending::was_cancelled);
     auto still_too_few = co_await select(b.arrive_and_wait(), sleep(1s));
     CHECK(still_too_few.index() == 1);
-    CHECK_FALSE(arrived[1].done());
+    CHECK_FALSE(arrived[1].is_done());
     auto third = go([&]() -> task<> { co_await b.arrive_and_wait(); });
     co_await testing::settle();
     co_await b.arrive_and_wait();

@@ -319,7 +319,7 @@ TEST_CASE("A call may last as long as it likes: no deadlock is reported while it
       auto loses = go([&]() -> task<> { co_await call; });
       co_await lost.reached();
       loses.cancel();
-      co_await loses.finished();
+      co_await loses.wait();
       parks = rt.metrics().parks;
       lost.open();
       const auto value = co_await from_call.recv();
@@ -359,7 +359,7 @@ TEST_CASE("When a call that nobody waits for ends, a deadlock that is left is fo
       });
       co_await lost.reached();
       loses.cancel();
-      co_await loses.finished();
+      co_await loses.wait();
       *parks = rt.metrics().parks;
       lost.open();
       co_await never();
@@ -693,7 +693,7 @@ TEST_CASE("A call that waits for a routine is answered when the program ends") {
             const auto joins = [&running, &answered](handle<> h) {
               running.pass();
               try {
-                h.wait();
+                h.join_blocking();
               } catch (const cancelled&) {
                 answered = true;
               }

@@ -135,14 +135,14 @@ std::vector<form> forms() {
       {"yield", of([](things&) { return yield(); })},
       {"join", of([](things& t) { return t.sleeper.join(); })},
       {"join of an empty handle", of([](things& t) { return t.empty.join(); })},
-      {"finished", of([](things& t) { return t.sleeper.finished(); })},
+      {"finished", of([](things& t) { return t.sleeper.wait(); })},
       {"lock", of([](things& t) { return t.held.lock(); })},
       {"acquire", of([](things& t) { return t.permits.acquire(); })},
       {"event", of([](things& t) { return t.never_set.wait(); })},
       {"latch", of([](things& t) { return t.closed.wait(); })},
       {"wait_group", of([](things& t) { return t.busy.wait(); })},
       {"ticker", of([](things& t) { return t.slow.tick(); })},
-      {"the end of a context", of([](things& t) { return t.background.done(); })},
+      {"the end of a context", of([](things& t) { return t.background.wait(); })},
       {"task", of([](things&) { return sleeps_long(); })},
       {"task that awaits nothing", of([](things&) { return nothing(); })},
       {"task in tasks", of([](things&) { return sleeps_long_in_a_task(); })},
@@ -234,7 +234,7 @@ TEST_CASE("a routine that goes on after its cancellation, whatever it awaits, ke
           co_await yield();
           h.cancel();
           co_await the_rest_goes_on();
-          CHECK(!h.done());
+          CHECK(!h.is_done());
         });
         if (f.name == "join of an empty handle" || f.name == "task that awaits nothing") {
           CHECK(warnings.size() == 1);  // none of its awaits ends with `cancelled`
@@ -272,7 +272,7 @@ TEST_CASE("whatever has cancelled it: main's end, the end of a group, a limit") 
         auto h = go(whole);
         co_await sleep(2ms);
         co_await the_rest_goes_on();
-        CHECK(!h.done());
+        CHECK(!h.is_done());
         h.cancel();
       }));
     }
@@ -282,7 +282,7 @@ TEST_CASE("whatever has cancelled it: main's end, the end of a group, a limit") 
         auto h = go(limited);
         co_await sleep(3ms);
         co_await the_rest_goes_on();
-        CHECK(!h.done());
+        CHECK(!h.is_done());
       }));
     }
     SUBCASE("a context") {
@@ -292,7 +292,7 @@ TEST_CASE("whatever has cancelled it: main's end, the end of a group, a limit") 
         co_await yield();
         ctx.cancel();
         co_await the_rest_goes_on();
-        CHECK(!h.done());
+        CHECK(!h.is_done());
       }));
     }
   }

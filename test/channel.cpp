@@ -197,7 +197,7 @@ TEST_CASE("receiving from an empty open channel waits, buffered or not, also in 
       co_await ch.send(10);
       co_await testing::settle();
       CHECK(received == 11);
-      CHECK_FALSE(looping.done());
+      CHECK_FALSE(looping.is_done());
       ch.close();
       co_await looping;
     }
@@ -242,7 +242,7 @@ TEST_CASE("any routine may ask for size, capacity and state while others send an
     auto asking = go([&]() -> task<bool> {
       bool plausible = true;
       while (!over) {
-        plausible = plausible && ch.size() <= 3 && ch.capacity() == 3 && !ch.closed() && !ch.drained();
+        plausible = plausible && ch.size() <= 3 && ch.capacity() == 3 && !ch.is_closed() && !ch.is_drained();
         co_await yield();
       }
       co_return plausible;
@@ -553,7 +553,7 @@ TEST_CASE("copies of a handle are the same channel, and only they are equal (sem
     other = ch;
     CHECK(other == ch);
     other.close();
-    CHECK(copy.closed());
+    CHECK(copy.is_closed());
   });
 }
 

@@ -132,7 +132,7 @@ TEST_CASE("once an attempt has seen the channel closed, it is closed for everybo
       co_await yield();
       ch.close();
       co_await told.recv();
-      CHECK(ch.closed());
+      CHECK(ch.is_closed());
       CHECK_THROWS_AS(ch.try_send(2), channel_closed);
       co_await attempts;
     }

@@ -53,14 +53,14 @@ TEST_CASE("what was queued before the close is still delivered, in order (semant
       channel<int> ch(10);
       for (int i = 0; i != count; ++i) co_await ch.send(i);
       ch.close();
-      CHECK(ch.closed());
-      CHECK(ch.drained() == (count == 0));
+      CHECK(ch.is_closed());
+      CHECK(ch.is_drained() == (count == 0));
       for (int i = 0; i != count; ++i) {
-        CHECK_FALSE(ch.drained());
+        CHECK_FALSE(ch.is_drained());
         auto value = co_await ch.recv();
         CHECK(value == i);
       }
-      CHECK(ch.drained());
+      CHECK(ch.is_drained());
       auto end = co_await ch.recv();
       CHECK_FALSE(end);
     }
@@ -82,7 +82,7 @@ TEST_CASE("a closed and drained channel answers every receive at once, for ever 
       auto chosen = co_await select(ch.recv(), otherwise);
       CHECK(chosen.index() == 0);
       CHECK_FALSE(std::get<0>(chosen));
-      CHECK(ch.drained());
+      CHECK(ch.is_drained());
     }
   });
 }
@@ -298,7 +298,7 @@ TEST_CASE("a second close fails, and so does the close of nil; neither harms (se
     CHECK_THROWS_AS(ch.close(), channel_closed);
     CHECK_THROWS_AS(sender<int>(ch).close(), channel_closed);
     CHECK_FALSE(ch.try_close());
-    CHECK(ch.closed());
+    CHECK(ch.is_closed());
     auto value = co_await ch.recv();
     CHECK(value == 1);
 
@@ -323,7 +323,7 @@ TEST_CASE("of those who race to close with try_close exactly one succeeds (seman
         if (mine) ++closed;
       }
       CHECK(closed == 1);
-      CHECK(ch.closed());
+      CHECK(ch.is_closed());
     }
   });
 }
@@ -348,20 +348,20 @@ TEST_CASE("channel_closed is a logic_error that says which operation failed (sem
 TEST_CASE("closed means closed for ever (semantics 28)") {
   on_every_scheduler([]() -> task<> {
     channel<int> ch(2);
-    CHECK_FALSE(ch.closed());
-    CHECK_FALSE(ch.drained());
+    CHECK_FALSE(ch.is_closed());
+    CHECK_FALSE(ch.is_drained());
     co_await ch.send(1);
     CHECK(ch.try_close());
     for (int i = 0; i != 3; ++i) {
-      CHECK(ch.closed());
-      CHECK(sender<int>(ch).closed());
-      CHECK(receiver<int>(ch).closed());
+      CHECK(ch.is_closed());
+      CHECK(sender<int>(ch).is_closed());
+      CHECK(receiver<int>(ch).is_closed());
       CHECK_THROWS_AS(ch.try_send(2), channel_closed);
       auto value = ch.try_recv();
       CHECK(value.has_value() == (i == 0));
       CHECK_FALSE(ch.try_close());
     }
-    CHECK(receiver<int>(ch).drained());
+    CHECK(receiver<int>(ch).is_drained());
   });
 }
 
@@ -410,11 +410,11 @@ TEST_CASE("close(error) lets the queued values through and then rethrows the err
     channel<int> ch(2);
     co_await ch.send(1);
     ch.close(std::make_exception_ptr(std::runtime_error("broken pipe upstream")));
-    CHECK(ch.closed());
-    CHECK_FALSE(ch.drained());
+    CHECK(ch.is_closed());
+    CHECK_FALSE(ch.is_drained());
     auto value = co_await ch.recv();
     CHECK(value == 1);
-    CHECK(ch.drained());
+    CHECK(ch.is_drained());
 
     int rethrown = 0;
     for (int i = 0; i != 3; ++i) {
@@ -524,7 +524,7 @@ TEST_CASE("values race with a close: what a send accepted is received, what it r
         co_await receivers.wait();
         CHECK(received == accepted);
         CHECK((refused == 0) == (accepted == 100));
-        CHECK(ch.drained());
+        CHECK(ch.is_drained());
       }
     }
   });

@@ -89,7 +89,7 @@ TEST_CASE("a channel converts to either end; an end converts to nothing else (se
   CHECK(tx == sender<int>(ch));
   CHECK(rx == receiver<int>(ch));
   tx.close();
-  CHECK(rx.drained());
+  CHECK(rx.is_drained());
 }
 
 TEST_CASE("an end has no operation of the other direction: a receiver cannot even close (semantics 29, 36)") {
@@ -120,7 +120,7 @@ TEST_CASE("arguments of a started routine convert to the ends that it takes (sem
     const int sum = co_await sum_of(ch);
     co_await producing;
     CHECK(sum == 4950);
-    CHECK(ch.drained());
+    CHECK(ch.is_drained());
   });
 }
 
@@ -204,6 +204,6 @@ TEST_CASE("ends keep their channel alive (semantics 18, 36)") {
     auto value = co_await rx.recv();
     CHECK(value == 8);
     tx.close();
-    CHECK(rx.drained());
+    CHECK(rx.is_drained());
   });
 }

@@ -178,7 +178,7 @@ TEST_CASE("cancelling a waiting sender from the middle of the queue leaves the o
       }
       waiting[static_cast<std::size_t>(gone)].cancel();
       co_await testing::settle();
-      CHECK(waiting[static_cast<std::size_t>(gone)].done());
+      CHECK(waiting[static_cast<std::size_t>(gone)].is_done());
       for (int i = -1; i != 5; ++i) {
         if (i == gone) continue;
         auto value = co_await ch.recv();

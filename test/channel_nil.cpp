@@ -63,7 +63,7 @@ TEST_CASE("a routine that waits on nil can be cancelled, and is destroyed with t
       ++ended;
     }
     CHECK(ended == 1);
-    CHECK_FALSE(sending.done());
+    CHECK_FALSE(sending.is_done());
     // main ends, and with it the one who still waits
   });
 }
@@ -80,8 +80,8 @@ TEST_CASE("attempts on nil are never ready, and nil can be asked everything (sem
     CHECK_FALSE(channel<void>::nil().try_recv());
     CHECK(nil.size() == 0);
     CHECK(nil.capacity() == 0);
-    CHECK_FALSE(nil.closed());
-    CHECK_FALSE(nil.drained());
+    CHECK_FALSE(nil.is_closed());
+    CHECK_FALSE(nil.is_drained());
     CHECK_FALSE(static_cast<bool>(nil));
     CHECK(static_cast<bool>(channel<int>{}));
     co_return;
@@ -141,7 +141,7 @@ TEST_CASE("assigning nil to a channel variable switches its case off (semantics 
     }
     CHECK(sum == 6);
     // Only the variable changed, not the channel that it named.
-    CHECK(left_kept.drained());
+    CHECK(left_kept.is_drained());
   });
 }
 

@@ -59,12 +59,12 @@ TEST_CASE("a closed signal channel yields what was queued, then false for ever (
     co_await ch.send();
     co_await ch.send();
     ch.close();
-    CHECK(ch.closed());
-    CHECK_FALSE(ch.drained());
+    CHECK(ch.is_closed());
+    CHECK_FALSE(ch.is_drained());
     int count = 0;
     while (co_await ch.recv()) ++count;
     CHECK(count == 2);
-    CHECK(ch.drained());
+    CHECK(ch.is_drained());
     for (int i = 0; i != 10; ++i) {
       const bool signalled = co_await ch.recv();
       CHECK_FALSE(signalled);
@@ -170,8 +170,8 @@ TEST_CASE("signal channels have ends, nil and identity as others have (semantics
     CHECK_FALSE(rx.try_recv());
     tx.close();
     CHECK_FALSE(tx.try_close());
-    CHECK(rx.closed());
-    CHECK(rx.drained());
+    CHECK(rx.is_closed());
+    CHECK(rx.is_drained());
 
     const channel<void> copy = ch;
     CHECK(copy == ch);

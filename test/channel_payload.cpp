@@ -123,7 +123,7 @@ class nosy {
  private:
   void look() const noexcept {
     ++looks();
-    if (watched_->size() > watched_->capacity() || watched_->closed()) ++surprises();
+    if (watched_->size() > watched_->capacity() || watched_->is_closed()) ++surprises();
   }
   const channel<nosy>* watched_;
 };
@@ -374,7 +374,7 @@ TEST_CASE("a copy that throws leaves the receiver that waits where it is (D2)") 
     const touchy bad(1, true);
     CHECK_THROWS_AS(ch.try_send(bad), copy_failed);
     co_await testing::settle();
-    CHECK_FALSE(receiving.done());
+    CHECK_FALSE(receiving.is_done());
     CHECK(ch.try_send(touchy(2)));
     const int number = co_await receiving;
     CHECK(number == 2);
@@ -449,7 +449,7 @@ TEST_CASE("the destructor of a value may send on a channel, receive from it and 
     auto act = [told] { told.close(); };
     co_await closing.emplace(std::move(act));
     closing = channel<parting>::nil();
-    CHECK(told.closed());
+    CHECK(told.is_closed());
     int sum = 0;
     while (auto value = co_await told.recv()) sum += *value;
     CHECK(sum == 3);

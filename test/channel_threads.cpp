@@ -252,8 +252,8 @@ TEST_CASE("a thread may close a channel, and routines that wait are woken (seman
       co_await foreign.joined();
       CHECK(ended == 5);
       CHECK(refused == 5);
-      CHECK(empty.closed());
-      CHECK(unread.closed());
+      CHECK(empty.is_closed());
+      CHECK(unread.is_closed());
     }
   });
 }
@@ -456,11 +456,11 @@ TEST_CASE("a channel is filled before any runtime runs and read after it has end
     CHECK_FALSE(jobs.try_send(10));
     CHECK(jobs.size() == 10);
     jobs.close();
-    CHECK(jobs.closed());
+    CHECK(jobs.is_closed());
     scheduler.run([&]() -> task<> {
       while (auto job = co_await jobs.recv()) co_await results.send(*job * *job);
     });
-    CHECK(jobs.drained());
+    CHECK(jobs.is_drained());
     for (int i = 0; i != 10; ++i) {
       auto value = results.try_recv();
       CHECK(value == i * i);
@@ -499,8 +499,8 @@ TEST_CASE("a channel may be made and dropped where no runtime ever runs") {
     CHECK(back == value);
     CHECK(ch.try_send(value));
     ch.close();
-    CHECK(copy.closed());
-    CHECK_FALSE(copy.drained());
+    CHECK(copy.is_closed());
+    CHECK_FALSE(copy.is_drained());
   }
   CHECK(value.use_count() == 1);
   const channel<int> unbuffered;

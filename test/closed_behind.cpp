@@ -158,7 +158,7 @@ task<> check_that_it_sleeps(runtime& rt, Wait wait, Bring bring) {
   co_await sleep(1ms);
   const std::uint64_t before = rt.metrics().parks;
   for (int i = 0; i < 10; ++i) co_await sleep(1ms);
-  CHECK(!waiting.done());
+  CHECK(!waiting.is_done());
   CHECK(rt.metrics().parks - before < 100);
   co_await bring();
   co_await waiting;

@@ -183,7 +183,7 @@ TEST_CASE("A waiter that is cancelled goes, and the setter sets without effect")
     auto waits = go([&]() -> task<> { (void)co_await c; });
     co_await sleep(1ms);
     waits.cancel();
-    co_await waits.finished();
+    co_await waits.wait();
     auto value = std::make_shared<int>(1);
     CHECK(set.set_value(value));
     const auto got = co_await c;  // which is there for another

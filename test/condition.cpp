@@ -49,7 +49,7 @@ TEST_CASE("notify_one wakes one, which holds the lock (120, TestCondSignal)") {
       co_await c.wait(held);
     });
     co_await testing::settle();
-    CHECK_FALSE(late.done());
+    CHECK_FALSE(late.is_done());
     late.cancel();
     (void)co_await ending_of(late);
     CHECK(m.try_lock());
@@ -232,7 +232,7 @@ TEST_CASE("A cancelled wait holds the lock again when it throws, and waits for i
     auto mine = co_await m.lock();
     waiting.cancel();
     co_await testing::settle();
-    CHECK_FALSE(waiting.done());
+    CHECK_FALSE(waiting.is_done());
     mine.unlock();
     const auto end = co_await ending_of(waiting);
     CHECK(end == ending::was_cancelled);

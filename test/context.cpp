@@ -36,7 +36,7 @@ task<> waits_for_ever() { co_await never(); }
 
 // Whether done() is ready at this instant.
 task<bool> is_done(const context& c) {
-  const auto chosen = co_await select(c.done(), otherwise);
+  const auto chosen = co_await select(c.wait(), otherwise);
   co_return chosen.index() == 0;
 }
 
@@ -46,7 +46,7 @@ task<> until(std::function<bool()> what) {
 }
 
 task<> throws_its_cause(context c) {
-  co_await c.done();
+  co_await c.wait();
   std::rethrow_exception(c.cause());
 }
 
@@ -160,7 +160,7 @@ TEST_CASE("without an explicit cause it is cancelled or timed_out, each with its
     const context c = context::with_cancel();
     const context t = context::with_timeout(1s);
     c.cancel();
-    co_await t.done();
+    co_await t.wait();
     const auto code_of = [](const std::exception_ptr& e) {
       try {
         std::rethrow_exception(e);
@@ -212,7 +212,7 @@ TEST_CASE("100 contexts of one tree cancelled by as many routines at once: all a
       c.cancel();
     };
     for (const context& each : order) all.go(cancels, each);
-    for (const context& each : tree) co_await each.done();
+    for (const context& each : tree) co_await each.wait();
     co_await all.wait();
     for (const context& each : tree) CHECK(each.is_cancelled());
   });
@@ -226,8 +226,8 @@ TEST_CASE("a parent and a child that cancel each other, from after_func: both ar
       parent.after_func([child] { child.cancel(); });
       child.after_func([parent] { parent.cancel(); });
       (parent_first ? parent : child).cancel();
-      co_await parent.done();
-      co_await child.done();
+      co_await parent.wait();
+      co_await child.wait();
       CHECK(parent.is_cancelled());
       CHECK(child.is_cancelled());
       co_await yield();
@@ -323,15 +323,15 @@ TEST_CASE("the background is never done, has no deadline, cause or value, and re
     CHECK_THROWS_AS((void)cancel_guard(context::background()), std::logic_error);
     const bool done = co_await is_done(c);
     CHECK_FALSE(done);
-    const auto timed = co_await select(c.done(), sleep(1ms));
+    const auto timed = co_await select(c.wait(), sleep(1ms));
     CHECK(timed.index() == 1);
   });
 }
 
 TEST_CASE("a routine that waits for the end of the background is told of in a deadlock, and cancellable (35, 144)") {
-  CHECK_THROWS_AS(run([]() -> task<> { co_await context::background().done(); }, {.workers = 1}), deadlock);
+  CHECK_THROWS_AS(run([]() -> task<> { co_await context::background().wait(); }, {.workers = 1}), deadlock);
   on_every_scheduler([]() -> task<> {
-    auto h = go([]() -> task<> { co_await context::background().done(); });
+    auto h = go([]() -> task<> { co_await context::background().wait(); });
     co_await yield();
     h.cancel();
     const auto ended = co_await outcome(h);
@@ -391,11 +391,11 @@ TEST_CASE("a deadline ends the context when it comes, and not before (136)") {
     CHECK(d.deadline() == start + 2h);
     co_await sleep(1h - 1ns);
     CHECK_FALSE(c.is_cancelled());
-    co_await c.done();
+    co_await c.wait();
     CHECK(now() == start + 1h);
     CHECK(told(c.cause()) == "timed out");
     CHECK_FALSE(d.is_cancelled());
-    co_await d.done();
+    co_await d.wait();
     CHECK(now() == start + 2h);
   });
 }
@@ -433,10 +433,10 @@ TEST_CASE("a child's later deadline does not extend its parent's, whose end it i
     CHECK(later.deadline() == start + 1h);
     CHECK(earlier.deadline() == start + 30min);
     CHECK(inherits.deadline() == start + 1h);
-    co_await earlier.done();
+    co_await earlier.wait();
     CHECK(now() == start + 30min);
     CHECK_FALSE(parent.is_cancelled());
-    co_await inherits.done();
+    co_await inherits.wait();
     CHECK(now() == start + 1h);
     CHECK(told(inherits.cause()) == "timed out");
     CHECK(parent.is_cancelled());
@@ -495,7 +495,7 @@ TEST_CASE("a deadline and a cancel at the same instant: the first to come stays 
         co_await sleep(1s);
         c.cancel(error("by hand"));
       });
-      co_await c.done();
+      co_await c.wait();
       ++(told(c.cause()) == "timed out" ? expired : cancelled_first);
       co_await h;
     });
@@ -624,10 +624,10 @@ TEST_CASE("of a context's end and a value that are both ready, select takes eith
       c.cancel();
       channel<int> jobs(1);
       jobs.try_send(1);
-      const auto either = co_await select(c.done(), jobs.recv());
+      const auto either = co_await select(c.wait(), jobs.recv());
       ++(either.index() == 0 ? ended : received);
       jobs.try_send(1);
-      const auto first = co_await select(prefer_first, c.done(), jobs.recv());
+      const auto first = co_await select(prefer_first, c.wait(), jobs.recv());
       CHECK(first.index() == 0);
     });
   }
@@ -728,11 +728,11 @@ TEST_CASE("dropping the last handle of a context does not cancel what runs under
 TEST_CASE("who waits for a context's end keeps it, and an operation may be used again for another") {
   on_every_scheduler([]() -> task<> {
     context a = context::with_cancel(), b = context::with_cancel();
-    auto operation = a.done();
+    auto operation = a.wait();
     a.cancel();
     co_await operation;
-    operation = b.done();
-    auto waits = [b]() -> task<> { co_await b.done(); };
+    operation = b.wait();
+    auto waits = [b]() -> task<> { co_await b.wait(); };
     auto h = go(waits);
     auto cancels = [b]() -> task<> {
       co_await yield();
@@ -741,7 +741,7 @@ TEST_CASE("who waits for a context's end keeps it, and an operation may be used 
     auto i = go(cancels);
     co_await operation;  // parked on the second, when it had waited for the first
     CHECK(b.is_cancelled());
-    operation = a.done();
+    operation = a.wait();
     co_await operation;
     co_await h;
     co_await i;
@@ -754,14 +754,14 @@ TEST_CASE("an operation that has waited for one context, and is then assigned an
     {
       const context a = context::with_cancel().with_value(witness(alive));
       const context b = context::with_cancel().with_value(witness(alive));
-      auto operation = a.done();
+      auto operation = a.wait();
       auto cancels = [a]() -> task<> {
         co_await yield();
         a.cancel();
       };
       auto h = go(cancels);
       co_await operation;
-      operation = b.done();
+      operation = b.wait();
       co_await h;
     }
     CHECK(alive == 0);
@@ -974,7 +974,7 @@ TEST_CASE("stop requested on a thread that is no worker ends the context soon af
       const context c = context::from(source.get_token());
       auto h = go(c, waits_for_ever);
       std::jthread foreign([source]() mutable { source.request_stop(); });
-      co_await c.done();
+      co_await c.wait();
       const auto ended = co_await outcome(h);
       CHECK(told(ended.error()) == "cancelled");
     }
@@ -1047,7 +1047,7 @@ TEST_CASE("a cancel from a thread that is no worker has happened soon after (132
       const context child = context::with_timeout(c, 1h);
       auto h = go(child, waits_for_ever);
       std::jthread foreign([c] { c.cancel(error("from outside")); });
-      co_await child.done();
+      co_await child.wait();
       CHECK(told(child.cause()) == "from outside");
       const auto ended = co_await outcome(h);
       CHECK(told(ended.error()) == "cancelled");
@@ -1271,7 +1271,7 @@ TEST_CASE("when main ends, what runs under contexts is unwound, and they may go 
         const context local = context::with_timeout(outlives, 30min);
         go(outlives, waits_for_ever);
         go(local, waits_for_ever);
-        go([local]() -> task<> { co_await local.done(); });
+        go([local]() -> task<> { co_await local.wait(); });
         go([c = outlives]() -> task<> { co_await with_context(c, waits_for_ever()); });
         co_await yield();
       },

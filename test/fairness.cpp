@@ -105,7 +105,7 @@ TEST_CASE("Every kind of operation that is always ready lets others run (166)") 
         });
         hogs.go([&stop]() -> task<> {
           auto ended = go([]() -> task<> { co_return; });
-          while (!stop) co_await ended.finished();
+          while (!stop) co_await ended.wait();
         });
         hogs.go([&stop]() -> task<> {
           auto nothing = []() -> task<> { co_return; };

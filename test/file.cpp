@@ -265,7 +265,7 @@ TEST_CASE("reads and writes that are cancelled at any moment harm nothing, and l
       for (int k = 0; k < i % 5; ++k) co_await ringo::yield();
       if (i % 3 == 0) co_await ringo::sleep(100us);
       for (auto& each : handles) each.cancel();
-      for (auto& each : handles) co_await each.finished();
+      for (auto& each : handles) co_await each.wait();
     }
     const std::string whole = co_await ringo::read_file(in / "c");
     CHECK((whole == text));

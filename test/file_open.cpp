@@ -55,7 +55,7 @@ TEST_CASE("the reader of a FIFO waits for a writer, and the writer for a reader"
         const std::string path = in.fifo(std::to_string(reader_first) + std::to_string(writing.create));
         auto first = ringo::go(open_file, path, reader_first ? ringo::open_options() : writing);
         co_await until_waiting(1);
-        CHECK_FALSE(first.done());
+        CHECK_FALSE(first.is_done());
         ringo::file second = co_await ringo::file::open(path, reader_first ? writing : ringo::open_options());
         ringo::file other = co_await first;
         ringo::file& from = reader_first ? other : second;
@@ -100,7 +100,7 @@ TEST_CASE("an open that waits loses a select, is cancelled, and may be awaited a
     auto h = ringo::go(open_file, path, for_writing);
     co_await ringo::yield();
     h.cancel();
-    co_await h.finished();
+    co_await h.wait();
     auto late = ringo::go(open_file, path, for_writing);
     co_await until_waiting(1);
     late.cancel();
@@ -160,7 +160,7 @@ TEST_CASE("a file that another has a lease of is opened when that has let go") {
     }
     auto opens = ringo::go(open_file, path, for_writing);
     co_await until_waiting(1);
-    CHECK_FALSE(opens.done());
+    CHECK_FALSE(opens.is_done());
     CHECK(::fcntl(holder, F_SETLEASE, F_UNLCK) == 0);
     const ringo::file f = co_await opens;
     CHECK(static_cast<bool>(f));

@@ -240,7 +240,7 @@ TEST_CASE("a send that is cut short makes later ones throw") {
     auto sends = ringo::go([&] { return w.send(much); });
     co_await ringo::readable(ends[0]);
     sends.cancel();
-    co_await sends.finished();
+    co_await sends.wait();
     const std::string later = co_await what_of(w.send("y"));
     CHECK(later.find("cut short") != std::string::npos);
     ::close(ends[0]);
@@ -287,7 +287,7 @@ TEST_CASE("a descriptor that would not wait does as a file, too") {
         },
         std::ref(reader));
     co_await until_parked(rt, "waits for reading");
-    CHECK_FALSE(reads.done());
+    CHECK_FALSE(reads.is_done());
     CHECK(::write(ends[1], "x", 1) == 1);
     const std::string got = co_await reads;
     CHECK(got == "x");
@@ -318,7 +318,7 @@ TEST_CASE("two that use one reader or writer at a time are told so") {
     const std::string second = co_await what_of(reader.recv());
     CHECK(second.find("another routine") != std::string::npos);
     waits.cancel();
-    co_await waits.finished();
+    co_await waits.wait();
     ::close(ends[1]);
     CHECK_THROWS_AS((void)ringo::file().reader(), std::logic_error);
     CHECK_THROWS_AS((void)ringo::file().writer(), std::logic_error);

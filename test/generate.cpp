@@ -204,6 +204,6 @@ TEST_CASE("A stage that generates for ever lets the others run") {
     while (received < 10000) co_await yield();
     reached("the reader and main have their turns");
     reader.cancel();
-    co_await reader.finished();
+    co_await reader.wait();
   });
 }

@@ -169,10 +169,10 @@ task<> read_all_numbered(Source& from, std::size_t size, std::uint64_t seed) {
   dice d(seed);
   for (std::uint64_t turn = 0; !p.has_ended; ++turn) {
     auto reader = go(read_some_time<Source>, std::ref(from), std::ref(p), seed * 1000 + turn);
-    auto first = co_await select(reader.finished(), sleep(std::chrono::microseconds(d.below(400))));
+    auto first = co_await select(reader.wait(), sleep(std::chrono::microseconds(d.below(400))));
     if (first.index() == 1) {
       reader.cancel();
-      co_await reader.finished();
+      co_await reader.wait();
     }
   }
   CHECK(p.is_right);
@@ -298,7 +298,7 @@ TEST_CASE("A send that is cancelled has sent all, or nothing, or nobody sends be
           std::ref(c.here), std::ref(whole), seed + 1);
       co_await sleep(std::chrono::microseconds(d.below(600)));
       sending.cancel();
-      co_await sending.finished();
+      co_await sending.wait();
       const std::string last = message('!', 100);
       const auto after = co_await outcome(c.here.send(last));
       co_await c.here.close();
@@ -428,8 +428,8 @@ TEST_CASE("Clients come while acceptors lose and are cancelled: each is served (
         auto slept = co_await outcome(sleep(std::chrono::microseconds(d.below(300))));
         one.cancel();
         other.cancel();
-        co_await shield(one.finished());
-        co_await shield(other.finished());
+        co_await shield(one.wait());
+        co_await shield(other.wait());
         if (!slept.has_value()) co_return;
       }
     });
@@ -445,7 +445,7 @@ TEST_CASE("Clients come while acceptors lose and are cancelled: each is served (
     co_await all.wait();
     CHECK(served == clients);
     accepting.cancel();
-    co_await accepting.finished();
+    co_await accepting.wait();
   });
 }
 

@@ -141,7 +141,7 @@ TEST_CASE("a connection for which there was no memory is the next one's, if its 
     const int client = connect_plainly(listener.local());
     while (met.since() < 1) co_await sleep(1ms);
     quits.cancel();
-    co_await quits.finished();
+    co_await quits.wait();
     memory_for_streams_is_gone = false;
     const tcp_stream s = co_await listener.accept();
     CHECK(s.peer().port() != 0);

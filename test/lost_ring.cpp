@@ -88,7 +88,7 @@ std::string told_after(unsigned workers, const std::function<void()>& lose_the_r
     text = std::to_string(e.code().value()) + ' ' + e.what();
   }
   text += "; frames ended: " + std::to_string(frames);
-  text += "; the first waiter: " + error_thrown_by([&] { first.wait(); });
+  text += "; the first waiter: " + error_thrown_by([&] { first.join_blocking(); });
   return text;
 }
 

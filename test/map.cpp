@@ -238,7 +238,7 @@ TEST_CASE("An error of f cancels the other calls, and closes the output with it 
           }
           CHECK(error == "three");
         }
-        CHECK(out.closed());
+        CHECK(out.is_closed());
         CHECK(was_cancelled <= 3);
       }
       while (!nothing_is_left_since(before)) co_await yield();
@@ -303,7 +303,7 @@ TEST_CASE("When nobody can receive any more the calls are cancelled, and the inp
         auto copy = out;
         co_await begun.recv();
         out = {};
-        CHECK_FALSE(copy.closed());  // a handle is left
+        CHECK_FALSE(copy.is_closed());  // a handle is left
       }
       while (!nothing_is_left_since(before)) co_await yield();
     });
@@ -360,7 +360,7 @@ TEST_CASE("The end of the maker's context ends the stage, and closes its output 
       ended = true;
     }
     CHECK(ended);
-    CHECK(out->closed());
+    CHECK(out->is_closed());
   });
 }
 

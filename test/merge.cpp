@@ -35,7 +35,7 @@ TEST_CASE("merge sends every value of every input once, each input's in order, a
     }
     CHECK(in_order);
     CHECK(count == 100);
-    CHECK(out.drained());
+    CHECK(out.is_drained());
   });
 }
 

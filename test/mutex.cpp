@@ -389,7 +389,7 @@ TEST_CASE("A mutex is used by one thread before and after a runtime, and its gua
         [&]() -> task<> {
           auto waiting = go([&]() -> task<> { const auto mine = co_await m->lock(); });
           co_await yield();
-          CHECK_FALSE(waiting.done());
+          CHECK_FALSE(waiting.is_done());
           held.unlock();
           co_await waiting;
           held = co_await m->lock();

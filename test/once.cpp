@@ -37,7 +37,7 @@ TEST_CASE("The function runs once, and nobody's call returns before it is done (
     co_await all.wait();
     CHECK(runs == 1);
     CHECK(too_early == 0);
-    CHECK(o.done());
+    CHECK(o.is_done());
   });
 }
 
@@ -59,7 +59,7 @@ TEST_CASE("It takes a plain callable, one that returns a task or an operation, a
     CHECK(c.size() == 0);
     co_await made.call(body());
     CHECK(sum == 5);
-    CHECK((plain.done() && coroutine.done() && operation.done() && made.done()));
+    CHECK((plain.is_done() && coroutine.is_done() && operation.is_done() && made.is_done()));
   });
 }
 
@@ -87,16 +87,16 @@ TEST_CASE("A function that throws has run: the first caller hears of it, and nob
     CHECK(runs == 1);
     CHECK(threw == 1);
     CHECK(returned == 4);
-    CHECK(o.done());
+    CHECK(o.is_done());
     once p;
-    CHECK_FALSE(p.done());
+    CHECK_FALSE(p.is_done());
     try {
       co_await p.call([] { throw 1; });
     } catch (int) {
       ++threw;
     }
     CHECK(threw == 2);
-    CHECK(p.done());
+    CHECK(p.is_done());
   });
 }
 
@@ -116,13 +116,13 @@ TEST_CASE("A function whose routine is cancelled in it has not run: the next cal
     co_await testing::settle();
     auto second = go([&]() -> task<> { co_await o.call([&] { ran += "c"; }); });
     co_await testing::settle();
-    CHECK_FALSE(second.done());
+    CHECK_FALSE(second.is_done());
     first.cancel();
     co_await second;
     const auto end = co_await ending_of(first);
     CHECK(end == ending::was_cancelled);
     CHECK(ran == "ac");
-    CHECK(o.done());
+    CHECK(o.is_done());
   });
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("A caller that is cancelled while it waits leaves the run alone") {
     second.cancel();
     const auto end = co_await ending_of(second);
     CHECK(end == ending::was_cancelled);
-    CHECK_FALSE(third.done());
+    CHECK_FALSE(third.is_done());
     gate.close();
     co_await first;
     co_await third;
@@ -170,7 +170,7 @@ TEST_CASE("A call is a case of a select: the loser has not run, or its run is ca
     const auto waits = []() -> task<> { co_await never(); };
     auto r = co_await select(o.call(waits), sleep(1s));
     CHECK(r.index() == 1);
-    CHECK_FALSE(o.done());
+    CHECK_FALSE(o.is_done());
     bool ran = false;
     co_await o.call([&] { ran = true; });
     CHECK(ran);

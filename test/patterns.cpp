@@ -151,7 +151,7 @@ TEST_CASE("Fan-out and fan-in: the output closes once, after the last value of a
     std::vector<int> expected(producers * each);
     std::iota(expected.begin(), expected.end(), 0);
     CHECK(seen == expected);
-    CHECK(merged.drained());
+    CHECK(merged.is_drained());
   });
 }
 
@@ -385,7 +385,7 @@ TEST_CASE("A generator that selects on done ends when its consumer stops early, 
       }
       done.close();
       co_await testing::settle();
-      CHECK(numbers.closed());
+      CHECK(numbers.is_closed());
     }
     CHECK(sum == 45);
     const auto after = testing::live();
@@ -565,8 +565,8 @@ TEST_CASE("A ring of routines passes a token round many times") {
         co_await ring[0].send(0);
         // The last holder closes what it would have sent to, and so on round the ring, until the holder's own channel
         // is closed.
-        while (!ring[members * laps % members].closed()) co_await yield();
-        CHECK(ring[1].closed());
+        while (!ring[members * laps % members].is_closed()) co_await yield();
+        CHECK(ring[1].is_closed());
       },
       3);
 }

@@ -192,7 +192,7 @@ TEST_CASE("what cannot be written although it is said to be writable is tried ag
     };
     const auto before = cpu_time();
     co_await ringo::sleep(300ms);
-    CHECK_FALSE(sends.done());
+    CHECK_FALSE(sends.is_done());
     CHECK(cpu_time() - before < 150ms);  // a loop takes all of it
     std::uint64_t count = 0;
     CHECK(::read(counter, &count, sizeof count) == sizeof count);
@@ -223,7 +223,7 @@ TEST_CASE("a terminal is read line by line, and a reader that has lost a select 
     auto waits = ringo::go([](ringo::pipe_reader& from) -> ringo::task<> { co_await from.recv(); }, std::ref(reader));
     co_await until_parked(rt, "waits for bytes from");
     waits.cancel();
-    co_await waits.finished();
+    co_await waits.wait();
     co_await reader.close();
     ::close(keyboard);
   });

@@ -92,7 +92,7 @@ void check(const row& tried) {
       if (i > 20) co_await sleep(1ms);
     }
     under_test.cancel();
-    co_await under_test.finished();
+    co_await under_test.wait();
     try {
       co_await under_test;
     } catch (...) {
@@ -249,8 +249,8 @@ TEST_CASE("A report names the program's own line for whatever primitive a routin
       ALL_FORMS("group::wait", group g; g.go(forever), g.wait()),
       ALL_FORMS("group::slot", group g; g.limit(1); g.go(forever), g.slot()),
       ALL_FORMS("join", auto h = go(forever), h.join()),
-      ALL_FORMS("finished", auto h = go(forever), h.finished()),
-      ALL_FORMS("context::done", const context c = context::with_cancel(), c.done()),
+      ALL_FORMS("finished", auto h = go(forever), h.wait()),
+      ALL_FORMS("context::wait", const context c = context::with_cancel(), c.wait()),
       ALL_FORMS("signals", const signals s({SIGUSR2}), s.recv()),
       ALL_FORMS("completion", completion<int> c; const auto setter = c.setter(), c.join()),
       ALL_FORMS("never", , never()),

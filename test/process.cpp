@@ -241,7 +241,7 @@ TEST_CASE("a start that is cancelled leaves no zombie and no descriptor") {
           o);
       for (int k = 0; k < i % 4; ++k) co_await ringo::yield();
       h.cancel();
-      co_await h.finished();
+      co_await h.wait();
     }
     while (has_children()) co_await ringo::sleep(100us);
     reached("every child has been waited for");
@@ -368,7 +368,7 @@ TEST_CASE("a child that is traced has ended when its tracer lets its end be seen
     auto waits =
         ringo::go([](ringo::process& of) -> ringo::task<int> { co_return (co_await of.wait()).status(); }, std::ref(p));
     co_await until_parked(rt, "the end of process");
-    CHECK_FALSE(waits.done());
+    CHECK_FALSE(waits.is_done());
     CHECK_FALSE(p.kill(SIGTERM));  // it has ended, though its end is not to be had
     t.let_go();
     const int status = co_await waits;

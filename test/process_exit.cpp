@@ -57,7 +57,7 @@ TEST_CASE("The process exits though a thread waits in recv_blocking of a channel
   });
 }
 
-TEST_CASE("The process exits though a thread waits in send_blocking and in handle::wait") {
+TEST_CASE("The process exits though a thread waits in send_blocking and in handle::join_blocking") {
   exits_after([] {
     const channel<int> ch;
     auto* never_run = kept(new runtime);

@@ -161,7 +161,7 @@ TEST_CASE("When main ends, whatever still runs is cancelled, unwound and destroy
       });
       start([](sources&) -> task<> {
         auto other = go([]() -> task<> { co_await never(); });
-        co_await other.finished();
+        co_await other.wait();
       });
       while (waiting != started) co_await yield();
     });
@@ -401,7 +401,7 @@ TEST_CASE("runtime::go takes routines from many threads while it runs") {
               },
               i));
         }
-        for (auto& each : routines) sum += each.wait();
+        for (auto& each : routines) sum += each.join_blocking();
         if (--running == 0) end.close();
       });
     }
@@ -436,7 +436,7 @@ TEST_CASE("runtime::go keeps arguments as long as the routine lives, from any th
           text, std::make_unique<int>(1));
       text.assign(100, 'x');
     }
-    result = routine.wait();
+    result = routine.join_blocking();
     end.close();
   });
   rt.run([end]() -> task<> { co_await end.recv(); });
@@ -449,7 +449,7 @@ TEST_CASE(
   runtime rt({.workers = 1});
   bool went_on = false;
   const auto joins = [&went_on](handle<int> late) -> task<> {
-    co_await shield(late.finished());
+    co_await shield(late.wait());
     went_on = true;
   };
   rt.run([&]() -> task<> {
@@ -676,7 +676,7 @@ TEST_CASE("A channel may be filled before run and read after it") {
     out.close();
   });
   for (int i = 1; i <= 3; ++i) CHECK(out.try_recv() == i * 10);
-  CHECK(out.drained());
+  CHECK(out.is_drained());
 }
 
 TEST_CASE("metrics counts what has happened") {
@@ -714,7 +714,7 @@ TEST_CASE("metrics counts wake-ups sent, and how often there was nothing to stea
     const auto before = rt.metrics();
     CHECK(before.steals_failed >= 1);
     auto h = go([]() -> task<> { co_return; });
-    while (!h.done()) std::this_thread::yield();
+    while (!h.is_done()) std::this_thread::yield();
     const auto after = rt.metrics();
     CHECK(after.wakes_sent >= before.wakes_sent + 1);
     CHECK(after.steals >= before.steals + 1);

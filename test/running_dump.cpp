@@ -86,7 +86,7 @@ TEST_CASE("A dump may be asked for by a thread that is no worker, while routines
         for (int i = 0; i != 50; ++i) characters += dump_of(rt).size();
         end.close();
       });
-      while (!end.closed()) {
+      while (!end.is_closed()) {
         std::vector<handle<void>> routines;
         for (int i = 0; i != 5; ++i) routines.push_back(go([]() -> task<> { co_await sleep(10us); }));
         for (auto& each : routines) co_await each;

@@ -186,7 +186,7 @@ TEST_CASE("A result that is an exception and is held by a handle to the end is u
       [&seen]() -> task<> {
         {
           auto held = go(fail, "held");
-          co_await held.finished();
+          co_await held.wait();
           CHECK(seen.size() == 0);
         }
         while (seen.size() == 0) co_await yield();
@@ -226,7 +226,7 @@ TEST_CASE("By default cancelled and disconnected end their routine in silence (1
           });
           for (int i = 0; i != 2; ++i) co_await here.recv();
           waiting.cancel();
-          co_await waiting.finished();
+          co_await waiting.wait();
           // One more is cancelled by the end of main.
           go([]() -> task<> { co_await never(); });
           for (int i = 0; i != 5; ++i) co_await yield();
@@ -247,7 +247,7 @@ TEST_CASE("By default another std::system_error ends its routine with one line o
             co_await yield();
             throw std::system_error(std::make_error_code(std::errc::no_space_on_device), "writing the diary");
           });
-          co_await routine.finished();
+          co_await routine.wait();
           {
             [[maybe_unused]] const auto dropped = std::move(routine);
           }

@@ -15,7 +15,7 @@ TEST_CASE("A thread starts a routine in the runtime that a routine has given it"
   on_real_schedulers([]() -> task<> {
     completion<int> c;
     std::thread starts([here = runtime::current(), set = c.setter()] {
-      CHECK_FALSE(here.ended());
+      CHECK_FALSE(here.is_done());
       here.go([set]() -> task<> {
         co_await yield();
         set.set_value(4);
@@ -47,7 +47,7 @@ TEST_CASE("It may be kept when the runtime has ended: go throws std::logic_error
     kept = runtime::current();
     co_return;
   });
-  CHECK(kept->ended());
+  CHECK(kept->is_done());
   CHECK_THROWS_AS(kept->go([]() -> task<> { co_return; }), std::logic_error);
   kept->stop();
 }

@@ -859,7 +859,7 @@ TEST_CASE("A join that loses a select leaves the routine running and its result 
     });
     auto first = co_await select(slow, sleep(1s));
     CHECK(first.index() == 1);
-    CHECK_FALSE(slow.done());
+    CHECK_FALSE(slow.is_done());
     auto second = co_await select(slow.join(), sleep(1h));
     REQUIRE(second.index() == 0);
     CHECK(std::get<0>(second) == 42);
@@ -888,9 +888,9 @@ TEST_CASE("Waiting for a routine to finish, in a select, takes nothing from its 
       co_await sleep(1s);
       co_return 9;
     });
-    auto r = co_await select(routine.finished(), sleep(1h));
+    auto r = co_await select(routine.wait(), sleep(1h));
     CHECK(r.index() == 0);
-    auto again = co_await select(routine.finished(), otherwise);
+    auto again = co_await select(routine.wait(), otherwise);
     CHECK(again.index() == 0);
     const auto result = co_await routine;
     CHECK(result == 9);

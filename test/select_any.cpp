@@ -304,7 +304,7 @@ TEST_CASE("try_select_any takes handles as select_any does: the routine that has
     started.push_back(go(receives));
     CHECK_FALSE(try_select_any(started).has_value());
     co_await c.send(7);
-    co_await started[0].finished();
+    co_await started[0].wait();
     const auto ended = try_select_any(started);
     REQUIRE(ended.has_value());
     CHECK(ended->index == 0);

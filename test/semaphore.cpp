@@ -131,7 +131,7 @@ TEST_CASE(
     }
     auto r = co_await select(s.acquire(3), sleep(1s));
     CHECK(r.index() == 1);
-    CHECK_FALSE(too_big.done());
+    CHECK_FALSE(too_big.is_done());
     too_big.cancel();
     const auto end = co_await ending_of(too_big);
     CHECK(end == ending::was_cancelled);

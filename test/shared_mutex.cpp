@@ -159,7 +159,7 @@ TEST_CASE("A writer that gives up lets the readers behind it in: cancelled, or l
         readers.push_back(go([&]() -> task<> { const auto mine = co_await m.lock_shared(); }));
         co_await testing::settle();
       }
-      for (const handle<>& each : readers) CHECK_FALSE(each.done());
+      for (const handle<>& each : readers) CHECK_FALSE(each.is_done());
       if (selects) {
         CHECK(other.try_send());
       } else {

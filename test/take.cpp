@@ -27,7 +27,7 @@ TEST_CASE("take passes on the first n values and closes") {
       bool in_order = true;
       for (int i = 0; i != n; ++i) in_order = in_order && values[static_cast<std::size_t>(i)] == i;
       CHECK(in_order);
-      CHECK(out.drained());
+      CHECK(out.is_drained());
     }
   });
 }
@@ -74,7 +74,7 @@ TEST_CASE("take of no value lets go of its input at once") {
   on_every_scheduler([]() -> task<> {
     const auto before = testing::live();
     auto out = take(generate(std::views::iota(0)), 0);
-    CHECK(out.closed());
+    CHECK(out.is_closed());
     while (!nothing_is_left_since(before)) co_await yield();
   });
 }

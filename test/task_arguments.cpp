@@ -150,7 +150,7 @@ TEST_CASE("What was passed to a routine is destroyed when the routine has ended,
         argument);
     CHECK(argument.use_count() >= 2);
     CHECK(captured.use_count() >= 2);
-    co_await routine.finished();
+    co_await routine.wait();
     co_await testing::settle();
     CHECK(argument.use_count() == 1);
     CHECK(captured.use_count() == 1);
@@ -242,10 +242,10 @@ TEST_CASE("An operation that a started callable returns is awaited") {
     auto sending = go([c] { return c.emplace(7); });
     const auto received = co_await c.recv();
     CHECK(received == 7);
-    co_await sending.finished();
+    co_await sending.wait();
     auto waiting = go([c] { return c.recv(); });
     co_await c.send(8);
-    co_await waiting.finished();
+    co_await waiting.wait();
     CHECK(c.try_recv() == std::nullopt);
   });
 }

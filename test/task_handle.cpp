@@ -67,8 +67,8 @@ TEST_CASE("A join yields the routine's result, whether it has ended already or n
     const int second = co_await later.join();
     CHECK(second == 8);
     auto ended = go(twice, 5);
-    co_await ended.finished();
-    CHECK(ended.done());
+    co_await ended.wait();
+    CHECK(ended.is_done());
     const int third = co_await ended;
     CHECK(third == 10);
   });
@@ -110,7 +110,7 @@ TEST_CASE("A join rethrows what the routine threw, as it was (D12)") {
     CHECK(number == 11);
 
     auto at_once = go([]() -> task<int> { throw peculiar(12); });
-    co_await at_once.finished();
+    co_await at_once.wait();
     try {
       co_await at_once;
     } catch (const peculiar& e) {
@@ -174,15 +174,15 @@ TEST_CASE("done is false while the routine runs, and true when it has ended, how
     });
     auto ended_by_cancel = go([]() -> task<> { co_await never(); });
     co_await testing::settle();
-    CHECK_FALSE(returning.done());
-    CHECK_FALSE(failing.done());
-    CHECK_FALSE(ended_by_cancel.done());
+    CHECK_FALSE(returning.is_done());
+    CHECK_FALSE(failing.is_done());
+    CHECK_FALSE(ended_by_cancel.is_done());
     gate.close();
     ended_by_cancel.cancel();
     co_await testing::settle();
-    CHECK(returning.done());
-    CHECK(failing.done());
-    CHECK(ended_by_cancel.done());
+    CHECK(returning.is_done());
+    CHECK(failing.is_done());
+    CHECK(ended_by_cancel.is_done());
     const auto first = co_await ending_of(returning);
     const auto second = co_await ending_of(failing);
     const auto third = co_await ending_of(ended_by_cancel);
@@ -195,19 +195,19 @@ TEST_CASE("done is false while the routine runs, and true when it has ended, how
 TEST_CASE("finished waits for the end, however it comes, and takes nothing") {
   on_every_scheduler([]() -> task<> {
     auto returning = go(twice_after_a_while, 3);
-    co_await returning.finished();
-    co_await returning.finished();
+    co_await returning.wait();
+    co_await returning.wait();
     const int result = co_await returning;
     CHECK(result == 6);
 
     auto failing = go(fail_after_a_while, 4);
-    co_await failing.finished();
+    co_await failing.wait();
     const auto end = co_await ending_of(failing);
     CHECK(end == ending::failed);
 
     auto waiting = go([]() -> task<> { co_await never(); });
     waiting.cancel();
-    co_await waiting.finished();
+    co_await waiting.wait();
     const auto cancelled_end = co_await ending_of(waiting);
     CHECK(cancelled_end == ending::was_cancelled);
   });
@@ -220,8 +220,8 @@ TEST_CASE("Several may wait for one routine to finish, and one of them takes the
     std::atomic<int> saw_it_done = 0;
     for (int i = 0; i != 5; ++i) {
       watchers.go([&]() -> task<> {
-        co_await routine.finished();
-        saw_it_done += routine.done();
+        co_await routine.wait();
+        saw_it_done += routine.is_done();
       });
     }
     const int result = co_await routine;
@@ -282,7 +282,7 @@ TEST_CASE("An exception that nobody can receive is unhandled, whether the handle
           gate.close();
           {
             auto dropped_after = go(fail_after_a_while, 2);
-            co_await dropped_after.finished();
+            co_await dropped_after.wait();
             auto received = go(fail_after_a_while, 3);
             co_await ending_of(received);
           }
@@ -412,7 +412,7 @@ TEST_CASE("cancel ends a loop whose operations are always ready (D13)") {
 TEST_CASE("cancel after the end, and a second cancel, do nothing (132)") {
   on_every_scheduler([]() -> task<> {
     auto ended = go(twice, 4);
-    co_await ended.finished();
+    co_await ended.wait();
     ended.cancel();
     const int result = co_await ended;
     CHECK(result == 8);
@@ -468,7 +468,7 @@ TEST_CASE("A join that is cancelled leaves the result with its handle") {
     joining.cancel();
     const auto end = co_await ending_of(joining);
     CHECK(end == ending::was_cancelled);
-    CHECK_FALSE(routine.done());
+    CHECK_FALSE(routine.is_done());
     gate.close();
     const int result = co_await routine;
     CHECK(result == 13);
@@ -527,10 +527,10 @@ TEST_CASE("A thread that is no worker waits for a routine's result") {
     int result = 0, number = 0;
     std::thread foreign([&] {
       auto routine = rt.go(twice_after_a_while, 21);
-      result = routine.wait();
+      result = routine.join_blocking();
       auto failing = rt.go(fail_after_a_while, 8);
       try {
-        failing.wait();
+        failing.join_blocking();
       } catch (const peculiar& e) {
         number = e.number;
       }
@@ -550,14 +550,14 @@ TEST_CASE("A thread that is no worker may ask whether a routine is done, and can
     bool was_done_while_waiting = true, was_cancelled = false, is_done = false;
     std::thread foreign([&] {
       auto routine = rt.go([]() -> task<> { co_await never(); });
-      was_done_while_waiting = routine.done();
+      was_done_while_waiting = routine.is_done();
       routine.cancel();
       try {
-        routine.wait();
+        routine.join_blocking();
       } catch (const cancelled&) {
         was_cancelled = true;
       }
-      is_done = routine.done();
+      is_done = routine.is_done();
       end.close();
     });
     rt.run([end]() -> task<> { co_await end.recv(); });
@@ -572,10 +572,10 @@ TEST_CASE("A result outlives its runtime, in a handle") {
   handle<int> kept;
   run([&kept]() -> task<> {
     kept = go(twice, 21);
-    co_await kept.finished();
+    co_await kept.wait();
   });
-  CHECK(kept.done());
-  CHECK(kept.wait() == 42);
+  CHECK(kept.is_done());
+  CHECK(kept.join_blocking() == 42);
 }
 
 TEST_CASE("A handle that outlives its runtime with a routine that never ended says that it was cancelled (159)") {
@@ -587,14 +587,14 @@ TEST_CASE("A handle that outlives its runtime with a routine that never ended sa
     });
     co_await yield();
   });
-  CHECK(kept.done());
-  CHECK_THROWS_AS(kept.wait(), cancelled);
+  CHECK(kept.is_done());
+  CHECK_THROWS_AS(kept.join_blocking(), cancelled);
 }
 
 TEST_CASE("A worker that waits as threads do is told not to: a logic_error") {
   on_every_scheduler([]() -> task<> {
     auto routine = go([]() -> task<> { co_await never(); });
-    CHECK_THROWS_AS(routine.wait(), std::logic_error);
+    CHECK_THROWS_AS(routine.join_blocking(), std::logic_error);
     routine.cancel();
     const auto end = co_await ending_of(routine);
     CHECK(end == ending::was_cancelled);

@@ -259,7 +259,7 @@ TEST_CASE("without a free descriptor the listener pauses, says so once, and goes
           };
           while (!warned()) co_await sleep(1ms);
           co_await sleep(20ms);  // several more attempts
-          CHECK(!accepted.done());
+          CHECK(!accepted.is_done());
           ::setrlimit(RLIMIT_NOFILE, &limit);
           tcp_stream served = co_await accepted;
           co_await served.send("at last");

@@ -72,7 +72,7 @@ TEST_CASE("The slowest output decides when the next value is received") {
       co_return value.value_or(-1);
     });
     co_await testing::settle();
-    CHECK_FALSE(ahead.done());
+    CHECK_FALSE(ahead.is_done());
     CHECK(in.size() == 9);
     co_await outputs[1].recv();
     const int second = co_await ahead;
@@ -105,7 +105,7 @@ TEST_CASE("When the last output is let go the input is (180)") {
         for (auto& out : outputs) co_await out.recv();
       }
       outputs[0] = {};
-      CHECK_FALSE(outputs[1].closed());
+      CHECK_FALSE(outputs[1].is_closed());
     }
     while (!nothing_is_left_since(before)) co_await yield();
     const auto none = tee(generate(std::views::iota(0)), 0);

@@ -57,7 +57,7 @@ void with_workers(unsigned workers, F main) {
 void check_refused(const std::string& text) {
   CAPTURE(text);
   CHECK(text.find("belongs to runtime") != std::string::npos);
-  CHECK(text.find("handle::wait") != std::string::npos);
+  CHECK(text.find("handle::join_blocking") != std::string::npos);
   CHECK(text.find("completion") != std::string::npos);
 }
 void check_not_this_runtimes(const std::string& text) {
@@ -95,7 +95,7 @@ TEST_CASE("An await of another runtime's handle, in whichever form, throws std::
     with_workers(workers, [&]() -> task<> {
       const auto joined = co_await refusal_of([&] { return waits.join(); });
       check_refused(joined);
-      const auto finished = co_await refusal_of([&] { return waits.finished(); });
+      const auto finished = co_await refusal_of([&] { return waits.wait(); });
       check_refused(finished);
       const auto selected = co_await refusal_of([&]() -> task<> { (void)co_await select(waits.join(), sleep(1h)); });
       check_refused(selected);
@@ -106,11 +106,11 @@ TEST_CASE("An await of another runtime's handle, in whichever form, throws std::
       // What it says to use does its work, also after a join was refused.
       const auto refused = co_await outcome(h.join());
       CHECK_FALSE(refused);
-      const int value = co_await blocking([&h] { return h.wait(); });
+      const int value = co_await blocking([&h] { return h.join_blocking(); });
       CHECK(value == 7);
     });
     waits.cancel();
-    CHECK(error_thrown_by([&] { waits.wait(); }) == "cancelled");
+    CHECK(error_thrown_by([&] { waits.join_blocking(); }) == "cancelled");
   }
 }
 
@@ -118,7 +118,7 @@ TEST_CASE(
     "A routine that has ended is no exception while its runtime runs; when that has ended, its result can be had") {
   other_runtime other(1);
   auto h = other.go([] { return 7; });
-  while (!h.done()) std::this_thread::yield();
+  while (!h.is_done()) std::this_thread::yield();
   with_workers(1, [&]() -> task<> {
     const auto joined = co_await refusal_of([&] { return h.join(); });
     check_refused(joined);
@@ -158,10 +158,10 @@ TEST_CASE("handle::cancel on a worker of another runtime is done by the routine'
       with_workers(workers, [&]() -> task<> {
         h.cancel();
         // wait() is on another thread, and this runtime's worker is free to run what it should not.
-        const auto end = co_await outcome(blocking([&h] { h.wait(); }));
+        const auto end = co_await outcome(blocking([&h] { h.join_blocking(); }));
         CHECK(told(end) == "cancelled");
       });
-      opens.wait();
+      opens.join_blocking();
       CHECK_FALSE(went_on_elsewhere);
     }
   }
@@ -179,7 +179,7 @@ TEST_CASE("A timer or a ticker belongs to the first runtime that uses it, until 
             often.emplace(1h);
             co_return;
           })
-          .wait();
+          .join_blocking();
       auto waits = other.go([&]() -> task<> { (void)co_await select(once->wait(), often->tick()); });
       with_workers(workers, [&]() -> task<> {
         const auto wait = co_await refusal_of([&] { return once->wait(); });
@@ -194,7 +194,7 @@ TEST_CASE("A timer or a ticker belongs to the first runtime that uses it, until 
         check_not_this_runtimes(error_thrown_by([&] { often->stop(); }));
       });
       waits.cancel();
-      CHECK(error_thrown_by([&] { waits.wait(); }) == "cancelled");
+      CHECK(error_thrown_by([&] { waits.join_blocking(); }) == "cancelled");
     }
     with_workers(workers, [&]() -> task<> {
       CHECK(once->reset(0s));
@@ -209,7 +209,7 @@ TEST_CASE("A timer that no runtime has used yet is the first one's to use") {
   timer once(0s);
   other_runtime other(1);
   auto other_waits = other.go([&]() -> task<> { co_await once.wait(); });
-  other_waits.wait();
+  other_waits.join_blocking();
   with_workers(1, [&]() -> task<> {
     const auto wait = co_await refusal_of([&] { return once.wait(); });
     check_not_this_runtimes(wait);
@@ -226,7 +226,7 @@ TEST_CASE("worker_pool::workers and queued, in another runtime than the pool's, 
         auto h = co_await pool->submit([] { return 1; });
         (void)co_await h;
       })
-      .wait();
+      .join_blocking();
   with_workers(1, [&]() -> task<> {
     check_not_this_runtimes(error_thrown_by([&] { (void)pool->workers(); }));
     check_not_this_runtimes(error_thrown_by([&] { (void)pool->queued(); }));
@@ -237,5 +237,5 @@ TEST_CASE("worker_pool::workers and queued, in another runtime than the pool's, 
         pool.reset();
         co_return;
       })
-      .wait();
+      .join_blocking();
 }

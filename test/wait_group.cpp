@@ -294,7 +294,7 @@ TEST_CASE("A wait that loses a select, or is cancelled, changes nothing (77)") {
     impatient.cancel();
     const auto end = co_await ending_of(impatient);
     CHECK(end == ending::was_cancelled);
-    CHECK_FALSE(patient.done());
+    CHECK_FALSE(patient.is_done());
     group.done();
     co_await patient;
   });

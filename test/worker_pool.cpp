@@ -44,7 +44,7 @@ task<ending> ending_of(handle<T> h) {
 
 TEST_CASE("submit yields the handle of a job, whatever the job is made of (172)") {
   on_every_scheduler([]() -> task<> {
-    worker_pool pool({.min = 1, .max = 3, .queue = 2});
+    worker_pool pool({.min = 1, .max = 3, .queue_capacity = 2});
     auto of_coroutine = co_await pool.submit(twice, 21);
     auto of_function = co_await pool.submit([](int a, int b) { return a + b; }, 1, 2);
     auto of_many = co_await pool.submit([](int a, int b, int c) { return a * b * c; }, 2, 3, 4);
@@ -76,7 +76,7 @@ TEST_CASE("submit yields the handle of a job, whatever the job is made of (172)"
 TEST_CASE("Each job runs once, and at most max at a time; those beyond wait for their turn to be accepted (172)") {
   on_every_scheduler([]() -> task<> {
     for (std::size_t queue : {0u, 1u, 5u}) {
-      worker_pool pool({.min = 0, .max = 3, .queue = queue});
+      worker_pool pool({.min = 0, .max = 3, .queue_capacity = queue});
       std::atomic<int> running = 0, done = 0;
       std::atomic<bool> too_many = false;
       for (int i = 0; i != 30; ++i) {
@@ -99,7 +99,7 @@ TEST_CASE("Each job runs once, and at most max at a time; those beyond wait for 
 
 TEST_CASE("submit waits while all workers are busy and the queue is full") {
   on_simulated_schedulers([]() -> task<> {
-    worker_pool pool({.min = 1, .max = 2, .queue = 1});
+    worker_pool pool({.min = 1, .max = 2, .queue_capacity = 1});
     const auto began = now();
     const auto takes_10s = []() -> task<> { co_await sleep(10s); };
     for (int i = 0; i != 3; ++i) co_await pool.submit(takes_10s);
@@ -121,7 +121,7 @@ TEST_CASE("submit waits while all workers are busy and the queue is full") {
 TEST_CASE("Jobs begin in the order in which they were submitted") {
   on_simulated_schedulers([]() -> task<> {
     for (std::size_t queue : {0u, 2u}) {
-      worker_pool pool({.max = 1, .queue = queue});
+      worker_pool pool({.max = 1, .queue_capacity = queue});
       std::vector<int> order;
       wait_group submitters;
       for (int i = 0; i != 8; ++i) {
@@ -142,7 +142,7 @@ TEST_CASE("Jobs begin in the order in which they were submitted") {
 
 TEST_CASE("The pool has min workers from the start, grows to max under load, and shrinks to min when idle (178)") {
   on_simulated_schedulers([]() -> task<> {
-    worker_pool pool({.min = 2, .max = 4, .queue = 1, .idle = 10s});
+    worker_pool pool({.min = 2, .max = 4, .queue_capacity = 1, .idle = 10s});
     CHECK(pool.workers() == 2);
     const auto takes = [](duration length) -> task<> { co_await sleep(length); };
     co_await pool.submit(takes, 1s);
@@ -296,7 +296,7 @@ TEST_CASE("cancel ends the jobs that run, and those in the queue never run; subm
   on_every_scheduler([]() -> task<> {
     const auto before = testing::live();
     std::atomic<int> begun = 0;
-    worker_pool pool({.max = 2, .queue = 2});
+    worker_pool pool({.max = 2, .queue_capacity = 2});
     const auto stuck = [&begun]() -> task<> {
       ++begun;
       co_await sleep(1h);
@@ -341,7 +341,7 @@ TEST_CASE("cancel ends the jobs that run, and those in the queue never run; subm
 
 TEST_CASE("drain refuses new jobs at once, and waits for the accepted ones, queued and running") {
   on_simulated_schedulers([]() -> task<> {
-    worker_pool pool({.max = 2, .queue = 3});
+    worker_pool pool({.max = 2, .queue_capacity = 3});
     int done = 0;
     const auto job = [&done]() -> task<> {
       co_await sleep(10s);
@@ -391,7 +391,7 @@ TEST_CASE("A pool that goes cancels its jobs, whatever state they are in, and le
     for (std::size_t jobs : {0u, 1u, 2u, 3u, 4u}) {
       std::vector<handle<>> handles;
       {
-        worker_pool pool({.max = 2, .queue = 2});
+        worker_pool pool({.max = 2, .queue_capacity = 2});
         for (std::size_t i = 0; i != jobs; ++i) {
           handles.push_back(co_await pool.submit([]() -> task<> { co_await sleep(1h); }));
         }
@@ -431,7 +431,8 @@ TEST_CASE("When the context under which it was made is cancelled, so is the pool
   on_every_scheduler([]() -> task<> {
     context ctx = context::with_cancel();
     std::unique_ptr<worker_pool> pool;
-    auto maker = go(ctx, [&pool] { pool = std::make_unique<worker_pool>(pool_options{.max = 1, .queue = 2}); });
+    auto maker =
+        go(ctx, [&pool] { pool = std::make_unique<worker_pool>(pool_options{.max = 1, .queue_capacity = 2}); });
     co_await maker;
     std::vector<handle<>> jobs;
     const auto stuck = []() -> task<> { co_await sleep(1h); };
@@ -466,7 +467,7 @@ TEST_CASE("When the context under which it was made is cancelled, so is the pool
 
 TEST_CASE("Jobs run under the pool's context, not their submitter's") {
   on_every_scheduler([]() -> task<> {
-    worker_pool pool({.max = 1, .queue = 1});
+    worker_pool pool({.max = 1, .queue_capacity = 1});
     context ctx = context::with_cancel().with_value(7);
     channel<void> gate;
     auto submitter = go(ctx, [&pool, gate]() -> task<handle<int>> {
@@ -486,7 +487,7 @@ TEST_CASE("Jobs run under the pool's context, not their submitter's") {
 
 TEST_CASE("A job's handle cancels that job, running or queued, and no other") {
   on_every_scheduler([]() -> task<> {
-    worker_pool pool({.max = 1, .queue = 2});
+    worker_pool pool({.max = 1, .queue_capacity = 2});
     channel<void> gate;
     const auto job = [gate]() -> task<> { co_await gate.recv(); };
     auto running = co_await pool.submit(job);
@@ -505,7 +506,7 @@ TEST_CASE("A job's handle cancels that job, running or queued, and no other") {
 
 TEST_CASE("Threads may wait for jobs, and cancel and destroy the pool") {
   on_real_schedulers([]() -> task<> {
-    auto pool = std::make_unique<worker_pool>(pool_options{.max = 1, .queue = 3});
+    auto pool = std::make_unique<worker_pool>(pool_options{.max = 1, .queue_capacity = 3});
     channel<void> gate;
     auto job = [gate]() -> task<int> {
       co_await gate.recv();
@@ -516,7 +517,7 @@ TEST_CASE("Threads may wait for jobs, and cancel and destroy the pool") {
     auto third = co_await pool->submit(twice, 4);
     auto never_ends = co_await pool->submit([]() -> task<> { co_await never(); });
     std::atomic<int> sum = 0;
-    auto waits = blocking([&] { sum += first.wait() + second.wait() + third.wait(); });
+    auto waits = blocking([&] { sum += first.join_blocking() + second.join_blocking() + third.join_blocking(); });
     gate.close();
     co_await waits;
     CHECK(sum == 14);
@@ -532,7 +533,7 @@ TEST_CASE("A routine that submits to a pool which never has room again is part o
     std::string report;
     try {
       scheduler.run([]() -> task<> {
-        worker_pool pool({.max = 1, .queue = 1});
+        worker_pool pool({.max = 1, .queue_capacity = 1});
         for (int i = 0; i != 3; ++i) co_await pool.submit([]() -> task<> { co_await never(); });
       });
     } catch (const deadlock& e) {
@@ -544,7 +545,7 @@ TEST_CASE("A routine that submits to a pool which never has room again is part o
 }
 
 TEST_CASE("A pool may be made before its runtime runs, and go after it") {
-  std::optional<worker_pool> pool(std::in_place, pool_options{.min = 1, .max = 2, .queue = 1});
+  std::optional<worker_pool> pool(std::in_place, pool_options{.min = 1, .max = 2, .queue_capacity = 1});
   CHECK(pool->workers() == 1);
   handle<int> done, queued;
   const auto before = testing::live();
@@ -555,7 +556,7 @@ TEST_CASE("A pool may be made before its runtime runs, and go after it") {
     for (int i = 0; i != 2; ++i) co_await pool->submit([]() -> task<> { co_await never(); });
     queued = co_await pool->submit(twice, 5);
   });
-  CHECK_THROWS_AS(queued.wait(), cancelled);
+  CHECK_THROWS_AS(queued.join_blocking(), cancelled);
   pool.reset();
   done = {};
   queued = {};

@@ -2,7 +2,6 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <source_location>
@@ -54,7 +53,7 @@ class batch_stage final : public stage {
       }
     } catch (...) {
       if (!gathering) throw;
-      note(std::current_exception());  // the input's end: what came before it comes first
+      note(std::current_exception());  // the input's error comes after the values before it
     }
     if (!values.empty()) co_await by_maker(out_.send(values));
   }
@@ -73,26 +72,22 @@ class batch_stage final : public stage {
 
 }  // namespace detail
 
-// The values in batches of n, or of as many as have come when max_wait has passed since the first of them, or the input
-// ended. What is there at once is gathered also where max_wait is 0. No batch is empty. Closes when the input is
-// drained, or with its error. Ends as map does with its context and with the last receiver of the output. Throws:
-// std::invalid_argument if n is 0, std::bad_alloc. Thread: workers.
-template <class T>
-receiver<std::vector<T>> batch(receiver<T> in, std::size_t n, delay max_wait,
-                               std::source_location where = std::source_location::current()) {
-  if (n == 0) detail::throw_empty_batches();
-  return detail::start_stage(new detail::batch_stage<T>(std::move(in), n, max_wait), 1, where);
-}
-template <class T>
-receiver<std::vector<T>> batch(const channel<T>& in, std::size_t n, delay max_wait,
-                               std::source_location where = std::source_location::current()) {
-  return batch(receiver<T>(in), n, max_wait, where);
-}
-template <detail::no_input In, class... More>
-receiver<std::vector<int>> batch(In&&, const More&...) {
-  constexpr bool input_is_a_channel = !detail::no_input<In>;
-  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
-  return {};
+/// The values in batches of n, or of as many as have come when max_wait has passed since the first of them, or when the
+/// input has ended. Values that are there at once are gathered even if max_wait is 0. No batch is empty. Closes when
+/// the input is drained, or with its error. Ends as map does with its context and with the last receiver of the output.
+/// Throws: std::invalid_argument if n is 0; std::bad_alloc. Thread: workers.
+///
+///   for (auto rows = batch(events, 100, 1s); auto some = co_await rows.recv();) co_await insert(*some);
+template <class In>
+auto batch(In&& in, std::size_t n, delay max_wait, std::source_location where = std::source_location::current()) {
+  using T = detail::received_from<In>;
+  if constexpr (detail::stage_input<In>) {
+    if (n == 0) detail::throw_empty_batches();
+    return detail::start_stage(new detail::batch_stage<T>(std::forward<In>(in), n, max_wait), 1, where);
+  } else {
+    static_assert(detail::stage_input<In>, RINGO_SAY_INPUT);
+    return receiver<std::vector<int>>();
+  }
 }
 
 }  // namespace ringo

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <ringo/detail/blocking_call.hpp>
+#include <ringo/detail/closure_guard.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/operation.hpp>
@@ -90,36 +91,10 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
   }
   void tell(std::string& text) const { call_->tell(text); }
 
- protected:
-  blocking_call_of<R>* call_;
-
  private:
+  blocking_call_of<R>* call_;
   bool alone_ = false;
 };
-
-// g++ 12 would destroy the closure in co_await blocking([s] { … }) twice; an operation that was made from one may not
-// be awaited in the same expression.
-template <class R>
-class RINGO_AWAITABLE blocking_operation_of_closure : public blocking_operation<R> {
- public:
-  using blocking_operation<R>::blocking_operation;
-  blocking_operation<R> join(std::source_location at = {}) & {
-    if (this->call_ == nullptr) throw_empty_blocking_call();
-    this->call_->hold();
-    return blocking_operation<R>(this->call_, at);
-  }
-  template <class U = R>
-  blocking_operation<R> join(std::source_location at = {}) && {
-    static_assert(!std::is_same_v<U, R>,
-                  "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the "
-                  "lambda, or the call, first: auto call = blocking(...); co_await call;");
-    return static_cast<blocking_operation_of_closure&>(*this).join(at);
-  }
-};
-
-template <class R, class... F>
-using blocking_operation_for = std::conditional_t<RINGO_DESTROYS_AGGREGATES_TWICE && (risky_closure<F> || ...),
-                                                  blocking_operation_of_closure<R>, blocking_operation<R>>;
 
 template <class R, class F, class... A>
 class blocking_call_with final : public blocking_call_of<R> {
@@ -175,7 +150,7 @@ class blocking_call_with final : public blocking_call_of<R> {
 // In a simulation a call is one step, on the simulation's own thread, at a point that the seed chooses and in no
 // virtual time.
 template <class F, class... A>
-requires detail::startable<F, A...>
+requires detail::callable_later<F, A...>
 auto blocking(F&& f, A&&... args) {
   using returned = std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>;
   using result = std::decay_t<returned>;
@@ -183,7 +158,7 @@ auto blocking(F&& f, A&&... args) {
   static_assert(is_plain_function,
                 "blocking() calls a plain function: what returns a task or an operation is awaited, or given to go()");
   if constexpr (is_plain_function) {
-    return detail::blocking_operation_for<result, F, A...>(
+    return detail::closure_guarded<detail::blocking_operation<result>, F, A...>(
         new detail::blocking_call_with<result, std::decay_t<F>, std::decay_t<A>...>(std::in_place, std::forward<F>(f),
                                                                                     std::forward<A>(args)...));
   } else {

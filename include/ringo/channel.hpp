@@ -376,8 +376,8 @@ class channel_handle {
   }
   bool try_close() const { return core_ && core_->try_close(nullptr); }
 
-  bool closed() const noexcept { return core_ && core_->closed(); }
-  bool drained() const { return core_ && core_->drained(); }      // closed and empty: for ever
+  bool is_closed() const noexcept { return core_ && core_->closed(); }
+  bool is_drained() const { return core_ && core_->drained(); }   // closed and empty: for ever
   std::size_t size() const { return core_ ? core_->size() : 0; }  // values queued now: a snapshot
   std::size_t capacity() const noexcept { return core_ ? core_->capacity() : 0; }
 
@@ -517,7 +517,7 @@ class sender : private detail::channel_handle<detail::carried<T>> {
   sender() noexcept : base(nullptr) {}
   sender(const channel<T>& both) noexcept : base(both) {}
   using base::operator bool;
-  using base::capacity, base::closed, base::size;
+  using base::capacity, base::is_closed, base::size;
   using base::close, base::try_close;
   using base::emplace, base::post, base::send, base::send_blocking, base::try_send;
 
@@ -540,7 +540,7 @@ class receiver : private detail::channel_handle<detail::carried<T>> {
   receiver() noexcept : base(nullptr) {}
   receiver(const channel<T>& both) noexcept : base(both) {}
   using base::operator bool;
-  using base::capacity, base::closed, base::drained, base::size;
+  using base::capacity, base::is_closed, base::is_drained, base::size;
   using base::recv, base::recv_blocking, base::try_recv;
 
   friend bool operator==(const receiver& a, const receiver& b) noexcept { return a.core_ == b.core_; }

@@ -53,10 +53,7 @@ class condition {
   requires(!std::same_as<std::decay_t<P>, std::source_location>)
   RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held, P&& until,
                                             std::source_location where = std::source_location::current()) {
-    static_assert(
-        !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<P>,
-        "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
-        "first, and pass it by name, or capture by reference");
+    static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<P>, RINGO_SAY_NAME_LAMBDA);
     return detail::wait_until<std::decay_t<P>>(*core_, held, std::forward<P>(until), where);
   }
 

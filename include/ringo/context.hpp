@@ -98,11 +98,11 @@ class context {
     return core_->deadline();
   }
   // When it is cancelled; of the background never.
-  detail::done_operation done() const noexcept RINGO_LIFETIMEBOUND { return detail::done_operation(core_); }
+  detail::done_operation wait() const noexcept RINGO_LIFETIMEBOUND { return detail::done_operation(core_); }
   // Runs f, once it is cancelled, in a routine of its own under the background; at once if it is already. f is a
   // callable, or returns a task. The result stops it: true if f will then not run (142).
   template <class F>
-  requires detail::startable<F>
+  requires detail::callable_later<F>
   std::function<bool()> after_func(F&& f, std::source_location where = std::source_location::current()) const {
     detail::worker* w = detail::worker_or_alone("context::after_func");
     detail::routine& r = *detail::make_routine(std::forward<F>(f));
@@ -162,9 +162,10 @@ struct under {
   std::source_location where;
 };
 
-template <class T>
-handle<T> start_under(const under& u, record<T>* r) {
-  handle<T> h = handle_access::make(r);
+template <class F, class... A>
+handle_for<F, A...> start_under(const under& u, F&& f, A&&... args) {
+  auto* r = make_routine(std::forward<F>(f), std::forward<A>(args)...);
+  handle<started<F, A...>> h = handle_access::make(r);
   try {
     worker& w = require_worker("go");
     if (u.core) u.core->enter(&w, "go");
@@ -176,15 +177,9 @@ handle<T> start_under(const under& u, record<T>* r) {
   return h;
 }
 
-template <class A>
-task<result_of<A>> await_in(context c, stored<A> awaited, std::source_location where) {
-  const entered_context in(context_access::core(c));
-  co_return co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
-}
-
 class end_by_context {
  public:
-  explicit end_by_context(const context& c) noexcept : of_(c), done_(of_.done()) {}
+  explicit end_by_context(const context& c) noexcept : of_(c), done_(of_.wait()) {}
   done_operation& operation() noexcept { return done_; }
   const done_operation& operation() const noexcept { return done_; }
   [[noreturn]] static void raise() { throw_cancelled(); }
@@ -194,45 +189,33 @@ class end_by_context {
   done_operation done_;
 };
 
-template <class A>
-class RINGO_AWAITABLE in_context : public deferred<in_context<A>, result_of<A>> {
+class in_context {
  public:
-  in_context(const context& c, A&& awaited, std::source_location where)
-      : context_(c), awaited_(as_stored<A>(awaited)), where_(where) {}
+  template <class A>
+  using result = result_of<A>;
 
-  auto as_case() && requires case_like<stored<A>>
-  {
-    return ended_case<kept_case<stored<A>>, end_by_context>(keep(static_cast<stored<A>&&>(awaited_)),
-                                                            end_by_context(context_));
+  explicit in_context(const context& c) noexcept : context_(c) {}
+  template <class A>
+  static task<result_of<A>> run(in_context how, stored<A> awaited, std::source_location where) {
+    const entered_context in(context_access::core(how.context_));
+    co_return co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
   }
-  auto as_case() & requires case_like<stored<A>&>
-  {
-    return ended_case<kept_case<stored<A>&>, end_by_context>(keep(awaited_), end_by_context(context_));
+  template <case_like C>
+  auto as_case(C&& c) const {
+    return ended_case<kept_case<C>, end_by_context>(keep(std::forward<C>(c)), end_by_context(context_));
   }
 
  private:
-  friend class deferred<in_context, result_of<A>>;
-  RINGO_RETURNS_TASK task<result_of<A>> make(std::source_location) {
-    return await_in<A>(context_, static_cast<stored<A>&&>(awaited_), where_);
-  }
-
   context context_;
-  stored<A> awaited_;
-  std::source_location where_;
 };
 
 }  // namespace detail
 
-// As go, under that context instead of the caller's.
+/// go(context, f, args...), go(context, task): as go, under that context instead of the caller's.
 template <class F, class... A>
 requires detail::startable<F, A...>
-auto go(const std::type_identity_t<detail::under>& c, F&& f, A&&... args)
-    -> detail::handle_for<detail::started<F, A...>, F, A...> {
-  return detail::start_under(c, detail::make_routine(std::forward<F>(f), std::forward<A>(args)...));
-}
-template <class T>
-handle<T> go(const std::type_identity_t<detail::under>& c, task<T>&& t) {
-  return detail::start_under(c, detail::make_routine_of(std::move(t)));
+auto go(const std::type_identity_t<detail::under>& c, F&& f, A&&... args) {
+  return detail::start_under(c, std::forward<F>(f), std::forward<A>(args)...);
 }
 
 // Awaits in the caller's place, under that context. Throws: cancelled, and what the awaited does. As a case of a select
@@ -241,7 +224,8 @@ handle<T> go(const std::type_identity_t<detail::under>& c, task<T>&& t) {
 template <class A>
 auto with_context(const context& c, A&& awaited, std::source_location where = std::source_location::current()) {
   if constexpr (detail::awaited_later<A>) {
-    return detail::in_context<A>(c, std::forward<A>(awaited), where);
+    using how = detail::in_context;
+    return detail::combined<how, A>(how(c), std::forward<A>(awaited), where);
   } else {
     constexpr detail::await_of<A> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);

@@ -53,11 +53,13 @@ class generate_stage final : public stage {
 
 }  // namespace detail
 
-// The range's values, in order: a container, a view, a coroutine that is an input range. Taken from the range one by
-// one as they are sent: one, and as many as the buffer holds, are made before anybody asks. Copied, or moved where they
-// can only be moved. Closes at the range's end, or with what the range throws. Ends as map does with its context and
-// with the last receiver of the output; the range is destroyed then, soon, so it must own what it uses, or share it.
-// Throws: std::bad_alloc. Thread: workers, and the range is advanced on one at a time.
+/// The values of a range, in order: of a container, a view, or a coroutine that is an input range. They are taken one
+/// by one as they are sent: one, and as many as the buffer holds, are made ahead. They are copied, or moved if they
+/// cannot be copied. Closes at the range's end, or with the range's exception. Ends as map does with its context and
+/// with the last receiver of the output. The range is destroyed soon after that, so it must own or share the objects
+/// that it uses. Throws: std::bad_alloc. Thread: workers; one at a time advances the range.
+///
+///   receiver<int> numbers = generate(std::views::iota(1, 100));
 template <class R>
 auto generate(R&& range, std::size_t buffer = 0, std::source_location where = std::source_location::current()) {
   using kept = std::decay_t<R>;

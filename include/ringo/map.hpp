@@ -17,16 +17,16 @@
 namespace ringo {
 
 struct map_options {
-  std::size_t buffer = 0;  // the output's capacity
-  bool ordered = false;    // results in their values' order
+  std::size_t buffer = 0;  ///< the output's capacity
+  bool ordered = false;    ///< the results come in the order of their values
 };
 static_assert(std::is_trivially_destructible_v<map_options>);
 
 namespace detail {
 
-// In order, the workers take turns: worker 0 receives, then worker 1, and so on round and round; and in the same order
-// they send. That holds up nobody whom the order does not: the value that a worker would take in ahead of its turn
-// could not be sent before the turn's own.
+// If ordered, the workers take turns: worker 0 receives, then worker 1, and so on round and round; and they send in the
+// same order. Taking turns costs nothing: a value that a worker would receive ahead of its turn could not be sent
+// sooner.
 template <class T, class F, class Result>
 class map_stage final : public stage {
   static_assert(fit_into_frames<T, Result>());
@@ -78,7 +78,7 @@ class map_stage final : public stage {
       }
     } catch (...) {
       if (!receiving) throw;
-      note(std::current_exception());  // the input's end: the others go on with what they have received before
+      note(std::current_exception());  // the input's error: the others go on with the values that they have
     }
     if (next) next->to_receive.try_send();
   }
@@ -101,44 +101,39 @@ concept maps = can_be_kept<F> && std::invocable<std::decay_t<F>&, T>;
 
 }  // namespace detail
 
-// What f makes of each value: at most `workers` calls at a time, each value to one of them, in no order or, with
-// ordered, in the values' own. f may return a value, a task or an operation, which are awaited, or nothing: then each
-// call that is done is a signal. All calls share one f. Closes when the input is drained and all calls are done; what
-// f throws cancels the other calls, and closes the output once those before are received; an error that the input was
-// closed with is passed on when what came before it is done. At most `workers` values and `buffer` results are in
-// flight. The calls run under a child of the current context, and are cancelled when it is, which closes the output
-// with `cancelled`, and when the last receiver of the output goes: nobody waits for their end then, so f must own what
-// it uses, or share it. Throws: std::invalid_argument for no workers, std::bad_alloc. Thread: workers.
-template <class T, class F>
-requires detail::maps<T, F>
-auto map(receiver<T> in, std::size_t workers, F&& f, map_options o = {},
+/// What f makes of each value, by at most `workers` calls at a time; in no order or, with `ordered`, in the order of
+/// the values. f may return a value, a task or an operation, which are awaited, or nothing: then each finished call
+/// sends a signal. All calls share one f. At most `workers` values and `buffer` results are in flight.
+///
+///   receiver<page> pages = map(urls, 8, [](std::string url) -> task<page> { co_return co_await fetch(url); });
+///
+/// Closes when the input is drained and all calls have ended. An exception of f cancels the other calls, and closes the
+/// output after the results before it; an error that closes the input is passed on after the results of the values
+/// before it. The calls run under a child of the current context, and are cancelled with it, which closes the output
+/// with `cancelled`; and when the last receiver of the output goes: no routine waits for their end then, so f must own
+/// or share the objects that it uses. Throws: std::invalid_argument for no workers; std::bad_alloc. Thread: workers.
+template <class In, class F>
+auto map(In&& in, std::size_t workers, F&& f, map_options o = {},
          std::source_location where = std::source_location::current()) {
-  if constexpr (std::is_member_pointer_v<std::decay_t<F>>) {
-    return map(std::move(in), workers, std::mem_fn(f), o, where);
+  using T = detail::received_from<In>;
+  constexpr bool input_is_a_channel = detail::stage_input<In>;
+  constexpr bool function_is_moved = !input_is_a_channel || detail::can_be_kept<F>;
+  constexpr bool function_takes_a_value = !input_is_a_channel || !function_is_moved || detail::maps<T, F>;
+  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
+  static_assert(function_is_moved, "map's function is copied, and cannot be: write std::move(f)");
+  static_assert(function_takes_a_value, "map's function is called with a value of the input's type");
+  if constexpr (!detail::maps<T, F>) {
+    return receiver<int>();
+  } else if constexpr (std::is_member_pointer_v<std::decay_t<F>>) {
+    return map(std::forward<In>(in), workers, [f](T value) { return std::invoke(f, std::move(value)); }, o, where);
   } else {
     using function = std::decay_t<F>;
     using result = std::decay_t<typename detail::awaited_result<std::invoke_result_t<function&, T>>::type>;
     if (workers == 0) detail::throw_map_without_workers();
     return detail::start_stage(
-        new detail::map_stage<T, function, result>(std::move(in), workers, std::forward<F>(f), o), workers, where);
+        new detail::map_stage<T, function, result>(std::forward<In>(in), workers, std::forward<F>(f), o), workers,
+        where);
   }
-}
-template <class T, class F>
-requires detail::maps<T, F>
-auto map(const channel<T>& in, std::size_t workers, F&& f, map_options o = {},
-         std::source_location where = std::source_location::current()) {
-  return map(receiver<T>(in), workers, std::forward<F>(f), o, where);
-}
-template <class In, class F, class... Options>
-requires(!detail::maps<detail::received_from<In>, F>)
-auto map(In&&, std::size_t, F&&, const Options&...) {
-  constexpr bool input_is_a_channel = !std::is_same_v<detail::received_from<In>, detail::nothing_received>;
-  constexpr bool function_is_moved = !input_is_a_channel || detail::can_be_kept<F>;
-  constexpr bool function_takes_a_value = !input_is_a_channel || !function_is_moved;
-  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
-  static_assert(function_is_moved, "map's function is copied, and cannot be: write std::move(f)");
-  static_assert(function_takes_a_value, "map's function is called with a value of the input's type");
-  return receiver<int>();
 }
 
 }  // namespace ringo

@@ -5,13 +5,12 @@
 #include <concepts>
 #include <cstddef>
 #include <exception>
-#include <ranges>
 #include <source_location>
 #include <utility>
 #include <vector>
 
-#include <ringo/detail/overloads.hpp>
 #include <ringo/detail/stage.hpp>
+#include <ringo/detail/starting.hpp>
 
 namespace ringo {
 
@@ -39,10 +38,8 @@ class merge_stage final : public stage {
   stage_output<T> out_;
 };
 
-template <class T, class... In>
-concept alike_inputs = (std::convertible_to<In, receiver<T>> && ...);
 template <class First, class... More>
-concept mergeable = !no_input<First> && alike_inputs<received_from<First>, First, More...>;
+concept mergeable = stage_input<First> && (std::convertible_to<More, receiver<received_from<First>>> && ...);
 
 template <class First, class... More>
 receiver<received_from<First>> merge_at(std::source_location where, First&& first, More&&... more) {
@@ -57,33 +54,25 @@ receiver<received_from<First>> merge_at(std::source_location where, First&& firs
 
 }  // namespace detail
 
-// The values of all inputs, each input's in its order; closes when all are drained, at once if there is none. The first
-// error that an input was closed with closes the output with it, and lets go of the others. Ends as map does with its
-// context and with the last receiver of the output. Throws: std::bad_alloc. Fairness: an input that has sent waits
-// behind those that are waiting to. Thread: workers.
+/// The values of all inputs; each input's keep their order. Closes when all inputs are drained, at once if there is
+/// none. The first error that closes an input closes the output, and lets go of the other inputs. Ends as map does with
+/// its context and with the last receiver of the output.
+///
+///   receiver<event> all = merge(keys, mouse, network);
+///
+/// Throws: std::bad_alloc. Fairness: an input that has sent waits behind those that are waiting to. Thread: workers.
 template <class T>
 receiver<T> merge(std::vector<receiver<T>> inputs, std::source_location where = std::source_location::current()) {
   const std::size_t count = inputs.size();
   return detail::start_stage(new detail::merge_stage<T>(std::move(inputs)), count, where);
 }
-#define RINGO_OVERLOAD(N)                                                                          \
-  template <RINGO_CLASSES_##N>                                                                     \
-  requires detail::mergeable<RINGO_TYPES_##N>                                                      \
-  auto merge(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
-    return detail::merge_at(where, RINGO_FORWARDED_##N);                                           \
-  }
-RINGO_OVERLOADS(RINGO_OVERLOAD)
-#undef RINGO_OVERLOAD
-template <RINGO_CLASSES_6, class A7, class... More>
-requires detail::mergeable<RINGO_TYPES_6, A7, More...>
-auto merge(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
-  return detail::merge_at({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
-}
+RINGO_STARTS(detail::mergeable, merge, , detail::merge_at)
 template <class First, class... More>
-requires(!std::ranges::range<First> && !detail::alike_inputs<detail::received_from<First>, First, More...>)
+requires(!requires { typename First::value_type; } && (!detail::mergeable<First, More...> || sizeof...(More) > 8))
 receiver<int> merge(const First&, const More&...) {
-  constexpr bool inputs_are_alike = std::ranges::range<First>;
-  static_assert(inputs_are_alike, "merge takes channels and receivers of one type of values");
+  constexpr bool inputs_are_alike = requires { typename First::value_type; };
+  static_assert(inputs_are_alike,
+                "merge takes up to nine channels and receivers of one type of values, or a vector of receivers");
   return {};
 }
 

@@ -19,7 +19,7 @@
 namespace ringo {
 
 // When it is destroyed, who waits for another's call ends with `cancelled`; that call goes on. Thread: workers, or one
-// thread while no runtime runs; done() any.
+// thread while no runtime runs; is_done() any.
 class once {
  public:
   once() = default;
@@ -36,20 +36,17 @@ class once {
   // caller runs its own. Throws what the function throws; cancelled. Fairness: first come, first served.
   template <class F>
   detail::deferred_task<void> call(F&& f, std::source_location where = std::source_location::current()) {
-    static_assert(
-        !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>,
-        "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
-        "first, and pass it by name, or capture by reference");
+    static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>, RINGO_SAY_NAME_LAMBDA);
     constexpr detail::start_of<F> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
     static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
     static_assert(the.reference_is_wrapped && the.function_and_arguments_match,
                   "once calls a function without arguments, or awaits a task");
-    if (done()) return return_at_once();  // without a copy of f
+    if (is_done()) return return_at_once();  // without a copy of f
     if constexpr (the.works) return run<std::decay_t<F>>(std::forward<F>(f), where);
     __builtin_unreachable();
   }
-  bool done() const noexcept { return done_.load(std::memory_order_acquire); }
+  bool is_done() const noexcept { return done_.load(std::memory_order_acquire); }
 
  private:
   static task<> return_at_once() {
@@ -59,9 +56,9 @@ class once {
   template <class F>
   task<> run(F f, std::source_location where) {
     detail::throw_if_cancelled("once::call");
-    if (done()) co_return;
+    if (is_done()) co_return;
     const mutex::guard turn = co_await detail::in_name_of(where, running_.lock());
-    if (done()) co_return;
+    if (is_done()) co_return;
     try {
       if constexpr (detail::is_task<F>) {
         co_await std::move(f);
@@ -79,7 +76,7 @@ class once {
     if (turn) note_done();
   }
   // By who holds the lock; it holds nothing where the object has been destroyed meanwhile.
-  void note_done() noexcept { done_.store(true, std::memory_order_release); }  // done() sees what the function did
+  void note_done() noexcept { done_.store(true, std::memory_order_release); }  // is_done() sees what the function did
 
   mutex running_;
   std::atomic<bool> done_ = false;

@@ -1,5 +1,5 @@
-// outcome, finally: what came of an operation or a task, and clean-up after it that may await, whichever way it ended.
-// (C++ has no co_await in a catch block or a destructor.)
+// outcome: the value or the exception of an operation or a task, as an object. finally: clean-up that may await, which
+// C++ does not allow in a catch block or a destructor.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -15,7 +15,7 @@
 
 namespace ringo {
 
-// A value or an error.
+/// A value or an exception: the result of outcome().
 template <class T>
 class outcome_of {
  public:
@@ -25,11 +25,11 @@ class outcome_of {
 
   bool has_value() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
-  T value() && {  // rethrows the error
+  T value() && {  ///< Rethrows the exception.
     if (error_) std::rethrow_exception(error_);
     return std::move(*value_);
   }
-  std::exception_ptr error() const noexcept { return error_; }  // null where there is a value
+  std::exception_ptr error() const noexcept { return error_; }  ///< null where there is a value
 
  private:
   std::optional<T> value_;
@@ -55,47 +55,6 @@ class outcome_of<void> {
 
 namespace detail {
 
-template <class A>
-task<outcome_of<result_of<A>>> await_outcome(stored<A> awaited, std::source_location where) {
-  using result = outcome_of<result_of<A>>;
-  std::exception_ptr error;
-  try {
-    if constexpr (std::is_void_v<result_of<A>>) {
-      co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
-      co_return result();
-    } else {
-      co_return result(std::in_place, co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
-    }
-  } catch (...) {
-    error = std::current_exception();
-  }
-  co_return result(error);
-}
-
-template <class A, class B>
-task<result_of<A>> await_finally(stored<A> awaited, stored<B> cleanup, std::source_location where) {
-  const context apart = context_apart();  // now, so that later nothing keeps the clean-up from being awaited
-  std::optional<outcome_of<result_of<A>>> result;
-  try {
-    if constexpr (std::is_void_v<result_of<A>>) {
-      co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
-      result.emplace();
-    } else {
-      result.emplace(std::in_place, co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
-    }
-  } catch (...) {
-    result.emplace(std::current_exception());
-  }
-  const bool succeeded = result->has_value();
-  const shielded_under until_done(apart);
-  try {
-    (void)co_await awaited_at<stored<B>>{static_cast<stored<B>&&>(cleanup), where};
-  } catch (...) {
-    if (succeeded) throw;  // else the first error is the one that is told
-  }
-  co_return std::move(*result).value();
-}
-
 template <class Kept>
 class outcome_case : public forwarding_case<Kept> {
   using yielded = result_of<std::remove_reference_t<Kept>>;
@@ -118,55 +77,77 @@ class outcome_case : public forwarding_case<Kept> {
   }
 };
 
-template <class A>
-class RINGO_AWAITABLE outcome_wait : public deferred<outcome_wait<A>, outcome_of<result_of<A>>> {
- public:
-  outcome_wait(A&& awaited, std::source_location where) : awaited_(as_stored<A>(awaited)), where_(where) {}
-
-  auto as_case() && requires case_like<stored<A>>
-  {
-    return outcome_case<kept_case<stored<A>>>(std::in_place, static_cast<stored<A>&&>(awaited_));
+struct outcome_taken {
+  template <class A>
+  using result = outcome_of<result_of<A>>;
+  template <class A>
+  static task<result<A>> run(outcome_taken, stored<A> awaited, std::source_location where) {
+    std::exception_ptr error;
+    try {
+      if constexpr (std::is_void_v<result_of<A>>) {
+        co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
+        co_return result<A>();
+      } else {
+        co_return result<A>(std::in_place, co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    co_return result<A>(error);
   }
-  auto as_case() & requires case_like<stored<A>&>
-  {
-    return outcome_case<kept_case<stored<A>&>>(std::in_place, awaited_);
+  template <case_like C>
+  auto as_case(C&& c) const {
+    return outcome_case<kept_case<C>>(std::in_place, std::forward<C>(c));
   }
-
- private:
-  friend class deferred<outcome_wait, outcome_of<result_of<A>>>;
-  RINGO_RETURNS_TASK task<outcome_of<result_of<A>>> make(std::source_location) {
-    return await_outcome<A>(static_cast<stored<A>&&>(awaited_), where_);
-  }
-
-  stored<A> awaited_;
-  std::source_location where_;
 };
 
-template <class A, class B>
-class RINGO_AWAITABLE finally_wait : public deferred<finally_wait<A, B>, result_of<A>> {
+template <class B>
+class cleaned_up {
  public:
-  finally_wait(A&& awaited, B&& cleanup, std::source_location where)
-      : awaited_(as_stored<A>(awaited)), cleanup_(as_stored<B>(cleanup)), where_(where) {}
+  template <class A>
+  using result = result_of<A>;
 
- private:
-  friend class deferred<finally_wait, result_of<A>>;
-  RINGO_RETURNS_TASK task<result_of<A>> make(std::source_location) {
-    return await_finally<A, B>(static_cast<stored<A>&&>(awaited_), static_cast<stored<B>&&>(cleanup_), where_);
+  explicit cleaned_up(B&& cleanup) : cleanup_(as_stored<B>(cleanup)) {}
+  template <class A>
+  static task<result_of<A>> run(cleaned_up how, stored<A> awaited, std::source_location where) {
+    const context apart = context_apart();  // made now, so that no lack of memory keeps the clean-up from being awaited
+    std::optional<outcome_of<result_of<A>>> result;
+    try {
+      if constexpr (std::is_void_v<result_of<A>>) {
+        co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
+        result.emplace();
+      } else {
+        result.emplace(std::in_place, co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where});
+      }
+    } catch (...) {
+      result.emplace(std::current_exception());
+    }
+    const bool succeeded = result->has_value();
+    const shielded_under until_done(apart);
+    try {
+      (void)co_await awaited_at<stored<B>>{static_cast<stored<B>&&>(how.cleanup_), where};
+    } catch (...) {
+      if (succeeded) throw;  // else the first error is the one to report
+    }
+    co_return std::move(*result).value();
   }
 
-  stored<A> awaited_;
+ private:
   stored<B> cleanup_;
-  std::source_location where_;
 };
 
 }  // namespace detail
 
-// Does not throw, but for want of memory: what the awaited throws is in the outcome, `cancelled` too. As a case of a
-// select an operation stays one, and a task is a plain task there.
+/// Awaits an operation or a task, and yields its value or its exception, `cancelled` too, as an object.
+///
+///   auto reply = co_await outcome(ask(server));
+///   if (!reply) co_await give_back(server);  // there is no co_await in a catch block
+///
+/// As a case of a select an operation stays one; a task is a plain task there. Throws: std::bad_alloc.
 template <class A>
 auto outcome(A&& awaited, std::source_location where = std::source_location::current()) {
   if constexpr (detail::awaited_later<A>) {
-    return detail::outcome_wait<A>(std::forward<A>(awaited), where);
+    return detail::combined<detail::outcome_taken, A>({}, std::forward<A>(awaited), where);
   } else {
     constexpr detail::await_of<A> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
@@ -176,12 +157,18 @@ auto outcome(A&& awaited, std::source_location where = std::source_location::cur
   }
 }
 
-// Awaits the first, and then, however that ended, the clean-up, which cancellation does not end. Yields what the first
-// came to; where that is a value, an error of the clean-up is thrown instead. As a case of a select it is a plain task.
+/// Awaits the first, and then, however the first ended, the clean-up, which cancellation does not end. Yields the
+/// result of the first, or rethrows its exception; an exception of the clean-up is thrown where the first has
+/// succeeded.
+///
+///   co_await finally(use(connection), connection.close());
+///
+/// As a case of a select it is a plain task.
 template <class A, class B>
 auto finally(A&& awaited, B&& cleanup, std::source_location where = std::source_location::current()) {
   if constexpr (detail::awaited_later<A> && detail::awaited_later<B>) {
-    return detail::finally_wait<A, B>(std::forward<A>(awaited), std::forward<B>(cleanup), where);
+    using how = detail::cleaned_up<B>;
+    return detail::combined<how, A>(how(std::forward<B>(cleanup)), std::forward<A>(awaited), where);
   } else {
     constexpr detail::await_of<A, B> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);

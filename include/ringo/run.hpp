@@ -12,7 +12,7 @@
 #include <string_view>
 #include <utility>
 
-#include <ringo/detail/overloads.hpp>
+#include <ringo/detail/starting.hpp>
 #include <ringo/go.hpp>
 
 namespace ringo {
@@ -51,37 +51,22 @@ void start_from_outside(std::uint64_t runtime_id, routine& r);
 }  // namespace detail
 
 // Refers to a runtime, which it may outlive. Copyable. Thread: any.
-class runtime_ref : private detail::mistaken_runs {
+class runtime_ref : private detail::mistaken_starts {
  public:
-  using mistaken_runs::go;
+  using mistaken_starts::go;
 
-  // As runtime::go; throws std::logic_error if the runtime has ended.
-#define RINGO_OVERLOAD(N)                                                                             \
-  template <RINGO_CLASSES_##N>                                                                        \
-  requires detail::startable<RINGO_TYPES_##N>                                                         \
-  auto go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) const { \
-    return start(where, detail::make_routine(RINGO_FORWARDED_##N));                                   \
-  }
-  RINGO_OVERLOADS(RINGO_OVERLOAD)
-#undef RINGO_OVERLOAD
-  template <RINGO_CLASSES_6, class A7, class... More>
-  requires detail::startable<RINGO_TYPES_6, A7, More...>
-  auto go(RINGO_PARAMETERS_6, A7&& a7, More&&... more) const {
-    return start({}, detail::make_routine(RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...));
-  }
-  template <class T>
-  handle<T> go(task<T>&& t, std::source_location where = std::source_location::current()) const {
-    return start(where, detail::make_routine_of(std::move(t)));
-  }
+  /// As runtime::go. Throws: std::logic_error if the runtime has ended.
+  RINGO_STARTS(detail::startable, go, const, start)
   void stop() const;  // cancels main; nothing if the runtime has ended
-  bool ended() const;
+  bool is_done() const;
 
  private:
   friend class runtime;
   explicit runtime_ref(std::uint64_t id) noexcept : id_(id) {}
-  template <class T>
-  handle<T> start(std::source_location where, detail::record<T>* r) const {
-    auto h = detail::handle_access::make(r);
+  template <class F, class... A>
+  handle<detail::started<F, A...>> start(std::source_location where, F&& f, A&&... args) const {
+    auto* r = detail::make_routine(std::forward<F>(f), std::forward<A>(args)...);
+    handle<detail::started<F, A...>> h = detail::handle_access::make(r);
     r->started = where;
     detail::start_from_outside(id_, *r);
     return h;
@@ -90,9 +75,9 @@ class runtime_ref : private detail::mistaken_runs {
   std::uint64_t id_;
 };
 
-class runtime : private detail::mistaken_runs {
+class runtime : private detail::mistaken_starts {
  public:
-  using mistaken_runs::go;
+  using mistaken_starts::go;
 
   // Throws std::system_error that says why, where the kernel refuses a ring; std::invalid_argument.
   explicit runtime(options = {});
@@ -103,19 +88,15 @@ class runtime : private detail::mistaken_runs {
   // Runs main, which is a task or a callable that returns one, on the calling thread and the workers' own; once.
   // Returns or rethrows what main does. The program ends with main: whatever still runs is cancelled, unwound and
   // destroyed before this returns. Throws deadlock if nothing can ever run again.
-  template <class T>
-  T run(task<T>&& main, std::source_location where = std::source_location::current()) {
-    prepare_run();
-    auto* r = detail::make_routine_of(std::move(main));
-    return finish_main<T>(*r, where);
-  }
   template <class F>
   requires detail::startable<F>
   auto run(F&& main, std::source_location where = std::source_location::current()) -> detail::started<F> {
     prepare_run();
-    using result = detail::started<F>;
     auto* r = detail::make_routine(std::forward<F>(main));
-    return finish_main<result>(*r, where);
+    r->started = where;
+    handle<detail::started<F>> h = detail::handle_access::make(r);
+    run_main(*r);
+    return h.join().take();
   }
   template <class F>
   requires detail::mistaken_start<F>
@@ -131,24 +112,8 @@ class runtime : private detail::mistaken_runs {
   // thread, which start routines by it. Throws std::logic_error on other threads.
   static runtime_ref current();
 
-  // As ringo::go, from any thread. Before run() it is queued; after it, it throws std::logic_error.
-#define RINGO_OVERLOAD(N)                                                                       \
-  template <RINGO_CLASSES_##N>                                                                  \
-  requires detail::startable<RINGO_TYPES_##N>                                                   \
-  auto go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
-    return ref().start(where, detail::make_routine(RINGO_FORWARDED_##N));                       \
-  }
-  RINGO_OVERLOADS(RINGO_OVERLOAD)
-#undef RINGO_OVERLOAD
-  template <RINGO_CLASSES_6, class A7, class... More>
-  requires detail::startable<RINGO_TYPES_6, A7, More...>
-  auto go(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
-    return ref().start({}, detail::make_routine(RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...));
-  }
-  template <class T>
-  handle<T> go(task<T>&& t, std::source_location where = std::source_location::current()) {
-    return ref().go(std::move(t), where);
-  }
+  /// As ringo::go, from any thread. Before run() the routine is queued. Throws: std::logic_error after run().
+  RINGO_STARTS(detail::startable, go, , ref().start)
 
   void stop();  // cancels main; any thread
   void dump(std::ostream& to)
@@ -157,13 +122,6 @@ class runtime : private detail::mistaken_runs {
   unsigned workers() const noexcept;
 
  private:
-  template <class T>
-  T finish_main(detail::record<T>& r, std::source_location where) {
-    r.started = where;
-    handle<T> main = detail::handle_access::make(&r);
-    run_main(r);
-    return main.join().take();
-  }
   void prepare_run();  // throws where run() may not be called
   void run_main(detail::routine& r);
   runtime_ref ref() const noexcept;
@@ -171,10 +129,6 @@ class runtime : private detail::mistaken_runs {
   std::unique_ptr<detail::runtime_core> core_;
 };
 
-template <class T>
-T run(task<T>&& main, options o = {}, std::source_location where = std::source_location::current()) {
-  return runtime(std::move(o)).run(std::move(main), where);
-}
 template <class F>
 requires detail::startable<F>
 auto run(F&& main, options o = {}, std::source_location where = std::source_location::current()) -> detail::started<F> {

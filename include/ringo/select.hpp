@@ -155,9 +155,7 @@ inline constexpr bool handles<F, void> = std::invocable<std::remove_reference_t<
 template <class Operation, class F>
 auto on(Operation&& operation, F&& handler) {
   constexpr bool lambda_has_a_name = !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>;
-  static_assert(lambda_has_a_name,
-                "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda "
-                "first, and pass it by name, or capture by reference");
+  static_assert(lambda_has_a_name, RINGO_SAY_NAME_LAMBDA);
   if constexpr (!detail::selectable<Operation>) {
     constexpr detail::await_of<Operation> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);

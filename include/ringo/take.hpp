@@ -26,7 +26,7 @@ class take_stage final : public stage {
     for (; left_ > 0; --left_) {
       auto value = co_await by_maker(in_.recv());
       if (!value) co_return;
-      if (left_ == 1) in_ = {};  // what feeds it need not wait for who receives the last value
+      if (left_ == 1) in_ = {};  // its senders need not wait until the last value is received
       co_await by_maker(out_.send(to_send(value)));
     }
   }
@@ -42,22 +42,20 @@ class take_stage final : public stage {
 
 }  // namespace detail
 
-// The first n values. Closes after them, or when the input is drained; with the n-th it lets go of the input. An error
-// that the input was closed with before that is passed on. Ends as map does with its context and with the last receiver
-// of the output. Throws: std::bad_alloc. Thread: workers.
-template <class T>
-receiver<T> take(receiver<T> in, std::size_t n, std::source_location where = std::source_location::current()) {
-  return detail::start_stage(new detail::take_stage<T>(std::move(in), n), n == 0 ? 0 : 1, where);
-}
-template <class T>
-receiver<T> take(const channel<T>& in, std::size_t n, std::source_location where = std::source_location::current()) {
-  return take(receiver<T>(in), n, where);
-}
-template <detail::no_input In, class... More>
-receiver<int> take(In&&, const More&...) {
-  constexpr bool input_is_a_channel = !detail::no_input<In>;
-  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
-  return {};
+/// The first n values. Closes after them, or when the input is drained; with the n-th value it lets go of the input. An
+/// error that closes the input before that is passed on. Ends as map does with its context and with the last receiver
+/// of the output. Throws: std::bad_alloc. Thread: workers.
+///
+///   receiver<int> ten = take(primes, 10);
+template <class In>
+auto take(In&& in, std::size_t n, std::source_location where = std::source_location::current()) {
+  using T = detail::received_from<In>;
+  if constexpr (detail::stage_input<In>) {
+    return detail::start_stage(new detail::take_stage<T>(std::forward<In>(in), n), n == 0 ? 0 : 1, where);
+  } else {
+    static_assert(detail::stage_input<In>, RINGO_SAY_INPUT);
+    return receiver<int>();
+  }
 }
 
 }  // namespace ringo

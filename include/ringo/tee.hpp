@@ -74,26 +74,22 @@ class tee_stage final : public stage {
 
 }  // namespace detail
 
-// n outputs, each of which gets a copy of every value, the last one the value itself; the next is received when all
-// have taken theirs, so the slowest decides. An output whose last receiver has gone counts no more. They close when the
-// input is drained, or with its error. Ends as map does with its context, and when the last receiver of the last output
-// goes; at once if n is 0. Throws: std::bad_alloc. Thread: workers.
-template <class T>
-std::vector<receiver<T>> tee(receiver<T> in, std::size_t n,
-                             std::source_location where = std::source_location::current()) {
-  static_assert(std::copy_constructible<detail::carried<T>>, "tee copies each value: send a std::shared_ptr of it");
-  return detail::start_stage(new detail::tee_stage<T>(std::move(in), n), n == 0 ? 0 : 1, where);
-}
-template <class T>
-std::vector<receiver<T>> tee(const channel<T>& in, std::size_t n,
-                             std::source_location where = std::source_location::current()) {
-  return tee(receiver<T>(in), n, where);
-}
-template <detail::no_input In, class... More>
-std::vector<receiver<int>> tee(In&&, const More&...) {
-  constexpr bool input_is_a_channel = !detail::no_input<In>;
-  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
-  return {};
+/// n outputs, each of which gets a copy of every value; the last output gets the value itself. The next value is
+/// received when all outputs have taken theirs, so the slowest reader sets the pace. An output whose last receiver has
+/// gone counts no more. They close when the input is drained, or with its error. Ends as map does with its context, and
+/// when the last receiver of the last output goes; at once if n is 0. Throws: std::bad_alloc. Thread: workers.
+///
+///   auto outputs = tee(lines, 2);
+template <class In>
+auto tee(In&& in, std::size_t n, std::source_location where = std::source_location::current()) {
+  using T = detail::received_from<In>;
+  if constexpr (detail::stage_input<In>) {
+    static_assert(std::copy_constructible<detail::carried<T>>, "tee copies each value: send a std::shared_ptr of it");
+    return detail::start_stage(new detail::tee_stage<T>(std::forward<In>(in), n), n == 0 ? 0 : 1, where);
+  } else {
+    static_assert(detail::stage_input<In>, RINGO_SAY_INPUT);
+    return std::vector<receiver<int>>();
+  }
 }
 
 }  // namespace ringo

@@ -69,16 +69,6 @@ namespace ringo::testing {
 // Runs a program on the calling thread: N virtual workers run the real scheduler, the seed picks which of them goes on
 // and which of its ready routines runs, and the clock moves to the next deadline only when everybody waits. The same
 // seed gives the same run. Throws what main throws; deadlock as run() does.
-template <class T>
-report simulate(sim_options o, task<T>&& main, std::source_location where = std::source_location::current()) {
-  detail::refuse_simulation_inside_routine();
-  auto* r = detail::make_routine_of(std::move(main));
-  handle<T> h = detail::handle_access::make(r);
-  r->started = where;
-  const report result = detail::simulate(o, nullptr, *r);
-  h.join().take();
-  return result;
-}
 template <class F>
 requires detail::startable<F>
 report simulate(sim_options o, F&& main, std::source_location where = std::source_location::current()) {

@@ -8,9 +8,9 @@
 #include <string>
 #include <utility>
 
-#include <ringo/detail/overloads.hpp>
 #include <ringo/detail/source.hpp>
 #include <ringo/detail/started.hpp>
+#include <ringo/detail/starting.hpp>
 
 namespace ringo {
 
@@ -62,12 +62,18 @@ struct counted_record : record<T> {
 
 }  // namespace detail
 
-// A counter that is waited on to become zero. It may be destroyed as soon as a wait has returned, and used again once
-// all have. When it is destroyed, pending waits throw `cancelled`. It must outlive the routines that its go() has
-// started: if one of them still runs when it is destroyed, the process ends, with a message that says where that
-// routine was started; unless the runtime ends, or the routine has been cancelled, as where one context cancels both.
-// Thread: workers, or one thread while no runtime runs; done() any thread, and from one that is no worker it has
-// happened soon after.
+/// A counter that routines wait on to become zero. It may be destroyed as soon as a wait has returned, and used again
+/// once all have. Waits that are pending when it is destroyed end with `cancelled`. It must outlive the routines that
+/// its go() has started: if one of them still runs, the destructor ends the process, with a message that says where
+/// that routine was started; unless the runtime ends, or the routine has been cancelled, as where one context cancels
+/// both.
+///
+///   wait_group wg;
+///   for (auto& file : files) wg.go(compress, file);
+///   co_await wg.wait();
+///
+/// Thread: workers, or one thread while no runtime runs. done(): any; from a thread that is no worker it happens soon
+/// after.
 class wait_group : private detail::mistaken_starts {
  public:
   using mistaken_starts::go;
@@ -80,42 +86,23 @@ class wait_group : private detail::mistaken_starts {
     detail::end_of(core_);
   }
 
-  // Throws std::logic_error if the counter would go below zero, and changes nothing then; where a runtime runs and the
-  // thread is no worker, that is unhandled (options::on_unhandled).
+  /// Changes the counter. Throws: std::logic_error if it would go below zero, and changes nothing then; where a runtime
+  /// runs and the thread is no worker, that error is unhandled (options::on_unhandled).
   void add(std::ptrdiff_t n = 1) { core("wait_group::add").add(n); }
   void done() { core("wait_group::done").done(); }
 
-  // Counts, starts a routine that runs f(args...), and is done() when it ends, whichever way. What it throws is
-  // unhandled (options::on_unhandled).
-  template <class T>
-  void go(task<T>&& t, std::source_location where = std::source_location::current()) {
-    count_in<T>(where, *detail::make_routine_of<detail::counted_record>(std::move(t)));
-  }
-#define RINGO_OVERLOAD(N)                                                                       \
-  template <RINGO_CLASSES_##N>                                                                  \
-  requires detail::startable<RINGO_TYPES_##N>                                                   \
-  void go(RINGO_PARAMETERS_##N, std::source_location where = std::source_location::current()) { \
-    start(where, RINGO_FORWARDED_##N);                                                          \
-  }
-  RINGO_OVERLOADS(RINGO_OVERLOAD)
-#undef RINGO_OVERLOAD
-  template <RINGO_CLASSES_6, class A7, class... More>
-  requires detail::startable<RINGO_TYPES_6, A7, More...>
-  void go(RINGO_PARAMETERS_6, A7&& a7, More&&... more) {
-    start({}, RINGO_FORWARDED_6, std::forward<A7>(a7), std::forward<More>(more)...);
-  }
+  /// go(f, args...), go(task): counts, starts a routine as ringo::go does, and calls done() when the routine has ended,
+  /// however. The routine's exception is unhandled (options::on_unhandled).
+  RINGO_STARTS(detail::startable, go, , start)
 
-  // When the counter is zero; without suspending if it is already. All who wait go on.
+  /// Waits until the counter is zero; does not suspend if it is. All waiters go on. Throws: cancelled. Cancel safety:
+  /// waiting changes nothing.
   detail::gate_operation wait() { return detail::gate_operation(core("wait_group::wait")); }
 
  private:
   template <class F, class... A>
   void start(std::source_location where, F&& f, A&&... args) {
-    count_in<detail::started<F, A...>>(
-        where, *detail::make_routine<detail::counted_record>(std::forward<F>(f), std::forward<A>(args)...));
-  }
-  template <class T>
-  void count_in(std::source_location where, detail::counted_record<T>& r) {
+    auto& r = *detail::make_routine<detail::counted_record>(std::forward<F>(f), std::forward<A>(args)...);
     r.group = core_;
     core_->start(r, where);
   }

@@ -30,7 +30,7 @@ void outbox::start_mover(worker& w) noexcept {
       const optional_guard guard(lock_, true);
       at = first_->posted_at;  // only a mover takes it out
     }
-    start_in(w, *make_routine_of(move_on(moving(*this))), nullptr, at);
+    start_in(w, *make_routine(move_on(moving(*this))), nullptr, at);
   } catch (const std::bad_alloc&) {  // what was there has been dropped with its part
     w.runtime.warned.tell_rarely("no memory to send what was posted to a channel: it is dropped", {});
   }

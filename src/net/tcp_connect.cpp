@@ -143,7 +143,7 @@ task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresse
   std::size_t begun = 0, ended = 0;
   for (;;) {
     if (begun < addresses.size())
-      start_under(under(attempts, where), make_routine(attempt_to, addresses[begun++], o, results, where));
+      start_under(under(attempts, where), attempt_to, addresses[begun++], o, results, where);
     std::optional<attempt> came;
     if (begun < addresses.size()) {
       auto first = co_await in_name_of(where, select(results.recv(), sleep(attempt_delay)));

@@ -20,7 +20,7 @@ class pool_core {
   explicit pool_core(const pool_options& o) : options(o), under(context::with_cancel()), workers_(o.min) {}
 
   bool refuses() const noexcept { return refuses_ || context_access::core(under)->is_marked(); }
-  bool has_room() const noexcept { return running_ < options.max || queued_ < options.queue; }
+  bool has_room() const noexcept { return running_ < options.max || queued_ < options.queue_capacity; }
   bool is_drained() const noexcept { return refuses_ && running_ == 0; }
 
   // Under the lock, with room: true if there is a worker for it now.

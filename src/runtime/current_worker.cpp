@@ -62,7 +62,7 @@ void refuse_foreign_thread(const char* call) {
   throw std::logic_error(
       std::string("ringo: ") + call +
       " was called on a thread that is no worker: from other threads use send_blocking, recv_blocking, close, "
-      "handle::wait, or runtime::go to start a routine that does it");
+      "handle::join_blocking, or runtime::go to start a routine that does it");
 }
 
 worker* worker_or_alone_slow(const char* call) {

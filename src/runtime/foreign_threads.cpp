@@ -95,7 +95,7 @@ request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& 
       if (w == nullptr) return r.finish(request::outcome::runtime_ended);
       try {
         task<> t = serve(answer(r), operation);
-        routine& server = *make_routine_of(std::move(t));
+        routine& server = *make_routine(std::move(t));
         r.is_served = true;
         start(*w, server, where);
       } catch (const std::bad_alloc&) {
@@ -246,7 +246,7 @@ void block_until(const ownership* of, const char* call, const std::function<bool
 void block_until_ended(routine& r, std::source_location where) {
   if (current_worker() != nullptr) {
     throw std::logic_error(
-        "ringo: handle::wait was called on a worker, which it would stop: use co_await handle there");
+        "ringo: handle::join_blocking was called on a worker, which it would stop: use co_await handle there");
   }
   if (r.ended.load(std::memory_order_acquire)) return;
   // Shielded: a runtime that ends cancels all routines, and the thread is to hear what this one came to.

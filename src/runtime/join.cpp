@@ -39,7 +39,7 @@ void enter_from_elsewhere(const routine& of, const worker& w, const char* call) 
                      " of this process, of a routine that belongs to runtime " + std::to_string(of.runtime_id);
   if (of.started.line() != 0) tell_start(text += ", ", of);
   throw std::logic_error(text +
-                         ": a routine is awaited in its own runtime. Elsewhere call handle::wait in blocking(), or "
+                         ": a routine is awaited in its own runtime. Elsewhere call handle::join_blocking in blocking(), or "
                          "have the routine set a completion, or post to a channel, that is awaited there");
 }
 

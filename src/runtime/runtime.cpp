@@ -152,7 +152,7 @@ void runtime_ref::stop() const {
   detail::runtime_registry::with(id_, [](detail::runtime_core& rt) { rt.cancel_main(); });
 }
 
-bool runtime_ref::ended() const { return !detail::runtime_registry::has(id_); }
+bool runtime_ref::is_done() const { return !detail::runtime_registry::has(id_); }
 
 void runtime::stop() {
   detail::refuse_in_forked_child("runtime::stop");

@@ -233,7 +233,7 @@ void scheduler::end_joined(routine& r) noexcept {
   routine_list woken;
   {
     optional_guard guard(r.joining, shared);
-    r.ended.store(true, std::memory_order_release);  // pairs with handle::done()
+    r.ended.store(true, std::memory_order_release);  // pairs with handle::is_done()
     r.joiners.claim_all(shared, woken);
   }
   while (routine* joiner = woken.pop_front()) make_ready(*joiner);
@@ -246,7 +246,7 @@ void end_unbegun(worker* w, routine& r) noexcept {
   routine_list woken;
   {
     const optional_guard guard(r.joining, shared);
-    r.ended.store(true, std::memory_order_release);  // pairs with handle::done()
+    r.ended.store(true, std::memory_order_release);  // pairs with handle::is_done()
     r.joiners.claim_all(shared, woken);
   }
   while (routine* joiner = woken.pop_front()) make_ready_or_drop(w, *joiner);

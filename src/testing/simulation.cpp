@@ -238,7 +238,7 @@ exploration explore(const std::function<task<>()>& make_main, std::uint64_t most
     };
     ++seen.runs;
     try {
-      auto* r = detail::make_routine_of(make_main());
+      auto* r = detail::make_routine(make_main());
       handle<void> h = detail::handle_access::make(r);
       detail::simulate({.seed = 0, .workers = workers}, &follow, *r);
       h.join().take();

@@ -38,6 +38,8 @@
 // refused 36: calls a plain function
 // refused 37: group. g. -> task
 // refused 38: group. g. -> task
+// refused 39: at most eight
+// refused 40: at most eight
 #include <ringo/ringo.hpp>
 
 #include <functional>
@@ -84,7 +86,7 @@ task<> starts(runtime& outside, context ctx) {
   go([](std::string& text, int) -> task<> { return appends(text); }, s, 1);
 #elif REFUSED == 8
   auto h = outside.go(appends, s);
-  h.wait();
+  h.join_blocking();
 #elif REFUSED == 9
   wg.go(appends, s);
 #elif REFUSED == 10
@@ -145,8 +147,14 @@ task<> starts(runtime& outside, context ctx) {
   co_await scope([](int) -> task<> { co_return; });
 #elif REFUSED == 38
   co_await scope([](group&) {});
+#elif REFUSED == 39
+  go([](auto...) {}, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+#elif REFUSED == 40
+  co_await pool.submit([](auto...) {}, 1, 2, 3, 4, 5, 6, 7, 8, 9);
 #else
   go(counts, 1);
+  go([](auto...) {}, 1, 2, 3, 4, 5, 6, 7, 8);
+  go(ctx, [](auto...) {}, 1, 2, 3, 4, 5, 6, 7, 8, 9);
   go(appends, std::ref(s));
   go(ctx, appends, std::ref(s));
   go(owns, std::move(u));

@@ -111,7 +111,7 @@ TEST_CASE("closing the right end runs through the whole chain (semantics 22, 50)
         first.close();
         const bool signalled = co_await before.recv();
         CHECK_FALSE(signalled);
-        CHECK(before.drained());
+        CHECK(before.is_drained());
       },
       1);
 }

@@ -61,8 +61,8 @@ TEST_CASE(
         co_await pool;
         CHECK(received == count);
         CHECK(sum == expected);
-        CHECK(queue.drained());
-        CHECK(answers.drained());
+        CHECK(queue.is_drained());
+        CHECK(answers.is_drained());
       },
       3);
 }

@@ -248,12 +248,12 @@ std::vector<way> ways() {
       {"finished",
        [](stage&) -> task<> {
          auto h = go([]() -> task<> { co_await sleep(moment); });
-         co_await h.finished();
+         co_await h.wait();
        }},
       {"the end of a context",
        [](stage&) -> task<> {
          const context c = context::with_timeout(context::background(), moment);
-         co_await c.done();
+         co_await c.wait();
        }},
       {"with_timeout of recv",
        [](stage& s) -> task<> {

@@ -65,7 +65,7 @@ struct receiving {
 };
 struct joining {
   handle<>& of;
-  auto operation() { return of.finished(); }
+  auto operation() { return of.wait(); }
 };
 
 template <class First, class Second>
@@ -161,7 +161,7 @@ Coroutine play(stage& s, std::size_t i) {
           result = "k";
           break;
         case verb::join:
-          co_await s.handles[todo.of].finished();
+          co_await s.handles[todo.of].wait();
           result = "j";
           break;
         case verb::cancel:
@@ -210,9 +210,9 @@ void probe(stage& s) {
   s.over = true;
   for (auto& each : s.owned) each.destroy();
   for (const auto& c : s.channels) {
-    s.history += " " + std::to_string(c.size()) + (c.closed() ? "closed:" : "open:");
+    s.history += " " + std::to_string(c.size()) + (c.is_closed() ? "closed:" : "open:");
     while (auto received = c.try_recv()) s.history += told(received) + ",";
-    if (!c.closed()) s.history += c.try_send(payload(model::value_of_probe)) ? "s" : "f";
+    if (!c.is_closed()) s.history += c.try_send(payload(model::value_of_probe)) ? "s" : "f";
   }
 }
 

@@ -69,7 +69,7 @@ class journal {
   }
   void drained(std::size_t channel, const ringo::channel<payload>& c) {
     require(closed_[channel], "an open channel was drained");
-    require(c.drained(), "a receive found the channel drained which still holds values");
+    require(c.is_drained(), "a receive found the channel drained which still holds values");
   }
   void closing(std::size_t channel) { closed_[channel] = true; }
   void require(bool holds, const char* what) {
@@ -172,7 +172,7 @@ task<> act(stage& s, std::size_t me, std::uint64_t seed) {
     }
     if (closed) {
       // Of a select with two sends, either may be the one.
-      s.log.require(s.channels[a].closed() || s.channels[b].closed(), "channel_closed of an open channel");
+      s.log.require(s.channels[a].is_closed() || s.channels[b].is_closed(), "channel_closed of an open channel");
     }
     sent == first ? s.log.sent(a, me, 2 * n, value) : s.log.not_sent(2 * n, value);
     sent == second ? s.log.sent(b, me, 2 * n + 1, other) : s.log.not_sent(2 * n + 1, other);
@@ -202,7 +202,7 @@ run_of_a_program perform(std::uint64_t program, const testing::sim_options& how)
       co_await testing::settle();
       // Nobody can go on but by time: who waits for a partner finds it in main.
       bool ended = true;
-      for (const auto& h : s.handles) ended = ended && h.done();
+      for (const auto& h : s.handles) ended = ended && h.is_done();
       for (std::size_t c = 0; c != channels; ++c) {
         while (auto got = s.channels[c].try_recv()) s.log.received(c, routines, *got);
       }
@@ -210,7 +210,7 @@ run_of_a_program perform(std::uint64_t program, const testing::sim_options& how)
       for (std::size_t c = 0; c != channels; ++c) {
         const std::size_t number = ++offered;
         payload value(routines, number);
-        if (!s.channels[c].closed() && s.channels[c].size() < 1 && s.channels[c].try_send(std::move(value))) {
+        if (!s.channels[c].is_closed() && s.channels[c].size() < 1 && s.channels[c].try_send(std::move(value))) {
           s.log.sent(c, routines, number, value);
         }
       }

@@ -116,7 +116,7 @@ TEST_CASE("calls that use the program from their threads") {
         calls.go([&, i]() -> task<> {
           co_await blocking([&, i] {
             auto h = rt.go([i]() -> task<std::size_t> { co_return co_await blocking([i] { return i; }); });
-            from_calls.send_blocking(h.wait());
+            from_calls.send_blocking(h.join_blocking());
           });
         });
       }

@@ -123,7 +123,7 @@ task<> cancel_against_events(std::size_t rounds) {
       }
       ++ended;
     };
-    const auto finished = [&opener] { return opener.finished(); };
+    const auto finished = [&opener] { return opener.wait(); };
     const auto group = [&opened] { return opened.wait(); };
     const auto received = [&gate] { return gate.recv(); };
     const auto slept = [] { return sleep(20us); };

@@ -138,7 +138,7 @@ TEST_CASE("a close among blocked senders and receivers loses and doubles nothing
         for (int i = 0; i != patience; ++i) co_await yield();
         ch.close();
         co_await all.wait();
-        CHECK(ch.drained());
+        CHECK(ch.is_drained());
         book.balance();
       }
     }
@@ -163,8 +163,8 @@ TEST_CASE("closes of two channels among selects on both lose and double nothing 
         for (int i = 0; i != patience; ++i) co_await yield();
         other.close();
         co_await all.wait();
-        CHECK(one.drained());
-        CHECK(other.drained());
+        CHECK(one.is_drained());
+        CHECK(other.is_drained());
         book.balance();
       }
     }

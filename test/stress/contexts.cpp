@@ -125,10 +125,10 @@ task<> wait_once(sources& s, std::size_t kind) {
       co_await s.forever.wait();
       break;
     case 12:
-      co_await s.silent.finished();
+      co_await s.silent.wait();
       break;
     case 13:
-      co_await context::with_cancel(context::background()).done();
+      co_await context::with_cancel(context::background()).wait();
       break;
     case 14:
       s.take(co_await with_timeout(1h, s.a.recv()));
@@ -285,7 +285,7 @@ task<> churn(std::size_t rounds) {
         if (left % 2) child.cancel();
         if (left % 5 == 0 && stop()) ++stopped;
         (void)co_await outcome(h);
-        if (!token.stop_requested()) co_await grandchild.done();
+        if (!token.stop_requested()) co_await grandchild.wait();
       }
     });
   }

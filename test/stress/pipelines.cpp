@@ -80,7 +80,7 @@ TEST_CASE("Jobs are submitted from many routines while the pool grows, and is dr
     for (std::size_t round = 0; round != stressed(60); ++round) {
       std::atomic<int> accepted = 0, ran = 0, refused = 0, lost = 0;
       {
-        worker_pool pool({.min = 1, .max = 1 + round % 5, .queue = round % 3, .idle = 0s});
+        worker_pool pool({.min = 1, .max = 1 + round % 5, .queue_capacity = round % 3, .idle = 0s});
         wait_group submitters;
         for (int i = 0; i != 8; ++i) {
           submitters.go([&, i]() -> task<> {

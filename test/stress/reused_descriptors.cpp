@@ -133,7 +133,7 @@ TEST_CASE("No byte of one connection comes to another that has its number (H6)")
     }
     co_await clients.wait();
     accepting.cancel();
-    co_await accepting.finished();
+    co_await accepting.wait();
     // As it has to be for this test to be one.
     CHECK(numbers.uses() > 3 * rounds);
     CHECK(numbers.different() * 4 < numbers.uses());

@@ -175,9 +175,9 @@ TEST_CASE("a time that comes while its worker is busy is one value, for the one 
     CHECK(who == 1);
     for (int i = 0; i != 100; ++i) co_await yield();
     CHECK(got.size() == 0);
-    CHECK(!second.done());
+    CHECK(!second.is_done());
     co_await first;
     second.cancel();
-    co_await second.finished();  // it refers to the timer
+    co_await second.wait();  // it refers to the timer
   });
 }

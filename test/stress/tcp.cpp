@@ -84,10 +84,10 @@ TEST_CASE("numbered streams whose readers are cancelled and replaced arrive whol
             dice d(seed);
             for (std::uint64_t turn = 0; !p.has_ended; ++turn) {
               auto reader = go(read_some_time, std::ref(s), std::ref(p), seed * 1000 + turn);
-              auto first = co_await select(reader.finished(), sleep(std::chrono::microseconds(d.below(400))));
+              auto first = co_await select(reader.wait(), sleep(std::chrono::microseconds(d.below(400))));
               if (first.index() == 1) {
                 reader.cancel();
-                co_await reader.finished();
+                co_await reader.wait();
               }
             }
             CHECK(p.is_right);
@@ -118,8 +118,8 @@ TEST_CASE("clients come while acceptors are cancelled and replaced: each is serv
         auto slept = co_await outcome(sleep(std::chrono::microseconds(d.below(300))));
         one.cancel();
         other.cancel();
-        co_await shield(one.finished());
-        co_await shield(other.finished());
+        co_await shield(one.wait());
+        co_await shield(other.wait());
         if (!slept.has_value()) co_return;
       }
     });
@@ -137,7 +137,7 @@ TEST_CASE("clients come while acceptors are cancelled and replaced: each is serv
     co_await all.wait();
     CHECK(served == clients);
     accepting.cancel();
-    co_await accepting.finished();
+    co_await accepting.wait();
   });
 }
 

@@ -60,7 +60,7 @@ void besiege(unsigned workers, std::size_t count) {
               co_return n + 1;
             },
             i);
-        started += h.wait() == i + 1 ? 1 : 0;
+        started += h.join_blocking() == i + 1 ? 1 : 0;
       }
     });
     thread([&] {
@@ -68,9 +68,9 @@ void besiege(unsigned workers, std::size_t count) {
         auto h = rt.go([]() -> task<> { co_await never(); });
         h.cancel();
         try {
-          h.wait();
+          h.join_blocking();
         } catch (const cancelled&) {
-          cancelled_ones += h.done() ? 1 : 0;
+          cancelled_ones += h.is_done() ? 1 : 0;
         }
       }
     });
@@ -87,7 +87,7 @@ void besiege(unsigned workers, std::size_t count) {
         auto h =
             rt.go([closed_elsewhere]() -> task<bool> { co_return (co_await closed_elsewhere.recv()).has_value(); });
         closed_elsewhere.close();
-        if (h.wait()) ++cancelled_ones;  // it would have received what nobody has sent
+        if (h.join_blocking()) ++cancelled_ones;  // it would have received what nobody has sent
       }
     });
     // All but the receiver, which ends when the results are closed.
@@ -161,7 +161,7 @@ TEST_CASE("foreign threads that are still at it when the program ends are answer
               for (;;) {
                 auto h = rt.go([]() -> task<> { co_await yield(); });
                 try {
-                  h.wait();
+                  h.join_blocking();
                 } catch (const cancelled&) {  // the program has ended first
                 }
               }

@@ -55,7 +55,9 @@ struct kept {
   using type = stored<C>;
 };
 template <class C>
-requires requires(C&& c) { std::forward<C>(c).join(std::source_location()); }
+requires(
+    !requires(C&& c) { std::forward<C>(c).as_case(); } &&
+    requires(C&& c) { std::forward<C>(c).join(std::source_location()); })
 struct kept<C> {
   using type = decltype(std::declval<C>().join(std::source_location()));
 };
@@ -109,6 +111,42 @@ class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
   RINGO_RETURNS_TASK task<T> make(std::source_location) noexcept { return std::move(task_); }
 
   task<T> task_;
+};
+
+// What with_timeout, with_context, shield, outcome and finally make of an awaitable A. How provides
+//   result<A>                                  the type of the result
+//   static run<A>(How, stored<A>, where)       the task that awaits it
+//   as_case(C&&)                               the case of a select that it is there; if missing, it is a plain task
+template <class How, class A>
+class RINGO_AWAITABLE combined : public deferred<combined<How, A>, typename How::template result<A>> {
+  using base = deferred<combined, typename How::template result<A>>;
+
+ public:
+  combined(How&& how, A&& awaited, std::source_location where)
+      : how_(std::move(how)), awaited_(as_stored<A>(awaited)), where_(where) {}
+
+  RINGO_RETURNS_TASK decltype(auto) as_case() && requires requires(How& how, stored<A>&& a) {
+    how.as_case(static_cast<stored<A>&&>(a));
+  }
+  {
+    return how_.as_case(static_cast<stored<A>&&>(awaited_));
+  }
+  RINGO_RETURNS_TASK decltype(auto) as_case() & requires requires(How& how, stored_by_name<A>&& a) {
+    how.as_case(static_cast<stored_by_name<A>&&>(a));
+  }
+  {
+    return how_.as_case(static_cast<stored_by_name<A>&&>(awaited_));
+  }
+
+ private:
+  friend base;
+  RINGO_RETURNS_TASK task<typename base::result_type> make(std::source_location) {
+    return How::template run<A>(std::move(how_), static_cast<stored<A>&&>(awaited_), where_);
+  }
+
+  How how_;
+  stored<A> awaited_;
+  std::source_location where_;
 };
 
 }  // namespace ringo::detail

@@ -12,6 +12,9 @@
 #else
 #define RINGO_DESTROYS_AGGREGATES_TWICE 0
 #endif
+#define RINGO_SAY_NAME_LAMBDA                                                                              \
+  "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the lambda, " \
+  "or the call, first (auto h = go(...); co_await h;), or capture by reference"
 
 // clang before 18 may keep locals of an inlined await_suspend in the frame, which may be gone once the wait is open
 // (LLVM issue 56301).

@@ -153,11 +153,11 @@ class context_core : private timer_entry {
   std::unique_ptr<std::stop_callback<on_stop>> followed_;
 };
 
-// The awaitable of context::done. Throws: cancelled. Cancel safety: waiting changes nothing. With null it is never
+// The awaitable of context::wait. Throws: cancelled. Cancel safety: waiting changes nothing. With null it is never
 // ready.
 class RINGO_AWAITABLE done_operation final : public queued_operation<done_operation, void> {
  public:
-  static constexpr const char* call_name = "context::done";
+  static constexpr const char* call_name = "context::wait";
   explicit done_operation(context_core* of) noexcept : of_(of) {}
   done_operation(const done_operation& from) noexcept : queued_operation(from), of_(from.of_) {}
   done_operation& operator=(const done_operation& from) noexcept {

@@ -1,6 +1,6 @@
-// What the compiler says of a call that would start a function, and cannot: one more overload takes what the others
-// refuse, and asserts what is wrong with it. The assertions stand in each of them, since every function in between
-// would add lines to the message.
+// What the compiler says of a call that cannot start its function: one more overload takes what the others refuse, and
+// asserts what is wrong. Each overload repeats the assertions, since a function, class or macro in between would add
+// lines to the message.
 #pragma once
 #include <concepts>
 #include <type_traits>
@@ -12,9 +12,9 @@
   "the function gets copies of the arguments: for an argument that it takes by reference write std::ref(x); " \
   "x must outlive the call"
 #define RINGO_SAY_MOVE "the function and its arguments are copied, and one of them cannot be: write std::move(x)"
-#define RINGO_SAY_CALL                                                                                          \
-  "the first argument must be a task, or a function that can be called with copies of the others: look at the " \
-  "number of the arguments and at their types"
+#define RINGO_SAY_CALL                                                                                             \
+  "the first argument must be a task, or a function that can be called with copies of the others, at most eight: " \
+  "look at the number of the arguments and at their types"
 #define RINGO_SAY_RUN                                                                                              \
   "it runs a task, or a function that is called without arguments: for f(x) pass the task that the call returns, " \
   "run(f(x))"
@@ -30,7 +30,8 @@ class blocking_operation;
 
 template <class F, class... A>
 struct start_of {
-  static constexpr bool works = (is_task<F> && sizeof...(A) == 0) || startable<F, A...>;
+  static constexpr bool works = startable<F, A...>;
+  static constexpr bool works_located = works && sizeof...(A) <= 8;
   static constexpr bool works_by_reference = std::invocable<std::decay_t<F>&, std::decay_t<A>&...>;
   static constexpr bool works_by_move = std::invocable<std::decay_t<F>, std::decay_t<A>...> &&
                                         std::move_constructible<std::decay_t<F>> &&
@@ -54,31 +55,38 @@ struct start_of {
   bool task_is_moved = works || !is_named_task<F>;
   bool argument_is_copied_or_moved = works || !task_is_moved || !works_by_move;
   bool reference_is_wrapped = works || !task_is_moved || !argument_is_copied_or_moved || !works_by_reference;
-  bool function_and_arguments_match = works || !task_is_moved || !argument_is_copied_or_moved || !reference_is_wrapped;
+  bool function_and_arguments_match =
+      works ? works_located : !task_is_moved || !argument_is_copied_or_moved || !reference_is_wrapped;
 };
-// A context may come first.
+// A context may come first: it also carries the location.
 template <class Context, class F, class... A>
 requires std::is_convertible_v<std::remove_reference_t<Context>*, const context*>
-struct start_of<Context, F, A...> : start_of<F, A...> {};
+struct start_of<Context, F, A...> : start_of<F, A...> {
+  static constexpr bool works_located = start_of<F, A...>::works;
+};
 
 template <class... X>
 concept mistaken_start = sizeof...(X) > 0 && !start_of<X...>::works;
+// The same for a function that notes where it is called (starting.hpp).
+template <class... X>
+concept mistaken_located_start = sizeof...(X) > 0 && !start_of<X...>::works_located;
 template <class... X>
 using mistaken_result = typename decltype(start_of<X...>::result())::type;
 
 // Of the classes that start routines.
 struct mistaken_starts {
   template <class... X>
-  requires mistaken_start<X...>
-  static void go(X&&...) {
+  requires mistaken_located_start<X...>
+  static auto go(X&&...) {
     constexpr start_of<X...> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
     static_assert(the.reference_is_wrapped, RINGO_SAY_REF);
     static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
     static_assert(the.function_and_arguments_match, RINGO_SAY_CALL);
+    return handle<mistaken_result<X...>>();
   }
   template <class... X>
-  requires mistaken_start<X...>
+  requires mistaken_located_start<X...>
   static void background(X&&...) {
     constexpr start_of<X...> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
@@ -87,7 +95,7 @@ struct mistaken_starts {
     static_assert(the.function_and_arguments_match, RINGO_SAY_CALL);
   }
   template <class... X>
-  requires mistaken_start<X...>
+  requires mistaken_located_start<X...>
   static bool try_go(X&&...) {
     constexpr start_of<X...> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
@@ -97,7 +105,7 @@ struct mistaken_starts {
     return false;
   }
   template <class... X>
-  requires mistaken_start<X...>
+  requires mistaken_located_start<X...>
   static auto submit(X&&...) {
     constexpr start_of<X...> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
@@ -107,23 +115,11 @@ struct mistaken_starts {
     return handle<handle<mistaken_result<X...>>>();
   }
 };
-struct mistaken_runs {
-  template <class... X>
-  requires mistaken_start<X...>
-  static auto go(X&&...) {
-    constexpr start_of<X...> the;
-    static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
-    static_assert(the.reference_is_wrapped, RINGO_SAY_REF);
-    static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
-    static_assert(the.function_and_arguments_match, RINGO_SAY_CALL);
-    return handle<mistaken_result<X...>>();
-  }
-};
 
 }  // namespace detail
 
 template <class... X>
-requires detail::mistaken_start<X...>
+requires detail::mistaken_located_start<X...>
 auto go(X&&...) {
   constexpr detail::start_of<X...> the;
   static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);

@@ -13,7 +13,7 @@ namespace ringo::detail {
 
 class pool_core;
 
-// A job's routine, which ends in its pool.
+// A job's routine, which tells its pool when it ends.
 template <class T>
 struct pool_record : record<T> {
   void at_end(worker& w) noexcept override;
@@ -27,7 +27,7 @@ void pool_record<T>::at_end(worker& w) noexcept {
   job_has_ended(*pool, w);
 }
 
-// What submit waits for, whatever the job yields.
+// The part of submit that does not depend on the job's result.
 class submission : public queued_operation<submission, void> {
  public:
   static constexpr const char* call_name = "submit";
@@ -50,8 +50,8 @@ class submission : public queued_operation<submission, void> {
   void begin() noexcept;
 
   std::shared_ptr<pool_core> pool_;
-  routine* job_;         // until it is the pool's
-  bool begins_ = false;  // there was a worker for it at once
+  routine* job_;         // null once the pool has it
+  bool begins_ = false;  // a worker was free for it at once
 };
 
 // The awaitable of submit; move-only.
@@ -76,42 +76,6 @@ class RINGO_AWAITABLE submit_operation : public submission {
  private:
   handle<R> handle_;
 };
-
-// g++ 12 would destroy the closure in co_await pool.submit([s] { … }) twice; an operation that was made from one may
-// not be awaited in the same expression.
-template <class R>
-class RINGO_AWAITABLE submit_operation_of_closure {
- public:
-  using result_type = handle<R>;
-  submit_operation_of_closure(std::shared_ptr<pool_core> pool, pool_record<R>& job, std::source_location from) noexcept
-      : operation_(std::move(pool), job, from) {}
-
-  by_reference<submit_operation<R>> operator co_await() & { return by_reference<submit_operation<R>>(operation_); }
-  submit_operation<R>& as_case() & { return operation_; }
-  template <class U = R>
-  by_reference<submit_operation<R>> operator co_await() && {
-    return by_reference<submit_operation<R>>(refuse<U>());
-  }
-  template <class U = R>
-  submit_operation<R>& as_case() && {
-    return refuse<U>();
-  }
-
- private:
-  template <class U>
-  submit_operation<R>& refuse() {
-    static_assert(!std::is_same_v<U, R>,
-                  "g++ 12 destroys the captures of a lambda written inside a co_await expression twice: name the "
-                  "lambda, or the submission, first: auto job = pool.submit(...); auto h = co_await job;");
-    return operation_;
-  }
-
-  submit_operation<R> operation_;
-};
-
-template <class R, class... F>
-using submit_operation_for = std::conditional_t<RINGO_DESTROYS_AGGREGATES_TWICE && (risky_closure<F> || ...),
-                                                submit_operation_of_closure<R>, submit_operation<R>>;
 
 // The awaitable of drain. Throws: cancelled. Cancel safety: waiting changes nothing.
 class RINGO_AWAITABLE drain_operation final : public queued_operation<drain_operation, void> {

@@ -105,9 +105,9 @@ class held_case<Kept> {
   explicit held_case(Kept&& kept) : kept_(std::forward<Kept>(kept)) {}
   void make(std::source_location where) {
     if constexpr (is_task<Kept>) {
-      made_.reset(make_routine_of(std::move(kept_)));
+      made_.reset(make_routine(std::move(kept_)));
     } else {
-      made_.reset(make_routine_of(kept_.begin(where)));
+      made_.reset(make_routine(kept_.begin(where)));
     }
     handle_ = handle_access::make(made_.get());
     join_ = handle_.join();

@@ -1,14 +1,13 @@
 // What the stages of a pipeline have in common.
 //
 // A stage is an object that its routines hold together. They run under a context of the stage's own, a child of its
-// maker's, and send to outputs, of which only others have handles. Three things end a stage, and each lets go of its
-// input, so that the end of one travels upstream from stage to stage:
-//   - its routines are done: the last one closes the outputs;
-//   - one of them throws: the first error cancels the context, and the last routine closes the outputs with it. What
-//     others throw after that is dropped: most often they have been cancelled. The end of the maker's context, or of
-//     the runtime, comes this way too;
-//   - nobody can receive from any of the outputs any more, because the last handle has gone: that cancels the context,
-//     quietly, since the error reaches nobody.
+// maker's, and send to outputs; only other routines have handles of those. Three things end a stage, and each lets go
+// of the input, so that the end of one stage travels upstream to the next:
+//   - Its routines end: the last one closes the outputs.
+//   - One of them throws: the first exception cancels the context, and the last routine closes the outputs with it.
+//     Later exceptions are dropped; most are `cancelled`. The end of the maker's context, or of the runtime, comes this
+//     way, too.
+//   - The last receiver of its last output goes: that cancels the context. No routine gets the error.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -25,8 +24,8 @@
 
 namespace ringo::detail {
 
-// Of each stage, for the types of what it receives and sends: it keeps them in coroutine frames, which are aligned as
-// operator new does it.
+// Each stage asserts it for the types that it receives and sends: it keeps the values in coroutine frames, which have
+// the alignment of operator new.
 template <class... T>
 constexpr bool fit_into_frames() {
   static_assert(((alignof(carried<T>) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) && ...),
@@ -35,7 +34,7 @@ constexpr bool fit_into_frames() {
   return true;
 }
 
-// What is received from a channel or a receiver.
+// A stage's input is a channel or a receiver.
 struct nothing_received {};
 template <class In>
 struct received : std::type_identity<nothing_received> {};
@@ -46,7 +45,7 @@ struct received<receiver<T>> : std::type_identity<T> {};
 template <class In>
 using received_from = typename received<std::remove_cvref_t<In>>::type;
 template <class In>
-concept no_input = std::is_same_v<received_from<In>, nothing_received>;
+concept stage_input = !std::is_same_v<received_from<In>, nothing_received>;
 #define RINGO_SAY_INPUT "the input is a channel or a receiver; generate(range) makes one of a range"
 
 class stage : public channel_feeder {
@@ -55,17 +54,17 @@ class stage : public channel_feeder {
   stage& operator=(const stage&) = delete;
   virtual ~stage() = default;
 
-  virtual task<> work(std::size_t index) = 0;  // what the index-th routine does
+  virtual task<> work(std::size_t index) = 0;  // the body of the index-th routine
 
-  void join() noexcept {  // before a routine that is to be counted can end
+  void join() noexcept {  // counts a routine, before it can end
     routines_.fetch_add(1, std::memory_order_relaxed);
   }
   void leave() noexcept;
-  void note(std::exception_ptr error) noexcept;  // closes the outputs in the end, if it is the first
-  void fail(std::exception_ptr error) noexcept;  // and ends the others
+  void note(std::exception_ptr error) noexcept;  // the first one closes the outputs in the end
+  void fail(std::exception_ptr error) noexcept;  // the same, and cancels the other routines
 
  protected:
-  // The stage awaits in the name of the call that has made it.
+  // Reports name the call that has made the stage as the place where it waits.
   template <class A>
   awaited_at<A> by_maker(A&& awaited) const noexcept {
     return in_name_of(made_, std::forward<A>(awaited));
@@ -81,7 +80,7 @@ class stage : public channel_feeder {
   friend class stage_output;
   void nobody_receives(channel_core& from) noexcept override;
   void cancel(worker& w, std::exception_ptr cause) noexcept;
-  void drop_reference() noexcept;  // the routines have one together, and each output has one
+  void drop_reference() noexcept;  // the routines share one, and each output has one
 
   friend void start_routines(stage& s, std::size_t count, std::source_location where);
 
@@ -90,13 +89,13 @@ class stage : public channel_feeder {
   const context context_;
   std::atomic<std::size_t> routines_ = 0;
   std::atomic<std::size_t> references_ = 1;
-  std::atomic<std::size_t> outputs_ = 0;  // from which somebody may receive
+  std::atomic<std::size_t> outputs_ = 0;  // those that have a receiver
   std::atomic<bool> has_error_ = false;
-  std::exception_ptr error_;  // written by who has set has_error_, read by the last routine
+  std::exception_ptr error_;  // written by the routine that has set has_error_, read by the last one to leave
 };
 
-// A part in a stage: a routine's, from before it starts until its work is done or its frame has gone. The last to leave
-// finishes the stage.
+// Counts a routine in a stage, from before it starts until its work is done or its frame is destroyed. The last one to
+// leave finishes the stage.
 class stage_membership {
  public:
   explicit stage_membership(stage& of) noexcept : of_(&of) { of.join(); }
@@ -113,8 +112,8 @@ class stage_membership {
 
 void start_routines(stage& s, std::size_t count, std::source_location where);
 
-// Opens a new stage's outputs and starts its routines; it goes when it has ended. Throws std::bad_alloc: then it goes
-// at once.
+// Opens a new stage's outputs and starts its routines. The stage frees itself when it has ended; at once if this throws
+// std::bad_alloc.
 template <class Stage>
 auto start_stage(Stage* made, std::size_t routines, std::source_location where) {
   stage_membership until_all_have_started(*made);
@@ -124,10 +123,10 @@ auto start_stage(Stage* made, std::size_t routines, std::source_location where) 
   return outputs;
 }
 
-// Where a stage sends to; its only sender.
+// An output of a stage, to which only the stage sends.
 template <class T>
 class stage_output {
-  // The core of a channel, which its handles keep to themselves.
+  // Gives access to a channel's core.
   struct channel_with_core : channel<T> {
     using channel<T>::channel;
     channel_state<carried<T>>* core() const noexcept { return this->core_; }
@@ -149,7 +148,7 @@ class stage_output {
     return end;
   }
 
-  // As a channel's send(T&&). Throws channel_closed where nobody can receive any more.
+  // As a channel's send(T&&). Throws channel_closed when the last receiver has gone.
   send_operation<carried<T>> send(carried<T>& value) const noexcept { return send_operation<carried<T>>(core_, value); }
   // As a channel's emplace(): copies or moves the value at once.
   template <class V>
@@ -170,7 +169,7 @@ class stage_output {
   channel_state<carried<T>>* core_ = nullptr;
 };
 
-// What recv() yields, as a value to be sent on.
+// The value in the result of recv(), to be sent on.
 template <class T>
 T& to_send(std::optional<T>& received) noexcept {
   return *received;

@@ -33,7 +33,11 @@ struct awaited_result<R> {
   using type = typename R::result_type;
 };
 template <class F, class... A>
-using started = typename awaited_result<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>>::type;
+struct started_result : awaited_result<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>> {};
+template <class T>
+struct started_result<task<T>> : awaited_result<task<T>> {};
+template <class F, class... A>
+using started = typename started_result<F, A...>::type;
 
 // Whether a copy of the argument can be made, or it be moved. The standard containers say that they can be copied also
 // where their elements cannot.
@@ -51,9 +55,13 @@ inline constexpr bool can_be_kept = std::is_constructible_v<std::decay_t<A>, A>;
 template <class A>
 inline constexpr bool can_be_kept<A&> = std::is_constructible_v<std::decay_t<A>, A&> && has_copyable_elements<A>;
 
-// Whether copies can be made of the function and the arguments, and the call made with those.
+// The function and its arguments can be copied or moved, and the call be made with the copies.
 template <class F, class... A>
-concept startable = can_be_kept<F> && (can_be_kept<A> && ...) && std::invocable<std::decay_t<F>, std::decay_t<A>...>;
+concept callable_later =
+    can_be_kept<F> && (can_be_kept<A> && ...) && std::invocable<std::decay_t<F>, std::decay_t<A>...>;
+// What a routine can run: such a call, or a task that is given away.
+template <class F, class... A>
+concept startable = (is_task<F> && sizeof...(A) == 0) || callable_later<F, A...>;
 
 // A routine's record with what it came to.
 template <class T>
@@ -229,13 +237,14 @@ class routine_of_call final : public routine_of_task<T, Base> {
 
 // The callable and the arguments are copied or moved into the routine: what that throws reaches the caller.
 template <template <class> class Record = record, class F, class... A>
+requires callable_later<F, A...>
 auto* make_routine(F&& f, A&&... args) {
   using result = started<F, A...>;
   return new routine_of_call<result, Record<result>, std::decay_t<F>, std::decay_t<A>...>(
       std::in_place, std::forward<F>(f), std::forward<A>(args)...);
 }
 template <template <class> class Record = record, class T>
-auto* make_routine_of(task<T> t) {
+auto* make_routine(task<T>&& t) {
   if (!task_access::coroutine(t)) throw_empty_task();
   return new routine_of_task<T, Record<T>>(std::move(t));
 }

@@ -1,0 +1,112 @@
+// The awaitables of a handle, and of yield().
+#pragma once
+#include <cstdint>
+#include <source_location>
+#include <string>
+#include <utility>
+
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/join.hpp>
+#include <ringo/detail/operation.hpp>
+#include <ringo/detail/started.hpp>
+
+namespace ringo::detail {
+
+// Throws: cancelled. Cancel safety: a join that loses a select or is cancelled leaves the result to its handle.
+template <class Derived, class Result>
+class ending_operation : public queued_operation<Derived, Result> {
+ public:
+  explicit ending_operation(routine* r, std::source_location at = {}) noexcept : of_(r) { this->where = at; }
+
+  void enter(worker* w) {
+    if (!of_) throw_empty_handle(Derived::call_name);
+    if (of_->runtime_id != static_cast<std::uint32_t>(w->runtime_id)) [[unlikely]]
+      enter_from_elsewhere(*of_, *w, Derived::call_name);
+  }
+  spin_lock* lock() noexcept { return &of_->joining; }
+  wait_queue& queue() noexcept { return of_->joiners; }
+  bool ready(worker&) noexcept { return of_->ended.load(std::memory_order_acquire); }
+  void tell(std::string& text) const { tell_join(text, *of_); }
+
+ protected:
+  routine* of_;
+};
+
+template <class T>
+class RINGO_AWAITABLE join_operation : public ending_operation<join_operation<T>, T> {
+ public:
+  static constexpr const char* call_name = "join";
+  using ending_operation<join_operation, T>::ending_operation;
+  T take() {
+    this->stand(progress::idle);
+    auto& r = static_cast<record<T>&>(*this->of_);
+    if (r.taken) throw_joined_twice();
+    r.taken = true;
+    return r.outcome.take();
+  }
+};
+
+class RINGO_AWAITABLE finished_operation : public ending_operation<finished_operation, void> {
+ public:
+  static constexpr const char* call_name = "wait for the end of a routine";
+  using ending_operation::ending_operation;
+};
+
+class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void, lone_case> {
+ public:
+  static constexpr const char* call_name = "yield";
+  yield_operation() noexcept {}
+  yield_operation(const yield_operation&) = default;
+  yield_operation& operator=(const yield_operation&) = default;
+  ~yield_operation() {
+    if (standing() != progress::idle) [[unlikely]]
+      abandon(*who);
+  }
+  // Awaited outside of a select, it is over when its routine goes to the end of the run queue. Only a coroutine of a
+  // foreign type takes note of that, as its frame may be destroyed there.
+  RINGO_ALWAYS_INLINE bool await_ready() {
+    worker& w = require_worker(call_name);
+    if (!w.spend() || w.shared) [[unlikely]]
+      look_for_cancellation(w);
+    return false;
+  }
+  template <class P>
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
+    return end_turn(*current_worker(), coroutine, [this](routine& r) {
+      if (r.resumed_as != routine::kind::foreign) [[likely]]
+        return;
+      who = &r;
+      if (standing() == progress::idle) stand(progress::done);
+    });
+  }
+  void await_resume() {
+    if (standing() != progress::idle) [[unlikely]]
+      come_back();
+  }
+
+  void enter(worker*) noexcept {}
+  spin_lock* lock() noexcept { return nullptr; }
+  bool ready(worker&) noexcept { return true; }
+  bool commit(worker&, bool, routine*&) noexcept {
+    stand(progress::done);
+    return true;
+  }
+  void link(worker&, routine&) noexcept {}
+  bool unlink() noexcept { return false; }
+  void dispose() noexcept {}
+  void tell(std::string& text) const { text += call_name; }
+  void take() noexcept { stand(progress::idle); }
+
+ private:
+  [[gnu::noinline]] void look_for_cancellation(worker& w) {
+    if (!w.current->is_cancelled()) return;
+    who = w.current;
+    (void)refuse(w);
+  }
+  [[gnu::cold, gnu::noinline]] void come_back() {
+    if (standing() == progress::refused) come_back_cancelled();
+    stand(progress::idle);
+  }
+};
+
+}  // namespace ringo::detail
