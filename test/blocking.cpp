@@ -859,7 +859,7 @@ TEST_CASE("In a simulation a call may cancel a routine, but that it waits for on
     auto patient = go([c]() -> task<> { co_await c.recv(); });
     bool refused = false;
     try {
-      co_await blocking([&patient] { patient.wait(); });
+      co_await blocking([&patient] { patient.join_blocking(); });
     } catch (const std::logic_error&) {
       refused = true;
     }
