@@ -81,11 +81,12 @@ class batch_stage final : public stage {
 template <class In>
 auto batch(In&& in, std::size_t n, delay max_wait, std::source_location where = std::source_location::current()) {
   using T = detail::received_from<In>;
-  if constexpr (detail::stage_input<In>) {
+  constexpr bool input_is_a_channel = detail::stage_input<In>;
+  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
+  if constexpr (input_is_a_channel) {
     if (n == 0) detail::throw_empty_batches();
     return detail::start_stage(new detail::batch_stage<T>(std::forward<In>(in), n, max_wait), 1, where);
   } else {
-    static_assert(detail::stage_input<In>, RINGO_SAY_INPUT);
     return receiver<std::vector<int>>();
   }
 }

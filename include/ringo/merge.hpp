@@ -68,9 +68,9 @@ receiver<T> merge(std::vector<receiver<T>> inputs, std::source_location where = 
 }
 RINGO_STARTS(detail::mergeable, merge, , detail::merge_at)
 template <class First, class... More>
-requires(!requires { typename First::value_type; } && (!detail::mergeable<First, More...> || sizeof...(More) > 8))
+requires(!requires(const First& f) { f.begin(); } && (!detail::mergeable<First, More...> || sizeof...(More) > 8))
 receiver<int> merge(const First&, const More&...) {
-  constexpr bool inputs_are_alike = requires { typename First::value_type; };
+  constexpr bool inputs_are_alike = requires(const First& f) { f.begin(); };
   static_assert(inputs_are_alike,
                 "merge takes up to nine channels and receivers of one type of values, or a vector of receivers");
   return {};

@@ -83,11 +83,12 @@ class tee_stage final : public stage {
 template <class In>
 auto tee(In&& in, std::size_t n, std::source_location where = std::source_location::current()) {
   using T = detail::received_from<In>;
-  if constexpr (detail::stage_input<In>) {
+  constexpr bool input_is_a_channel = detail::stage_input<In>;
+  static_assert(input_is_a_channel, RINGO_SAY_INPUT);
+  if constexpr (input_is_a_channel) {
     static_assert(std::copy_constructible<detail::carried<T>>, "tee copies each value: send a std::shared_ptr of it");
     return detail::start_stage(new detail::tee_stage<T>(std::forward<In>(in), n), n == 0 ? 0 : 1, where);
   } else {
-    static_assert(detail::stage_input<In>, RINGO_SAY_INPUT);
     return std::vector<receiver<int>>();
   }
 }

@@ -33,11 +33,11 @@ struct awaited_result<R> {
   using type = typename R::result_type;
 };
 template <class F, class... A>
-struct started_result : awaited_result<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>> {};
+struct returned_by_start : std::invoke_result<std::decay_t<F>, std::decay_t<A>...> {};
 template <class T>
-struct started_result<task<T>> : awaited_result<task<T>> {};
+struct returned_by_start<task<T>> : std::type_identity<task<T>> {};
 template <class F, class... A>
-using started = typename started_result<F, A...>::type;
+using started = typename awaited_result<typename returned_by_start<F, A...>::type>::type;
 
 // Whether a copy of the argument can be made, or it be moved. The standard containers say that they can be copied also
 // where their elements cannot.
