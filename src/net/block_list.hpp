@@ -57,7 +57,7 @@ class block_list {
     }
     invariant(size == size_, "a list counts the bytes in its blocks");
   }
-  // The first n bytes, which are there.
+  // Moves the first n bytes out; the list has so many.
   void copy_out(std::byte* to, std::size_t n) noexcept {
     while (n != 0) {
       const std::size_t part = std::min<std::size_t>(n, first_->end - first_->begin);
@@ -72,7 +72,7 @@ class block_list {
 
  private:
   block* first_ = nullptr;
-  block* last_ = nullptr;  // of none it means nothing
+  block* last_ = nullptr;  // means nothing if the list is empty
   std::size_t size_ = 0;
 };
 

@@ -14,7 +14,7 @@ void descriptor_core::begin_closing(detail::section& here) noexcept {
   state_ = state::closing;
   end_all(io_side::in, here);
   end_all(io_side::out, here);
-  if (w == nullptr || w->simulated) {  // no runtime uses it: nothing is in flight, and no other thread knows it
+  if (w == nullptr || w->simulated) {  // no operation is in flight, and no other thread knows the core
     if (has_last_words) farewell(nullptr);
     ::close(descriptor());
     state_ = state::closed;
@@ -45,8 +45,8 @@ void descriptor_core::fill_close(io_uring_sqe& entry) noexcept {
   says_farewell_ ? ::io_uring_prep_nop(&entry) : ::io_uring_prep_close(&entry, descriptor());
 }
 
-// The number is free whatever the answer is (close(2)), but for one: ECANCELED says that the kernel has not begun. It
-// does so where a runtime ends while all threads that could close it are busy.
+// The number is free whatever the answer is (close(2)), with one exception: ECANCELED says that the kernel has not
+// begun. It does so if a runtime ends while all threads that could close the file are busy.
 void descriptor_core::has_closed(int result, unsigned) noexcept {
   if (says_farewell_) {
     farewell(current_worker());

@@ -1,13 +1,13 @@
-// What everything that is made of a descriptor has in common with the kernel: its operations, and how it is closed.
+// The kernel's side of every descriptor: its operations in flight, and how it is closed.
 //
-// Closing. What waits is ended, what is in flight is asked to end early, and when the last answer has come the
-// descriptor is closed: so the kernel never writes to memory that is gone, and a number is never used after it may have
-// become another's. close(2) alone would neither end an operation nor let the peer know, for an operation keeps the
-// file.
+// Closing. The core ends the requests that wait, asks the kernel to end the operations in flight, and closes the
+// descriptor after the last answer. So the kernel never writes to memory that has been freed, and no number is used
+// after another file may have got it. close(2) alone would neither end an operation nor tell the peer, since an
+// operation keeps the file.
 //
-// System calls. None is made under the lock. A routine makes its own in take() (io_request::acts). What has to be done
-// before the descriptor is closed is done in farewell(), from the answer to a no-op. Whatever is done without the lock
-// keeps the core from being quiet(), and so the number from being another's.
+// System calls. The core makes none under the lock. A routine makes its own in take() (io_request::acts). The calls
+// before a close are made by farewell(), which the answer to a no-op runs. While a thread uses the descriptor without
+// the lock, the core is not quiet(), so the number stays its own.
 #pragma once
 #include <poll.h>
 
@@ -26,7 +26,7 @@ namespace ringo::detail {
 
 class descriptor_core : public descriptor_source {
  public:
-  // Of one that nothing has used yet, and nothing else refers to: deletes it, and the descriptor is the caller's again.
+  // Deletes a core that no operation has used and that nothing else refers to. The caller owns the descriptor then.
   int take_back_unused() noexcept {
     const int number = descriptor();
     delete this;
@@ -40,19 +40,19 @@ class descriptor_core : public descriptor_source {
   [[noreturn]] void fail(const io_request& r) override { throw_outside_error(r.failure, "ringo: " + doing(r)); }
   virtual std::string doing(const io_request&) const { return name(); }  // begins the message of a failure
 
-  // Under the lock, once, before the waiting requests are ended: asks for the end of what is in flight, if w is not
-  // null. True: farewell() is to come.
+  // Under the lock, once, before the waiting requests end: asks the kernel to end what is in flight, if w is not null.
+  // Returns whether farewell() has to run.
   virtual bool stop(worker* w) noexcept = 0;
-  // Without the lock: the system calls that go before the close. w is null where no runtime runs.
+  // Without the lock: makes the system calls that go before the close. w is null if no runtime runs.
   virtual void farewell(worker*) noexcept {}
-  // Under the lock: nothing is in flight, and no thread uses the descriptor without the lock.
+  // Under the lock: no operation is in flight, and no thread uses the descriptor without the lock.
   virtual bool quiet() const noexcept = 0;
 
   // Whether requests may wait without an operation in flight: its runtime ends, or the calling thread is no worker of
   // it.
   bool has_ended() const noexcept;
 
-  // Under the lock: closes the descriptor when the last answer has come.
+  // Under the lock: closes the descriptor if the core is closing and quiet.
   void settle(worker& w) noexcept;
 
   // As any section; at its end the descriptor is closed if it is time, and the routines that were woken go to the end
@@ -64,7 +64,7 @@ class descriptor_core : public descriptor_source {
       if (worker_ != nullptr) of_.settle(*worker_);
       end_behind_queue();
     }
-    // Null: the thread is no worker of the source's runtime, so no routine can be woken, and nothing asked for.
+    // Null if the thread is no worker of the source's runtime: it can wake no routine, and ask the kernel for nothing.
     scheduler* on() const noexcept { return static_cast<scheduler*>(worker_); }
 
    private:
@@ -76,10 +76,10 @@ class descriptor_core : public descriptor_source {
     descriptor_core& of_;
   };
 
-  // An operation of this descriptor. Where the kernel does not wait in it, but answers EAGAIN (of a device that was
-  // made not to wait, or of what another file has been put in the place of), `Events` are waited for before it is tried
-  // again: the core sees EAGAIN, and when they have come EINTR. Where the answer is EAGAIN again although they had
-  // come, there is a pause before they are waited for anew: they could be there at once.
+  // An operation of this descriptor. If the kernel does not wait but answers EAGAIN (the file has O_NONBLOCK, perhaps
+  // because another file was put in its place), the operation polls for `Events` before the core tries again: the core
+  // sees EAGAIN, and EINTR when the events have come. If the answer is EAGAIN again, the operation pauses before it
+  // polls, since a poll could end at once.
   template <class Core, void (Core::*Fill)(io_uring_sqe&) noexcept, void (Core::*Complete)(int, unsigned) noexcept,
             short Events = 0>
   class operation_of final : public ring_operation {
@@ -134,11 +134,11 @@ class descriptor_core : public descriptor_source {
   void fill_close(io_uring_sqe& entry) noexcept;
   void has_closed(int result, unsigned flags) noexcept;
 
-  bool says_farewell_ = false;  // the close that is in flight is a no-op, or farewell() runs
+  bool says_farewell_ = false;  // close_ is in flight as a no-op, or farewell() runs
   operation_of<descriptor_core, &descriptor_core::fill_close, &descriptor_core::has_closed> close_{*this};
 };
 
-// A new core over the descriptor, which it takes, also where this throws std::bad_alloc; with one handle.
+// Makes a core, with one handle. It takes the descriptor, even if this throws std::bad_alloc.
 template <class Core, class... A>
 Core* make_core(int number, A&&... args) {
   ringo::descriptor owned(number);

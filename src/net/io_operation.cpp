@@ -30,7 +30,7 @@ bool descriptor_source::ready(io_request& r, worker& w) noexcept {
 bool descriptor_source::commit(io_request& r, worker& w) noexcept {
   if (!ready(r, w)) return false;
   give_or_refuse(r);
-  if (r.acts) {  // it refers to the source until it has acted
+  if (r.acts) {  // it needs the source until it has acted
     r.counts = true;
     use();
   }
@@ -52,8 +52,8 @@ void descriptor_source::refuse(io_request& r, int error) noexcept {
 
 namespace {
 
-// In link(), whose caller may hold the locks of a select, and parks afterwards: this is the last moment at which the
-// worker can put the woken routines into its queue.
+// For link(): its caller parks next, and may hold the locks of a select. The end of link() is the last moment at which
+// the worker can put the woken routines into its queue.
 class linking_section final : public section {
  public:
   explicit linking_section(worker& w) noexcept : section(&w, w.shared) {}
@@ -106,13 +106,13 @@ void descriptor_source::serve(io_side s, section& here) noexcept {
     io_request& r = static_cast<io_request&>(*first);
     if (s != io_side::close && !can(r)) return;
     queue.pop_front(r);
-    if (!r.who->claim(here.shared())) continue;  // another source has; its routine ends the use
+    if (!r.who->claim(here.shared())) continue;  // another source has claimed it; its routine ends the use
     give_or_refuse(r);
     here.wake(*r.who);
   }
 }
 
-// Where there is no worker no runtime runs, and no routine can go on: the requests are only taken out.
+// Without a worker no runtime runs, so no routine can go on: the requests only leave the queue.
 void descriptor_source::end_all(io_side s, section& here) noexcept {
   wait_queue& queue = waiting(s);
   while (waiter* const first = queue.front()) {

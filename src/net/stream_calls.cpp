@@ -1,5 +1,5 @@
-// The system calls that a stream's users make themselves, without its lock (stream_core.hpp): a send that has won a
-// select, and a shutdown. Nothing is in flight meanwhile, and no sender has the turn.
+// The system calls that routines make themselves, without the stream's lock (stream_core.hpp): a send that has won a
+// select, and a shutdown. Meanwhile turn_ is at_once, and no send is in flight.
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -14,7 +14,7 @@ namespace ringo::detail {
 void stream_core::give_turn(sending& s) noexcept {
   s.failure = error_of(s);
   if (s.failure != 0 || (s.what == sending::kind::bytes && s.left == 0)) return;
-  if (s.what == sending::kind::shutdown) fail_to_send(own_side_ended);  // the later ones
+  if (s.what == sending::kind::shutdown) fail_to_send(own_side_ended);  // later sends fail
   turn_ = turn::at_once;
   s.acts = true;
 }
@@ -32,7 +32,7 @@ void stream_core::act(io_request& r) noexcept {
   ssize_t taken = 0;
   int error = 0;
   if (s.what == sending::kind::shutdown) {
-    ::shutdown(descriptor(), SHUT_WR);  // of a connection that is gone there is nothing to shut down
+    ::shutdown(descriptor(), SHUT_WR);  // fails if the connection is gone, which is well
   } else if ((taken = send_now(s)) < 0) {
     error = errno;
   }
@@ -57,7 +57,7 @@ ssize_t stream_core::send_now(const sending& s) const noexcept {
   return ::sendmsg(descriptor(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-// Where the kernel has had no room for all of it, the rest is on its way when it has some again: the case has won.
+// If the kernel had no room for all bytes, the rest follows by the ring, since the case has won.
 void stream_core::note_sent_now(sending& s, ssize_t taken, int error) noexcept {
   if (taken < 0 && error != EAGAIN && error != EINTR && error != ENOBUFS && error != ENOMEM) {
     fail_to_send(s.failure = error);
@@ -90,7 +90,7 @@ void stream_core::end_sending() noexcept {
 
 bool stream_core::begin_shutdown() noexcept {
   if (!ends_when_sent_ || !is_open()) return false;
-  // Where no runtime runs nothing is in flight, and no sender goes on.
+  // Without a runtime no send is in flight, and no sender goes on.
   if (current_worker() != nullptr && (turn_ != turn::free || !waiting(io_side::out).empty())) return false;
   ends_when_sent_ = false;
   if (kind_ == kind::other || (filter_ != nullptr && !filter_->has_ended_output)) return false;

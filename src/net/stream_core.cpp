@@ -53,14 +53,14 @@ void stream_core::left(io_request& r) noexcept {
   worker* const w = current_worker();
   if (w == nullptr) return;
   inner_section here(*w);
-  serve(io_side::in, here);  // what is there may be enough for the next, though it was not for this one
+  serve(io_side::in, here);  // the bytes that are there may be enough for the next reader
   if (!waiting(io_side::in).empty()) receive(scheduler_of(*w));
 }
 
 void stream_core::put_back(io_request& r) noexcept {
   if (r.side == io_side::out) {
     auto& s = static_cast<sending&>(r);
-    if (s.acts && s.what == sending::kind::shutdown) return act(r);  // the later sends have been refused
+    if (s.acts && s.what == sending::kind::shutdown) return act(r);  // later sends have been refused
     if (!s.acts) return;
     section here(*this);
     turn_ = turn::free;
@@ -85,8 +85,8 @@ std::string stream_core::doing(const io_request& r) const {
 }
 
 void stream_core::fail(const io_request& r) {
-  // Of a connection these mean that the peer has not answered for too long (tcp(7)): the latter two where the last
-  // thing that was heard of it was that there is no way to it.
+  // For a connection these mean that the peer has not answered for too long (tcp(7)). The latter two say that, by the
+  // last news, no route led to it.
   if (r.failure == ETIMEDOUT || r.failure == EHOSTUNREACH || r.failure == ENETUNREACH) {
     throw disconnected(code_of(r.failure), "ringo: " + doing(r));
   }
@@ -137,7 +137,7 @@ bool stream_core::stop(worker* w) noexcept {
   bool has_last_words = kind_ != kind::other && (receive_.in_flight() || send_.in_flight());
   if (filter_ != nullptr) {
     filtering& f = *filter_;
-    // What is being sent is cut, and TLS may not end as if nothing were missing.
+    // If a send is cut off, TLS must not end as if nothing were missing.
     const bool may_end = waiting(io_side::out).empty() && (turn_ == turn::free || turn_ == turn::encodes) &&
                          f.coded.empty() && send_error_ == 0;
     f.has_ended_output |= !may_end;
@@ -152,7 +152,7 @@ bool stream_core::stop(worker* w) noexcept {
   return has_last_words;
 }
 
-// What is in flight on another worker's ring ends when the connection does: that worker may take a while to hear of it.
+// Ends operations on another worker's ring at once: that worker may take a while to hear that it should end them.
 void stream_core::farewell(worker* w) noexcept {
   if (filter_ == nullptr) {
     ::shutdown(descriptor(), SHUT_RDWR);
@@ -161,7 +161,7 @@ void stream_core::farewell(worker* w) noexcept {
   bool in_turn;
   {
     const optional_guard guard(lock, w != nullptr && w->shared);
-    in_turn = begin_filter_turn();  // false: the worker in turn says them
+    in_turn = begin_filter_turn();  // false: the worker in turn does it
   }
   if (in_turn) run_filter(w);
 }

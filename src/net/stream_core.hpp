@@ -1,20 +1,20 @@
-// A stream of bytes over a descriptor: what lies between the kernel and the routines that read and write it. Its life
-// is in stream_core.cpp, and each of its parts in a file: stream_receive, stream_send, stream_calls, stream_filter.
+// A stream of bytes: it stands between the kernel and the routines that read and write. Its functions are in files by
+// what they do: stream_core.cpp (its life), stream_receive.cpp, stream_send.cpp, stream_calls.cpp, stream_filter.cpp.
 //
-// Receiving. At most one receive is in flight, and it is asked for only while a routine waits for bytes that are not
-// there. So at most one buffer comes that no routine has asked for, and it is the next reader's: a peer that is faster
-// than its readers fills the kernel's buffers and then waits, and a reader that loses a select has taken nothing. The
-// kernel chooses a buffer of its worker's only when it has bytes: a stream that waits holds none.
+// Receiving. At most one receive is in flight, and the stream asks for it only while a routine waits for bytes. So at
+// most one buffer comes after its reader has left, and it is for the next reader. A peer that is faster than its
+// readers fills the kernel's buffers and then waits; a reader that loses a select has taken nothing. The kernel chooses
+// one of its worker's buffers only when it has bytes, so a stream that waits holds no buffer.
 //
-// Sending. At most one send is in flight: of the first sender in the queue. Its bytes are copied into memory of the
-// stream's own, a piece at a time: so a sender may be cancelled or destroyed at any moment, though the kernel reads on.
-// A sender that leaves when the kernel has taken a part of its bytes has cut the stream short. A send in a select is
-// different where it is short and the kernel seems to have room: it wins, and its routine makes the system call. Given
-// to the ring, its bytes could go out when another case has won.
+// Sending. At most one send is in flight, that of the first sender. The stream copies the sender's bytes into its own
+// memory, a piece at a time, so a sender may be cancelled or destroyed while the kernel still reads. A sender that
+// leaves after the kernel has taken some of its bytes has cut the stream short. In a select, a short send wins if the
+// kernel seems to have room, and its routine makes the system call itself: bytes that were given to the ring could go
+// out although another case has won.
 //
-// Invariants, whenever the lock is free (check()), of a stream that is open in a runtime that has not ended:
-// - a reader waits => nothing that is there satisfies the first, and a receive is in flight, or the filter's turn is
-//   on, or what the filter has to answer has to be sent first (a peer that does not read is not read from);
+// Invariants when the lock is free (check()), for an open stream in a runtime that has not ended:
+// - a reader waits => the first one cannot be satisfied, and a receive is in flight, or the filter's turn is on, or the
+//   filter's answers have to go out first (the stream does not read from a peer that does not read);
 // - a sender waits => turn_ is not free, or the filter's turn is on.
 #pragma once
 #include <cstddef>
@@ -36,7 +36,7 @@ namespace ringo::detail {
 
 class stream_core final : public descriptor_core {
  public:
-  // A Unix socket passes descriptors, too.
+  // A Unix socket also passes descriptors.
   enum class kind : std::uint8_t { socket, unix_socket, other };
 
   // Takes the descriptor. Errors and reports call the stream by its peer, or by the name if the peer has no address.
@@ -45,13 +45,13 @@ class stream_core final : public descriptor_core {
   // Without the lock.
   std::string name() const override { return peer_ ? peer_.to_string() : name_; }
   const endpoint& peer() const noexcept { return peer_; }
-  // From here on all bytes pass through it, also those that have been received and not read. False, and nothing has
-  // changed, while a routine reads or sends.
+  // From now on all bytes pass through the filter, also those that have been received and not read. Returns false, and
+  // does nothing, if a routine reads or sends.
   bool put_on(std::unique_ptr<stream_filter> filter, worker& w);
   const stream_filter* filter() const noexcept { return filter_ != nullptr ? filter_->filter.get() : nullptr; }
-  void end_sending() noexcept;  // no routine will send any more: the peer is told after what is being sent
+  void end_sending() noexcept;  // no routine will send any more: tells the peer, after all sends in progress
 
-  stream_core* next_accepted = nullptr;  // in a listener's list of those that no case has taken
+  stream_core* next_accepted = nullptr;  // in a listener's list of connections that no case has taken
 
  private:
   static constexpr std::size_t most_answers = 64 * 1024;  // bytes of the filter's own that may wait to be sent
@@ -60,11 +60,11 @@ class stream_core final : public descriptor_core {
   // What the sending direction is doing.
   enum class turn : std::uint8_t {
     free,     // nothing; no sender waits
-    put_off,  // a no-op is in flight: the first sender's piece is made when it is answered
+    put_off,  // a no-op is in flight: its answer makes the first sender's piece
     encodes,  // the filter's turn is on, perhaps with a piece of the first sender's
     sends,    // a piece of the first sender's is in flight
-    left,     // the same as encodes or sends, but that sender has gone: if some of its bytes go out, the stream is cut
-    rest,     // bytes are in flight that no sender waits for: the filter's, or what a system call has left
+    left,     // as encodes or sends, but the sender has left: if some of its bytes go out, the stream is cut short
+    rest,     // bytes are in flight for which no sender waits: the filter's, or the rest of a system call's
     at_once,  // a routine makes, or is about to make, a system call
   };
 
@@ -93,7 +93,7 @@ class stream_core final : public descriptor_core {
   void accept_answer(int result, unsigned flags, scheduler& w) noexcept;
 
   // Sending, under the lock.
-  int error_of(const sending& s) const noexcept;  // with which it fails at once; 0: none
+  int error_of(const sending& s) const noexcept;  // the error with which it fails at once; 0: none
   bool can_send(const sending& s) const noexcept;
   bool can_send_at_once(const sending& s) const noexcept;
   void begin_sending(sending& s, scheduler& w) noexcept;
@@ -108,7 +108,7 @@ class stream_core final : public descriptor_core {
   bool note_sent(int result) noexcept;  // true: the rest is to be sent again
   void note_loss() noexcept;            // a sender that has begun has gone
   void fail_to_send(int error) noexcept { send_error_ = send_error_ == 0 ? error : send_error_; }
-  // What the filter has to say itself still goes out.
+  // Whether the filter's own bytes still go out.
   bool may_flush() const noexcept {
     return send_error_ == 0 || send_error_ == own_side_ended || send_error_ == filter_failed;
   }
@@ -135,12 +135,12 @@ class stream_core final : public descriptor_core {
   bool has_room_ = true;  // the kernel has taken all of the last send
   turn turn_ = turn::free;
   std::uint8_t calls_ = 0;                // system calls that are being made without the lock
-  int receive_error_ = 0;                 // stays, but for a lack of memory
+  int receive_error_ = 0;                 // stays, except for a lack of memory
   int send_error_ = 0;                    // stays; own_side_ended and cut_short are among them
   block_list there_;                      // received, and not read
-  block* own_ = nullptr;                  // the buffer that the next receive fills, where the kernel cannot choose
-  block* piece_ = nullptr;                // the copy of what a sender sends; of a sender of much it is a big one
-  const std::byte* in_flight_ = nullptr;  // of it, or of the filter's bytes, what the kernel has yet to take
+  block* own_ = nullptr;                  // the buffer for the next receive, if the kernel cannot choose one
+  block* piece_ = nullptr;                // a copy of a sender's next bytes; large if the sender has many
+  const std::byte* in_flight_ = nullptr;  // bytes of the piece, or the filter's, that the kernel has yet to take
   std::size_t in_flight_size_ = 0;
   std::size_t progress_ = 0;  // bytes of the first sender that the kernel has taken
   operation_of<stream_core, &stream_core::fill_receive, &stream_core::received, POLLIN> receive_{*this};
@@ -151,7 +151,7 @@ class stream_core final : public descriptor_core {
   const std::string name_;
 };
 
-// A handle of a new stream over the descriptor, which it takes, also where it throws std::bad_alloc.
+// Makes a stream. It takes the descriptor, even if this throws std::bad_alloc.
 stream_handle make_stream(int descriptor, stream_core::kind k, const endpoint& peer, std::string name = {});
 
 }  // namespace ringo::detail

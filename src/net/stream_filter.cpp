@@ -29,7 +29,7 @@ void filtering::work(worker* w, int descriptor) noexcept {
   if (!orders.plain.empty()) filter->encode(orders.plain);
   if (orders.ends_output) filter->end_output();
   results.lacks_memory_out = !filter->take_coded(results.coded);
-  // So that the peer knows that nothing is missing, or what is wrong; where there is no room for them, it does not.
+  // The last words tell the peer that nothing is missing, or what is wrong. Without room in the kernel they are lost.
   if (orders.may_send && (orders.closes || filter->error() != nullptr) && !results.coded.empty()) {
     ::send(descriptor, results.coded.data(), results.coded.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     results.coded.clear();
@@ -101,7 +101,7 @@ void stream_core::end_filter_turn() noexcept {
   if (f.filter->has_ended()) at_end_ = true;
   if (f.error == nullptr) f.error = f.filter->error();
   if (f.error != nullptr && receive_error_ == 0) receive_error_ = filter_failed;
-  if (turn_ == turn::left && !send_.in_flight()) {  // the sender whose bytes were encoded
+  if (turn_ == turn::left && !send_.in_flight()) {  // its bytes were encoded, and its sender has left
     fail_to_send(cut_short);
     turn_ = turn::free;
   }

@@ -35,7 +35,7 @@ void stream_core::give_bytes(reading& r) noexcept {
       return;
     }
     r.failure = receive_error_;
-    // That passes: the bytes are still in the kernel, if no filter has begun with them.
+    // This error passes, since the bytes are still in the kernel, if no filter has begun with them.
     if (receive_error_ == ENOMEM && filter_ == nullptr) receive_error_ = 0;
   } else if (r.what == reading::kind::a_chunk) {
     r.got = &there_.pop_front();
@@ -48,17 +48,17 @@ void stream_core::give_bytes(reading& r) noexcept {
 void stream_core::receive(scheduler& w) noexcept {
   if (receive_.in_flight() || !is_open() || at_end_ || receive_error_ != 0 || w.runtime.done()) return;
   if (filter_ != nullptr) {
-    if (filter_->in_turn || !filter_->received.empty()) return;  // what has come may be enough
-    // A peer that makes the filter answer and does not read the answers is not read from either, until it does: sent().
+    if (filter_->in_turn || !filter_->received.empty()) return;  // the bytes that have come may be enough
+    // The stream does not read from a peer that makes the filter answer and does not read the answers; see sent().
     if (send_.in_flight() && filter_->coded.size() > most_answers) return;
   }
   if (can_borrow_ && !w.driver_->provides_buffers(false)) can_borrow_ = false;
-  if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->blocks.take();  // without memory: fill_receive
+  if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->blocks.take();  // if there is no memory, fill_receive polls
   receive_.start(w);
 }
 
 void stream_core::fill_receive(io_uring_sqe& entry) noexcept {
-  // Without memory it waits until there is something, and tries again then.
+  // Without memory it waits until bytes have come, and tries again then.
   if (!can_borrow_ && own_ == nullptr) return ::io_uring_prep_poll_add(&entry, descriptor(), POLLIN);
   void* const to = can_borrow_ ? nullptr : own_->bytes();
   if (kind_ != kind::other) {
@@ -67,7 +67,7 @@ void stream_core::fill_receive(io_uring_sqe& entry) noexcept {
     } else {
       ::io_uring_prep_recv(&entry, descriptor(), to, block::size, 0);
     }
-    // Without a sign that there is something, the first attempt would be for nothing.
+    // Without a sign that bytes are there, a first attempt would be in vain.
     if (!more_is_there_) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
   } else {
     ::io_uring_prep_read(&entry, descriptor(), to, block::size, static_cast<__u64>(-1));
@@ -115,15 +115,14 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
       }
       break;
     case ENOBUFS:
-      // As many streams at once had something as there were buffers. Where there are no more of them, this one waits
-      // with a buffer of its own.
+      // The kernel has filled all buffers at once. If it cannot have more, this stream waits with a buffer of its own.
       if (can_borrow_ && !w.driver_->provides_buffers(true)) can_borrow_ = false;
       more_is_there_ = true;
       break;
     case EINTR:
-      more_is_there_ = true;  // it has been waited for, where that was the reason (operation_of)
+      more_is_there_ = true;  // the operation has polled (operation_of)
       break;
-    case ECANCELED:  // by a close, or by one that was meant for an earlier receive
+    case ECANCELED:  // by a close, or by an early end that was meant for an earlier receive
     case EAGAIN:
       break;
     default:

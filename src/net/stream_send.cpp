@@ -36,7 +36,7 @@ int stream_core::error_of(const sending& s) const noexcept {
 bool stream_core::can_send(const sending& s) const noexcept {
   if (error_of(s) != 0) return true;
   if (turn_ != turn::free) return false;
-  // The filter's last words have to be given to the kernel.
+  // The filter's last words go first.
   if (s.what == sending::kind::shutdown) return filter_ == nullptr || filter_->has_ended_output;
   return s.left == 0 || can_send_at_once(s);
 }
@@ -48,8 +48,8 @@ bool stream_core::can_send_at_once(const sending& s) const noexcept {
 
 void stream_core::begin_sending(sending& s, scheduler& w) noexcept {
   if (turn_ != turn::free || w.runtime.done()) return;
-  // What the filter has encoded has to be sent, or the peer can decode nothing that follows. So it is encoded when the
-  // kernel is next given what it is asked for, and nothing of it if the sender has lost by then.
+  // All that the filter encodes has to be sent, or the peer cannot decode what follows. So the filter encodes after the
+  // next submission to the kernel, and only if the sender has not lost by then.
   if (filter_ != nullptr) {
     put_off(w);
     return send_.end_early(w);
@@ -78,8 +78,8 @@ void stream_core::serve_senders(section& here) noexcept {
     int error = error_of(s);
     if (error == 0) {
       if (turn_ != turn::free) return;
-      if (filter_ != nullptr && send_coded(w)) return;  // what it has to say itself comes first
-      if (s.left != 0 && s.who->is_waiting()) {         // of a sender that another source has woken no more goes out
+      if (filter_ != nullptr && send_coded(w)) return;  // its own words come first
+      if (s.left != 0 && s.who->is_waiting()) {         // no bytes of a sender that another source has woken
         if (w.runtime.done()) return;
         if (has_memory_for(s)) return filter_ == nullptr ? send(gather(s), turn::sends, w) : void();
         error = ENOMEM;
@@ -114,7 +114,7 @@ sending* stream_core::filter_sender() noexcept {
 
 bool stream_core::send_coded(scheduler& w) noexcept {
   filtering& f = *filter_;
-  if (!may_flush()) f.coded.clear();  // the filter goes on answering to what is received
+  if (!may_flush()) f.coded.clear();  // the filter still answers to what is received
   if (f.coded.empty() || !is_open() || w.runtime.done()) return false;
   std::swap(f.in_flight, f.coded);
   f.coded.clear();
@@ -185,7 +185,7 @@ bool stream_core::note_sent(int result) noexcept {
     in_flight_ += result;
     in_flight_size_ -= static_cast<std::size_t>(result);
     progress_ += static_cast<std::size_t>(result);
-    if (outgoing_ != nullptr) outgoing_->going.reset();  // with the first of the bytes
+    if (outgoing_ != nullptr) outgoing_->going.reset();  // they went with the first byte
     has_room_ = in_flight_size_ == 0;
   } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     fail_to_send(-result);
@@ -194,7 +194,7 @@ bool stream_core::note_sent(int result) noexcept {
   return turn_ != turn::left && is_open() && may_flush() && in_flight_size_ != 0;
 }
 
-// If all of it has gone out, too: its sender believes that nothing has.
+// The same if all bytes have gone out: the sender believes that none have.
 void stream_core::note_loss() noexcept {
   if (progress_ != 0 || filter_ != nullptr) fail_to_send(cut_short);
 }

@@ -57,11 +57,11 @@ tcp_listener tcp_listener::bind(const endpoint& at, tcp_options o) {
   detail::set_option(s.native_handle(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
   if (o.reuse_port) detail::set_option(s.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
   if (at.is_v6()) detail::set_option(s.native_handle(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
-  // Connections have these from their listener.
+  // Connections inherit these from their listener.
   detail::set_stream_options(s.native_handle(), o, doing);
   const detail::socket_address address = detail::to_socket_address(at);
   if (detail::bind_patiently(s.native_handle(), address.get(), address.length) != 0) {
-    if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
+    if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // the system has IPv6, but switched off
     throw std::system_error(errno, std::generic_category(), doing);
   }
   if (::listen(s.native_handle(), o.backlog) != 0) throw std::system_error(errno, std::generic_category(), doing);

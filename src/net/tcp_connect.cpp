@@ -31,7 +31,7 @@ namespace {
 
 // RFC 8305, 8: the recommended delay between two attempts.
 constexpr std::chrono::milliseconds attempt_delay{250};
-// Of those that connect to themselves: more than one in a row is a matter of one in some ten thousand.
+// Of sockets that connect to themselves. The chance of two in a row is one in some ten thousand.
 constexpr int most_attempts = 3;
 
 struct connecting {
@@ -45,7 +45,7 @@ struct connecting {
 stream_handle connected(connecting& c, int) {
   const endpoint peer = peer_endpoint(c.socket.native_handle());
   if (peer && peer == local_endpoint(c.socket.native_handle())) {
-    const linger reset{1, 0};  // or the port would be taken for a minute
+    const linger reset{1, 0};  // otherwise the port would be taken for a minute
     (void)::setsockopt(c.socket.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     return {};
   }
@@ -75,7 +75,7 @@ task<tcp_stream> connect_to(endpoint to, tcp_options o, std::source_location whe
   throw_outside_error(ECONNREFUSED, doing);
 }
 
-// What has come of one attempt.
+// The outcome of one attempt.
 class attempt {
  public:
   explicit attempt(tcp_stream s) noexcept : stream(std::move(s)) {}
@@ -100,7 +100,7 @@ task<> attempt_to(endpoint to, tcp_options o, sender<attempt> result, std::sourc
   result.try_send(attempt(to, error));
 }
 
-// The families in turn, each in its own order (RFC 8305, 4).
+// Alternates between the families, each in its own order (RFC 8305, 4).
 std::vector<endpoint> interleaved(const std::vector<endpoint>& all) {
   std::vector<endpoint> first, second, mixed;
   for (const endpoint& e : all) (e.is_v6() == all.front().is_v6() ? first : second).push_back(e);
@@ -131,7 +131,7 @@ class failed_attempts {
 
  private:
   std::error_code first_;
-  std::string alike_, others_;  // what was tried, and failed as the first did, or otherwise
+  std::string alike_, others_;  // endpoints that failed as the first did; those that failed otherwise
 };
 
 task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresses, tcp_options o,
@@ -139,7 +139,7 @@ task<tcp_stream> connect_to_any(std::string name, std::vector<endpoint> addresse
   channel<attempt> results(addresses.size());
   failed_attempts failed;
   const context attempts = context::with_cancel();
-  const cancel_guard losers_are_cancelled(attempts);  // and end by themselves: they own what they use
+  const cancel_guard losers_are_cancelled(attempts);  // they end by themselves, since they own what they use
   std::size_t begun = 0, ended = 0;
   for (;;) {
     if (begun < addresses.size())

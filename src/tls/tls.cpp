@@ -39,7 +39,7 @@ const std::error_category& openssl_category() {
   return category;
 }
 
-// The first thing of what this thread's last call of OpenSSL has complained about: the others follow from it.
+// The first error of this thread's last call of OpenSSL; the others follow from it.
 std::system_error openssl_error(const std::string& doing) {
   const unsigned long first = ::ERR_get_error();
   ::ERR_clear_error();
@@ -61,13 +61,13 @@ using ssl_pointer = std::unique_ptr<SSL, freeing>;
 
 struct tls_context::state {
   std::unique_ptr<SSL_CTX, freeing> ssl;
-  std::string protocols;  // as RFC 7301 writes them: each after its length
+  std::string protocols;  // in RFC 7301's form: each after its length
 
   explicit state(const SSL_METHOD* method) : ssl(::SSL_CTX_new(method)) {
     if (ssl == nullptr) throw openssl_error("TLS");
     ::SSL_CTX_set_min_proto_version(ssl.get(), TLS1_2_VERSION);
     ::SSL_CTX_set_options(ssl.get(), SSL_OP_NO_RENEGOTIATION);
-    ::SSL_CTX_set_mode(ssl.get(), SSL_MODE_RELEASE_BUFFERS);  // a connection that waits needs none
+    ::SSL_CTX_set_mode(ssl.get(), SSL_MODE_RELEASE_BUFFERS);  // an idle connection holds no buffers
   }
 
   void read(const tls_options& o, const char* what_for) {
@@ -121,8 +121,8 @@ tls_context tls_context::server(tls_options o) {
   made->read(o, "tls_context::server");
   ::SSL_CTX_set_verify(made->ssl.get(),
                        o.verify_client ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, nullptr);
-  // Where clients have certificates, a session is resumed only in a context of the same name: so each context has a
-  // name of its own, and no client that one of them has trusted is trusted by another.
+  // If clients have certificates, a session is resumed only in a context of the same name. So each context has a name
+  // of its own, and does not trust a client because another context has.
   std::array<unsigned char, SSL_MAX_SID_CTX_LENGTH> name;
   if (::RAND_bytes(name.data(), static_cast<int>(name.size())) != 1 ||
       ::SSL_CTX_set_session_id_context(made->ssl.get(), name.data(), static_cast<unsigned>(name.size())) != 1) {
@@ -151,14 +151,14 @@ namespace {
 
 class tls_filter final : public stream_filter {
  public:
-  // Keeps what the context is made of.
+  // Keeps the context's state alive.
   tls_filter(ssl_pointer ssl, std::shared_ptr<const void> context, std::string name)
       : ssl_(std::move(ssl)), context_(std::move(context)), name_(std::move(name)) {
     in_ = ::BIO_new(::BIO_s_mem());
     out_ = ::BIO_new(::BIO_s_mem());
-    ::SSL_set_bio(ssl_.get(), in_, out_);  // they are its now
+    ::SSL_set_bio(ssl_.get(), in_, out_);  // the SSL owns them
     if (in_ == nullptr || out_ == nullptr) throw std::bad_alloc();
-    ::BIO_set_mem_eof_return(in_, -1);  // empty means: wait
+    ::BIO_set_mem_eof_return(in_, -1);  // an empty buffer means: wait
   }
 
   bool put_in(std::span<const std::byte> coded) noexcept override {
@@ -250,14 +250,14 @@ ssl_pointer make_ssl(SSL_CTX* context) {
   return ssl;
 }
 
-// The name that the certificate has to be for, and that the server is told.
+// Sets the name that the certificate has to be for, and that the server is told.
 void expect(SSL* ssl, const std::string& name) {
   if (name.empty()) {
     if (::SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE) return;
     throw std::invalid_argument("ringo: TLS: without a name for the server its certificate could be anyone's");
   }
   const endpoint numeric = numeric_endpoint(name, 0);
-  // A certificate says nothing of this machine's interfaces.
+  // A certificate does not name this machine's interfaces.
   const std::string address = name.substr(0, name.find('%'));
   const bool done = numeric
                         ? ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(ssl), address.c_str()) == 1

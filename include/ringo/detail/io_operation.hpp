@@ -1,7 +1,7 @@
-// How each operation on a descriptor is awaited: those of streams, listeners and datagram sockets, and close().
+// How all operations on descriptors are awaited: those of streams, listeners and datagram sockets, and close().
 //
-// A request is the case itself: a waiter that is linked into a queue of its source, with what it asks for and, when it
-// has won, what has come. The source stands between the requests and the kernel (src/net/descriptor_core.hpp).
+// A request is the case itself: a waiter in a queue of its source, which also holds the question and, when it has won,
+// the answer. The source stands between the requests and the kernel (src/net/descriptor_core.hpp).
 #pragma once
 #include <array>
 #include <atomic>
@@ -17,25 +17,24 @@
 
 namespace ringo::detail {
 
-// What a request waits for: something to come in, something to go out, or that the descriptor is closed. A source has a
-// queue for each, and serves it from the front only.
+// A request waits for data to come in, for data to go out, or for the close. A source has a queue for each side, and
+// serves it from the front only.
 enum class io_side : std::uint8_t { in, out, close };
 
 struct io_request : waiter {
   explicit io_request(io_side s) noexcept : side(s) {}
 
   io_side side;
-  bool counts = false;  // as one of the source's uses: from begin() until it has been taken, discarded or ended
-  bool acts = false;    // it has won, and its routine makes a system call in take()
-  int failure = 0;      // why it has failed: an errno or a reason (outside_error.hpp); 0: it has not
+  bool counts = false;  // it is one of the source's uses: from begin() until take(), discard() or end()
+  bool acts = false;    // it has won, and its routine is to make a system call in take()
+  int failure = 0;      // an errno or a reason (outside_error.hpp); 0: the request has not failed
 };
 
 // A descriptor as its operations and handles see it: its lock, its owner and its life.
 //
-// Life. Handles are counted by an atomic, for they may be dropped on any thread; when the last one goes, the descriptor
-// is closed. All else that refers to the source (a request that waits, an operation in flight, a worker that was asked
-// to end one) counts as a use, under the lock. A thread that finds the source unused, which it then remains, deletes
-// it.
+// Life. An atomic counts the handles, since any thread may drop one; the last one to go closes the descriptor. All else
+// that refers to the source is a use, counted under the lock: a request that waits, or a worker that was asked to end
+// an operation early. The section that finds the source unused deletes it; an unused source stays unused.
 class descriptor_source {
  public:
   descriptor_source(const descriptor_source&) = delete;
@@ -44,16 +43,17 @@ class descriptor_source {
 
   // Without the lock.
   void enter(const worker* w, const char* call);  // throws std::logic_error in a simulation, and in another runtime
-  void take(io_request& r);                       // of one that has won; throws what it has failed with
-  void discard(io_request& r) noexcept;           // of one that has won; what it has got is the next one's, if possible
+  void take(io_request& r);                       // r has won; throws if it has failed
+  void discard(io_request& r) noexcept;           // r has won; gives its answer back to the source, if possible
   void add_handle() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
   bool try_add_handle() noexcept;  // false: no handle is left
   void drop_handle() noexcept;     // any thread; from one that is no worker the descriptor is closed soon after
   int descriptor() const noexcept { return number_; }
   virtual std::string name() const = 0;  // for errors and reports
 
-  // Under the lock. A request that is not queued is ready only while no other waits on its side.
-  bool ready(io_request& r, worker& w) noexcept;  // if it is not, the kernel is asked, so that a later try succeeds
+  // Under the lock. A request that is not queued is ready only while no other request waits on its side. If it is not
+  // ready, the source asks the kernel, so that a later try succeeds.
+  bool ready(io_request& r, worker& w) noexcept;
   bool commit(io_request& r, worker& w) noexcept;
   void begin(io_request& r, worker& w) noexcept;
   bool end(io_request& r) noexcept;  // true: the source is unused
@@ -63,7 +63,7 @@ class descriptor_source {
   bool is_closed() const noexcept { return state_ == state::closed; }
   bool unused() const noexcept { return is_closed() && uses_ == 0 && is_dropped_; }
 
-  // Under the lock, at the end of a section: the invariants.
+  // Checks the invariants; under the lock, at the end of a section.
   virtual void check() const;
 
   void end_use() noexcept;                      // without the lock; deletes the source if that was the last use
@@ -79,12 +79,12 @@ class descriptor_source {
 
   // Under the lock, while the descriptor is open.
   virtual bool can(const io_request&) const noexcept { return false; }  // would give() succeed?
-  virtual void give(io_request&) noexcept {}                            // sets its failure or its result
-  virtual void ask(io_request&, worker&) noexcept {}  // the kernel, for a request that is queued or was tried in vain
-  virtual void left(io_request&) noexcept {}          // a request has left its queue without having won
+  virtual void give(io_request&) noexcept {}                            // sets the request's answer, or its failure
+  virtual void ask(io_request&, worker&) noexcept {}  // asks the kernel, for a request that is queued or not ready
+  virtual void left(io_request&) noexcept {}          // the request has left its queue, and has not won
 
   // Without the lock.
-  virtual void put_back(io_request&) noexcept {}  // what a discarded request has got
+  virtual void put_back(io_request&) noexcept {}  // takes the answer of a discarded request back
   virtual void act(io_request&) noexcept {}       // makes the system call of a request that `acts`
   [[noreturn]] virtual void fail(const io_request& r) = 0;
 
@@ -93,14 +93,14 @@ class descriptor_source {
 
   wait_queue& waiting(io_side s) noexcept { return waiting_[static_cast<std::size_t>(s)]; }
   const wait_queue& waiting(io_side s) const noexcept { return waiting_[static_cast<std::size_t>(s)]; }
-  // Serves the queue until its first request has to go on waiting, if a worker of its runtime is here.
+  // Serves the queue until its first request has to go on waiting. Without a worker it serves none.
   void serve(io_side s, section& here) noexcept;
-  void end_all(io_side s, section& here) noexcept;  // they fail: the descriptor is being closed
+  void end_all(io_side s, section& here) noexcept;  // the descriptor is being closed: all requests fail
   void give_or_refuse(io_request& r) noexcept;
   static void refuse(io_request& r, int error) noexcept;
 
   state state_ = state::open;
-  bool is_dropped_ = false;  // no handle is left, and the thread that dropped the last one is done with the source
+  bool is_dropped_ = false;  // no handle is left, and the thread that dropped the last one needs the source no more
 
  private:
   void drop_here(worker* w) noexcept;
@@ -114,7 +114,7 @@ class descriptor_source {
 // CRTP base of these operations. Derived has
 //   static constexpr const char* call_name      "recv from a stream"
 //   static constexpr const char* awaits         "bytes from ": in reports, before the source's name
-//   Result result()                             of one that has won and been taken; may be missing if Result is void
+//   Result result()                             after take(); may be missing if Result is void
 // and Request, an io_request, `static constexpr const char* source_noun`.
 template <class Derived, class Result, class Request>
 class io_operation : public operation<Derived, Result, Request> {
@@ -170,7 +170,7 @@ struct closing_request : io_request {
   closing_request() noexcept : io_request(io_side::close) {}
 };
 
-// close() of everything that has a descriptor.
+// The close() of every class that has a descriptor.
 class RINGO_AWAITABLE close_operation final : public io_operation<close_operation, void, closing_request> {
  public:
   static constexpr const char* call_name = "close a descriptor";

@@ -1,4 +1,4 @@
-// How a stream of bytes is read and written. What stands behind it is in src/net/stream_core.hpp.
+// The operations of streams of bytes. src/net/stream_core.hpp carries them out.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -41,13 +41,13 @@ struct sending : io_request {
       : io_request(io_side::out), many(std::move(pieces)) {}
 
   kind what = kind::bytes;
-  bool has_begun = false;                        // the kernel, or the stream's filter, has been given some of it
-  bool in_select = false;                        // a case among others: what is little is sent at once, or not at all
-  std::span<const std::byte> one;                // to be sent, if `many` is empty
-  std::vector<std::span<const std::byte>> many;  // to be sent
-  std::size_t index = 0, offset = 0;             // in those: what comes next
-  std::size_t left = 0;                          // bytes that have not been given away
-  std::shared_ptr<passed_descriptors> passed;    // with the first of them
+  bool has_begun = false;                        // the kernel, or the stream's filter, has some of the bytes
+  bool in_select = false;                        // a case among others: a short send is decided at once
+  std::span<const std::byte> one;                // the bytes, if `many` is empty
+  std::vector<std::span<const std::byte>> many;  // the bytes
+  std::size_t index = 0, offset = 0;             // of the next byte, in `many` and its piece
+  std::size_t left = 0;                          // bytes that neither the kernel nor the filter has
+  std::shared_ptr<passed_descriptors> passed;    // go with the first byte
 
   void start_over() noexcept {
     has_begun = in_select = false;
@@ -55,7 +55,7 @@ struct sending : io_request {
     left = one.size();
     for (const auto& each : many) left += each.size();
   }
-  // The next of its bytes, at most so many, which count as given away. None of a piece that is empty.
+  // The next bytes, at most `most`, which then count as given away. May be empty, if a piece is.
   std::span<const std::byte> next_part(std::size_t most) noexcept;
 };
 
@@ -98,7 +98,7 @@ class RINGO_AWAITABLE stream_read_exactly_operation final
       : reading_operation(from, reading::kind::exactly, to) {}
 };
 
-// Until both sides of a filter (TLS) have agreed.
+// Waits until both sides of a filter (TLS) have agreed.
 class RINGO_AWAITABLE stream_established_operation final
     : public reading_operation<stream_established_operation, void> {
  public:
@@ -127,7 +127,7 @@ class RINGO_AWAITABLE stream_send_operation final : public io_operation<stream_s
     start_over();
   }
   bool ready(worker& w) noexcept {
-    in_select = true;  // an operation that is awaited by itself is not asked
+    in_select = true;  // only a select asks
     return io_operation::ready(w);
   }
 };
