@@ -103,12 +103,12 @@ class hostile_driver final : public ringo::detail::driver {
   bool provides_buffers(bool more) noexcept override {
     return lends_ && (!more || below(3) != 0) && real_->provides_buffers(more);
   }
-  ringo::detail::block* filled_buffer(unsigned flags) noexcept override { return real_->filled_buffer(flags); }
+  ringo::detail::buffer* filled_buffer(unsigned flags) noexcept override { return real_->filled_buffer(flags); }
   void give_back_unneeded() noexcept override {
-    blocks.free_unneeded();
+    buffers.free_unneeded();
     real_->give_back_unneeded();
   }
-  bool has_plenty() const noexcept override { return blocks.held() != 0 || real_->has_plenty(); }
+  bool has_plenty() const noexcept override { return buffers.held() != 0 || real_->has_plenty(); }
 
  private:
   class request final : public ringo::detail::ring_request {

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "driver/block_pool.hpp"
+#include "driver/buffer_pool.hpp"
 #include "driver/uring.hpp"
 #include "every_scheduler.hpp"
 #include "reached.hpp"
@@ -35,7 +35,7 @@ void use(detail::frame_cache& cache, std::size_t number) {
 constexpr unsigned fewest_provided = 64;
 constexpr unsigned most_provided = 2048;
 
-// Receives into a block that the kernel chooses.
+// Receives into a buffer that the kernel chooses.
 struct borrowing final : detail::completion {
   explicit borrowing(detail::uring& in) : in_(in) {}
   void read(int from, unsigned most) {
@@ -48,9 +48,9 @@ struct borrowing final : detail::completion {
   void complete(int r, unsigned flags) noexcept override {
     result = r;
     answered = true;
-    if (detail::block* b = in_.filled_buffer(flags)) {
+    if (detail::buffer* b = in_.filled_buffer(flags)) {
       if (r > 0) bytes.assign(reinterpret_cast<const char*>(b->bytes()), static_cast<std::size_t>(r));
-      in_.blocks.give_back(*b);
+      in_.buffers.give_back(*b);
     }
   }
   bool answered = false;
@@ -65,7 +65,7 @@ std::unique_ptr<detail::uring> lending(detail::task_work kind, unsigned number) 
   auto driver = detail::make_uring(256, kind);
   driver->attach();
   if (!driver->provides_buffers(false)) {
-    MESSAGE("this kernel borrows no blocks");
+    MESSAGE("this kernel borrows no buffers");
     return nullptr;
   }
   while (driver->provided() < number) REQUIRE(driver->provides_buffers(true));
@@ -128,11 +128,11 @@ TEST_CASE("Frames that another worker could have taken are given back, too") {
   CHECK(cache.held() <= 512);
 }
 
-TEST_CASE("A pool of blocks gives back what it has not needed since the last look") {
-  detail::block_pool pool;
-  std::vector<detail::block*> blocks;
-  for (int i = 0; i != 100; ++i) blocks.push_back(pool.take());
-  for (detail::block* each : blocks) pool.give_back(*each);
+TEST_CASE("A pool of buffers gives back what it has not needed since the last look") {
+  detail::buffer_pool pool;
+  std::vector<detail::buffer*> buffers;
+  for (int i = 0; i != 100; ++i) buffers.push_back(pool.take());
+  for (detail::buffer* each : buffers) pool.give_back(*each);
   for (int looks = 0; looks != 20; ++looks) pool.free_unneeded();
   CHECK(pool.held() == 0);
 }
@@ -159,7 +159,7 @@ TEST_CASE("Blocks that the kernel has borrowed are taken back, and what is being
     }
     CHECK(looks > 5);
     CHECK(driver->provided() == fewest_provided);
-    CHECK(driver->blocks.held() == 0);
+    CHECK(driver->buffers.held() == 0);
     for (int i = 0; i != 200; ++i) {
       const std::string sent = "bytes " + std::to_string(i);
       REQUIRE(::write(both[1], sent.data(), sent.size()) == static_cast<ssize_t>(sent.size()));
@@ -174,7 +174,7 @@ TEST_CASE("Blocks that the kernel has borrowed are taken back, and what is being
   }
 }
 
-TEST_CASE("The kernel keeps as many blocks as have been needed at a time since the last look") {
+TEST_CASE("The kernel keeps as many buffers as have been needed at a time since the last look") {
   constexpr unsigned together = 200;
   const auto driver = lending(detail::task_work::deferred, most_provided);
   if (driver == nullptr) return;
@@ -196,7 +196,7 @@ TEST_CASE("The kernel keeps as many blocks as have been needed at a time since t
   CHECK(driver->provided() <= 2 * together);
 }
 
-TEST_CASE("A ring that is closed while blocks are being taken back keeps none of them") {
+TEST_CASE("A ring that is closed while buffers are being taken back keeps none of them") {
   // The sanitizer finds what is left.
   const auto driver = lending(detail::task_work::deferred, most_provided);
   if (driver == nullptr) return;
@@ -207,9 +207,9 @@ TEST_CASE("A worker with a ticker gives back the memory of many streams that hav
   // Fails by not ending.
   scheduler_under_test::real(1).run([]() -> task<> {
     co_await send_to_deaf_peers();
-    CHECK(!detail::block_pool::heap_is_trimmed());
+    CHECK(!detail::buffer_pool::heap_is_trimmed());
     ticker often(10ms);
-    while (!detail::block_pool::heap_is_trimmed()) co_await often.tick();
+    while (!detail::buffer_pool::heap_is_trimmed()) co_await often.tick();
   });
 }
 
@@ -217,30 +217,30 @@ TEST_CASE("A worker that sleeps for long gives back the memory of many streams t
   // Fails by not ending.
   scheduler_under_test::real(1).run([]() -> task<> {
     co_await send_to_deaf_peers();
-    CHECK(!detail::block_pool::heap_is_trimmed());
-    while (!detail::block_pool::heap_is_trimmed()) co_await sleep(300ms);
+    CHECK(!detail::buffer_pool::heap_is_trimmed());
+    while (!detail::buffer_pool::heap_is_trimmed()) co_await sleep(300ms);
   });
 }
 
 TEST_CASE("The heap is trimmed of what was not needed between two looks, and of nothing else") {
   const auto use_blocks = [] {
-    std::vector<detail::block*> blocks;
-    for (int i = 0; i != 1'000; ++i) blocks.push_back(detail::block_pool::allocate(detail::block::size));
-    for (detail::block* each : blocks) detail::block_pool::free(*each);
+    std::vector<detail::buffer*> buffers;
+    for (int i = 0; i != 1'000; ++i) buffers.push_back(detail::buffer_pool::allocate(detail::buffer::size));
+    for (detail::buffer* each : buffers) detail::buffer_pool::free(*each);
   };
   time_point now = std::chrono::steady_clock::now();
   use_blocks();
   for (int looks = 0; looks != 5; ++looks) {
-    detail::block_pool::trim_heap(now += 1s);
-    CHECK(!detail::block_pool::heap_is_trimmed());
+    detail::buffer_pool::trim_heap(now += 1s);
+    CHECK(!detail::buffer_pool::heap_is_trimmed());
     use_blocks();
   }
-  detail::block_pool::trim_heap(now += 1s);
-  CHECK(!detail::block_pool::heap_is_trimmed());
-  detail::block_pool::trim_heap(now + 1ms);
-  CHECK(!detail::block_pool::heap_is_trimmed());
-  detail::block_pool::trim_heap(now += 1s);
-  CHECK(detail::block_pool::heap_is_trimmed());
+  detail::buffer_pool::trim_heap(now += 1s);
+  CHECK(!detail::buffer_pool::heap_is_trimmed());
+  detail::buffer_pool::trim_heap(now + 1ms);
+  CHECK(!detail::buffer_pool::heap_is_trimmed());
+  detail::buffer_pool::trim_heap(now += 1s);
+  CHECK(detail::buffer_pool::heap_is_trimmed());
 }
 
 TEST_CASE("A worker with a ticker gives back the memory of many routines that have ended") {

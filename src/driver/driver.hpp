@@ -4,7 +4,7 @@
 
 #include <ringo/clock.hpp>
 
-#include "driver/block_pool.hpp"
+#include "driver/buffer_pool.hpp"
 
 struct io_uring_sqe;
 
@@ -87,18 +87,18 @@ class driver {
   // bytes needs none of its own. `more`: after ENOBUFS. False if the kernel lacks this, or has the most buffers.
   virtual bool provides_buffers(bool more) noexcept = 0;
   // The buffer that an answer with these flags has filled; null if it has none.
-  virtual block* filled_buffer(unsigned flags) noexcept = 0;
+  virtual buffer* filled_buffer(unsigned flags) noexcept = 0;
 
   // Changes by how many the kernel's threads for this worker's file operations may exceed the usual number, because
   // some of them may wait for long.
   virtual void add_waiting_threads(int more) noexcept { (void)more; }
 
   // Frees up to half of the buffers that were not needed since the last call; provided ones, too.
-  virtual void give_back_unneeded() noexcept { blocks.free_unneeded(); }
+  virtual void give_back_unneeded() noexcept { buffers.free_unneeded(); }
   // Whether it holds more buffers than an idle worker should.
-  virtual bool has_plenty() const noexcept { return blocks.held() != 0; }
+  virtual bool has_plenty() const noexcept { return buffers.held() != 0; }
 
-  block_pool blocks;
+  buffer_pool buffers;
 };
 
 }  // namespace ringo::detail

@@ -16,7 +16,7 @@ constexpr std::size_t bytes_of(unsigned entries) { return entries * sizeof(io_ur
 }  // namespace
 
 provided_buffers::~provided_buffers() {
-  for (block* b : by_id_) {
+  for (buffer* b : by_id_) {
     if (b != nullptr) from_.give_back(*b);
   }
   if (ring_ != nullptr) ::munmap(ring_, bytes_of(entries));
@@ -63,29 +63,29 @@ bool provided_buffers::grow() noexcept {
 }
 
 void provided_buffers::provide(std::uint16_t id) noexcept {
-  block* b = from_.take();
+  buffer* b = from_.take();
   by_id_[id] = b;
   if (b == nullptr) return;
   ++provided_;
   // The tail overlays a part of the first entry that the kernel does not read.
   io_uring_buf& entry = ring_->bufs[tail_ & (entries - 1)];
   entry.addr = reinterpret_cast<std::uintptr_t>(b->bytes());
-  entry.len = block::size;
+  entry.len = buffer::size;
   entry.bid = id;
   ++tail_;
   std::atomic_ref<std::uint16_t>(ring_->tail).store(tail_, std::memory_order_release);  // the kernel sees the entry
 }
 
-block* provided_buffers::take(unsigned flags) noexcept {
-  block* const filled = take_back(flags);
+buffer* provided_buffers::take(unsigned flags) noexcept {
+  buffer* const filled = take_back(flags);
   if (filled != nullptr) most_taken_ = std::max(most_taken_, ++taken_);
   return filled;
 }
 
-block* provided_buffers::take_back(unsigned flags) noexcept {
+buffer* provided_buffers::take_back(unsigned flags) noexcept {
   if ((flags & IORING_CQE_F_BUFFER) == 0) return nullptr;
   const auto id = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-  block* const filled = std::exchange(by_id_[id], nullptr);
+  buffer* const filled = std::exchange(by_id_[id], nullptr);
   --provided_;
   if (provided_ < wanted_) provide(id);
   return filled;

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "driver/block_pool.hpp"
+#include "driver/buffer_pool.hpp"
 
 struct io_uring_buf_ring;
 
@@ -18,16 +18,16 @@ namespace ringo::detail {
 // fill some buffers with meaningless bytes.
 class provided_buffers {
  public:
-  explicit provided_buffers(block_pool& from) noexcept : from_(from) {}
+  explicit provided_buffers(buffer_pool& from) noexcept : from_(from) {}
   provided_buffers(const provided_buffers&) = delete;
   provided_buffers& operator=(const provided_buffers&) = delete;
   ~provided_buffers();
 
-  bool open(int ring) noexcept;               // registers it once; false: the kernel lacks this
-  bool grow() noexcept;                       // false: it has the most that it may have
-  void begin_turn() noexcept { taken_ = 0; }  // before the answers of one turn
-  block* take(unsigned flags) noexcept;       // null: the answer with these flags has no buffer
-  block* take_back(unsigned flags) noexcept;  // the same, for an answer with meaningless bytes
+  bool open(int ring) noexcept;                // registers it once; false: the kernel lacks this
+  bool grow() noexcept;                        // false: it has the most that it may have
+  void begin_turn() noexcept { taken_ = 0; }   // before the answers of one turn
+  buffer* take(unsigned flags) noexcept;       // null: the answer with these flags has no buffer
+  buffer* take_back(unsigned flags) noexcept;  // the same, for an answer with meaningless bytes
   // How many buffers to take back now, to approach the number that was needed since the last call.
   unsigned shrink() noexcept;
   std::size_t count() const noexcept { return provided_; }
@@ -41,15 +41,15 @@ class provided_buffers {
 
   void provide(std::uint16_t id) noexcept;
 
-  block_pool& from_;
+  buffer_pool& from_;
   io_uring_buf_ring* ring_ = nullptr;
   bool refused_ = false;
   std::uint16_t tail_ = 0;
   unsigned provided_ = 0;
-  unsigned wanted_ = 0;        // while there are more, a filled buffer is not replaced
-  unsigned taken_ = 0;         // in this turn
-  unsigned most_taken_ = 0;    // in one turn, since the last shrink()
-  std::vector<block*> by_id_;  // null: not in the ring
+  unsigned wanted_ = 0;         // while there are more, a filled buffer is not replaced
+  unsigned taken_ = 0;          // in this turn
+  unsigned most_taken_ = 0;     // in one turn, since the last shrink()
+  std::vector<buffer*> by_id_;  // null: not in the ring
 };
 
 }  // namespace ringo::detail

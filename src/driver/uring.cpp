@@ -189,15 +189,15 @@ class uring_driver final : public uring {
   bool provides_buffers(bool more) noexcept override {
     return provided_.open(ring_.number()) && (!more || provided_.grow());
   }
-  block* filled_buffer(unsigned flags) noexcept override { return provided_.take(flags); }
+  buffer* filled_buffer(unsigned flags) noexcept override { return provided_.take(flags); }
   std::size_t provided() const noexcept override { return provided_.count(); }
 
   void give_back_unneeded() noexcept override {
     check_thread();
-    blocks.free_unneeded();
+    buffers.free_unneeded();
     if (taking_back_ == 0) take_back_buffers(provided_.shrink());
   }
-  bool has_plenty() const noexcept override { return blocks.held() != 0 || provided_.has_plenty(); }
+  bool has_plenty() const noexcept override { return buffers.held() != 0 || provided_.has_plenty(); }
 
   void add_waiting_threads(int more) noexcept override {
     waiting_threads_ += static_cast<unsigned>(more);
@@ -330,7 +330,7 @@ class uring_driver final : public uring {
   }
 
   void taken_back(unsigned flags) noexcept {
-    if (block* const b = provided_.take_back(flags)) block_pool::free(*b);
+    if (buffer* const b = provided_.take_back(flags)) buffer_pool::free(*b);
     if (--taking_back_ == 0) take_back_from_.reset();
   }
 
@@ -470,7 +470,7 @@ class uring_driver final : public uring {
   request_backlog backlog_;
   request_backlog withdrawn_;        // taken out of the queue; their last answers are not delivered yet
   std::vector<completion*> to_end_;  // in flight; to be cancelled when the backlog has been submitted
-  provided_buffers provided_{blocks};
+  provided_buffers provided_{buffers};
   std::optional<owned_descriptor> take_back_from_;
   unsigned taking_back_ = 0;    // reads that are in flight, for take_back_buffers()
   unsigned usual_threads_ = 0;  // the kernel's own limit; 0: not known

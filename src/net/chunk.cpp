@@ -7,15 +7,15 @@
 
 namespace ringo::detail {
 
-std::span<const std::byte> bytes_of(const block& b) noexcept {
-  return {const_cast<block&>(b).bytes() + b.begin, b.end - b.begin};
+std::span<const std::byte> bytes_of(const buffer& b) noexcept {
+  return {const_cast<buffer&>(b).bytes() + b.begin, b.end - b.begin};
 }
 
-void give_back(block& b) noexcept {
+void give_back(buffer& b) noexcept {
   if (b.passed != nullptr) [[unlikely]]
     delete std::exchange(b.passed, nullptr);
   worker* w = current_worker();
-  w != nullptr ? scheduler_of(*w).driver_->blocks.give_back(b) : block_pool::free(b);
+  w != nullptr ? scheduler_of(*w).driver_->buffers.give_back(b) : buffer_pool::free(b);
 }
 
 }  // namespace ringo::detail

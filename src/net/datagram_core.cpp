@@ -80,7 +80,7 @@ void datagram_core::left(io_request& r) noexcept {
 void datagram_core::put_back(io_request& r) noexcept {
   if (r.side == io_side::out) return;
   auto& from = static_cast<datagram_reading&>(r);
-  block* const b = std::exchange(from.got, nullptr);
+  buffer* const b = std::exchange(from.got, nullptr);
   section here(*this);
   if (from.failure != 0) {
     if (is_open()) pending_error_ = from.failure;
@@ -142,8 +142,8 @@ int datagram_core::take_in(std::size_t size, datagram& into) noexcept {
   }
   into.is_truncated = (incoming_header_.msg_flags & MSG_TRUNC) != 0;
   if (size == 0) return 0;
-  auto& blocks = scheduler_of(*current_worker()).driver_->blocks;
-  into.bytes = size <= block::size ? blocks.take() : block_pool::allocate(size);
+  auto& buffers = scheduler_of(*current_worker()).driver_->buffers;
+  into.bytes = size <= buffer::size ? buffers.take() : buffer_pool::allocate(size);
   if (into.bytes == nullptr) return ENOMEM;
   into.bytes->begin = 0;
   into.bytes->end = static_cast<std::uint32_t>(size);

@@ -35,7 +35,7 @@ class datagram_core final : public descriptor_core {
 
  private:
   struct datagram {
-    block* bytes = nullptr;
+    buffer* bytes = nullptr;
     bool is_truncated = false;
     datagram_peer from;
   };

@@ -65,7 +65,7 @@ void stream_core::put_back(io_request& r) noexcept {
     section here(*this);
     turn_ = turn::free;
     if (here.on() != nullptr) serve_senders(here);
-  } else if (block* const b = std::exchange(static_cast<reading&>(r).got, nullptr)) {
+  } else if (buffer* const b = std::exchange(static_cast<reading&>(r).got, nullptr)) {
     section here(*this);
     there_.push_front(*b);
     serve(io_side::in, here);

@@ -27,7 +27,7 @@
 #include <ringo/detail/stream_operation.hpp>
 #include <ringo/endpoint.hpp>
 
-#include "net/block_list.hpp"
+#include "net/buffer_list.hpp"
 #include "net/descriptor_core.hpp"
 #include "net/passed_descriptors.hpp"
 #include "net/stream_filter.hpp"
@@ -137,9 +137,9 @@ class stream_core final : public descriptor_core {
   std::uint8_t calls_ = 0;                // system calls that are being made without the lock
   int receive_error_ = 0;                 // stays, except for a lack of memory
   int send_error_ = 0;                    // stays; own_side_ended and cut_short are among them
-  block_list there_;                      // received, and not read
-  block* own_ = nullptr;                  // the buffer for the next receive, if the kernel cannot choose one
-  block* piece_ = nullptr;                // a copy of a sender's next bytes; large if the sender has many
+  buffer_list there_;                     // received, and not read
+  buffer* own_ = nullptr;                 // the buffer for the next receive, if the kernel cannot choose one
+  buffer* piece_ = nullptr;               // a copy of a sender's next bytes; large if the sender has many
   const std::byte* in_flight_ = nullptr;  // bytes of the piece, or the filter's, that the kernel has yet to take
   std::size_t in_flight_size_ = 0;
   std::size_t progress_ = 0;  // bytes of the first sender that the kernel has taken

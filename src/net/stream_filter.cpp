@@ -7,19 +7,19 @@
 namespace ringo::detail {
 
 void filtering::work(worker* w, int descriptor) noexcept {
-  const auto block_of = [w] { return w != nullptr ? scheduler_of(*w).driver_->blocks.take() : nullptr; };
+  const auto buffer_of = [w] { return w != nullptr ? scheduler_of(*w).driver_->buffers.take() : nullptr; };
   while (!orders.received.empty()) {
-    block& b = orders.received.pop_front();
+    buffer& b = orders.received.pop_front();
     if (!filter->put_in({b.bytes() + b.begin, b.end - b.begin})) results.lacks_memory_in = true;
     give_back(b);
   }
   filter->advance();
   while (!results.lacks_memory_in && !orders.closes) {
-    block* const b = block_of();
+    buffer* const b = buffer_of();
     results.lacks_memory_in = b == nullptr;
     if (b == nullptr) break;
     b->begin = 0;
-    b->end = static_cast<std::uint32_t>(filter->decode({b->bytes(), block::size}));
+    b->end = static_cast<std::uint32_t>(filter->decode({b->bytes(), buffer::size}));
     if (b->end == 0) {
       give_back(*b);
       break;

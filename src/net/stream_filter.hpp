@@ -9,7 +9,7 @@
 
 #include <ringo/detail/worker.hpp>
 
-#include "net/block_list.hpp"
+#include "net/buffer_list.hpp"
 
 namespace ringo::detail {
 
@@ -58,21 +58,21 @@ class filtering {
   bool is_established = false;
   bool has_ended_output = false;     // it has been told to, or is now
   bool has_last_words = false;       // the descriptor is being closed: one more turn is due
-  block_list received;               // and not yet given to the filter
+  buffer_list received;              // and not yet given to the filter
   std::vector<std::byte> coded;      // to be sent
   std::vector<std::byte> in_flight;  // of which the kernel has yet to take some
   std::exception_ptr error;          // does not change once it is set
 
   // Of the worker in turn.
   struct {
-    block_list received;
+    buffer_list received;
     std::span<const std::byte> plain;  // to be encoded
     bool ends_output = false;
     bool may_send = false;  // no bytes are on their way: what is last may be sent at once
     bool closes = false;
   } orders;
   struct {
-    block_list plain;
+    buffer_list plain;
     std::vector<std::byte> coded;
     bool lacks_memory_in = false, lacks_memory_out = false;
   } results;

@@ -53,7 +53,7 @@ void stream_core::receive(scheduler& w) noexcept {
     if (send_.in_flight() && filter_->coded.size() > most_answers) return;
   }
   if (can_borrow_ && !w.driver_->provides_buffers(false)) can_borrow_ = false;
-  if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->blocks.take();  // if there is no memory, fill_receive polls
+  if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->buffers.take();  // if there is no memory, fill_receive polls
   receive_.start(w);
 }
 
@@ -63,14 +63,14 @@ void stream_core::fill_receive(io_uring_sqe& entry) noexcept {
   void* const to = can_borrow_ ? nullptr : own_->bytes();
   if (kind_ != kind::other) {
     if (incoming_ != nullptr) {
-      ::io_uring_prep_recvmsg(&entry, descriptor(), incoming_->receive(to, block::size), MSG_CMSG_CLOEXEC);
+      ::io_uring_prep_recvmsg(&entry, descriptor(), incoming_->receive(to, buffer::size), MSG_CMSG_CLOEXEC);
     } else {
-      ::io_uring_prep_recv(&entry, descriptor(), to, block::size, 0);
+      ::io_uring_prep_recv(&entry, descriptor(), to, buffer::size, 0);
     }
     // Without a sign that bytes are there, a first attempt would be in vain.
     if (!more_is_there_) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
   } else {
-    ::io_uring_prep_read(&entry, descriptor(), to, block::size, static_cast<__u64>(-1));
+    ::io_uring_prep_read(&entry, descriptor(), to, buffer::size, static_cast<__u64>(-1));
   }
   if (can_borrow_) {
     entry.flags |= IOSQE_BUFFER_SELECT;
@@ -90,9 +90,9 @@ void stream_core::received(int result, unsigned flags) noexcept {
 }
 
 void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
-  block* b = w.driver_->filled_buffer(flags);
+  buffer* b = w.driver_->filled_buffer(flags);
   if (!can_borrow_ && own_ == nullptr) {  // there was no memory
-    own_ = w.driver_->blocks.take();
+    own_ = w.driver_->buffers.take();
     if (own_ == nullptr) receive_error_ = ENOMEM;
     return;
   }
@@ -104,7 +104,7 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
     more_is_there_ = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
     return (filter_ != nullptr ? filter_->received : there_).push_back(*b);
   }
-  if (b != nullptr) w.driver_->blocks.give_back(*b);
+  if (b != nullptr) w.driver_->buffers.give_back(*b);
   more_is_there_ = false;
   switch (-result) {
     case 0:

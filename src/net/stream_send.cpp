@@ -42,7 +42,7 @@ bool stream_core::can_send(const sending& s) const noexcept {
 }
 
 bool stream_core::can_send_at_once(const sending& s) const noexcept {
-  return s.in_select && has_room_ && kind_ == kind::socket && filter_ == nullptr && s.left <= block::size &&
+  return s.in_select && has_room_ && kind_ == kind::socket && filter_ == nullptr && s.left <= buffer::size &&
          s.many.size() <= most_pieces;
 }
 
@@ -125,13 +125,13 @@ bool stream_core::send_coded(scheduler& w) noexcept {
 }
 
 bool stream_core::has_memory_for(const sending& s) noexcept {
-  if (s.left > block::size && (piece_ == nullptr || piece_->room == block::size)) {
-    if (block* const big = block_pool::allocate(most_at_once)) {
+  if (s.left > buffer::size && (piece_ == nullptr || piece_->room == buffer::size)) {
+    if (buffer* const big = buffer_pool::allocate(most_at_once)) {
       if (piece_ != nullptr) give_back(*piece_);
       piece_ = big;
     }
   }
-  if (piece_ == nullptr) piece_ = scheduler_of(*current_worker()).driver_->blocks.take();
+  if (piece_ == nullptr) piece_ = scheduler_of(*current_worker()).driver_->buffers.take();
   return piece_ != nullptr;
 }
 

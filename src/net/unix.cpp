@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "driver/block_pool.hpp"
+#include "driver/buffer_pool.hpp"
 #include "io/one_shot.hpp"
 #include "net/listener_core.hpp"
 #include "net/passed_descriptors.hpp"
@@ -41,7 +41,7 @@ void check_is_unix(int descriptor, bool listens, const char* call) {
 }  // namespace
 
 std::optional<unix_message> message_recv_operation::result() {
-  block* b = std::exchange(got, nullptr);
+  buffer* b = std::exchange(got, nullptr);
   if (b == nullptr) return std::nullopt;
   chunk bytes(b);
   const std::unique_ptr<passed_descriptors> passed(std::exchange(b->passed, nullptr));

@@ -293,7 +293,7 @@ void scheduler::give_back_memory(time_point now) noexcept {
   next_giving_back_ = now + need_measured;
   frames.give_back_unneeded();
   driver_->give_back_unneeded();
-  if (!simulated) block_pool::trim_heap(now);
+  if (!simulated) buffer_pool::trim_heap(now);
 }
 
 }  // namespace ringo::detail

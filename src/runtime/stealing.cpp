@@ -137,7 +137,7 @@ void scheduler::idle() {
     counts.parks.add();
     const bool is_long = until > turn_end_ + frames_kept;
     const time_point trim_at =
-        is_long && (frames.has_plenty() || driver_->has_plenty() || (!simulated && !block_pool::heap_is_trimmed()))
+        is_long && (frames.has_plenty() || driver_->has_plenty() || (!simulated && !buffer_pool::heap_is_trimmed()))
             ? driver_->now() + frames_kept
             : time_point::max();
     has_watched = runtime.begin_watching(*this);

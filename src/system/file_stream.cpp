@@ -8,7 +8,7 @@
 #include <ringo/errors.hpp>
 #include <ringo/file.hpp>
 
-#include "driver/block_pool.hpp"
+#include "driver/buffer_pool.hpp"
 #include "runtime/runtime_core.hpp"
 #include "system/file_call.hpp"
 
@@ -27,7 +27,7 @@ class chunk_call final : public file_call<std::optional<chunk>> {
 
  private:
   void ask(io_uring_sqe& entry) noexcept override {
-    if (into_ == nullptr) into_ = block_pool::allocate(most_in_a_chunk);
+    if (into_ == nullptr) into_ = buffer_pool::allocate(most_in_a_chunk);
     if (into_ == nullptr) return ::io_uring_prep_nop(&entry);
     ::io_uring_prep_read(&entry, descriptor(), into_->bytes(), most_in_a_chunk, offset_);
   }
@@ -45,7 +45,7 @@ class chunk_call final : public file_call<std::optional<chunk>> {
   }
 
   const std::uint64_t offset_;
-  block* into_ = nullptr;
+  buffer* into_ = nullptr;
 };
 
 }  // namespace

@@ -28,7 +28,7 @@ class simulated_driver final : public driver {
   void end_early(ring_request&) noexcept override { std::terminate(); }
   void drain() noexcept override {}
   bool provides_buffers(bool) noexcept override { return false; }
-  block* filled_buffer(unsigned) noexcept override { return nullptr; }
+  buffer* filled_buffer(unsigned) noexcept override { return nullptr; }
 
  private:
   const simulation& of_;

@@ -34,7 +34,7 @@ struct datagram_reading : io_request {
   datagram_reading() noexcept : io_request(io_side::in) {}
 
   bool is_truncated = false;
-  block* got = nullptr;  // null: a datagram without bytes
+  buffer* got = nullptr;  // null: a datagram without bytes
   datagram_peer from;
 };
 

@@ -27,7 +27,7 @@ struct reading : io_request {
   kind what;
   std::span<std::byte> into;
   std::size_t count = 0;  // of bytes read
-  block* got = nullptr;   // null at the end of the stream
+  buffer* got = nullptr;  // null at the end of the stream
 };
 
 // Waits until bytes have been sent, or until the direction has been shut down.
@@ -68,7 +68,7 @@ class reading_operation : public io_operation<Derived, Result, reading> {
   reading_operation(descriptor_source* from, reading::kind k, std::span<std::byte> to) noexcept
       : io_operation<Derived, Result, reading>(from, k, to) {}
   std::optional<chunk> got_chunk() noexcept {
-    block* const b = std::exchange(this->got, nullptr);
+    buffer* const b = std::exchange(this->got, nullptr);
     return b != nullptr ? std::optional<chunk>(chunk(b)) : std::nullopt;
   }
 };

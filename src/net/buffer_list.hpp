@@ -1,4 +1,4 @@
-// Blocks of received bytes, in their order.
+// Buffers of received bytes, in their order.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -8,54 +8,54 @@
 #include <ringo/chunk.hpp>
 #include <ringo/detail/checked.hpp>
 
-#include "driver/block_pool.hpp"
+#include "driver/buffer_pool.hpp"
 
 namespace ringo::detail {
 
-class block_list {
+class buffer_list {
  public:
-  block_list() noexcept = default;
-  block_list(block_list&& from) noexcept
+  buffer_list() noexcept = default;
+  buffer_list(buffer_list&& from) noexcept
       : first_(std::exchange(from.first_, nullptr)), last_(from.last_), size_(std::exchange(from.size_, 0)) {}
-  block_list& operator=(block_list&& from) noexcept {
+  buffer_list& operator=(buffer_list&& from) noexcept {
     while (!empty()) give_back(pop_front());
     append(std::move(from));
     return *this;
   }
-  ~block_list() {
+  ~buffer_list() {
     while (!empty()) give_back(pop_front());
   }
 
   bool empty() const noexcept { return first_ == nullptr; }
   std::size_t size() const noexcept { return size_; }  // bytes in all of them
-  void push_back(block& b) noexcept {
+  void push_back(buffer& b) noexcept {
     b.next = nullptr;
     (first_ != nullptr ? last_->next : first_) = &b;
     last_ = &b;
     size_ += b.end - b.begin;
   }
-  void push_front(block& b) noexcept {
+  void push_front(buffer& b) noexcept {
     b.next = first_;
     if (first_ == nullptr) last_ = &b;
     first_ = &b;
     size_ += b.end - b.begin;
   }
-  void append(block_list&& more) noexcept {
+  void append(buffer_list&& more) noexcept {
     while (!more.empty()) push_back(more.pop_front());
   }
-  block& pop_front() noexcept {
-    block& b = *std::exchange(first_, first_->next);
+  buffer& pop_front() noexcept {
+    buffer& b = *std::exchange(first_, first_->next);
     size_ -= b.end - b.begin;
     return b;
   }
   void check() const {
     std::size_t size = 0;
-    for (const block* b = first_; b != nullptr; b = b->next) {
-      invariant(b->begin < b->end, "no block in a list is empty");
-      invariant(b->next != nullptr || b == last_, "the last block has no next");
+    for (const buffer* b = first_; b != nullptr; b = b->next) {
+      invariant(b->begin < b->end, "no buffer in a list is empty");
+      invariant(b->next != nullptr || b == last_, "the last buffer has no next");
       size += b->end - b->begin;
     }
-    invariant(size == size_, "a list counts the bytes in its blocks");
+    invariant(size == size_, "a list counts the bytes in its buffers");
   }
   // Moves the first n bytes out; the list has so many.
   void copy_out(std::byte* to, std::size_t n) noexcept {
@@ -71,8 +71,8 @@ class block_list {
   }
 
  private:
-  block* first_ = nullptr;
-  block* last_ = nullptr;  // means nothing if the list is empty
+  buffer* first_ = nullptr;
+  buffer* last_ = nullptr;  // means nothing if the list is empty
   std::size_t size_ = 0;
 };
 

@@ -1,4 +1,4 @@
-#include "driver/block_pool.hpp"
+#include "driver/buffer_pool.hpp"
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -15,7 +15,7 @@
 namespace ringo::detail {
 namespace {
 
-// The bytes that all blocks of the process take from malloc. Relaxed: they only decide when memory is given back.
+// The bytes that all buffers of the process take from malloc. Relaxed: they only decide when memory is given back.
 std::atomic<std::size_t> in_use = 0;
 std::atomic<std::size_t> most_in_use = 0;   // since the last look
 std::atomic<std::size_t> most_in_heap = 0;  // since the heap was trimmed; written by the thread that looks
@@ -32,50 +32,50 @@ void raise(std::atomic<std::size_t>& most, std::size_t value) noexcept {
 
 }  // namespace
 
-block_pool::~block_pool() {
+buffer_pool::~buffer_pool() {
   while (free_ != nullptr) free(*std::exchange(free_, free_->next));
 }
 
-block* block_pool::take() noexcept {
-  if (block* b = free_) {
+buffer* buffer_pool::take() noexcept {
+  if (buffer* b = free_) {
     free_ = b->next;
     fewest_ = std::min(fewest_, --count_);
     return b;
   }
-  return allocate(block::size);
+  return allocate(buffer::size);
 }
 
-block* block_pool::allocate(std::size_t room) noexcept {
-  void* memory = ::operator new(sizeof(block) + room, std::align_val_t(alignof(block)), std::nothrow);
+buffer* buffer_pool::allocate(std::size_t room) noexcept {
+  void* memory = ::operator new(sizeof(buffer) + room, std::align_val_t(alignof(buffer)), std::nothrow);
   if (memory == nullptr) return nullptr;
-  const std::size_t size = sizeof(block) + room;
+  const std::size_t size = sizeof(buffer) + room;
   raise(most_in_use, in_use.fetch_add(size, std::memory_order_relaxed) + size);
-  auto* b = ::new (memory) block;
+  auto* b = ::new (memory) buffer;
   b->room = static_cast<std::uint32_t>(room);
   return b;
 }
 
-void block_pool::give_back(block& b) noexcept {
-  // A recycled block hides its use after free from the sanitizer.
-  if (count_ == most_free || b.room != block::size || !frame_cache::recycles) return free(b);
+void buffer_pool::give_back(buffer& b) noexcept {
+  // A recycled buffer hides its use after free from the sanitizer.
+  if (count_ == most_free || b.room != buffer::size || !frame_cache::recycles) return free(b);
   b.next = std::exchange(free_, &b);
   ++count_;
 }
 
-void block_pool::free_unneeded() noexcept {
+void buffer_pool::free_unneeded() noexcept {
   for (std::size_t n = (fewest_ + 1) / 2; n != 0; --n, --count_) {
     free(*std::exchange(free_, free_->next));
   }
   fewest_ = count_;
 }
 
-void block_pool::free(block& b) noexcept {
-  const std::size_t size = sizeof(block) + b.room;
+void buffer_pool::free(buffer& b) noexcept {
+  const std::size_t size = sizeof(buffer) + b.room;
   in_use.fetch_sub(size, std::memory_order_relaxed);
-  ::operator delete(&b, size, std::align_val_t(alignof(block)));
+  ::operator delete(&b, size, std::align_val_t(alignof(buffer)));
 }
 
-void block_pool::trim_heap(time_point now) noexcept {
+void buffer_pool::trim_heap(time_point now) noexcept {
   std::int64_t due = next_look.load(std::memory_order_relaxed);
   const std::int64_t time = now.time_since_epoch().count();
   if (time < due) return;
@@ -90,7 +90,7 @@ void block_pool::trim_heap(time_point now) noexcept {
 #endif
 }
 
-bool block_pool::heap_is_trimmed() noexcept {
+bool buffer_pool::heap_is_trimmed() noexcept {
   const std::size_t most =
       std::max(most_in_heap.load(std::memory_order_relaxed), most_in_use.load(std::memory_order_relaxed));
   return most < in_use.load(std::memory_order_relaxed) + much;

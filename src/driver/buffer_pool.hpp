@@ -1,4 +1,4 @@
-// The blocks of bytes that the kernel fills, and that a chunk gives to the program.
+// The buffers of bytes that the kernel fills, and that a chunk gives to the program.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,11 +9,11 @@ namespace ringo::detail {
 
 class passed_descriptors;
 
-// The length, with the head, is not a power of two: else the heads of all blocks would share one set of the cache.
-struct alignas(64) block {
+// The length, with the head, is not a power of two: else the heads of all buffers would share one set of the cache.
+struct alignas(64) buffer {
   static constexpr std::size_t size = 16 * 1024;
 
-  block* next;
+  buffer* next;
   std::uint32_t room = size;
   std::uint32_t begin, end;              // the bytes that no reader has taken yet
   passed_descriptors* passed = nullptr;  // descriptors that came with the bytes, through a Unix socket
@@ -21,25 +21,25 @@ struct alignas(64) block {
   std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
 };
 
-// One worker's free blocks. A block that is in use belongs to no pool: any worker may recycle it.
-class block_pool {
+// One worker's free buffers. A buffer that is in use belongs to no pool: any worker may recycle it.
+class buffer_pool {
  public:
-  block_pool() = default;
-  block_pool(const block_pool&) = delete;
-  block_pool& operator=(const block_pool&) = delete;
-  ~block_pool();
+  buffer_pool() = default;
+  buffer_pool(const buffer_pool&) = delete;
+  buffer_pool& operator=(const buffer_pool&) = delete;
+  ~buffer_pool();
 
-  block* take() noexcept;  // null if there is no memory
-  void give_back(block& b) noexcept;
-  // Frees half of the blocks that were not needed since the last call.
+  buffer* take() noexcept;  // null if there is no memory
+  void give_back(buffer& b) noexcept;
+  // Frees half of the buffers that were not needed since the last call.
   void free_unneeded() noexcept;
   std::size_t held() const noexcept { return count_; }
 
   // Thread: any.
-  static block* allocate(std::size_t room) noexcept;  // null if there is no memory
-  static void free(block& b) noexcept;
+  static buffer* allocate(std::size_t room) noexcept;  // null if there is no memory
+  static void free(buffer& b) noexcept;
 
-  // Gives freed memory from malloc back to the system, if blocks worth some megabytes were freed, and were not needed
+  // Gives freed memory from malloc back to the system, if buffers worth some megabytes were freed, and were not needed
   // again between the last two calls that were half a second apart. Thread: any.
   static void trim_heap(time_point now) noexcept;
   static bool heap_is_trimmed() noexcept;  // false: a later trim_heap() may give memory back
@@ -47,7 +47,7 @@ class block_pool {
  private:
   static constexpr std::size_t most_free = 256;
 
-  block* free_ = nullptr;
+  buffer* free_ = nullptr;
   std::size_t count_ = 0;
   std::size_t fewest_ = 0;  // since the last free_unneeded()
 };
