@@ -423,3 +423,19 @@ TEST_CASE("a signal for a program that has ended is refused, though its end has 
     CHECK_FALSE(p.kill(SIGKILL));
   });
 }
+
+TEST_CASE("a start is awaited by name, once, and is a case of a select by name") {
+  on_the_network([]() -> ringo::task<> {
+    auto start = ringo::process::start({"true"});
+    const ringo::process first = co_await start;
+    const ringo::exit_status end = co_await first.wait();
+    CHECK(end.success());
+    CHECK_THROWS_AS((void)co_await start, std::logic_error);
+    auto as_case = ringo::process::start({"true"});
+    auto won = co_await ringo::select(as_case, ringo::never());
+    REQUIRE(won.index() == 0);
+    auto waiting = std::get<0>(won).wait();
+    const ringo::exit_status other = co_await waiting;
+    CHECK(other.success());
+  });
+}

@@ -10,9 +10,21 @@
 #include <stdexcept>
 #include <utility>
 
+#include "net/socket.hpp"
+#include "runtime/outside_error.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
+
+void check_datagrams(int descriptor, bool of_unix, const char* call) {
+  check_adopted(descriptor, false, call);
+  int domain = 0, type = 0;
+  socklen_t size = sizeof domain;
+  ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+  ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
+  if (type == SOCK_DGRAM && (domain == AF_UNIX) == of_unix) return;
+  throw_outside_error(no_datagrams, std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor));
+}
 
 datagram_handle make_datagrams(int descriptor, std::size_t largest, std::string name, socket_file file) {
   return datagram_handle(make_core<datagram_core>(descriptor, largest, std::move(name), std::move(file)));

@@ -34,6 +34,8 @@ host_and_port split_host_and_port(std::string_view text, std::string_view what_f
 
 // The endpoint of a numeric host; empty if the host is not numeric.
 endpoint numeric_endpoint(std::string_view host, std::uint16_t port);
+// The same of "host:port". Throws: std::invalid_argument, which says why_not if the host is not numeric.
+endpoint parse_endpoint(std::string_view text, std::string_view what_for, std::string_view why_not);
 
 // The address to bind to. The host "" means all addresses of this machine, IPv4 and IPv6. Throws: std::invalid_argument
 // if the host is not an address.

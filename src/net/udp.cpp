@@ -17,16 +17,6 @@
 namespace ringo {
 namespace detail {
 
-void check_datagrams(int descriptor, bool of_unix, const char* call) {
-  check_adopted(descriptor, false, call);
-  int domain = 0, type = 0;
-  socklen_t size = sizeof domain;
-  ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-  ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
-  if (type == SOCK_DGRAM && (domain == AF_UNIX) == of_unix) return;
-  throw_outside_error(no_datagrams, std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor));
-}
-
 namespace {
 
 descriptor make_udp_socket(bool v6, const udp_options& o, const std::string& doing) {
