@@ -18,7 +18,7 @@
 #include <utility>
 
 #include "error_told.hpp"
-#include "net/stream_core.hpp"
+#include "io/stream_core.hpp"
 #include "network.hpp"
 
 using namespace ringo;

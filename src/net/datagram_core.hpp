@@ -19,7 +19,7 @@
 
 #include <ringo/detail/datagram_operation.hpp>
 
-#include "net/descriptor_core.hpp"
+#include "io/descriptor_core.hpp"
 #include "net/socket_address.hpp"
 #include "net/unix_address.hpp"
 

@@ -19,9 +19,9 @@
 #include <ringo/detail/listener_operation.hpp>
 #include <ringo/endpoint.hpp>
 
-#include "net/descriptor_core.hpp"
+#include "io/descriptor_core.hpp"
+#include "io/stream_core.hpp"
 #include "net/socket_address.hpp"
-#include "net/stream_core.hpp"
 #include "net/unix_address.hpp"
 
 namespace ringo::detail {

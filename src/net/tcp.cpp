@@ -7,10 +7,10 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "io/stream_core.hpp"
 #include "net/listener_core.hpp"
 #include "net/socket.hpp"
 #include "net/socket_address.hpp"
-#include "net/stream_core.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {

@@ -19,9 +19,9 @@
 #include <ringo/time.hpp>
 
 #include "io/one_shot.hpp"
+#include "io/stream_core.hpp"
 #include "net/socket.hpp"
 #include "net/socket_address.hpp"
-#include "net/stream_core.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {

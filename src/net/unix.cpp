@@ -11,10 +11,10 @@
 
 #include "driver/buffer_pool.hpp"
 #include "io/one_shot.hpp"
+#include "io/passed_descriptors.hpp"
+#include "io/stream_core.hpp"
 #include "net/listener_core.hpp"
-#include "net/passed_descriptors.hpp"
 #include "net/socket.hpp"
-#include "net/stream_core.hpp"
 #include "net/unix_address.hpp"
 #include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"

@@ -6,8 +6,8 @@
 
 #include <ringo/file.hpp>
 
+#include "io/descriptor_core.hpp"
 #include "io/one_shot.hpp"
-#include "net/descriptor_core.hpp"
 
 namespace ringo::detail {
 

@@ -8,7 +8,7 @@
 
 #include <ringo/descriptor.hpp>
 
-#include "net/stream_core.hpp"
+#include "io/stream_core.hpp"
 #include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 

@@ -22,7 +22,7 @@
 #include <ringo/descriptor.hpp>
 
 #include "io/one_shot.hpp"
-#include "net/stream_core.hpp"
+#include "io/stream_core.hpp"
 #include "runtime/outside_error.hpp"
 #include "runtime/reaper.hpp"
 

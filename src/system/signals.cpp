@@ -29,7 +29,7 @@
 #include <utility>
 
 #include "driver/refusal.hpp"
-#include "net/descriptor_core.hpp"
+#include "io/descriptor_core.hpp"
 #include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 #include "runtime/runtime_core.hpp"

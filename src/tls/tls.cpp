@@ -12,8 +12,8 @@
 #include <system_error>
 #include <vector>
 
+#include "io/stream_core.hpp"
 #include "net/socket_address.hpp"
-#include "net/stream_core.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {

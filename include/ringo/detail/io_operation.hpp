@@ -1,7 +1,7 @@
 // How all operations on descriptors are awaited: those of streams, listeners and datagram sockets, and close().
 //
 // A request is the case itself: a waiter in a queue of its source, which also holds the question and, when it has won,
-// the answer. The source stands between the requests and the kernel (src/net/descriptor_core.hpp).
+// the answer. The source stands between the requests and the kernel (src/io/descriptor_core.hpp).
 #pragma once
 #include <array>
 #include <atomic>

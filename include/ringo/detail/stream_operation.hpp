@@ -1,4 +1,4 @@
-// The operations of streams of bytes. src/net/stream_core.hpp carries them out.
+// The operations of streams of bytes. src/io/stream_core.hpp carries them out.
 #pragma once
 #include <cstddef>
 #include <cstdint>

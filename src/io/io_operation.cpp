@@ -2,7 +2,7 @@
 
 #include <ringo/detail/foreign_threads.hpp>
 
-#include "net/descriptor_core.hpp"
+#include "io/descriptor_core.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo::detail {

@@ -1,4 +1,4 @@
-#include "net/stream_core.hpp"
+#include "io/stream_core.hpp"
 
 #include <sys/socket.h>
 

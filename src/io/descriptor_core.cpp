@@ -1,4 +1,4 @@
-#include "net/descriptor_core.hpp"
+#include "io/descriptor_core.hpp"
 
 #include <liburing.h>
 #include <unistd.h>

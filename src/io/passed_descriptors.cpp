@@ -1,4 +1,4 @@
-#include "net/passed_descriptors.hpp"
+#include "io/passed_descriptors.hpp"
 
 #include <fcntl.h>
 

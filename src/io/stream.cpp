@@ -2,7 +2,7 @@
 
 #include <ringo/detail/foreign_threads.hpp>
 
-#include "net/stream_core.hpp"
+#include "io/stream_core.hpp"
 
 namespace ringo {
 

@@ -7,7 +7,7 @@
 #include <array>
 #include <cerrno>
 
-#include "net/stream_core.hpp"
+#include "io/stream_core.hpp"
 
 namespace ringo::detail {
 

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "net/passed_descriptors.hpp"
+#include "io/passed_descriptors.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace ringo::detail {

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <utility>
 
-#include "net/stream_core.hpp"
+#include "io/stream_core.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {

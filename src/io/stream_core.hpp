@@ -27,10 +27,10 @@
 #include <ringo/detail/stream_operation.hpp>
 #include <ringo/endpoint.hpp>
 
-#include "net/buffer_list.hpp"
-#include "net/descriptor_core.hpp"
-#include "net/passed_descriptors.hpp"
-#include "net/stream_filter.hpp"
+#include "io/buffer_list.hpp"
+#include "io/descriptor_core.hpp"
+#include "io/passed_descriptors.hpp"
+#include "io/stream_filter.hpp"
 
 namespace ringo::detail {
 

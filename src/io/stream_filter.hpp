@@ -9,7 +9,7 @@
 
 #include <ringo/detail/worker.hpp>
 
-#include "net/buffer_list.hpp"
+#include "io/buffer_list.hpp"
 
 namespace ringo::detail {
 

@@ -1,8 +1,8 @@
-#include "net/stream_filter.hpp"
+#include "io/stream_filter.hpp"
 
 #include <sys/socket.h>
 
-#include "net/stream_core.hpp"
+#include "io/stream_core.hpp"
 
 namespace ringo::detail {
 
