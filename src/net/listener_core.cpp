@@ -249,7 +249,7 @@ void listener_core::warn(runtime_core& of, int refusal) noexcept {
   }
   std::array<char, 300> text{};
   std::snprintf(text.data(), text.size(),
-                "no connection can be accepted: %s%s; they wait, and it is tried again until one can be",
+                "no connection can be accepted: %s%s; connections wait, and the listener tries again",
                 ::strerrordesc_np(refusal), descriptors.data());
   of.warned.tell_rarely(text.data(), {});
 }

@@ -84,7 +84,7 @@ detail::deferred_task<std::vector<endpoint>> resolve(std::string_view host, std:
                                                      std::source_location where) {
   if (const std::size_t zero = host.find('\0'); zero != host.npos) {
     throw std::invalid_argument("ringo: resolve: \"" + std::string(host.substr(0, zero)) +
-                                "\": there is a zero byte behind this");
+                                "\": a zero byte follows this");
   }
   return resolve_by_system(std::string(host), port, where);
 }

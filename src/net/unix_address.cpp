@@ -34,7 +34,7 @@ socket_address to_unix_address(std::string_view name, const std::string& doing) 
   const bool is_abstract = name.starts_with('@');
   if (name.empty() || name == "@") throw std::invalid_argument(doing + ": the name is empty");
   if (!is_abstract && name.find('\0') != std::string_view::npos) {
-    throw std::invalid_argument(doing.substr(0, doing.find('\0')) + ": there is a zero byte behind this");
+    throw std::invalid_argument(doing.substr(0, doing.find('\0')) + ": a zero byte follows this");
   }
   const std::size_t most = is_abstract ? room : room - 1;
   if (name.size() > most) {

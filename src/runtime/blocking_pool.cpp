@@ -132,7 +132,8 @@ void blocking_pool::withdraw(blocking_call& c) noexcept {
 
 // Under the mutex.
 void blocking_pool::check() const {
-  invariant(coming_ <= threads_ && threads_ <= most_threads_, "threads come that are counted, and no more than allowed");
+  invariant(coming_ <= threads_ && threads_ <= most_threads_,
+            "threads come that are counted, and no more than allowed");
   invariant(in_flight_ >= queue_.size(), "a queued call is in flight");
   int left = 16;
   for (const blocking_call* c = queue_.first(); c != nullptr && left > 0; c = c->next_, --left) {
@@ -228,7 +229,7 @@ std::exception_ptr blocking_pool::start_thread() noexcept {
   } catch (const std::system_error& e) {
     return std::make_exception_ptr(
         std::system_error(e.code(),
-                          "ringo: blocking: not one thread could be started for the call (the limits are RLIMIT_NPROC, "
+                          "ringo: blocking: no thread could be started for the call (the limits are RLIMIT_NPROC, "
                           "the cgroup's pids.max and memory)"));
   } catch (...) {
     return std::current_exception();

@@ -270,7 +270,8 @@ void group_core::leave() noexcept {
   // At the end of the runtime all routines are cancelled, and not all groups are joined.
   if (left != 0 && !w->runtime.unwinding()) {
     warn(*w, " was destroyed without wait() while ", left,
-         " of its members still ran: they have been cancelled, and may still use what is gone; await wait() on every "
+         " of its members still ran: they have been cancelled, and may still use destroyed objects; await wait() on "
+         "every "
          "way out, or use scope()");
   }
   let_go();
