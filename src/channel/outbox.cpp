@@ -31,7 +31,7 @@ void outbox::start_mover(worker& w) noexcept {
       at = first_->posted_at;  // only a mover takes it out
     }
     start_in(w, *make_routine(move_on(moving(*this))), nullptr, at);
-  } catch (const std::bad_alloc&) {  // what was there has been dropped with its part
+  } catch (const std::bad_alloc&) {  // the values were dropped with the mover's hold
     w.runtime.warned.tell_rarely("no memory to send what was posted to a channel: it is dropped", {});
   }
 }
@@ -58,7 +58,7 @@ std::unique_ptr<outbox::item> outbox::next(moving& in) {
   return nullptr;
 }
 
-// Before the end: the mover is cancelled or destroyed, or there is no runtime any more. What is left is dropped.
+// Called if the mover is cancelled or destroyed, or if the runtime has ended. Drops the values that are left.
 void outbox::stop_moving() noexcept {
   item* left;
   bool over;

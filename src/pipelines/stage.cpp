@@ -29,7 +29,7 @@ stage_membership::~stage_membership() {
 
 stage::stage(const char* call) : runtime_id_(require_worker(call).runtime_id), context_(context::with_cancel()) {}
 
-// acq_rel: the last one sees what the others have written.
+// acq_rel: the last routine sees what the others have written.
 void stage::leave() noexcept {
   if (routines_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   finish(error_);
@@ -50,8 +50,8 @@ void stage::cancel(worker& w, std::exception_ptr cause) noexcept {
 }
 
 void stage::nobody_receives(channel_core& from) noexcept {
-  // Who sends to it is woken, and tries no more. On a worker of the stage's runtime; where that has ended there is
-  // nobody.
+  // Wakes the routines that send to it; they stop. On a worker of the stage's runtime; if that has ended, there are
+  // none.
   const auto stop = [this, &from](worker* w) {
     from.try_close(nullptr);
     if (outputs_.fetch_sub(1, std::memory_order_acq_rel) == 1 && w != nullptr) {

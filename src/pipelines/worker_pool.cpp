@@ -12,9 +12,9 @@
 namespace ringo {
 namespace detail {
 
-// Invariants, whenever the lock is free: a job is in the queue => `max` jobs run; somebody waits to submit => the queue
-// is full too. So jobs begin in the order in which they were submitted, and one that ends makes place for one that
-// waits. Jobs are started and ended without the lock.
+// Invariants, whenever the lock is free: a job is in the queue => `max` jobs run; a routine waits to submit => the
+// queue is full, too. So jobs begin in the order in which they were submitted, and a job that ends makes room for a
+// waiting one. Jobs start and end without the lock.
 class pool_core {
  public:
   explicit pool_core(const pool_options& o) : options(o), under(context::with_cancel()), workers_(o.min) {}
@@ -23,7 +23,7 @@ class pool_core {
   bool has_room() const noexcept { return running_ < options.max || queued_ < options.queue_capacity; }
   bool is_drained() const noexcept { return refuses_ && running_ == 0; }
 
-  // Under the lock, with room: true if there is a worker for it now.
+  // Under the lock, with room for the job: true if a worker is free for it.
   bool accept(worker& w, routine& job) {
     if (running_ < options.max) {
       take_worker();
@@ -59,7 +59,7 @@ class pool_core {
   wait_queue drainers;
 
  private:
-  // Its handle may be waited for and cancelled by any thread before it begins: what these read is not written again.
+  // Other threads may join and cancel it by its handle before it begins, so the members that these read do not change.
   void enqueue(worker& w, routine& job) noexcept {
     scheduler_of(w).announce(job);
     queue_.push_back(job);
@@ -79,8 +79,8 @@ class pool_core {
     --running_;
     if (workers_ > options.min) idle_since_.push_back(now());
   }
-  // The one that was busy last is taken first, so the others' idleness lasts. There is no more to a worker's end than
-  // that it is not counted any more: so it is time enough when somebody counts.
+  // The worker that was busy last is taken first, so the others stay idle. A worker ends by no longer being counted, so
+  // this runs only when the workers are counted.
   void retire_idle() noexcept {
     if (workers_ == options.min || idle_since_.empty()) return;
     const time_point at = now();
@@ -117,7 +117,7 @@ void pool_core::job_ended(worker& w) noexcept {
     const optional_guard guard(lock, w.shared);
     const bool is_cancelled = context_access::core(under)->is_marked();
     if (is_cancelled) turn_away_submitters(w.shared, woken);
-    if (is_cancelled || w.runtime.unwinding()) {  // which cancels who waits to submit in its own order
+    if (is_cancelled || w.runtime.unwinding()) {  // which cancels the waiting submissions itself
       never_begun = take_queue();
     } else {
       if (waiter* one = submitters.claim_first(w.shared)) {

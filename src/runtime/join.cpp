@@ -38,9 +38,10 @@ void enter_from_elsewhere(const routine& of, const worker& w, const char* call) 
   std::string text = std::string("ringo: ") + call + ", in runtime " + std::to_string(w.runtime_id) +
                      " of this process, of a routine that belongs to runtime " + std::to_string(of.runtime_id);
   if (of.started.line() != 0) tell_start(text += ", ", of);
-  throw std::logic_error(text +
-                         ": a routine is awaited in its own runtime. Elsewhere call handle::join_blocking in blocking(), or "
-                         "have the routine set a completion, or post to a channel, that is awaited there");
+  throw std::logic_error(
+      text +
+      ": a routine is awaited in its own runtime. Elsewhere call handle::join_blocking in blocking(), or "
+      "have the routine set a completion, or post to a channel, that is awaited there");
 }
 
 void tell_start(std::string& text, const routine& of) { text += "started at " + place_of(of.started); }

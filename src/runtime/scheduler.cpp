@@ -54,7 +54,7 @@ void scheduler::run() noexcept {
     while (!runtime.done()) {
       if (++rounds % rounds_without_a_look == 0) while_it_runs.look();
       run_early();
-      // Where more of them wait, one of the queue comes; where timers wait until they have run, none does.
+      // If more early ones wait, one routine of the queue runs; if timers wait until they have run, none does.
       turn = !has_early() ? turn_length_ : 1;
       if (put_off_at_ && before_expiry_ == 0) turn = 0;
       for (; turn > 0; --turn) {
@@ -91,7 +91,7 @@ void scheduler::end_turn() {
     to_end.carry_out(this);
   if (!timers.empty() || yielded != nullptr || shared) {
     const time_point now = driver_->now();
-    look(now, now - turn_end_ > late_look);  // where that is not known, it may be late
+    look(now, now - turn_end_ > late_look);  // if that is not known, it may be late
     judge_turn(now);
     if (now >= next_giving_back_) [[unlikely]]
       give_back_memory(now);
@@ -99,7 +99,7 @@ void scheduler::end_turn() {
     look(time_point::min(), false);
     turn_end_ = {};
   }
-  // What was too much for the queue has come from where the rest has.
+  // Routines that overflowed the queue came from the same place as the rest.
   const bool all_from_outside = tail_.load(std::memory_order_relaxed) == outside_until_;
   const bool was_given_work = runtime.has_global() && runtime.take_global(*this) > 0;
   if (all_from_outside) outside_until_ = tail_.load(std::memory_order_relaxed);
@@ -119,7 +119,7 @@ void scheduler::run_early() noexcept {
   for (int left = most_early; left > 0 && has_early(); --left) {
     routine* const r = take_early();
     if (r == nullptr) break;
-    turn = 1;  // the loop's own: where one of them waits, the next of them comes, not the queue's first
+    turn = 1;  // only the loop takes the next one: after a wait the next early one runs, not the queue's first
     if (before_expiry_ != 0) --before_expiry_;
     resume(*r);
   }
@@ -145,8 +145,8 @@ routine* scheduler::take_before_queue() noexcept {
   return nullptr;
 }
 
-// After as many hand-overs as there may be. Where there is nobody, they count anew, and no other worker need be told of
-// a newcomer in the queue.
+// Called after the last hand-over. If the queue is empty, the count starts again, and no other worker is woken for a
+// routine that then enters the queue.
 bool scheduler::may_pass_over(bool somebody) noexcept {
   if (somebody) return false;
   handovers = most_handovers;
@@ -191,12 +191,12 @@ void scheduler::find_forgotten() noexcept {
   report_forgotten(r);
 }
 
-// The routine's frames are gone.
+// Called when the routine's frames are gone.
 RINGO_ALWAYS_INLINE inline void scheduler::end_and_tell(routine& r) noexcept {
   context_core::leave(r, shared);
   r.listed_in->remove(r);
   counts.routines.add(-1);
-  // Who joins has a handle, which counts; acquire, to see who has joined before letting go of one.
+  // A joiner has a handle, which counts. acquire: sees the joiners that came before a handle was dropped.
   if ((shared && r.count.load(std::memory_order_acquire) != 1) || !r.joiners.empty()) {
     end_joined(r);
   } else {
@@ -208,7 +208,7 @@ RINGO_ALWAYS_INLINE inline void scheduler::end_and_tell(routine& r) noexcept {
 void scheduler::finish(routine& r) noexcept {
   if (&r == runtime.main) [[unlikely]]
     return finish_main(r);
-  // What the routine's frames, function and arguments held is gone before anybody hears of its end.
+  // The routine's frames, function and arguments are destroyed before any joiner runs.
   r.close();
   end_and_tell(r);
   r.release();
@@ -216,7 +216,7 @@ void scheduler::finish(routine& r) noexcept {
     runtime.routine_has_ended();
 }
 
-// What is in its frame was the others', too, in many a program: the frame is kept, so that who uses that hears of it.
+// In many programs, other routines use variables of main's frame. So the frame is kept, and such a use throws.
 void scheduler::finish_main(routine& r) noexcept {
   if (simulated) runtime.simulation->main_ends(runtime);
   const bool all_are_kept = frames.keeps();
@@ -253,9 +253,10 @@ void end_unbegun(worker* w, routine& r) noexcept {
   r.release();
 }
 
-// Who has let others go goes behind those who have become ready meanwhile. But where somebody computes, everything is
-// late, and what a routine waits for is looked after where it began to wait. So if it has computed, they go to
-// whichever worker comes first to the global queue; not those that have come from there, for then all workers compute.
+// A routine that has yielded goes behind those that have become ready in the meantime. But beside a routine that
+// computes everything is late, since a wait's events come to the worker where it began. So if the routine has computed,
+// it goes to the global queue, for the first worker that comes; not if it came from there, for then all workers
+// compute.
 void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
   if (has_work() && shared && !was_given_work && turn_end_ < computing_until_) {
     if (run_next != nullptr) push(*std::exchange(run_next, nullptr));
@@ -267,8 +268,8 @@ void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
   has_work() ? push(r) : make_ready(r);
 }
 
-// A turn that takes long makes timers late: the next one is shorter. After a very long one, somebody is expected to go
-// on computing for as long again.
+// A long turn makes timers late, so the next one is shorter. After a very long one, a routine is expected to compute
+// for as long again.
 void scheduler::judge_turn(time_point now) noexcept {
   const time_point began = std::exchange(turn_end_, now);
   if (began == time_point()) return;
@@ -278,7 +279,8 @@ void scheduler::judge_turn(time_point now) noexcept {
   if (took > watch_period) computing_until_ = now + took;
 }
 
-// Those that compute are among others that do not: of some turns together, one long resume outweighs many short ones.
+// Looks at several turns together: routines that compute are among others that do not, and one long resume outweighs
+// many short ones.
 void scheduler::judge_resumes(duration took) noexcept {
   unjudged_time_ += took;
   const std::int64_t resumes = counts.resumes.value() - judged_resumes_;

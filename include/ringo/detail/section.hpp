@@ -3,8 +3,7 @@
 //   void latch_core::count_down(worker* w) {
 //     section_of here(*this, w);           // locks if the runtime has several workers
 //     if (--count_ == 0) waiting_.claim_all(here);
-//   }                                      // checks, unlocks, makes the claimed routines ready, deletes an unused
-//   source
+//   }                                      // checks, unlocks, makes the claimed routines ready; deletes it if unused
 //
 // A source provides
 //   spin_lock lock                 or, where it shares another's lock, spin_lock* section_lock(); null: none is needed
@@ -28,7 +27,7 @@
 
 namespace ringo::detail {
 
-// What functions need that run in a section: who claims, how, and where to put the routines that they claim.
+// A section, as functions that run in it see it: the worker, whether claims race, and the list of claimed routines.
 class section {
  public:
   section(const section&) = delete;
@@ -56,7 +55,7 @@ class section {
       return drop_from_queue();
     worker_->make_ready(woken_);
   }
-  // No runtime runs any more in which they could go on.
+  // Their runtime has ended, so they cannot go on.
   [[gnu::cold]] void drop_from_queue() noexcept {
     while (routine* r = woken_.pop_front()) detail::drop_from_queue(*r);
   }
@@ -92,10 +91,10 @@ inline void wait_queue::claim_all(section& in) noexcept {
 template <class Source>
 class section_of : public section {
  public:
-  // On a worker of the source's runtime; w is null where no runtime uses the source and no other thread can
+  // On a worker of the source's runtime; w is null if no runtime uses the source and no other thread can
   // (do_where_used): then there is nothing to lock.
   RINGO_ALWAYS_INLINE section_of(Source& of, worker* w) noexcept : section_of(of, w, w != nullptr && w->shared) {}
-  // On any thread: one that is no worker locks, and claims as if there were several workers.
+  // On any thread. A thread that is not a worker locks, and claims as if there were several workers.
   RINGO_ALWAYS_INLINE explicit section_of(Source& of) noexcept : section_of(of, current_worker(), nullptr) {}
   RINGO_ALWAYS_INLINE section_of(Source& of, worker* w, bool shared) noexcept
       : section(w, shared), of_(&of), lock_(shared ? lock_of(of) : nullptr) {
