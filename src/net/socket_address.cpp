@@ -86,7 +86,7 @@ namespace {
 
 host_and_port split_host_and_port(std::string_view text, std::string_view what_for) {
   if (const std::size_t zero = text.find('\0'); zero != text.npos) {
-    refuse(text.substr(0, zero), what_for, "there is a zero byte behind this");
+    refuse(text.substr(0, zero), what_for, "a zero byte follows this");
   }
   const std::size_t colon = text.rfind(':');
   if (colon == text.npos) refuse(text, what_for, "there is no port: it is written host:port, as in 127.0.0.1:80");
