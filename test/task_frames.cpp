@@ -218,7 +218,10 @@ bool forgets_bodies() {
 }  // namespace
 
 TEST_CASE("a routine whose body the compiler has forgotten ends the process, and says so") {
-  if (!forgets_bodies()) return;
+  if (!forgets_bodies()) {
+    MESSAGE("not tried: this compiler forgets no body");
+    return;
+  }
   for (const unsigned workers : {1u, 2u, 4u}) {
     const auto of = [workers](auto main) {
       const auto end = run_in_a_child([&] {
