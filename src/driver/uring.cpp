@@ -30,23 +30,8 @@
 #include "driver/provided_buffers.hpp"
 #include "driver/refusal.hpp"
 #include "driver/request_backlog.hpp"
-#include "platform/end_process.hpp"
+#include "driver/wake_event.hpp"
 #include "platform/standard_streams.hpp"
-
-// How a sleeping worker is woken, and why no wake-up is lost
-//
-// state_ is awake, sleeping or notified. wake() exchanges it for notified, and writes to the eventfd only if it was
-// sleeping. Before a poll() sleeps, it makes sure that a read of the eventfd is in flight, and then tries to change
-// awake to sleeping. If that fails, it takes the notification and does not sleep. After the sleep it exchanges the
-// state for awake.
-//
-// All changes are read-modify-writes of one variable, so they have one order. A wake() before the change to sleeping
-// makes that change fail. Of the wake()s after it, the first one finds sleeping, and its write completes the read,
-// which ends the sleep. Each wake() releases and the poll() acquires, and a chain of read-modify-writes carries each
-// release in it: so the poll() that took these wake()s sees all that was done before any of them.
-//
-// A write may come late, when the sleep has already ended for another reason. Then it completes the read during a later
-// sleep, and ends that one early, which the driver's contract allows.
 
 namespace ringo::detail {
 
@@ -56,21 +41,9 @@ constexpr std::uint64_t nobody = 0;  // the user_data of entries whose completio
 constexpr std::uint64_t wake_up = 1;
 constexpr std::uint64_t take_back = 2;
 
-[[noreturn]] void die(const char* why, int error) noexcept {
-  std::fprintf(stderr, "ringo: %s: %s\n", why, std::strerror(error));
-  end_process();
-}
-
-int new_eventfd() {
-  // Not EFD_NONBLOCK: then io_uring would complete the read with EAGAIN instead of waiting.
-  const int number = ::eventfd(0, EFD_CLOEXEC);
-  if (number < 0) throw refusal("eventfd", errno);
-  return number;
-}
-
 class uring_driver final : public uring {
  public:
-  uring_driver(unsigned entries, task_work best) : ring_(entries, best), event_(new_eventfd()), process_(::getpid()) {}
+  uring_driver(unsigned entries, task_work best) : ring_(entries, best), process_(::getpid()) {}
 
   ~uring_driver() override {
     if (::getpid() != process_) {
@@ -86,7 +59,7 @@ class uring_driver final : public uring {
     if (is_closed_behind_) {
       // The program has closed these descriptors: their numbers are free, or name other files.
       ring_.forget_descriptor();
-      event_.forget();
+      wake_.forget_descriptor();
       if (take_back_from_) take_back_from_->forget();
     }
   }
@@ -106,18 +79,13 @@ class uring_driver final : public uring {
     const answering now_and_at_the_end(answers_);
     const bool all_submitted = (backlog_.empty() && to_end_.empty()) || submit_backlog();
     bool has_reaped = reap();
-    if (!has_reaped && all_submitted && wants_to_sleep(until) && (wake_is_armed_ || arm_wake())) {
-      auto expected = state::awake;
-      if (state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed)) {
-        answers_.store(false, std::memory_order_release);
-        const int result = enter_until(until);
-        answers_.store(true, std::memory_order_release);
-        state_.exchange(state::awake, std::memory_order_acq_rel);
-        check(result);
-        return reap();
-      }
-      state_.exchange(state::awake, std::memory_order_acq_rel);
+    if (!has_reaped && all_submitted && wants_to_sleep(until) && (wake_.reads() || arm_wake()) && wake_.begin_sleep()) {
+      answers_.store(false, std::memory_order_release);
+      const int result = enter_until(until);
+      answers_.store(true, std::memory_order_release);
+      wake_.end_sleep();
+      check(result);
+      return reap();
     }
     // The ring's flags say whether completions wait for an enter. If not, and with nothing to submit, skip the call.
     if (unsubmitted() != 0 || (ring_.flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
@@ -135,16 +103,7 @@ class uring_driver final : public uring {
            answers_.load(std::memory_order_acquire);
   }
 
-  void wake() noexcept override {
-    if (state_.exchange(state::notified, std::memory_order_acq_rel) != state::sleeping) return;
-    // Keeps errno, for signal handlers.
-    const int saved = errno;
-    constexpr std::uint64_t one = 1;
-    while (::write(event_.number(), &one, sizeof one) != sizeof one) {
-      if (errno != EINTR) die("a worker cannot be woken, its eventfd was closed behind the runtime", errno);
-    }
-    errno = saved;
-  }
+  void wake() noexcept override { wake_.wake(); }
 
   std::size_t in_flight() const noexcept override { return in_flight_.load(std::memory_order_acquire); }
 
@@ -207,8 +166,6 @@ class uring_driver final : public uring {
   }
 
  private:
-  enum class state : std::uint8_t { awake, sleeping, notified };
-
   struct answering {
     explicit answering(std::atomic<bool>& now) noexcept : now_(now) { now_.store(true, std::memory_order_release); }
     answering(const answering&) = delete;
@@ -318,7 +275,7 @@ class uring_driver final : public uring {
       for (; number != 0; --number, ++taking_back_) {
         io_uring_sqe* const entry = next_entry();
         if (entry == nullptr) break;
-        ::io_uring_prep_read(entry, source, nullptr, sizeof event_count_, 0);
+        ::io_uring_prep_read(entry, source, nullptr, sizeof(std::uint64_t), 0);
         entry->flags |= IOSQE_BUFFER_SELECT;
         entry->buf_group = 0;
         entry->user_data = take_back;
@@ -344,9 +301,8 @@ class uring_driver final : public uring {
   bool arm_wake() {
     io_uring_sqe* const entry = next_entry();
     if (entry == nullptr) return false;
-    ::io_uring_prep_read(entry, event_.number(), &event_count_, sizeof event_count_, 0);
+    wake_.fill_read(*entry);
     entry->user_data = wake_up;
-    wake_is_armed_ = true;
     return true;
   }
 
@@ -418,8 +374,7 @@ class uring_driver final : public uring {
       ring_.release_answers(++head_);  // before the call, which may enter the kernel
       if (user_data == nobody) continue;
       if (user_data == wake_up) {
-        wake_is_armed_ = false;
-        check_wake(result);
+        wake_.has_read(result);
         continue;
       }
       if (user_data == take_back) {
@@ -436,18 +391,10 @@ class uring_driver final : public uring {
     return true;
   }
 
-  void check_wake(int result) {
-    if (result == sizeof event_count_ || result == -ECANCELED || result == -EINTR || result == -EAGAIN) return;
-    const int number = event_.number();
-    event_.forget();
-    throw std::system_error(result < 0 ? -result : EIO, std::generic_category(),
-                            "ringo: a worker's eventfd (" + std::to_string(number) + ") was closed behind the runtime");
-  }
-
   void end_everything() {
-    while (in_flight() != 0 || wake_is_armed_ || taking_back_ != 0) {
+    while (in_flight() != 0 || wake_.reads() || taking_back_ != 0) {
       submit_backlog();
-      if (wake_is_armed_) try_cancel(wake_up, 0);
+      if (wake_.reads()) try_cancel(wake_up, 0);
       if (in_flight() != 0) try_cancel(0, static_cast<int>(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
       // A cancellation can miss an operation between two of its stages, or the kernel may have taken no entry: ask
       // again after a while.
@@ -457,7 +404,7 @@ class uring_driver final : public uring {
   }
 
   mapped_ring ring_;
-  owned_descriptor event_;
+  wake_event wake_;
   pid_t process_;
   std::thread::id owner_;
   unsigned tail_ = 0;                       // of the submissions; published by enter()
@@ -465,8 +412,6 @@ class uring_driver final : public uring {
   std::atomic<std::size_t> in_flight_ = 0;  // written by the owner only
   std::atomic<bool> asks_ = false;          // operations were submitted since the last enter; likewise
   std::atomic<bool> answers_ = false;       // answers are being delivered or reaped; likewise
-  std::uint64_t event_count_ = 0;           // the kernel writes here; the value is not used
-  bool wake_is_armed_ = false;
   request_backlog backlog_;
   request_backlog withdrawn_;        // taken out of the queue; their last answers are not delivered yet
   std::vector<completion*> to_end_;  // in flight; to be cancelled when the backlog has been submitted
@@ -475,9 +420,8 @@ class uring_driver final : public uring {
   unsigned taking_back_ = 0;    // reads that are in flight, for take_back_buffers()
   unsigned usual_threads_ = 0;  // the kernel's own limit; 0: not known
   unsigned waiting_threads_ = 0;
-  bool is_lost_ = false;                                 // the ring does not work any more
-  bool is_closed_behind_ = false;                        // and the program has closed its descriptor
-  alignas(64) std::atomic<state> state_ = state::awake;  // the only member that other threads write
+  bool is_lost_ = false;           // the ring does not work any more
+  bool is_closed_behind_ = false;  // and the program has closed its descriptor
 };
 
 }  // namespace

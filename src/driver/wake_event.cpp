@@ -1,0 +1,48 @@
+#include "driver/wake_event.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <system_error>
+
+#include "driver/refusal.hpp"
+#include "platform/end_process.hpp"
+
+namespace ringo::detail {
+
+wake_event::wake_event() : event_(::eventfd(0, EFD_CLOEXEC)) {  // with EFD_NONBLOCK the read would not wait
+  if (event_.number() < 0) throw refusal("eventfd", errno);
+}
+
+void wake_event::wake() noexcept {
+  if (state_.exchange(state::notified, std::memory_order_acq_rel) != state::sleeping) return;
+  const int saved = errno;
+  constexpr std::uint64_t one = 1;
+  while (::write(event_.number(), &one, sizeof one) != sizeof one) {
+    if (errno == EINTR) continue;
+    std::fprintf(stderr, "ringo: a worker cannot be woken, its eventfd was closed behind the runtime: %s\n",
+                 std::strerror(errno));
+    end_process();
+  }
+  errno = saved;
+}
+
+void wake_event::fill_read(io_uring_sqe& entry) noexcept {
+  ::io_uring_prep_read(&entry, event_.number(), &count_, sizeof count_, 0);
+  reads_ = true;
+}
+
+void wake_event::has_read(int result) {
+  reads_ = false;
+  if (result == sizeof count_ || result == -ECANCELED || result == -EINTR || result == -EAGAIN) return;
+  const int number = event_.number();
+  event_.forget();
+  throw std::system_error(result < 0 ? -result : EIO, std::generic_category(),
+                          "ringo: a worker's eventfd (" + std::to_string(number) + ") was closed behind the runtime");
+}
+
+}  // namespace ringo::detail
