@@ -194,7 +194,7 @@ int main(int argc, char** argv) {
   for (const auto& [name, run] : curves) {
     if (wanted == "--list") std::printf("%.*s\n", static_cast<int>(name.size()), name.data());
     if (wanted != name || argc < 3) continue;
-    ringo::options options;
+    ringo::runtime_options options;
     options.workers = argc > 3 ? static_cast<unsigned>(std::atoi(argv[3])) : 1;
     bench::timing timing(argc > 4 ? argv[4] : "0.5");
     ringo::run(run(timing, std::atoi(argv[2])), options);

@@ -17,7 +17,7 @@ using workload = ringo::task<> (*)(timing&);
 inline int measure(int argc, char** argv, std::initializer_list<named<workload>> workloads) {
   const bool wants_events = argc > 4 && std::string_view(argv[4]) == "events";
   return program(argc, argv, workloads, [=](workload run, timing& timing, unsigned workers) {
-    ringo::options options;
+    ringo::runtime_options options;
     options.workers = workers;
     ringo::runtime runtime(options);
     runtime.run(run(timing));

@@ -57,8 +57,8 @@ class gate {
   std::atomic<bool> waits_ = false;
 };
 
-options with_threads(unsigned threads, unsigned workers = 2) {
-  options o;
+runtime_options with_threads(unsigned threads, unsigned workers = 2) {
+  runtime_options o;
   o.workers = workers;
   o.blocking_threads = threads;
   return o;
@@ -272,7 +272,7 @@ TEST_CASE("Queued calls get their threads in the order in which they were awaite
 }
 
 TEST_CASE("Threads that have been idle for long enough end, and come again when there are calls") {
-  options o = with_threads(8);
+  runtime_options o = with_threads(8);
   o.blocking_idle = 0s;
   run(
       []() -> task<> {
@@ -877,7 +877,7 @@ TEST_CASE("A call that waits for a channel which no routine has used ends with t
       for (unsigned workers : {1u, 2u, 4u}) {
         std::atomic<bool> runs = false;
         std::atomic<int> refusals = 0;
-        options o;
+        runtime_options o;
         o.workers = workers;
         o.shutdown_grace = 1h;
         run(

@@ -32,8 +32,8 @@ child_end with_broken(int descriptor, const std::function<int()>& program) {
 
 bool ended_by_sigpipe(const child_end& end) { return !end.exited && end.status == SIGPIPE; }
 
-options of(unsigned workers) {
-  options o;
+runtime_options of(unsigned workers) {
+  runtime_options o;
   o.workers = workers;
   return o;
 }

@@ -186,7 +186,7 @@ std::vector<std::string> warnings_of(unsigned workers, Main main) {
     how.on_warning = keep;
     testing::simulate(how, main);
   } else {
-    options how;
+    runtime_options how;
     how.workers = workers;
     how.shutdown_grace = 5ms;
     how.on_warning = keep;

@@ -84,7 +84,7 @@ TEST_CASE("What is on its way when the channel is closed is dropped with a warni
   for (unsigned workers : {1u, 2u, 4u}) {
     std::mutex mutex;
     std::vector<std::string> warnings;
-    options o;
+    runtime_options o;
     o.workers = workers;
     o.on_warning = [&](std::string_view text) {
       const std::lock_guard guard(mutex);
@@ -131,7 +131,7 @@ TEST_CASE("What is posted before a runtime uses the channel waits for one, in it
   for (unsigned workers : {1u, 2u, 4u}) {
     channel<int> ch;
     for (int i = 0; i != 5; ++i) CHECK(ch.post(i));
-    options o;
+    runtime_options o;
     o.workers = workers;
     run(
         [ch]() -> task<> {
@@ -201,7 +201,7 @@ TEST_CASE("Threads post while the runtime ends, the channel is closed, or its ha
             to = {};
           });
         }
-        options o;
+        runtime_options o;
         o.workers = workers;
         o.on_warning = [](std::string_view) {};
         run(

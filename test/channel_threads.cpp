@@ -58,8 +58,8 @@ std::string refusal_of(F call) {
   return {};
 }
 
-options with_workers(unsigned count) {
-  options how;
+runtime_options with_workers(unsigned count) {
+  runtime_options how;
   how.workers = count;
   return how;
 }

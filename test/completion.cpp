@@ -285,7 +285,7 @@ TEST_CASE("Threads set while their runtime ends, and after it: nothing is lost b
             set.set_value(value);
           });
         }
-        options o;
+        runtime_options o;
         o.workers = workers;
         run(
             [&]() -> task<> {
@@ -313,7 +313,7 @@ TEST_CASE("A completion that was made before any runtime is set by a thread whil
         while (!begun) std::this_thread::yield();
         set.set_value(11);
       });
-      options o;
+      runtime_options o;
       o.workers = workers;
       const int got = run(
           [&]() -> task<int> {

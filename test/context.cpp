@@ -909,7 +909,7 @@ TEST_CASE("a context that is dropped with an after_func frees it, and does not r
 TEST_CASE("what an after_func throws is unhandled, and told with the place where it was left") {
   std::atomic<int> told_of = 0;
   std::atomic<unsigned> line = 0, here = 1;
-  options how;
+  runtime_options how;
   how.on_unhandled = [&](std::exception_ptr e, const std::source_location& at) {
     line = at.line();
     if (told(e) == "after") ++told_of;

@@ -164,7 +164,7 @@ TEST_CASE("ENOMEM: the limit of locked memory is named where the kernel counts r
     around.release = release;
     const std::string text = explain("io_uring_setup", ENOMEM, around);
     return has(text, "locked memory in this kernel (Linux " + around.release + ")") && has(text, "65536 bytes") &&
-           has(text, "ulimit -l") && has(text, "options::workers");
+           has(text, "ulimit -l") && has(text, "runtime_options::workers");
   };
   for (const char* counts : {"6.13.0", "6.18.44", "7.0.1", "5.11.22", "5.4.0-150-generic"}) CHECK(blames_it(counts));
   for (const char* does_not : {"5.12.0", "6.1.0-28-amd64", "6.12.1"}) {

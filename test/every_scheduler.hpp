@@ -72,7 +72,7 @@ class scheduler_under_test {
 
   template <class F>
   void start(F& make_main) const {
-    ringo::options how;
+    ringo::runtime_options how;
     how.workers = workers_;
     if constexpr (std::is_invocable_v<F&, ringo::runtime&>) {
       ringo::runtime rt(how);

@@ -225,7 +225,7 @@ void run_on_a_hostile_kernel(unsigned workers, std::uint64_t seed, hostile_deeds
   using namespace ringo::detail;
   std::vector<std::unique_ptr<driver>> drivers;
   for (unsigned i = 0; i < workers; ++i) drivers.push_back(std::make_unique<hostile_driver>(seed * 64 + i + 1, deeds));
-  ringo::options how;
+  ringo::runtime_options how;
   how.on_warning = [&deeds](std::string_view) { ++deeds.warnings; };
   auto* main = make_routine([&make_main]() -> ringo::task<> { return make_main(); });
   ringo::handle<void> ended = handle_access::make(main);

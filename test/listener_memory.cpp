@@ -78,7 +78,7 @@ static void accepts_when_memory_is_back(Listener make_listener, Connect connect)
     CAPTURE(workers);
     const auto descriptors = open_descriptors();
     std::atomic<int> warnings = 0, right = 0;
-    options o;
+    runtime_options o;
     o.workers = workers;
     o.on_warning = [&](std::string_view text) {
       ++warnings;

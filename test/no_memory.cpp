@@ -38,8 +38,8 @@ static int failures_of(F f) {
   }
 }
 
-static options with_workers(unsigned workers) {
-  options o;
+static runtime_options with_workers(unsigned workers) {
+  runtime_options o;
   o.workers = workers;
   return o;
 }

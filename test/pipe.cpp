@@ -84,7 +84,7 @@ TEST_CASE("a send into a pipe that nobody reads any more throws disconnected, an
     ::signal(SIGPIPE, SIG_DFL);
     int caught = 0;
     for (unsigned workers : {1u, 3u}) {
-      ringo::options o;
+      ringo::runtime_options o;
       o.workers = workers;
       ringo::run(
           [&]() -> ringo::task<> {

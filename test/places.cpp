@@ -76,7 +76,7 @@ bool all_wait(const std::vector<std::string>& routines) {
 void check(const row& tried) {
   const std::string name = tried.name;
   CAPTURE(name);
-  options quiet;
+  runtime_options quiet;
   quiet.workers = 1;
   quiet.on_warning = [](std::string_view) {};  // that a group is destroyed while its members run
   runtime rt(quiet);

@@ -72,7 +72,7 @@ TEST_CASE("The process exits while the workers of a runtime recycle frames and s
     auto* begun = kept(new std::atomic<int>(0));
     for (unsigned workers : {1u, 4u}) {
       std::thread([begun, workers] {
-        options o;
+        runtime_options o;
         o.workers = workers;
         run(
             [begun]() -> task<> {

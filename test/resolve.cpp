@@ -36,7 +36,7 @@ extern "C" int getaddrinfo(const char* host, const char*, const addrinfo*, addri
 TEST_CASE("names have a bound of their own, so that other blocking calls go on while no name server answers") {
   answers = false;
   most_asked = 0;
-  options o;
+  runtime_options o;
   o.workers = 2;
   o.blocking_threads = 100;
   run(

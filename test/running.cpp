@@ -508,7 +508,7 @@ TEST_CASE("stop ends a main that is always ready") {
   foreign.join();
 }
 
-TEST_CASE("options::workers is how many workers there are; none means one per usable CPU (168)") {
+TEST_CASE("runtime_options::workers is how many workers there are; none means one per usable CPU (168)") {
   for (unsigned workers : {1u, 3u, 8u}) {
     runtime rt({.workers = workers});
     CHECK(rt.workers() == workers);

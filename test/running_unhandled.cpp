@@ -35,8 +35,8 @@ struct unhandled {
 // Keeps what on_unhandled is told, apart from cancellations.
 class ledger {
  public:
-  options how(unsigned workers = 1) {
-    options o;
+  runtime_options how(unsigned workers = 1) {
+    runtime_options o;
     o.workers = workers;
     o.on_unhandled = [this](std::exception_ptr error, const std::source_location& started) {
       try {
@@ -339,7 +339,7 @@ TEST_CASE("A send on a closed channel in a routine that nobody joins is a bug, w
 
 TEST_CASE("A hook of the options that throws ends the process, and is named") {
   const auto by_unhandled = run_in_a_child([] {
-    options o;
+    runtime_options o;
     o.workers = 1;
     o.on_unhandled = [](std::exception_ptr, const std::source_location&) { throw std::runtime_error("of the hook"); };
     run(
@@ -352,11 +352,11 @@ TEST_CASE("A hook of the options that throws ends the process, and is named") {
   });
   CHECK_FALSE(by_unhandled.exited);
   CHECK(by_unhandled.status == SIGABRT);
-  CHECK(by_unhandled.errors.find("options::on_unhandled has thrown") != std::string::npos);
+  CHECK(by_unhandled.errors.find("runtime_options::on_unhandled has thrown") != std::string::npos);
   CHECK(by_unhandled.errors.find("std::runtime_error: of the hook") != std::string::npos);
 
   const auto by_warning = run_in_a_child([] {
-    options o;
+    runtime_options o;
     o.workers = 1;
     o.on_warning = [](std::string_view) { throw 1; };
     run(
@@ -373,7 +373,7 @@ TEST_CASE("A hook of the options that throws ends the process, and is named") {
   });
   CHECK_FALSE(by_warning.exited);
   CHECK(by_warning.status == SIGABRT);
-  CHECK(by_warning.errors.find("options::on_warning has thrown") != std::string::npos);
+  CHECK(by_warning.errors.find("runtime_options::on_warning has thrown") != std::string::npos);
   CHECK(lines_in(by_warning.errors) == 1);
 }
 

@@ -1,4 +1,4 @@
-// options::dump_on_sigquit: what SIGQUIT does while runtimes begin and end.
+// runtime_options::dump_on_sigquit: what SIGQUIT does while runtimes begin and end.
 #include <doctest/doctest.h>
 
 #include <pthread.h>
@@ -18,8 +18,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-options dumped(unsigned workers = 1) {
-  options o;
+runtime_options dumped(unsigned workers = 1) {
+  runtime_options o;
   o.workers = workers;
   o.dump_on_sigquit = true;
   return o;

@@ -52,7 +52,7 @@ TEST_CASE("a signal from nobody but another process is waited for, though no oth
   const child_end end = run_in_a_child([] {
     const ringo::signals s({SIGUSR1});
     other_process sender([parent = ::getpid()] { ::kill(parent, SIGUSR1); });
-    ringo::options one;
+    ringo::runtime_options one;
     one.workers = 1;
     return ringo::run(
         [&]() -> ringo::task<int> {
@@ -239,7 +239,7 @@ TEST_CASE("a wait that is ended from another worker, and begun there anew while 
 
 TEST_CASE("who still waits when the object goes ends as if it had been cancelled") {
   for (const unsigned workers : {1u, 2u, 4u}) {
-    ringo::options how;
+    ringo::runtime_options how;
     how.workers = workers;
     ringo::runtime rt(how);
     rt.run([&rt]() -> ringo::task<> {

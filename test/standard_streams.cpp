@@ -68,7 +68,7 @@ TEST_CASE("no client receives what the program prints, whichever of descriptors 
           ::close(null);
         }
         close_those(which);
-        ringo::options o;
+        ringo::runtime_options o;
         o.workers = workers;
         if (ringo::run(received_by_a_client(), o) != "data") return 1;
         for (int each = 0; each < 3; ++each) {

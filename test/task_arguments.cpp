@@ -323,7 +323,7 @@ TEST_CASE("To start an empty std::function fails, at once or at the join (169)")
 
 TEST_CASE("To start an empty std::function and not to join it is not lost either (163, 169)") {
   std::atomic<int> reported = 0;
-  options how;
+  runtime_options how;
   how.workers = 1;
   how.on_unhandled = [&reported](std::exception_ptr, const std::source_location&) { ++reported; };
   run(

@@ -52,8 +52,8 @@ task<> noted_chain(std::vector<int>& order, int n) {
   }
 }
 
-options with_little_grace(unsigned workers = 1) {
-  options how;
+runtime_options with_little_grace(unsigned workers = 1) {
+  runtime_options how;
   how.workers = workers;
   how.shutdown_grace = 1ms;
   how.on_warning = [](std::string_view) {};
@@ -225,7 +225,7 @@ TEST_CASE("a routine whose body the compiler has forgotten ends the process, and
   for (const unsigned workers : {1u, 2u, 4u}) {
     const auto of = [workers](auto main) {
       const auto end = run_in_a_child([&] {
-        options how;
+        runtime_options how;
         how.workers = workers;
         run(main, how);
         return 0;

@@ -42,8 +42,8 @@ task<int> fail_after_a_while(int n) {
 }
 
 // Options whose on_unhandled counts the exceptions that are no cancellation.
-options counting(std::atomic<int>& unhandled, unsigned workers) {
-  options how;
+runtime_options counting(std::atomic<int>& unhandled, unsigned workers) {
+  runtime_options how;
   how.workers = workers;
   how.on_unhandled = [&unhandled](std::exception_ptr error, const std::source_location&) {
     try {

@@ -233,7 +233,7 @@ TEST_CASE("without a free descriptor the listener pauses, says so once, and goes
   for (const unsigned workers : {1u, 2u}) {
     std::mutex mutex;
     std::vector<std::string> warnings;
-    options o;
+    runtime_options o;
     o.workers = workers;
     o.on_warning = [&](std::string_view text) {
       const std::lock_guard guard(mutex);

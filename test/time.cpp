@@ -330,7 +330,7 @@ TEST_CASE("A sleep that is made before it is awaited is never shorter than its l
 }
 
 TEST_CASE("A timer of a worker whose routine computes is expired by a worker that has nothing to do") {
-  options two;
+  runtime_options two;
   two.workers = 2;
   run(
       []() -> task<> {

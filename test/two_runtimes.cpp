@@ -36,8 +36,8 @@ class other_runtime {
   }
 
  private:
-  static options how(unsigned workers) {
-    options o;
+  static runtime_options how(unsigned workers) {
+    runtime_options o;
     o.workers = workers;
     return o;
   }
@@ -49,7 +49,7 @@ class other_runtime {
 
 template <class F>
 void with_workers(unsigned workers, F main) {
-  options o;
+  runtime_options o;
   o.workers = workers;
   run(main, o);
 }

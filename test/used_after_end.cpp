@@ -206,7 +206,7 @@ TEST_CASE("In a simulation every frame is kept: what was in a task that has retu
 TEST_CASE("The server with its state in main's frame ends with a message at the end of main, and does not crash") {
   for (unsigned workers : {1u, 2u, 4u}) {
     const child_end end = run_in_a_child([workers] {
-      options o;
+      runtime_options o;
       o.workers = workers;
       struct state {
         mutex mu;
@@ -313,7 +313,7 @@ TEST_CASE("At the end of the program, and where main is cancelled, a wait_group 
 
 TEST_CASE("A wait_group whose members are destroyed at the end of the grace may go before them") {
   for (unsigned workers : {1u, 2u}) {
-    options o;
+    runtime_options o;
     o.workers = workers;
     o.shutdown_grace = 0s;
     o.on_warning = [](std::string_view) {};

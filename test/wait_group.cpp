@@ -194,7 +194,7 @@ TEST_CASE("go takes a plain callable, and a task that was made before (108)") {
 TEST_CASE("A routine of a group that throws has been counted down, and its exception is reported (108)") {
   for (unsigned workers : {1u, 2u, 4u}) {
     std::atomic<int> reported = 0;
-    options how;
+    runtime_options how;
     how.workers = workers;
     how.on_unhandled = [&reported](std::exception_ptr error, const std::source_location&) {
       try {

@@ -1,4 +1,4 @@
-// What options::on_warning hears, and how often.
+// What runtime_options::on_warning hears, and how often.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -21,8 +21,8 @@ namespace {
 // Keeps what on_warning hears.
 class heard {
  public:
-  options how(unsigned workers = 1) {
-    options o;
+  runtime_options how(unsigned workers = 1) {
+    runtime_options o;
     o.workers = workers;
     o.on_warning = [this](std::string_view text) {
       const std::lock_guard guard(mutex_);
@@ -171,7 +171,7 @@ TEST_CASE("A thousand warnings of one kind are told as a few, which say how many
 TEST_CASE("A warning that comes again and again is told ever less often; one of another kind is told at once") {
   testing::simulate({}, []() -> task<> {
     heard by_hook;
-    const options o = by_hook.how();
+    const runtime_options o = by_hook.how();
     detail::warnings warnings(o);
     const auto here = std::source_location::current();
     const auto there = std::source_location::current();

@@ -218,7 +218,7 @@ TEST_CASE("An exception reaches the job's handle, and the pool goes on") {
 
 TEST_CASE("The exception of a job whose handle was dropped is unhandled, as that of any routine (163)") {
   std::atomic<int> unhandled = 0;
-  options o;
+  runtime_options o;
   o.on_unhandled = [&unhandled](std::exception_ptr, const std::source_location& where) {
     ++unhandled;
     CHECK(std::string(where.file_name()).find("worker_pool.cpp") != std::string::npos);

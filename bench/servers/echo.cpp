@@ -17,7 +17,7 @@ task<> echo(std::string port) {
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
-  options o;
+  runtime_options o;
   o.workers = static_cast<unsigned>(std::atoi(argv[2]));
   run(echo(argv[1]), o);
 }

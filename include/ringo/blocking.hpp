@@ -135,16 +135,16 @@ class blocking_call_with final : public blocking_call_of<R> {
 
 // Calls f(args...) on a thread of the runtime's pool, and yields what it returns (what is a reference decays) or
 // rethrows what it throws; the worker runs others meanwhile (semantics 164). f and the arguments are copied or moved
-// into the call at once, which begins when it is awaited. The pool has at most options::blocking_threads threads, and
-// those that have been idle for options::blocking_idle end; signals are blocked in them. A call for which there is no
-// thread waits in a queue.
+// into the call at once, which begins when it is awaited. The pool has at most runtime_options::blocking_threads
+// threads, and those that have been idle for runtime_options::blocking_idle end; signals are blocked in them. A call
+// for which there is no thread waits in a queue.
 //
 // Throws, when awaited: cancelled; std::system_error where not even one thread can be started; std::logic_error on a
 // thread that is no worker, and when the result has been taken before.
 // Cancel safety: a call that still waits for a thread when it loses a select or is cancelled never runs. One that runs
 // cannot be stopped: it goes on without its caller, what it was given lives as long as it runs, and its result is
 // destroyed. So give it by value what it uses. An operation that you keep when it has lost can be awaited again.
-// The runtime's end waits for the calls that run, but not beyond options::shutdown_grace.
+// The runtime's end waits for the calls that run, but not beyond runtime_options::shutdown_grace.
 // Fairness: first come, first served. Thread: workers.
 //
 // In a simulation a call is one step, on the simulation's own thread, at a point that the seed chooses and in no

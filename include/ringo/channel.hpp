@@ -433,7 +433,7 @@ class channel_handle {
   // channel sends the value soon after, behind what the same thread has posted before. What the channel has no room for
   // waits in memory, of which there is no bound but the posters' own. Before a runtime uses the channel it waits for
   // one. False, and dropped, if the channel is closed or nil, or its runtime has ended. What is on its way when the
-  // channel is closed is dropped with a warning (options::on_warning), when main ends without one. Throws
+  // channel is closed is dropped with a warning (runtime_options::on_warning), when main ends without one. Throws
   // std::bad_alloc.
   bool post(T value, std::source_location at = std::source_location::current()) const requires(!of_signals)
   {

@@ -20,7 +20,7 @@ struct handle_access;
 }
 
 /// Refers to a started routine; move-only. Dropping it detaches the routine: the routine goes on, and what it throws
-/// then is unhandled (options::on_unhandled).
+/// then is unhandled (runtime_options::on_unhandled).
 ///
 ///   handle<int> h = go(count_words, path);
 ///   ...

@@ -19,7 +19,7 @@ namespace ringo {
 
 /// The members run under a context of the group's own, a child of `parent`. The first error cancels that context, with
 /// the error as its cause, unless the policy is keep_going; wait() rethrows it. Later errors are counted and told to
-/// options::on_warning.
+/// runtime_options::on_warning.
 ///
 ///   group g;
 ///   for (auto& url : urls) g.go(fetch, url);
@@ -40,7 +40,7 @@ class group : private detail::mistaken_starts {
   group(const group&) = delete;
   group& operator=(const group&) = delete;
   /// Cancels the members that still run, and does not wait for them. They may then use objects that are gone, so
-  /// options::on_warning hears of it: await wait() on every way out, or use scope(). Queued members never start. A
+  /// runtime_options::on_warning hears of it: await wait() on every way out, or use scope(). Queued members never start. A
   /// routine that waits in wait() gets `cancelled` when all members have ended.
   ~group() {
     core_->leave();

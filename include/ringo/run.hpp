@@ -17,32 +17,43 @@
 
 namespace ringo {
 
-struct options {
-  unsigned workers = 0;              // 0: one per CPU that this process may use (affinity and cgroup quota counted)
-  std::chrono::nanoseconds spin{0};  // how long an idle worker looks for work before it sleeps
-  std::chrono::nanoseconds shutdown_grace =
-      std::chrono::seconds(5);  // for what still runs when main has ended, before its frames are destroyed
+struct runtime_options {
+  /// 0: one for each CPU that this process may use; affinity and the cgroup's quota count.
+  unsigned workers = 0;
+  /// How long an idle worker looks for work before it sleeps.
+  std::chrono::nanoseconds spin{0};
+  /// How long the routines that main has left behind may take to end before their frames are destroyed.
+  std::chrono::nanoseconds shutdown_grace = std::chrono::seconds(5);
   bool detect_deadlock = true;
-  bool dump_on_sigquit = false;  // SIGQUIT prints dump() to stderr instead of ending the process
-  // An exception that nobody can receive, and where its routine was started. By default cancelled and disconnected just
-  // end the routine, any other std::system_error is reported in a line on stderr, and everything else ends the process:
-  // after a line on stderr, by the handler of std::set_terminate, if the program has set one, else by std::abort.
-  // Any thread. It must not throw: that ends the process.
+  /// SIGQUIT prints dump() to stderr instead of ending the process.
+  bool dump_on_sigquit = false;
+  /// Called with an exception that nothing can receive any more, and with the place where its routine was started. By
+  /// default cancelled and disconnected just end the routine, any other std::system_error is a line on stderr, and
+  /// everything else ends the process: after a line on stderr, by the handler of std::set_terminate, if the program has
+  /// set one, else by std::abort. It must not throw: that ends the process. Thread: any.
   std::function<void(std::exception_ptr, const std::source_location& started)> on_unhandled = {};
-  // What a person should know and no caller can be told. By default a line on stderr. What may come in a loop is told
-  // at once and then ever less often, with the number of those left out. Any thread. It must not throw: that ends the
-  // process. (But for std::bad_alloc: then the warning is a line on stderr.)
+  /// Called with what a person should know and no caller can be told; by default it is a line on stderr. Warnings that
+  /// may come in a loop come at once, and then ever less often, with the number of those left out. It must not throw:
+  /// that ends the process (but for std::bad_alloc: then the warning is a line on stderr). Thread: any.
   std::function<void(std::string_view)> on_warning = {};
-  unsigned ring_entries = 256;                                        // of each worker's io_uring
-  unsigned blocking_threads = 512;                                    // of blocking(), at most
-  std::chrono::nanoseconds blocking_idle = std::chrono::seconds(10);  // after which such a thread ends
+  /// Of each worker's io_uring.
+  unsigned ring_entries = 256;
+  /// The most threads that calls of blocking() have.
+  unsigned blocking_threads = 512;
+  /// Such a thread ends when it has been idle for so long.
+  std::chrono::nanoseconds blocking_idle = std::chrono::seconds(10);
 };
 
-// Counted since the runtime was made, but routines_live. `steals_failed` counts how often a worker found nothing in any
-// other's queue, `wakes_sent` how often one that slept was woken to look for work.
+/// What a runtime has done since it was made; routines_live and timers are what there is now.
 struct metrics {
-  std::uint64_t routines_started, routines_live, resumes, steals, parks, wakes, operations, timers;
-  std::uint64_t steals_failed, wakes_sent;
+  std::uint64_t routines_started, routines_live;
+  std::uint64_t resumes;
+  std::uint64_t steals;         ///< routines that a worker took from another's queue
+  std::uint64_t parks, wakes;   ///< how often a worker went to sleep, and woke
+  std::uint64_t operations;     ///< awaits that had to wait
+  std::uint64_t timers;         ///< armed now
+  std::uint64_t steals_failed;  ///< how often a worker found nothing in any other's queue
+  std::uint64_t wakes_sent;     ///< how often a sleeping worker was woken to look for work
 };
 
 namespace detail {
@@ -80,7 +91,7 @@ class runtime : private detail::mistaken_starts {
   using mistaken_starts::go;
 
   // Throws std::system_error that says why, where the kernel refuses a ring; std::invalid_argument.
-  explicit runtime(options = {});
+  explicit runtime(runtime_options = {});
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
   ~runtime();
@@ -131,12 +142,13 @@ class runtime : private detail::mistaken_starts {
 
 template <class F>
 requires detail::startable<F>
-auto run(F&& main, options o = {}, std::source_location where = std::source_location::current()) -> detail::started<F> {
+auto run(F&& main, runtime_options o = {}, std::source_location where = std::source_location::current())
+    -> detail::started<F> {
   return runtime(std::move(o)).run(std::forward<F>(main), where);
 }
 template <class F>
 requires detail::mistaken_start<F>
-auto run(F&&, const options& = {}) {
+auto run(F&&, const runtime_options& = {}) {
   constexpr detail::start_of<F> the;
   static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
   static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
@@ -144,7 +156,7 @@ auto run(F&&, const options& = {}) {
   return detail::anything();
 }
 template <class F, class... A>
-requires(sizeof...(A) > 0 && !(std::convertible_to<A, options> && ...))
+requires(sizeof...(A) > 0 && !(std::convertible_to<A, runtime_options> && ...))
 auto run(F&&, A&&...) {
   constexpr bool runs_without_arguments = sizeof...(A) == 0;
   static_assert(runs_without_arguments, RINGO_SAY_RUN);

@@ -182,7 +182,7 @@ auto on(Operation&& operation, F&& handler) {
 // A plain task as a case runs in a routine of its own, which is started only if no other case is ready at once, and not
 // where there is an otherwise. If it loses it is cancelled and joined before the select completes, and what it has done
 // until then is done. What it throws then, other than `cancelled`, is unhandled
-// (options::on_unhandled): by default it ends the process, unless it is a std::system_error.
+// (runtime_options::on_unhandled): by default it ends the process, unless it is a std::system_error.
 template <class... Cases>
 auto select(Cases&&... cases) {
   if constexpr (detail::selectable_together<Cases...>) {

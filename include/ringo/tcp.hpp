@@ -89,9 +89,9 @@ class tcp_listener {
   static tcp_listener adopt(int descriptor);
 
   /// The next connection. Without a free descriptor, or memory for the stream, it goes on waiting: connections wait in
-  /// the system's queue, it tries again from time to time, and options::on_warning hears of it once. Throws: cancelled;
-  /// disconnected if close() is called meanwhile; std::system_error. Cancel safety: a connection that came for a case
-  /// that loses is the next one's. Fairness: first come, first served.
+  /// the system's queue, it tries again from time to time, and runtime_options::on_warning hears of it once. Throws:
+  /// cancelled; disconnected if close() is called meanwhile; std::system_error. Cancel safety: a connection that came
+  /// for a case that loses is the next one's. Fairness: first come, first served.
   detail::accept_operation<tcp_stream> accept() const noexcept {
     return detail::accept_operation<tcp_stream>(core_.source());
   }

@@ -19,7 +19,7 @@ struct sim_options {
   std::uint64_t seed = 0;
   unsigned workers = 1;               // virtual: all run on the calling thread
   std::uint64_t fail_allocation = 0;  // the n-th frame that the program allocates fails with std::bad_alloc; 0: none
-  std::function<void(std::string_view)> on_warning = {};  // as of ringo::options
+  std::function<void(std::string_view)> on_warning = {};  // as of ringo::runtime_options
 };
 
 // Live now, in this process: coroutine frames, routines that have not ended, armed timers, operations that the kernel

@@ -87,12 +87,12 @@ class wait_group : private detail::mistaken_starts {
   }
 
   /// Changes the counter. Throws: std::logic_error if it would go below zero, and changes nothing then; where a runtime
-  /// runs and the thread is no worker, that error is unhandled (options::on_unhandled).
+  /// runs and the thread is no worker, that error is unhandled (runtime_options::on_unhandled).
   void add(std::ptrdiff_t n = 1) { core("wait_group::add").add(n); }
   void done() { core("wait_group::done").done(); }
 
   /// go(f, args...), go(task): counts, starts a routine as ringo::go does, and calls done() when the routine has ended,
-  /// however. The routine's exception is unhandled (options::on_unhandled).
+  /// however. The routine's exception is unhandled (runtime_options::on_unhandled).
   RINGO_STARTS(detail::startable, go, , start)
 
   /// Waits until the counter is zero; does not suspend if it is. All waiters go on. Throws: cancelled. Cancel safety:

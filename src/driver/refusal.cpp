@@ -160,7 +160,7 @@ std::string explain_memory(std::string_view call, const surroundings& around, st
         "Rings count as locked memory in " + kernel(around) + ", and all of this user's together may have " +
         std::to_string(*around.locked_memory) +
         " bytes: raise that (ulimit -l; for systemd: LimitMEMLOCK=, for Docker: --ulimit memlock=BYTES), or ask for "
-        "fewer workers or smaller rings (options::workers, options::ring_entries). ";
+        "fewer workers or smaller rings (runtime_options::workers, runtime_options::ring_entries). ";
   }
   return text + "Otherwise the machine or the container is out of memory.";
 }

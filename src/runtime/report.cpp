@@ -120,13 +120,13 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
 }
 
 void refuse_throwing_hook(const char* name) noexcept {
-  std::fprintf(stderr, "ringo: options::%s has thrown, which it must not: %s\n", name,
+  std::fprintf(stderr, "ringo: runtime_options::%s has thrown, which it must not: %s\n", name,
                describe_current_exception().c_str());
   end_process();
 }
 
 void tell_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const std::source_location& started) noexcept {
-  decltype(options::on_unhandled) handler;  // copied, so that it runs without the registry's lock
+  decltype(runtime_options::on_unhandled) handler;  // copied, so that it runs without the registry's lock
   runtime_registry::with(runtime_id, [&](runtime_core& rt) { handler = rt.settings.on_unhandled; });
   if (!handler) return report_unhandled(error, started);
   try {

@@ -22,10 +22,10 @@ extern const char* const forgotten_body;
 // Ends the process: a routine was resumed, and its body did nothing.
 [[noreturn]] void report_forgotten(const routine& r) noexcept;
 
-// The default of options::on_unhandled.
+// The default of runtime_options::on_unhandled.
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;
 
-// Calls the runtime's options::on_unhandled. The place has no line if the error did not end a routine.
+// Calls the runtime's runtime_options::on_unhandled. The place has no line if the error did not end a routine.
 void tell_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const std::source_location& started) noexcept;
 
 // Called in a handler: ends the process, since a hook of the options has thrown, with a message that names the hook.

@@ -24,13 +24,13 @@ constexpr unsigned most_workers = 1024;
 
 unsigned worker_count(unsigned asked) {
   if (asked > most_workers) {
-    throw std::invalid_argument("ringo: options::workers is " + std::to_string(asked) + ": at most " +
+    throw std::invalid_argument("ringo: runtime_options::workers is " + std::to_string(asked) + ": at most " +
                                 std::to_string(most_workers));
   }
   return asked != 0 ? asked : static_cast<unsigned>(detail::usable_cpus());
 }
 
-std::vector<std::unique_ptr<detail::driver>> make_drivers(const options& o) {
+std::vector<std::unique_ptr<detail::driver>> make_drivers(const runtime_options& o) {
   std::vector<std::unique_ptr<detail::driver>> drivers;
   for (unsigned n = worker_count(o.workers); n > 0; --n) drivers.push_back(detail::make_uring(o.ring_entries));
   return drivers;
@@ -96,9 +96,9 @@ class signal_dump {
 
 }  // namespace
 
-runtime::runtime(options o) {
+runtime::runtime(runtime_options o) {
   if (o.blocking_threads == 0) {
-    throw std::invalid_argument("ringo: options::blocking_threads is 0: blocking() needs one at least");
+    throw std::invalid_argument("ringo: runtime_options::blocking_threads is 0: blocking() needs one at least");
   }
   auto drivers = make_drivers(o);
   core_ = std::make_unique<detail::runtime_core>(std::move(o), std::move(drivers), nullptr);

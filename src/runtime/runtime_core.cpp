@@ -25,7 +25,7 @@ constexpr std::int64_t no_grace_end = time_point::max().time_since_epoch().count
 
 }  // namespace
 
-runtime_core::runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, choices* s)
+runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver>> drivers, choices* s)
     : id(runtime_registry::next_id()),
       settings(std::move(o)),
       warned(settings),
@@ -77,10 +77,11 @@ void runtime_core::run(routine& r) {
       first.run();
     } catch (const std::system_error& e) {  // no thread could be started
       fail(std::make_exception_ptr(std::system_error(
-          e.code(), "ringo: no thread could be started for worker " + std::to_string(threads.size() + 2) + " of " +
-                        std::to_string(workers.size()) +
-                        " (the limits are RLIMIT_NPROC, the cgroup's pids.max and memory; options::workers may be "
-                        "fewer)")));
+          e.code(),
+          "ringo: no thread could be started for worker " + std::to_string(threads.size() + 2) + " of " +
+              std::to_string(workers.size()) +
+              " (the limits are RLIMIT_NPROC, the cgroup's pids.max and memory; runtime_options::workers may be "
+              "fewer)")));
       first.run();
     } catch (...) {
       fail(std::current_exception());

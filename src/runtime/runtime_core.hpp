@@ -44,7 +44,7 @@ class runtime_core {
   using post_item = std::function<void(worker*)>;  // called with null if the runtime has ended before
 
   // One worker for each driver. `simulation` is null for a real runtime.
-  runtime_core(options o, std::vector<std::unique_ptr<driver>> drivers, choices* simulation);
+  runtime_core(runtime_options o, std::vector<std::unique_ptr<driver>> drivers, choices* simulation);
   runtime_core(const runtime_core&) = delete;
   runtime_core& operator=(const runtime_core&) = delete;
   ~runtime_core();
@@ -121,7 +121,7 @@ class runtime_core {
   void warn(std::string_view text) noexcept { warned.tell(text); }
 
   const std::uint64_t id;
-  const options settings;
+  const runtime_options settings;
   warnings warned;
   choices* const simulation;
   std::vector<std::unique_ptr<scheduler>> workers;

@@ -1,4 +1,4 @@
-// What a person should know and no caller can be told: options::on_warning.
+// What a person should know and no caller can be told: runtime_options::on_warning.
 #pragma once
 #include <cstddef>
 #include <mutex>
@@ -15,7 +15,7 @@ namespace ringo::detail {
 // Any thread. The hook is called without the lock.
 class warnings {
  public:
-  explicit warnings(const options& o) noexcept : settings_(o) {}
+  explicit warnings(const runtime_options& o) noexcept : settings_(o) {}
   warnings(const warnings&) = delete;
   warnings& operator=(const warnings&) = delete;
 
@@ -49,7 +49,7 @@ class warnings {
   static void add_count(std::string& text, std::size_t more);
   kind& find(kind one);
 
-  const options& settings_;
+  const runtime_options& settings_;
   ranked<std::mutex, lock_rank::leaf> mutex_;
   std::vector<kind> kinds_;
 };

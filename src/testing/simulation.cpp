@@ -203,7 +203,7 @@ void refuse_simulation_inside_routine() {
 
 testing::report simulate(const testing::sim_options& o, const testing::chooser* chooser, routine& main) {
   simulation sim(o, chooser);
-  options settings;
+  runtime_options settings;
   settings.shutdown_grace = std::chrono::nanoseconds::max();
   settings.on_warning = o.on_warning;
   runtime_core rt(std::move(settings), sim.make_drivers(), &sim);

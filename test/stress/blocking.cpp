@@ -23,7 +23,7 @@ TEST_CASE("calls that return, throw, lose and are cancelled, on few threads and 
     for (unsigned threads : {1u, 4u, 64u}) {
       const std::size_t count = stressed(1000);
       std::atomic<std::size_t> ran = 0, returned = 0, threw = 0, lost = 0, cancelled_ones = 0;
-      options o;
+      runtime_options o;
       o.workers = workers;
       o.blocking_threads = threads;
       o.blocking_idle = 50us;  // so that threads come and go
@@ -74,7 +74,7 @@ TEST_CASE("runtimes that end while calls run and wait for a thread") {
     for (unsigned workers : {1u, 2u, 4u}) {
       std::atomic<int> begun = 0, running = 0;
       std::atomic<bool> stop = false;
-      options o;
+      runtime_options o;
       o.workers = workers;
       o.blocking_threads = 3;
       o.shutdown_grace = round % 2 ? 0s : 1h;
