@@ -9,6 +9,7 @@ namespace ringo::detail {
 after_call::~after_call() { stop(); }
 
 bool after_call::stop() noexcept {
+  // acq_rel: whichever of stop() and start_calls() has the routine sees all that was done with it before.
   routine* r = pending.exchange(nullptr, std::memory_order_acq_rel);
   if (r != nullptr) r->release();
   return r != nullptr;

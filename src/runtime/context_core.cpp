@@ -31,7 +31,7 @@ void context_core::join_tree(worker* w, const char* call) {
     if (parent_->is_marked()) {
       cause_ = parent_->cause_;
       why_ = parent_->why_;
-      cancelled_.store(true, std::memory_order_release);
+      cancelled_.store(true, std::memory_order_release);  // is_marked() acquires: cause_ and why_ are there
       return;
     }
     next_sibling_ = parent_->first_child_;

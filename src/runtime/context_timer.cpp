@@ -32,7 +32,7 @@ void context_core::watch(worker& w) noexcept {
   if (!queue_.compare_exchange_strong(none, &mine, std::memory_order_seq_cst)) return;
   // A canceller that comes after this finds the queue, and gets its lock when the timer is in it.
   if (!cancelled_.load(std::memory_order_seq_cst)) return mine.add(*this, deadline_);
-  queue_.store(nullptr, std::memory_order_release);
+  queue_.store(nullptr, std::memory_order_release);  // still under the queue's lock; the next watch() may come
 }
 
 void context_core::unwatch() noexcept {

@@ -154,7 +154,7 @@ class scheduler final : public worker {
   void resume_here(routine& r) noexcept;
   [[gnu::noinline]] routine* take_before_queue() noexcept;
   bool may_pass_over(bool somebody) noexcept;
-  // Any thread; null if there is none.
+  // Any thread; null if there is none. Acquire, to see the routine; release, so that the next one is put after this.
   routine* take_newest() noexcept {
     if (newest_.load(std::memory_order_relaxed) == nullptr) return nullptr;
     return newest_.exchange(nullptr, std::memory_order_acq_rel);

@@ -84,6 +84,7 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
   if (const std::uint32_t early = give_early(thief)) return early;
   std::uint32_t head = head_.load(std::memory_order_acquire);
   for (;;) {
+    // acquire: the slots below this tail are written, and so is what their routines' claimers did.
     const std::uint32_t tail = tail_.load(std::memory_order_acquire);
     const std::uint32_t queued = tail - head;
     if (queued == 0) {
@@ -104,6 +105,7 @@ std::uint32_t scheduler::steal_into(scheduler& thief) noexcept {
                                                 std::memory_order_relaxed);
     }
     // If it succeeds, no worker has taken from the head since, so no copied slot had been reused.
+    // Release, so that the slots were read before the owner sees them as free.
     if (head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel, std::memory_order_acquire)) {
       thief.tail_.store(to + count, std::memory_order_release);
       return count;

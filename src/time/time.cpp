@@ -72,6 +72,7 @@ timer_queue* alarm_core::enter(worker& w, const char* call) {
   if (q != nullptr) return q;
   timer_queue* mine = &timers_of(w);
   const optional_guard guard(mine->lock, mine->shared());
+  // Release for the readers of timers_; acquire, if another worker was first, for what it has released.
   if (!timers_.compare_exchange_strong(q, mine, std::memory_order_acq_rel)) return q;
   mine->rest(*this);
   return mine;

@@ -117,6 +117,8 @@ struct routine {
         return true;
       }
       seen &= ~inspected;
+      // acquire: the linked cases are seen, also by a canceller, which comes by the state alone. release: a thread that
+      // finds the wait claimed sees what was done before the claim. (The result is published by the run queue.)
       if (state.compare_exchange_weak(seen, seen & ~(waiting | ring_bits), std::memory_order_acq_rel,
                                       std::memory_order_relaxed)) {
         return true;
