@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <ringo/blocking.hpp>
+#include <ringo/semaphore.hpp>
 
 #include "net/socket_address.hpp"
 #include "runtime/outside_error.hpp"
@@ -33,6 +34,14 @@ class resolver_errors final : public std::error_category {
 std::error_code resolver_code(int error) noexcept {
   static const auto& category = *new resolver_errors;  // never destroyed: threads may run while the process exits
   return error == EAI_SYSTEM ? std::error_code(errno, std::generic_category()) : std::error_code(error, category);
+}
+
+// How many calls of a runtime may resolve names at the same time. Where no name server answers, such a call takes long,
+// and the pool's other threads are for files.
+semaphore& calls_of(detail::runtime_core& rt) {
+  constexpr std::size_t most = 64;
+  std::call_once(rt.resolver_made, [&rt] { rt.resolver = std::make_shared<semaphore>(most); });
+  return *static_cast<semaphore*>(rt.resolver.get());
 }
 
 // The call owns the permit, since it goes on after its waiter has gone.
@@ -72,7 +81,7 @@ task<std::vector<endpoint>> resolve_by_system(std::string host, std::uint16_t po
     throw std::system_error(resolver_code(EAI_NONAME),
                             "ringo: the address of \"" + host + "\", which is neither a name nor four numbers");
   }
-  auto acquiring = detail::require_worker("resolve").runtime.names().acquire();
+  auto acquiring = calls_of(detail::require_worker("resolve").runtime).acquire();
   semaphore::permit one = co_await detail::in_name_of(where, acquiring);
   auto asked = blocking(ask_the_system, std::move(host), port, std::move(one));
   co_return co_await detail::in_name_of(where, asked);

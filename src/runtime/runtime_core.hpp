@@ -22,14 +22,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <ringo/detail/posted.hpp>
 #include <ringo/run.hpp>
-#include <ringo/semaphore.hpp>
 
 #include "runtime/blocking_pool.hpp"
 #include "runtime/choices.hpp"
@@ -56,9 +54,8 @@ class runtime_core {
   bool post(post_item item);
   bool post(posted& item) noexcept;
   void cancel_main();
-  bool running() const noexcept {
-    return running_.load(std::memory_order_acquire);
-  }  // run() has begun; it may have ended
+  // Whether run() has begun; it may have ended.
+  bool running() const noexcept { return running_.load(std::memory_order_acquire); }
   void dump(std::string& text);  // on a worker
   ringo::metrics metrics() const;
 
@@ -109,8 +106,8 @@ class runtime_core {
   void note_grace_over() noexcept { grace_over_.store(true, std::memory_order_relaxed); }
   void fail(std::exception_ptr why) noexcept;  // the runtime cannot go on
   void declare_deadlock(worker& w);
-  bool finish_deadlock(
-      worker& w) noexcept;  // all other routines have ended: cancels main, too. False if none can be cancelled any more
+  // When all other routines have ended: cancels main, too. False: that has been done before.
+  bool finish_deadlock(worker& w) noexcept;
 
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
   bool unwinding() const noexcept { return unwinding_.load(std::memory_order_acquire); }
@@ -128,17 +125,11 @@ class runtime_core {
   std::atomic<routine*> main = nullptr;        // null again after its end
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and other work that will end with a post
   const std::shared_ptr<blocking_pool> pool;   // of blocking calls
-  // Limits how many of these calls resolve names. If no name server answers they take long, and must not delay files.
-  // On a worker of this runtime.
-  semaphore& names() {
-    std::call_once(names_made_, [this] { names_.emplace(64u); });
-    return *names_;
-  }
+  // What resolve.cpp keeps for each runtime.
+  std::once_flag resolver_made;
+  std::shared_ptr<void> resolver;
 
  private:
-  std::once_flag names_made_;
-  std::optional<semaphore> names_;  // made on a worker, so this runtime owns it
-
   void wake_to_watch() noexcept;
   static void deliver(posted* first, worker* w) noexcept;
   void cancel_all(worker& w, const routine* except) noexcept;
