@@ -39,8 +39,7 @@ std::error_code resolver_code(int error) noexcept {
 // How many calls of a runtime may resolve names at the same time. Where no name server answers, such a call takes long,
 // and the pool's other threads are for files.
 semaphore& calls_of(detail::runtime_core& rt) {
-  constexpr std::size_t most = 64;
-  std::call_once(rt.resolver_made, [&rt] { rt.resolver = std::make_shared<semaphore>(most); });
+  std::call_once(rt.resolver_made, [&rt] { rt.resolver = std::make_shared<semaphore>(64u); });
   return *static_cast<semaphore*>(rt.resolver.get());
 }
 
