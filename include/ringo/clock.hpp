@@ -8,10 +8,11 @@
 #include <ratio>
 #include <type_traits>
 
+#include <ringo/detail/time_types.hpp>
+
 namespace ringo {
 
-using time_point = std::chrono::steady_clock::time_point;
-using duration = std::chrono::steady_clock::duration;
+// time_point and duration are std::chrono::steady_clock's (detail/time_types.hpp).
 
 /// A length of time, from any std::chrono::duration. It is rounded up to the clock's tick, and saturates, so a
 /// conversion never makes a wait shorter and never overflows (semantics 82, 85).

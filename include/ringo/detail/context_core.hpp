@@ -14,10 +14,10 @@
 #include <typeinfo>
 #include <utility>
 
-#include <ringo/clock.hpp>
 #include <ringo/detail/checked_guard.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
+#include <ringo/detail/time_types.hpp>
 #include <ringo/detail/timer_queue.hpp>
 
 namespace ringo::detail {

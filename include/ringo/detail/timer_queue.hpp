@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <utility>
 
-#include <ringo/clock.hpp>
 #include <ringo/detail/checked.hpp>
 #include <ringo/detail/current_worker.hpp>
+#include <ringo/detail/time_types.hpp>
 
 namespace ringo::detail {
 
