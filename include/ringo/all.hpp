@@ -15,6 +15,7 @@
 #include <ringo/detail/awaited.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/group.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

@@ -17,6 +17,7 @@
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/started.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

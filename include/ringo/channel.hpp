@@ -20,6 +20,7 @@
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/outbox.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

@@ -24,6 +24,7 @@
 #include <ringo/detail/file_operation.hpp>
 #include <ringo/detail/io_operation.hpp>
 #include <ringo/detail/one_shot.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

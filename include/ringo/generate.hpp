@@ -13,6 +13,7 @@
 
 #include <ringo/detail/stage.hpp>
 #include <ringo/detail/started.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

@@ -12,6 +12,7 @@
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/started.hpp>
 #include <ringo/detail/starting.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

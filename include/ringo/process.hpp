@@ -16,6 +16,7 @@
 #include <ringo/detail/awaited.hpp>
 #include <ringo/detail/one_shot.hpp>
 #include <ringo/pipe.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

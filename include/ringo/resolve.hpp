@@ -10,6 +10,7 @@
 
 #include <ringo/detail/awaited.hpp>
 #include <ringo/endpoint.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

@@ -11,6 +11,7 @@
 #include <ringo/detail/source.hpp>
 #include <ringo/detail/started.hpp>
 #include <ringo/detail/starting.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

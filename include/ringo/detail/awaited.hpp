@@ -10,7 +10,7 @@
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/started.hpp>
-#include <ringo/task.hpp>
+#include <ringo/detail/task_promise.hpp>
 
 namespace ringo::detail {
 

@@ -15,7 +15,7 @@
 #include <utility>
 
 #include <ringo/detail/current_worker.hpp>
-#include <ringo/task.hpp>
+#include <ringo/detail/task_promise.hpp>
 
 namespace ringo::detail {
 

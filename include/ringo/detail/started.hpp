@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <ringo/task.hpp>
+#include <ringo/detail/task_promise.hpp>
 
 namespace ringo::detail {
 
