@@ -7,23 +7,22 @@ namespace ringo::detail {
 
 class roster {
  public:
-  roster(bool shared, bool simulated) noexcept : shared_(shared), checks_(checked_build || simulated) {}
+  roster(bool shared, bool simulated) noexcept
+      : shared_(shared), checks_(checked_build || simulated), is_plain_(!shared && !checks_) {}
 
   void add(routine& r) noexcept {
-    optional_guard guard(lock, shared_);
-    r.roster_next = first_;
-    r.roster_previous = nullptr;
-    if (first_) first_->roster_previous = &r;
-    first_ = &r;
-    if (checks_) [[unlikely]]
-      check();
+    if (is_plain_) [[likely]]
+      return link(r);
+    const optional_guard guard(lock, shared_);
+    link(r);
+    if (checks_) check();
   }
   void remove(routine& r) noexcept {
-    optional_guard guard(lock, shared_);
-    (r.roster_previous ? r.roster_previous->roster_next : first_) = r.roster_next;
-    if (r.roster_next) r.roster_next->roster_previous = r.roster_previous;
-    if (checks_) [[unlikely]]
-      check();
+    if (is_plain_) [[likely]]
+      return unlink(r);
+    const optional_guard guard(lock, shared_);
+    unlink(r);
+    if (checks_) check();
   }
   bool empty() noexcept {
     optional_guard guard(lock, shared_);
@@ -41,10 +40,22 @@ class roster {
   ranked<raw_spin_lock, lock_rank::roster> lock;
 
  private:
-  void check() const;  // under the lock
+  // These are under the lock.
+  void link(routine& r) noexcept {
+    r.roster_next = first_;
+    r.roster_previous = nullptr;
+    if (first_) first_->roster_previous = &r;
+    first_ = &r;
+  }
+  void unlink(routine& r) noexcept {
+    (r.roster_previous ? r.roster_previous->roster_next : first_) = r.roster_next;
+    if (r.roster_next) r.roster_next->roster_previous = r.roster_previous;
+  }
+  void check() const;
 
   const bool shared_;
   const bool checks_;
+  const bool is_plain_;  // neither: spawning takes this one branch
   routine* first_ = nullptr;
 };
 

@@ -39,8 +39,8 @@ void timer_queue::add(timer_entry& e, time_point deadline) noexcept {
   e.when_ = ticks(deadline);
   armed_.add();
   place(e);
-  have_watched();
-  check_if_checked();
+  if (!is_plain_) [[unlikely]]
+    after_add();
 }
 
 void timer_queue::add(timer_entry& e, duration length) noexcept {
@@ -48,12 +48,13 @@ void timer_queue::add(timer_entry& e, duration length) noexcept {
   e.place_ = timer_entry::fresh;
   armed_.add();
   append(fresh_, e);
-  have_watched();
-  check_if_checked();
+  if (!is_plain_) [[unlikely]]
+    after_add();
 }
 
-// Where its worker has something else to run: that may compute until long after the deadline.
-void timer_queue::have_watched() noexcept {
+// If its worker has something else to run, that may compute until long after the deadline: another worker is to watch.
+void timer_queue::after_add() noexcept {
+  if (checks_) check();
   if (!of_.shared || watch_was_asked_) return;
   if (&of_ == current_worker() && !scheduler_of(of_).has_work()) return;
   watch_was_asked_ = true;
@@ -77,7 +78,8 @@ void timer_queue::remove(timer_entry& e) noexcept {
     occupied_[static_cast<std::size_t>(e.place_ / digits)].remove(static_cast<unsigned>(e.place_ % digits));
   }
   e.place_ = timer_entry::out;
-  check_if_checked();
+  if (!is_plain_ && checks_) [[unlikely]]
+    check();
 }
 
 bool timer_queue::advance(time_point now, time_point due, int at_most, routine_list& woken) noexcept {

@@ -49,7 +49,8 @@ class timer_entry {
 // All calls are under `lock`, if there are several workers.
 class timer_queue {
  public:
-  explicit timer_queue(worker& of) noexcept : of_(of) {}
+  explicit timer_queue(worker& of) noexcept
+      : of_(of), checks_(checked_build || of.simulated), is_plain_(!of.shared && !checks_) {}
   timer_queue(const timer_queue&) = delete;
   timer_queue& operator=(const timer_queue&) = delete;
   ~timer_queue();
@@ -110,12 +111,8 @@ class timer_queue {
     void remove(unsigned digit) noexcept { (digit < 64 ? low : high) &= ~(std::uint64_t{1} << digit % 64); }
     std::uint64_t low = 0, high = 0;
   };
-  void have_watched() noexcept;
+  void after_add() noexcept;
   void check() const;  // under the lock
-  void check_if_checked() const {
-    if (checked_build || of_.simulated) [[unlikely]]
-      check();
-  }
   void append(list& l, timer_entry& e) noexcept;
   void append_to_long(list& l, timer_entry& e) noexcept;
   void unlink(list& l, timer_entry& e) noexcept;
@@ -124,6 +121,8 @@ class timer_queue {
   list& list_of(std::int16_t at) noexcept;
 
   worker& of_;
+  const bool checks_;
+  const bool is_plain_;           // one worker, and no checks
   bool watch_was_asked_ = false;  // since the last advance()
   std::int64_t base_ = 0;
   list fresh_;
