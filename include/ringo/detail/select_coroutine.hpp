@@ -13,7 +13,6 @@
 
 #include <ringo/detail/select_operation.hpp>
 #include <ringo/go.hpp>
-#include <ringo/task.hpp>
 
 namespace ringo::detail {
 

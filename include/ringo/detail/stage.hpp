@@ -20,7 +20,6 @@
 
 #include <ringo/channel.hpp>
 #include <ringo/context.hpp>
-#include <ringo/task.hpp>
 
 namespace ringo::detail {
 
