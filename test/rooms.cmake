@@ -19,9 +19,9 @@ set(system platform driver runtime io net)
 set(tls platform driver runtime io net)
 
 # Public headers that those in detail/ may include: values, which have no inside. Those in the second list are the
-# insides of objects that are made of other public ones; a group has contexts, a stage has channels.
+# insides of objects that are made of other public ones; a group has contexts, a stage has channels, an outbox has a task.
 set(values bytes chunk endpoint errors)
-set(made_of_others buffered_read group_core pool_job select_coroutine stage)
+set(made_of_others buffered_read group_core outbox pool_job select_coroutine stage)
 # Longer files that are still to be divided.
 set(longer include/ringo/channel.hpp)
 

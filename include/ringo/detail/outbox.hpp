@@ -14,7 +14,7 @@
 
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/foreign_threads.hpp>
-#include <ringo/detail/task_promise.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo::detail {
 
