@@ -11,6 +11,7 @@
 
 #include <ringo/detail/stage.hpp>
 #include <ringo/detail/starting.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

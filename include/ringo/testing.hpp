@@ -1,4 +1,6 @@
-// Testing one's own program: simulations, in which time is virtual and every choice of the scheduler comes from a seed.
+// Tests of one's own program: simulations, in which time is virtual and a seed makes every choice of the scheduler.
+//
+//   ringo::testing::simulate({.seed = 7, .workers = 2}, [] { return my_program(); });
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -22,8 +24,8 @@ struct sim_options {
   std::function<void(std::string_view)> on_warning = {};  // as of ringo::runtime_options
 };
 
-// Live now, in this process: coroutine frames, routines that have not ended, armed timers, operations that the kernel
-// or a pool works on.
+/// What is alive in this process: coroutine frames, routines that have not ended, armed timers, and operations that the
+/// kernel or a pool works on.
 struct counts {
   std::size_t frames, routines, timers, operations;
   friend bool operator==(const counts&, const counts&) = default;
@@ -38,7 +40,7 @@ struct report {
   std::vector<std::string> outlived_main;
 };
 
-// Where a simulation's choices come from: a number below n.
+/// Makes a simulation's choices: returns a number below n.
 using chooser = std::function<std::uint32_t(std::uint32_t n)>;
 
 }  // namespace ringo::testing
@@ -66,9 +68,9 @@ class RINGO_AWAITABLE settle_operation final : public queued_operation<settle_op
 
 namespace ringo::testing {
 
-// Runs a program on the calling thread: N virtual workers run the real scheduler, the seed picks which of them goes on
-// and which of its ready routines runs, and the clock moves to the next deadline only when everybody waits. The same
-// seed gives the same run. Throws what main throws; deadlock as run() does.
+/// Runs a program on the calling thread. Virtual workers run the real scheduler; the seed picks the worker that goes on
+/// and the ready routine that it runs; and the clock moves to the next deadline only when all routines wait. The same
+/// seed gives the same run. Throws what main throws, and deadlock as run() does.
 template <class F>
 requires detail::startable<F>
 report simulate(sim_options o, F&& main, std::source_location where = std::source_location::current()) {
@@ -91,20 +93,20 @@ report simulate(const sim_options&, F&&) {
   return {};
 }
 
-// What an exploration has seen.
+/// What an exploration has done.
 struct exploration {
   std::uint64_t runs;
   bool complete;  // every sequence of choices has been run
 };
 
-// Runs the program under every sequence of choices there is, depth first, at most `most` of them. For programs of a few
-// routines with a few operations each. `make_main` is called for each run; what a run throws ends the exploration, with
-// the choices that led there in the message.
+/// Runs the program with every sequence of choices, depth first, and at most `most` of them: for programs of a few
+/// routines with a few operations each. It calls make_main for each run. If a run throws, the exploration ends with a
+/// std::runtime_error that tells the error and the choices.
 exploration explore(const std::function<task<>()>& make_main, std::uint64_t most = 1'000'000, unsigned workers = 1);
 
-// In a simulation: waits until every other routine waits for another or for time. Elsewhere it throws std::logic_error.
+/// Waits until every other routine waits for another one or for time. Throws std::logic_error outside of simulations.
 inline detail::settle_operation settle() noexcept { return {}; }
 
-counts live();  // any thread
+counts live();  ///< Thread: any.
 
 }  // namespace ringo::testing

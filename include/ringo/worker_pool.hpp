@@ -13,6 +13,7 @@
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/pool_job.hpp>
 #include <ringo/detail/starting.hpp>
+#include <ringo/task.hpp>
 
 namespace ringo {
 

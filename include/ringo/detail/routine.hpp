@@ -1,10 +1,10 @@
-// The record of a started task, and the word in it that every wait goes through.
+// The record of a started task, with the state word of its waits.
 //
 // The wait protocol. A routine has one wait at a time, with one case or many. To wait it links its cases into their
-// sources, each under its source's lock, and opens the wait: sets `waiting` in its state. Whoever makes a case ready
-// claims the wait: clears `waiting`. The one who cleared it delivers the result into the case, still under the source's
-// lock, and makes the routine ready; everybody else leaves the case alone. The routine then runs, and takes its losing
-// cases out of their sources.
+// sources, each under its source's lock, and opens the wait: it sets `waiting` in its state. A waker that makes a case
+// ready claims the wait: it clears `waiting`. The waker that cleared it puts the result into the case, still under the
+// source's lock, and makes the routine ready; all others leave the case as it is. The routine then runs, and takes its
+// losing cases out of their sources.
 //
 // Why a wait is claimed once: `waiting` is cleared by compare-and-swap, or, with one worker, by the only thread there
 // is. Why a claim never hits a later wait (ABA): a source claims only under its lock and through a linked case, and a
@@ -53,16 +53,16 @@ struct parked_operation {
 struct routine {
   // Bits of `state`.
   static constexpr std::uint32_t waiting = 1;             // the wait is open: to be claimed
-  static constexpr std::uint32_t cancelled = 2;           // itself: every later await ends with `cancelled`
-  static constexpr std::uint32_t shielded = 4;            // that is held back, whoever cancels
+  static constexpr std::uint32_t cancelled = 2;           // the routine: each later await ends with `cancelled`
+  static constexpr std::uint32_t shielded = 4;            // both kinds of cancellation are held back
   static constexpr std::uint32_t inspected = 8;           // a report reads the parked operation: claims spin
-  static constexpr std::uint32_t context_cancelled = 16;  // the context under which it runs now: the same
-  static constexpr std::uint32_t immune = 32;             // `cancelled` alone is held back
-  // The thirteen bits above count how many awaits have ended with `cancelled`.
+  static constexpr std::uint32_t context_cancelled = 16;  // its context is cancelled: as for `cancelled`
+  static constexpr std::uint32_t immune = 32;             // only `cancelled` is held back
+  // Thirteen bits above these count the awaits that have ended with `cancelled`.
   static constexpr std::uint32_t one_ended = 256;
   static constexpr std::uint32_t most_ended = (1U << 13) - 1;
-  // Above them, where there are other workers and the wait has a case that a ring feeds: whose ring, as its worker's
-  // index and 1, or all_rings for more than one. Until the wait is claimed.
+  // The bits above those name the ring that feeds a case of the open wait: its worker's index plus 1, or all_rings for
+  // several. 0: no ring feeds it, or there is one worker.
   static constexpr unsigned ring_shift = 21;
   static constexpr std::uint32_t all_rings = (1U << (32 - ring_shift)) - 1, ring_bits = all_rings << ring_shift;
 
@@ -98,17 +98,17 @@ struct routine {
     return true;
   }
 
-  // False if its wait has been claimed; a true one may be claimed the next moment.
+  // False: its wait has been claimed. True may be wrong in the next moment.
   bool is_waiting() const noexcept { return (state.load(std::memory_order_relaxed) & waiting) != 0; }
 
-  // By the routine itself, before it opens its wait: a case of it is fed by the ring of the worker with that index.
+  // By the routine itself, before it opens its wait: the ring of the worker with that index feeds one of its cases.
   void is_fed_by(unsigned worker_index) noexcept {
     const std::uint32_t already = state.load(std::memory_order_relaxed) >> ring_shift;
     const std::uint32_t ring = already == 0 || already == worker_index + 1 ? worker_index + 1 : all_rings;
     state.fetch_or(ring << ring_shift, std::memory_order_relaxed);
   }
 
-  // True for the one who may deliver.
+  // True: the caller may deliver the result.
   bool claim(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
     while (seen & waiting) {
@@ -138,11 +138,11 @@ struct routine {
   static void* operator new(std::size_t size);
   static void operator delete(void* block, std::size_t size) noexcept;
 
-  virtual std::coroutine_handle<> begin() noexcept;  // its task; null: it has none, and an error
+  virtual std::coroutine_handle<> begin() noexcept;  // makes its task; null: that has failed, and the error is kept
   virtual void close() noexcept;          // at its end: keeps the result; the frames, the function and its arguments go
-  virtual void at_end(worker&) noexcept;  // when it has ended, its frame is gone and its joiners are ready
-  virtual const wait_group_core* counted_in() const noexcept { return nullptr; }  // of which wait_group it is a member
-  virtual void fail(std::exception_ptr) noexcept {}  // what it came to, where its frame had to be destroyed
+  virtual void at_end(worker&) noexcept;  // after its end, when its frame is gone and its joiners are ready
+  virtual const wait_group_core* counted_in() const noexcept { return nullptr; }  // the wait_group it is a member of
+  virtual void fail(std::exception_ptr) noexcept {}  // sets its error, if its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
 
   [[gnu::cold, gnu::noinline]] static bool not_held_back(std::uint32_t s) noexcept {
@@ -158,15 +158,15 @@ struct routine {
   void report_and_delete() noexcept;
 
   std::atomic<std::uint32_t> state = 0;
-  std::atomic<std::uint32_t> count =
-      1;  // of handles, and one for the routine itself until it has ended and its frame is gone
-  // plain: resumed as it is. begins: begin() comes first. foreign: it is no routine of its own, but stands for a
-  // coroutine of a foreign type. tries_again: its turn was over before it began what it awaits.
+  // Its handles, and 1 for the routine itself until its frame is gone.
+  std::atomic<std::uint32_t> count = 1;
+  // plain: resumed as it is. begins: begin() comes first. foreign: the record stands for a foreign coroutine.
+  // tries_again: its turn was over before it began what it awaits.
   enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
-  // One byte: the first and the last are written before it has ended, the other afterwards.
+  // In one byte: `failed` and `has_call` are written before it has ended, `taken` afterwards.
   bool failed : 1 = false;    // untaken_error() may have something to tell
-  bool taken : 1 = false;     // what it came to, by a join
+  bool taken : 1 = false;     // a join has its result
   bool has_call : 1 = false;  // its function and arguments are there (started.hpp)
   std::atomic<bool> ended = false;
   spin_lock joining;             // guards joiners and the change of `ended`
@@ -175,11 +175,11 @@ struct routine {
   routine* next = nullptr;             // in a run queue
   parked_operation* parked = nullptr;  // while `waiting`, or kind::tries_again
   std::source_location started;
-  roster* listed_in = nullptr;  // of that runtime; set before anybody else knows the routine
+  roster* listed_in = nullptr;  // of that runtime; set before other threads know the routine
   routine* roster_next = nullptr;
   routine* roster_previous = nullptr;
   wait_queue joiners;
-  context_core* context = nullptr;  // under which it runs, retained; null: the background
+  context_core* context = nullptr;  // that it runs under, retained; null: the background
   routine* member_next = nullptr;   // among those under that context
   routine* member_previous = nullptr;
 };
