@@ -105,7 +105,7 @@ class stream_core final : public descriptor_core {
   void put_off(scheduler& w) noexcept;
   void fill_send(io_uring_sqe& entry) noexcept;
   void sent(int result, unsigned flags) noexcept;
-  bool note_sent(int result) noexcept;  // true: the rest is to be sent again
+  bool note_sent(int result) noexcept;  // true: the rest must be sent again
   void note_loss() noexcept;            // a sender that has begun has gone
   void fail_to_send(int error) noexcept { send_error_ = send_error_ == 0 ? error : send_error_; }
   // Whether the filter's own bytes still go out.

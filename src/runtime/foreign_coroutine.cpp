@@ -94,7 +94,7 @@ void scheduler::resume_foreign(foreign_record& wait) noexcept {
     set_current(*station);
   }
   wait.resume_at.resume();
-  wait.release();  // the run queue's count count count
+  wait.release();  // the run queue's count
   if (station != nullptr) station->release();
 }
 

@@ -86,8 +86,8 @@ class signal_dump {
 
   static inline std::atomic<int> inside = 0;
   static inline std::atomic<detail::runtime_core*> last = nullptr;
-  static inline signal_dump* newest = nullptr;  // under the mutex, and so is:
-  static inline struct sigaction before{};      // what the process did at SIGQUIT without them
+  static inline signal_dump* newest = nullptr;  // under the mutex
+  static inline struct sigaction before{};      // the process's action for SIGQUIT before; under the mutex
 
   detail::runtime_core& runtime_;
   const bool wanted_;
@@ -118,7 +118,7 @@ void runtime::prepare_run() {
         "ringo: run() was called on a worker, inside a routine: start a routine with go(), or await the task");
   }
   core_->claim_run();
-  detail::hold_standard_streams();  // it may have become a daemon since the runtime was made
+  detail::hold_standard_streams();  // the program may have become a daemon since the runtime was made
 }
 
 void detail::start_from_outside(std::uint64_t runtime_id, routine& r) {

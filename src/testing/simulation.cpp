@@ -13,7 +13,7 @@
 namespace ringo::detail {
 namespace {
 
-// Nothing but the simulation's clock: the virtual workers never sleep.
+// A driver that has only the simulation's clock: the virtual workers never sleep.
 class simulated_driver final : public driver {
  public:
   explicit simulated_driver(const simulation& of) noexcept : of_(of) {}
@@ -34,14 +34,14 @@ class simulated_driver final : public driver {
   const simulation& of_;
 };
 
-// After main has ended no time need pass, so a routine that does not heed its cancellation would go on for ever.
+// After main's end time may stand still, so a routine that ignores its cancellation would go on for ever.
 constexpr std::int64_t steps_of_grace = 1'000'000;
-// A routine that never waits, since all that it awaits is ready, or since it catches the exceptions in which its awaits
-// end, and goes on: after so much of that at one instant time passes all the same. And after so many times without
-// anything that could come there is nothing else to wait for.
+// A routine may never wait, because all its awaits are ready, or because it catches the exceptions of its awaits and
+// goes on. After so many steps at one instant, time passes all the same. If that happens so often and no event can
+// come, the simulation stops waiting.
 constexpr int busyness_of_a_turn = 1, busyness_of_a_throw = 8, most_busyness = 4096;
 constexpr int most_in_vain = 32;
-constexpr std::int64_t grace_in_vain = 32768;  // what each time takes of the grace
+constexpr std::int64_t grace_in_vain = 32768;  // the steps of grace that each such time costs
 
 }  // namespace
 
@@ -128,7 +128,7 @@ void simulation::run(runtime_core& rt) {
       }
       continue;
     }
-    // One that computes may come to an end.
+    // A routine that computes may end.
     if (!all_wait && ((!throws && !rt.unwinding()) || ++in_vain < most_in_vain)) continue;
     in_vain = 0;
     if (rt.unwinding()) {
@@ -142,7 +142,7 @@ void simulation::run(runtime_core& rt) {
 }
 
 bool simulation::step(runtime_core& rt) {
-  // Those that have something to run, or could steal it.
+  // The workers that have a routine to run, or could steal one.
   const bool for_all = rt.has_global() || rt.has_posts();
   const bool to_steal =
       std::any_of(rt.workers.begin(), rt.workers.end(), [](const auto& w) { return !w->queue_empty(); });

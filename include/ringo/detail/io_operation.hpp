@@ -93,7 +93,7 @@ class descriptor_source {
 
   wait_queue& waiting(io_side s) noexcept { return waiting_[static_cast<std::size_t>(s)]; }
   const wait_queue& waiting(io_side s) const noexcept { return waiting_[static_cast<std::size_t>(s)]; }
-  // Serves the queue until its first request has to go on waiting. Without a worker it serves none.
+  // Serves the queue, until its first request must wait on. Without a worker it serves none.
   void serve(io_side s, section& here) noexcept;
   void end_all(io_side s, section& here) noexcept;  // the descriptor is being closed: all requests fail
   void give_or_refuse(io_request& r) noexcept;

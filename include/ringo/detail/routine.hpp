@@ -35,24 +35,24 @@ class wait_group_core;
 class worker;
 struct routine;
 
-// What a parked routine waits for, as the reports tell it.
+// The operation that a parked routine waits in, for reports.
 struct parked_operation {
-  parked_operation() noexcept {}  // describe means nothing until it is parked
+  parked_operation() noexcept {}  // `describe` is not set before the operation is parked
 
   std::source_location where{};
   union {
     void (*describe)(const parked_operation&, std::string&);  // while `waiting`
-    // While it is routine::kind::tries_again: does what it did not begin in the last turn; false if it waits now.
+    // While its routine is kind::tries_again: begins what it did not begin in the last turn. False if it waits now.
     bool (*try_again)(parked_operation&, worker&);
-    // While it is `refused`: an exception_ptr to what it throws; null: `cancelled`. Raw, so that an operation needs no
-    // destructor for it.
+    // While it is `refused`: the exception_ptr that it throws; null means `cancelled`. Raw, so that an operation needs
+    // no destructor for it.
     alignas(std::exception_ptr) std::byte refusal[sizeof(std::exception_ptr)];
   };
 };
 
 struct routine {
   // Bits of `state`.
-  static constexpr std::uint32_t waiting = 1;             // the wait is open: to be claimed
+  static constexpr std::uint32_t waiting = 1;             // the wait is open, and may be claimed
   static constexpr std::uint32_t cancelled = 2;           // the routine: each later await ends with `cancelled`
   static constexpr std::uint32_t shielded = 4;            // both kinds of cancellation are held back
   static constexpr std::uint32_t inspected = 8;           // a report reads the parked operation: claims spin
@@ -83,9 +83,8 @@ struct routine {
     return (s & (cancelled | context_cancelled)) != 0 && not_held_back(s);
   }
 
-  // Opens the wait, unless the routine has been cancelled. Under the locks of all sources concerned.
-  // release: a claimer sees the linked cases even where it came by the state alone (cancellation); its acquire is in
-  // claim().
+  // Opens the wait, unless the routine has been cancelled. Under the locks of all its sources.
+  // release: a canceller, which takes none of these locks, sees the linked cases; its acquire is in claim().
   bool open_wait(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
     do {
@@ -128,10 +127,11 @@ struct routine {
     }
     return false;
   }
-  // The state as it is then. A report may take long over a routine.
+  // Returns the state after the wait. A report may take long for a routine.
   [[gnu::cold, gnu::noinline]] std::uint32_t wait_while_inspected() const noexcept;
 
-  // Cancels it; true if that has claimed its wait, so that the caller makes it ready. The caller keeps the record.
+  // Cancels the routine. True if this has claimed its wait: then the caller makes it ready. The caller keeps the
+  // record.
   bool cancel(bool shared, std::uint32_t why = cancelled) noexcept;
 
   // From the memory of coroutine frames: inline, in frame.hpp.
@@ -139,11 +139,13 @@ struct routine {
   static void operator delete(void* block, std::size_t size) noexcept;
 
   virtual std::coroutine_handle<> begin() noexcept;  // makes its task; null: that has failed, and the error is kept
-  virtual void close() noexcept;          // at its end: keeps the result; the frames, the function and its arguments go
+  virtual void close() noexcept;  // at its end: keeps the result; destroys the frames, the function and its arguments
   virtual void at_end(worker&) noexcept;  // after its end, when its frame is gone and its joiners are ready
   virtual const wait_group_core* counted_in() const noexcept { return nullptr; }  // the wait_group it is a member of
   virtual void fail(std::exception_ptr) noexcept {}  // sets its error, if its frame had to be destroyed
-  virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // what it threw, if no join has had it
+  virtual std::exception_ptr untaken_error() const noexcept {
+    return nullptr;
+  }  // its exception, if not taken by a join
 
   [[gnu::cold, gnu::noinline]] static bool not_held_back(std::uint32_t s) noexcept {
     return (s & shielded) == 0 && (s & (immune | context_cancelled)) != immune;
@@ -151,7 +153,7 @@ struct routine {
 
   // Drops one count; the last one frees the block.
   void release() noexcept {
-    // The last holder needs no read-modify-write: acquire, to see what the others did before they let go.
+    // The last holder needs no read-modify-write. acquire: it sees what the others did before they released.
     if (count.load(std::memory_order_acquire) != 1 && count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     failed ? report_and_delete() : delete this;
   }
@@ -165,7 +167,7 @@ struct routine {
   enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
   // In one byte: `failed` and `has_call` are written before it has ended, `taken` afterwards.
-  bool failed : 1 = false;    // untaken_error() may have something to tell
+  bool failed : 1 = false;    // untaken_error() may return an error
   bool taken : 1 = false;     // a join has its result
   bool has_call : 1 = false;  // its function and arguments are there (started.hpp)
   std::atomic<bool> ended = false;
@@ -184,7 +186,7 @@ struct routine {
   routine* member_previous = nullptr;
 };
 
-// Routines in the order in which they are to run, linked by `next`.
+// Routines in the order in which they will run, linked by `next`.
 class routine_list {
  public:
   bool empty() const noexcept { return first_ == nullptr; }

@@ -70,9 +70,9 @@ class stage : public channel_feeder {
   }
   const std::source_location& made_at() const noexcept { return made_; }
 
-  explicit stage(const char* call);  // throws std::logic_error on a thread that is no worker
+  explicit stage(const char* call);  // throws std::logic_error on a thread that is not a worker
 
-  virtual void finish(const std::exception_ptr& error) noexcept = 0;  // lets go of the input and finishes the outputs
+  virtual void finish(const std::exception_ptr& error) noexcept = 0;  // releases the input, and closes the outputs
 
  private:
   template <class T>
@@ -136,7 +136,7 @@ class stage_output {
   stage_output(stage_output&& from) noexcept : of_(from.of_), core_(std::exchange(from.core_, nullptr)) {}
   stage_output& operator=(stage_output&&) = delete;
 
-  // The receiving end; once, before the stage starts.
+  // Returns the receiving end; once, before the stage starts.
   receiver<T> open(std::size_t capacity) {
     const channel_with_core both(capacity);
     receiver<T> end(both);
