@@ -143,9 +143,7 @@ struct routine {
   virtual void at_end(worker&) noexcept;  // after its end, when its frame is gone and its joiners are ready
   virtual const wait_group_core* counted_in() const noexcept { return nullptr; }  // the wait_group it is a member of
   virtual void fail(std::exception_ptr) noexcept {}  // sets its error, if its frame had to be destroyed
-  virtual std::exception_ptr untaken_error() const noexcept {
-    return nullptr;
-  }  // its exception, if not taken by a join
+  virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // its exception, if not joined
 
   [[gnu::cold, gnu::noinline]] static bool not_held_back(std::uint32_t s) noexcept {
     return (s & shielded) == 0 && (s & (immune | context_cancelled)) != immune;
