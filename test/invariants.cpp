@@ -71,15 +71,20 @@ TEST_CASE("two locks of one rank are refused, and the same lock again is not") {
 }
 
 TEST_CASE("locks in their order, and a lock after all others have gone, are taken") {
-  const int source = 0, bridge = 0, leaf = 0;
-  detail::note_lock(lock_rank::bridge, &bridge);
-  detail::note_lock(lock_rank::source, &source);
-  detail::note_lock(lock_rank::leaf, &leaf);
-  detail::note_unlock(&source);
-  detail::note_unlock(&leaf);
-  detail::note_unlock(&bridge);
-  detail::note_lock(lock_rank::source, &source);
-  detail::note_unlock(&source);
+  const child_end end = run_in_a_child([] {
+    const int source = 0, unused = 0, leaf = 0;
+    detail::note_lock(lock_rank::unused_objects, &unused);
+    detail::note_lock(lock_rank::source, &source);
+    detail::note_lock(lock_rank::leaf, &leaf);
+    detail::note_unlock(&source);
+    detail::note_unlock(&leaf);
+    detail::note_unlock(&unused);
+    detail::note_lock(lock_rank::source, &source);
+    detail::note_unlock(&source);
+    return 0;
+  });
+  CHECK(end.exited);
+  CHECK(end.errors.empty());
 }
 
 TEST_CASE("a section that breaks its source's invariant ends a simulation, and a checked build") {
@@ -118,6 +123,48 @@ TEST_CASE("a section that breaks its source's invariant ends a simulation, and a
         },
         "wrong order");
   }
+}
+
+TEST_CASE("broken copies of a channel, a lock and a queue of waiters are caught by their checks") {
+  check_that_it_aborts(
+      [] {
+        detail::channel_state<int> broken(1);
+        broken.limit = 0;  // as if it were closed
+        broken.check();
+      },
+      "a channel's limit is its capacity");
+  check_that_it_aborts(
+      [] {
+        testing::simulate({}, []() -> task<> {
+          auto& broken = *new detail::channel_state<int>(1);
+          broken.count.add(2);
+          broken.close(nullptr);
+          co_return;
+        });
+      },
+      "a channel holds at most as many values as its capacity");
+  check_that_it_aborts(
+      [] {
+        testing::simulate({}, []() -> task<> {
+          auto& broken = *new detail::permit_core(detail::permit_core::kind::semaphore, 2);
+          (void)broken.try_take(1, "a test");
+          broken.give_back(2);  // more than was taken
+          co_return;
+        });
+      },
+      "no more permits are available than there are");
+  check_that_it_aborts(
+      [] {
+        detail::wait_queue queue;
+        detail::waiter first, second;
+        for (detail::waiter* each : {&first, &second}) {
+          each->state = detail::progress::waiting;
+          queue.push_back(*each);
+        }
+        second.previous = nullptr;
+        queue.check();
+      },
+      "a queue's links agree in both directions");
 }
 
 TEST_CASE("a section deletes its source when it finds it unused") {

@@ -1,4 +1,4 @@
-// condition: routines that hold a lock wait for what they test under it to change (Go: sync.Cond).
+// condition: a routine that holds a lock waits until another routine has changed what it tests (Go: sync.Cond).
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -29,8 +29,13 @@ task<> wait_until(condition_core& of, mutex::guard& held, P until, std::source_l
 
 }  // namespace detail
 
-// Whoever waits may hold locks of different mutexes, and shared ones. When it is destroyed, who waits ends with
-// `cancelled`. Thread: workers, or one thread while no runtime runs.
+/// Waits for a notification, with the lock released meanwhile.
+///
+///   auto guard = co_await m.lock();
+///   co_await changed.wait(guard, [&] { return !items.empty(); });
+///
+/// The waiters may hold locks of different mutexes, and shared locks. If it is destroyed, its waiters end with
+/// `cancelled`. Thread: workers, or one thread while no runtime runs.
 class condition {
  public:
   condition();
@@ -38,17 +43,17 @@ class condition {
   condition& operator=(const condition&) = delete;
   ~condition();
 
-  // Lets the lock go and waits for a notify that comes later, in one step: none that is made under the lock is missed;
-  // then locks again. It holds the lock again whenever it returns or throws, also when the routine is cancelled: the
-  // lock is waited for all the same; unless the mutex has been destroyed, which it tells by `cancelled`. Throws
-  // std::logic_error if the guard is empty; cancelled. Cancel safety: a wait that was notified returns; one that is
-  // cancelled, or destroyed, before it returns leaves the notification to the next. As a case of a select it has let
-  // the lock go and had it back, also when it loses. Fairness: first come, first served (semantics 120).
+  /// Releases the lock, waits for a later notification, and locks again. Releasing and beginning to wait are one step:
+  /// no notification that is made under the lock is missed. Whenever it returns or throws it holds the lock again, also
+  /// if the routine is cancelled; only if the mutex has been destroyed it does not, and throws `cancelled`. Throws:
+  /// std::logic_error if the guard is empty; cancelled. Cancel safety: a wait that is cancelled or destroyed before it
+  /// returns leaves its notification to the next waiter. As a case of a select it has released the lock and locked
+  /// again, also when it loses. Fairness: first come, first served (semantics 120).
   RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held,
                                             std::source_location where = std::source_location::current()) {
     return detail::wait_notified(*core_, held, where);
   }
-  // Until until(), which is called with the lock held, is true. Throws what until() throws, with the lock held.
+  /// Waits until until() is true, which it calls with the lock held. Throws: what until() throws, with the lock held.
   template <class P>
   requires(!std::same_as<std::decay_t<P>, std::source_location>)
   RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held, P&& until,
@@ -57,8 +62,11 @@ class condition {
     return detail::wait_until<std::decay_t<P>>(*core_, held, std::forward<P>(until), where);
   }
 
-  void notify_one();  // who waits longest; nobody's is not remembered. With the lock held or without
-  void notify_all();  // who waits now, and nobody who comes later (semantics 121)
+  /// Wakes the waiter that has waited longest. Without a waiter it does nothing, and is not remembered. The caller may
+  /// hold the lock or not.
+  void notify_one();
+  /// Wakes all present waiters, and none that comes later (semantics 121).
+  void notify_all();
 
  private:
   detail::condition_core* core_;

@@ -1,4 +1,4 @@
-// once: runs a function once, whoever comes first (Go: sync.Once).
+// once: runs a function once (Go: sync.Once).
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -18,22 +18,27 @@
 
 namespace ringo {
 
-// When it is destroyed, who waits for another's call ends with `cancelled`; that call goes on. Thread: workers, or one
-// thread while no runtime runs; is_done() any.
+/// The first caller runs its function; the others wait until it has ended.
+///
+///   once opened;
+///   co_await opened.call([&]() -> task<> { co_await open_log(); });
+///
+/// If it is destroyed, the callers that wait end with `cancelled`, and the call that runs goes on. Thread: workers, or
+/// one thread while no runtime runs; is_done() any.
 class once {
  public:
   once() = default;
   once(const once&) = delete;
   once& operator=(const once&) = delete;
-  ~once() {  // who calls later comes to the mutex, which says that it has been destroyed
+  ~once() {  // a later caller comes to the mutex, which says that it has been destroyed
     done_.store(false, std::memory_order_relaxed);
     detail::keep_mark(done_);
   }
 
-  // Runs f(), or the task f, and awaits the task or operation that f() returns; whoever calls meanwhile waits until it
-  // is done, and later calls return at once (semantics 118). A function that throws has run, and what it throws reaches
-  // the first caller only (119); one that ends with `cancelled`, or whose caller is destroyed, has not, and the next
-  // caller runs its own. Throws what the function throws; cancelled. Fairness: first come, first served.
+  /// Runs f(), or the task f, and awaits the task or operation that f() returns. Callers that come meanwhile wait until
+  /// it has ended, and later calls return at once (semantics 118). A function that throws has run, and only its caller
+  /// gets the exception (119). One that ends with `cancelled`, or whose caller is destroyed, has not run, and the next
+  /// caller runs its own. Throws: what the function throws; cancelled. Fairness: first come, first served.
   template <class F>
   detail::deferred_task<void> call(F&& f, std::source_location where = std::source_location::current()) {
     static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>, RINGO_SAY_NAME_LAMBDA);
@@ -75,7 +80,7 @@ class once {
     }
     if (turn) note_done();
   }
-  // By who holds the lock; it holds nothing where the object has been destroyed meanwhile.
+  // The caller's guard holds the lock, unless the object has been destroyed in the meantime.
   void note_done() noexcept { done_.store(true, std::memory_order_release); }  // is_done() sees what the function did
 
   mutex running_;

@@ -17,13 +17,13 @@ namespace ringo {
 
 namespace detail {
 
-// The counter of a wait_group. The wait_group has it, and so has each routine that its go() has started, until that has
-// ended: the last of them deletes it. So the end of a member touches no wait_group that has been destroyed.
+// The counter of a wait_group. The wait_group refers to it, and so does each routine that its go() has started, until
+// the routine has ended; the last of them deletes it. So a member that ends touches no destroyed wait_group.
 class wait_group_core final : public gate {
  public:
   void add(std::ptrdiff_t n);
   void done();
-  void start(routine& r, std::source_location where);  // a member; takes it, also where it throws
+  void start(routine& r, std::source_location where);  // a member; takes it, also if it throws
   void member_ended(worker& w) noexcept {
     if (!change_alone(w, -1)) [[unlikely]]
       change(&w, -1, "done", true);
@@ -37,8 +37,7 @@ class wait_group_core final : public gate {
 
  private:
   void change(worker* w, std::ptrdiff_t n, const char* call, bool of_member);
-  // Of a member, with one worker, where no waiter is to be woken: a change is no more than this. Else false, and
-  // nothing has changed.
+  // A member begins or ends, there is one worker, and no waiter must be woken. Else false, and nothing has changed.
   bool change_alone(const worker& w, std::ptrdiff_t n) noexcept {
     if (w.shared || owner.runtime_id() != w.runtime_id || count_ + n <= 0) [[unlikely]]
       return false;
@@ -49,7 +48,7 @@ class wait_group_core final : public gate {
   void end_waits(section& in) noexcept override;
 
   std::ptrdiff_t count_ = 0;
-  std::ptrdiff_t by_hand_ = 0;  // of these, by add() and done(): the rest are members that have not ended
+  std::ptrdiff_t by_hand_ = 0;  // counted by add() and done(); the rest are members that have not ended
 };
 
 // A routine that counts in a wait_group.

@@ -61,7 +61,8 @@ bool channel_core::try_close(std::exception_ptr with) {
   return true;
 }
 
-// From a thread that is no worker: the runtime that uses the channel does it, or if none does, this thread.
+// From a thread that is no worker: a worker of the runtime that uses the channel does it, or, if there is none, this
+// thread.
 void channel_core::close_from_outside(const std::exception_ptr& with) {
   retain();
   try {
@@ -100,7 +101,7 @@ void channel_core::last_handle_gone() noexcept {
   }
   worker* w = current_worker();
   if (w == nullptr || w->runtime_id != owner.runtime_id()) {
-    // Its runtime's workers may be among its cases' routines: one of them has to do it.
+    // Routines of its runtime may wait here: one of its workers must wake them.
     if (owner.runtime_id() != 0 && post(owner.runtime_id(), [this](worker* there) { end_here(there); })) return;
     return end_here(nullptr);
   }

@@ -35,14 +35,12 @@ const char* name_of(lock_rank rank) noexcept {
       return "dump_request";
     case lock_rank::source:
       return "source";
-    case lock_rank::other_source:
-      return "other_source";
     case lock_rank::shared_port:
       return "shared_port";
     case lock_rank::process:
       return "process";
-    case lock_rank::bridge:
-      return "bridge";
+    case lock_rank::unused_objects:
+      return "unused_objects";
     case lock_rank::registry:
       return "registry";
     case lock_rank::posts:

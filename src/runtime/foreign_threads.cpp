@@ -122,7 +122,7 @@ struct unused_objects {
 
   // Recursive: what is done under it may end what has to be done under it, too. A listener that is destroyed where no
   // runtime runs gives its connections to another, and a stop callback may destroy anything.
-  ranked<std::recursive_mutex, lock_rank::bridge> mutex;
+  ranked<std::recursive_mutex, lock_rank::unused_objects> mutex;
   std::condition_variable_any changed;
   std::uint64_t generation = 0;  // of changes
   deferred_post* deferred = nullptr;

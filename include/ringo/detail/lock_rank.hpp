@@ -14,9 +14,8 @@ enum class lock_rank : std::uint8_t {
   signal_registry,  // the list of all `signals`, and the process's signal handlers
   quiet,            // the verdict that all workers of a runtime are quiet; a dump is written under it
   dump_request,     // a report that a thread has asked for
-  bridge,           // that no runtime begins to use an object; recursive
+  unused_objects,   // that no runtime begins to use an object; recursive
   source,           // a source's: what waiters wait for. Of one select all at once, in the order of their addresses
-  other_source,     // one more source, while one is held
   shared_port,      // the listeners that share a port
   process,          // how a child process has ended
   registry,         // all runtimes; recursive

@@ -1,5 +1,5 @@
-// How a single operation is awaited. What select does with many is in select.hpp; both use the same six functions of
-// it.
+// How a single operation is awaited, and the protocol that every operation follows. A select awaits many operations by
+// the same protocol (wait_for_many.hpp).
 #pragma once
 #include <concepts>
 #include <coroutine>
@@ -151,24 +151,46 @@ void throw_or_note(parked_operation& by, worker& w, std::exception_ptr error);
 void drop_noted(parked_operation& by) noexcept;
 void note_cancelled(parked_operation& by) noexcept;
 
-// What an operation provides:
-//   void enter(worker*)              before all else, without locks: may throw (use by two runtimes)
-//   spin_lock* lock()                its source's; null if it has none
+// The protocol. An operation, or another case of a select, provides:
+//   result_type                      what take() returns
+//   case_tag                         void; another type if it can be awaited, but not be a case
+//   void enter(worker*)              first, without locks. May throw: the source belongs to another runtime
+//   spin_lock* lock()                its source's; null if it needs none. A case with several sources instead has
+//                                    places(), how many locks it needs at most, and add_locks(lock_set&)
 //   bool ready(worker&)              under the lock: would commit() succeed now?
-//   bool looks_ready(worker&)        the same without the lock, at one instant of this source; where it is wrong, it is
-//                                    by saying true. May be missing: then it cannot be told
-//   bool commit(worker&, bool shared, routine*&)   under the lock: does it if it can; names the routine to be made
-//                                    ready after unlocking (more than one: worker::wake_besides)
-//   void link(worker&, routine&)     under the lock; leaves it waiting
-//   bool unlink() noexcept           under the lock: out of the queue; true if the source must then be freed by
-//                                    dispose(). Who can go on now is left to worker::wake_besides
-//   R take()                         the result of a won case; leaves it idle
-//   void discard() noexcept          gives up the result of a won case, to its source if that is possible; leaves it
-//                                    idle
-//   void dispose() noexcept          without locks: frees the source
-//   void tell(std::string&) const    what is waited for, for the reports
-// `ready` and `commit` agree as long as the lock is held, but for a waiter whose wait is claimed by another source in
-// between.
+//   bool looks_ready(worker&)        the same without the lock. It may be wrong by saying true. May be missing
+//   bool commit(worker&, bool shared, routine*&)   under the lock: takes effect if it can, and is `done`, `closed` or
+//                                    `failed` then. It names a routine that must be made ready after the unlock; more
+//                                    than one go through an inner_section (section.hpp)
+//   void link(worker&, routine&)     under the lock: into the source's queue; it is `waiting` then
+//   bool unlink() noexcept           under the lock: out of the queue; `idle` unless it has won. True: the source is
+//                                    unused, and the caller calls dispose() after the unlock
+//   void dispose() noexcept          deletes the source
+//   void leave() noexcept            without the lock: unlink() and dispose(), for a case that has not won
+//   progress standing()              its state
+//   result_type take()               the result of a case that has won; `idle` then
+//   void discard() noexcept          drops that result, or gives it back to the source; `idle` then
+//   void tell(std::string&) const    what it waits for, for reports
+// While the lock is held, ready() and commit() agree; only a waiter's wait may be claimed elsewhere in between.
+// The base class `operation` provides leave(), standing() and discard().
+template <class C>
+concept follows_case_protocol =
+    requires(C& c, const C& as_it_is, worker& w, routine& r, routine*& woken, std::string& text) {
+      typename C::result_type;
+      c.enter(&w);
+      { c.ready(w) } -> std::same_as<bool>;
+      { c.commit(w, true, woken) } -> std::same_as<bool>;
+      c.link(w, r);
+      { c.unlink() } -> std::same_as<bool>;
+      c.leave();
+      { c.standing() } -> std::same_as<progress>;
+      c.take();
+      c.discard();
+      as_it_is.tell(text);
+    } && (requires(C& c) { c.places(); } || requires(C& c) {
+      { c.lock() } -> std::convertible_to<spin_lock*>;
+    });
+
 template <class Operation>
 concept case_operation = requires {
   typename Operation::result_type;
@@ -179,8 +201,7 @@ concept tells_without_lock = requires(Operation& o, worker& w) {
   { o.looks_ready(w) };
 };
 
-// CRTP base of every operation that can be a case. Case: lone_case where its source does not queue it by a waiter's
-// links.
+// Base of every operation. Case: `waiter`, or `lone_case` if its source does not queue it by a waiter's links.
 template <class Derived, class Result, class Case = waiter>
 class operation : public parked_operation, public Case {
  public:
@@ -188,6 +209,7 @@ class operation : public parked_operation, public Case {
   using case_tag = void;
 
   RINGO_ALWAYS_INLINE bool await_ready() {
+    static_assert(follows_case_protocol<Derived>);
     worker& w = require_worker(Derived::call_name);
     if constexpr (noexcept(derived().enter(&w))) {
       derived().enter(&w);
@@ -219,7 +241,7 @@ class operation : public parked_operation, public Case {
   progress standing() const noexcept { return this->state; }
   void stand(progress p) noexcept { this->state = p; }
 
-  // Out of its source's queue, whatever came of it; not while it is won.
+  // Out of its source's queue; not if it has won.
   void leave() noexcept {
     if (derived().standing() == progress::idle) return;
     if (derived().standing() == progress::ended) return stand(progress::idle);
@@ -251,8 +273,8 @@ class operation : public parked_operation, public Case {
   }
   ~operation() = default;
 
-  // The last call of Derived's destructor while standing() is not idle: the frame goes while the operation waits in it,
-  // or before its result was taken (semantics D9).
+  // Derived's destructor calls it last, unless the state is idle: the frame is destroyed while the operation waits in
+  // it, or before its result was taken (semantics D9).
   [[gnu::cold, gnu::noinline]] void abandon(routine& r) noexcept {
     worker* w = current_worker();
     const bool claimed_here = r.claim(w == nullptr || w->shared);

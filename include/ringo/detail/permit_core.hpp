@@ -1,10 +1,9 @@
-// How many there are of something to hold: what a mutex (one), a shared_mutex (one for each reader, all of them for a
-// writer) and a semaphore are made of.
+// Permits: the core of a mutex (one permit), a shared_mutex (one for each reader, all for a writer) and a semaphore.
 //
-// Invariants, whenever the lock is free and no `unlink` is to come of a waiter that has lost or been cancelled:
-//   - what is available and what is held are the total;
-//   - the first who waits asks for more than is available: nobody barges (semantics 113, 123, 124).
-// Whoever changes either side serves the queue in the same critical section, and makes the served ready after it.
+// Invariants, whenever the lock is free and no waiter that has lost or been cancelled has yet to leave:
+//   - the available and the held permits are the total;
+//   - the first waiter asks for more than is available: a newcomer never overtakes it (semantics 113, 123, 124).
+// A section that changes either side serves the queue.
 #pragma once
 #include <concepts>
 #include <coroutine>
@@ -24,7 +23,7 @@ class permit_request;
 class permit_core final : public object_source {
  public:
   enum class kind : std::uint8_t { mutex, shared_mutex, semaphore };
-  // Half of what a size can say: beyond it is a negative number that became a size.
+  // Half of the range: a larger number was a negative one.
   static constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 2;
 
   permit_core(kind of, std::size_t total) noexcept : total_(total), available_(total), kind_(of) {}
@@ -54,6 +53,7 @@ class permit_core final : public object_source {
       return give_back_slowly(w, amount);
     available_ += amount;
     --uses_;
+    check_in_place(*this);
   }
 
   void tell(std::string& text, std::size_t amount) const;
@@ -77,7 +77,7 @@ class permit_core final : public object_source {
 
 void end_of(permit_core*& core) noexcept;  // source.hpp
 
-// Something held, given back once: what guards and permits are made of.
+// Permits that are held, and are given back once: the inside of guards and permits.
 class hold {
  public:
   hold() noexcept = default;
@@ -107,8 +107,8 @@ class hold {
   std::size_t amount_ = 0;
 };
 
-// What lock and acquire have in common. Throws: cancelled. Cancel safety: what was not granted changes nothing; what
-// was granted to a frame that is destroyed before it has it is given back. Fairness: first come, first served, by
+// The operation of lock() and acquire(). Throws: cancelled. Cancel safety: a request that is not granted changes
+// nothing; permits that are granted to a frame that is destroyed are given back. Fairness: first come, first served, by
 // direct hand-over.
 class permit_request : public operation<permit_request, hold> {
  public:
@@ -121,9 +121,9 @@ class permit_request : public operation<permit_request, hold> {
       abandon(*who);
   }
 
-  // With one worker what need not wait never stands as anything but idle. There, unlike other operations, a lock is not
-  // taken at the end of a turn, to be held while the others have theirs: all would come to wait for it, and from then
-  // on each lock would be a hand-over. It is tried in the next turn.
+  // With one worker, a request that need not wait stays idle. Unlike other operations, it does not commit at the end of
+  // a turn: the lock would be held while the other routines have their turns, all would come to wait for it, and from
+  // then on each lock would be a hand-over. It is tried in the routine's next turn.
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(call_name);
     permit_core& of = *of_;
@@ -177,8 +177,7 @@ class permit_request : public operation<permit_request, hold> {
  private:
   friend class permit_core;
   static bool ends_turn_first(const worker& w) noexcept { return !w.shared && !w.turn_lasts(); }
-  // With other workers; or one, but at the end of its turn, in a cancelled routine, or where it is used for the first
-  // time.
+  // With several workers; or with one at the end of its turn, in a cancelled routine, or at the first use.
   [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
     try {
       enter(&w);

@@ -131,7 +131,7 @@ class held_case<Kept> {
   join_operation<T> join_ = join_operation<T>(nullptr);
 };
 
-// A case with a handler, where the case is a task or has a handler itself.
+// A case with a handler, if the case is a task or has a handler itself.
 template <class Kept, class F>
 requires is_task_case<std::remove_reference_t<Kept>>
 class held_case<handled_case<Kept, F>> : public held_case<Kept> {
@@ -153,9 +153,9 @@ class held_case<handled_case<Kept, F>> : public held_case<Kept> {
 template <class Held>
 using operation_in = std::remove_reference_t<decltype(std::declval<Held&>().operation())>;
 
-// The tasks are started when no other case is ready, and so not where one says what is to be done otherwise. Those that
-// lose are cancelled and joined before a handler that is a coroutine runs, and before this returns, however it does.
-// The handlers live here, and so until theirs has run.
+// Starts the tasks if no other case is ready; with `otherwise`, never. The losing tasks are cancelled and joined before
+// a handler that is a coroutine runs, and before this returns or throws. The handlers live here until the chosen one
+// has run.
 template <class Operation, class... Held>
 task<typename awaited_alternatives<typename Operation::result_type>::type> select_held(std::source_location where,
                                                                                        Held... held) {

@@ -1,4 +1,4 @@
-// How the first of several operations is awaited: the part that select and select_any share.
+// How the first of several operations is awaited: the common part of select and select_any.
 #pragma once
 #include <array>
 #include <coroutine>
@@ -12,8 +12,7 @@
 
 namespace ringo::detail {
 
-// The locks of a wait's sources, taken in the order of their addresses, each once. A place for each case, or none where
-// no lock is needed.
+// The locks of a wait's sources, taken in the order of their addresses, each once. It has a place for each case.
 class lock_set {
  public:
   explicit lock_set(std::size_t places);  // throws std::bad_alloc beyond `usual`
@@ -43,7 +42,7 @@ class lock_set {
   raw_spin_lock** first_ = few_.data();
 };
 
-// How many locks guard a case: most have a source, with one.
+// How many locks guard a case: one, for most.
 template <class C>
 constexpr std::size_t places_of(C& c) noexcept {
   if constexpr (requires { c.places(); }) {
@@ -61,18 +60,18 @@ void add_locks_of(C& c, lock_set& locks) noexcept {
   }
 }
 
-// What a Derived provides:
-//   each(f)                          f(case) for each, in order
-//   places()                         for the locks of all cases
-//   commit_one(worker&, bool shared, routine*&)   under all locks: one of the ready cases, if there is one; notes which
-//   commit_seen(worker&, routine*&)  without those: one of the cases that look ready, with its own lock. May be missing
+// A Derived provides:
+//   each(f)                          calls f(case) for each case, in order
+//   places()                         how many locks its cases need
+//   commit_one(worker&, bool shared, routine*&)   under all locks: commits a ready case, if there is one, and notes it
+//   commit_seen(worker&, routine*&)  commits a case that looks ready, under its own lock only. May be missing
 //   link_all(worker&, routine&)      under all locks
-//   has_chosen(), note_winner()      whether a case has been noted; finds the one that won while parked and takes the
-//   others out
+//   has_chosen()                     a case has been noted
+//   note_winner()                    notes the case that won while the routine was parked, and takes the others out
 //   note_refusal()                   has_chosen() is true from now on
 //   forget_refusal()                 undoes that; false if there is none
-//   never_waits      as with `otherwise`: that nothing is ready is to be known for sure
-// With take(), which yields the result of the noted case, or of the one that won, and tell() it is a case of another.
+//   never_waits                      it has an `otherwise`, and must know for sure that no case is ready
+// With take(), the result of the noted case or of the winner, and tell(), it is itself a case (operation.hpp).
 template <class Derived>
 class wait_for_many : public parked_operation {
  public:
@@ -95,7 +94,7 @@ class wait_for_many : public parked_operation {
     return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park(w, r, false); });
   }
 
-  // Commits a case that is ready at this instant, if there is one; `for_sure`: false means that there was none.
+  // Commits a case that is ready at this instant, if there is one. With `for_sure`, false means that there was none.
   RINGO_ALWAYS_INLINE bool try_once(worker& w, bool for_sure) {
     return w.shared ? try_shared(w, for_sure) : try_alone(w);
   }
@@ -150,7 +149,8 @@ class wait_for_many : public parked_operation {
     if (!derived().has_chosen()) throw_cancelled();
   }
 
-  // Last thing in Derived's destructor: the frame may go while the wait is parked, or before its result was taken.
+  // Derived's destructor calls it last: the frame may be destroyed while the wait is parked, or before its result was
+  // taken.
   RINGO_ALWAYS_INLINE void abandon() noexcept {
     if (parked_ != nullptr) [[unlikely]]
       abandon_parked();
@@ -187,7 +187,7 @@ class wait_for_many : public parked_operation {
     (void)w.spend();
     return refuse(w, std::current_exception());
   }
-  // Most often it is decided without the locks of all: by what looks ready, or where nothing does by parking, which
+  // Most often it is decided without all the locks: by a case that looks ready, or, if none does, by parking, which
   // looks again.
   [[gnu::noinline]] bool try_shared(worker& w, bool for_sure) {
     if constexpr (requires(routine* woken) { derived().commit_seen(w, woken); }) {

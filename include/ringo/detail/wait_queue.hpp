@@ -22,12 +22,12 @@ enum class progress : std::uint8_t {
 };
 
 inline bool won(progress p) noexcept { return p >= progress::done; }
-// Whether nothing is left to wait for: it has its result, or its refusal.
+// It has its result, or its refusal.
 inline bool is_over(progress p) noexcept { return p >= progress::refused; }
 
 // One case of a wait.
 struct lone_case {
-  lone_case() noexcept {}                  // whose it is means nothing until it waits
+  lone_case() noexcept {}                  // `who` is set when it waits
   lone_case(const lone_case&) noexcept {}  // a copy does not wait
   lone_case& operator=(const lone_case&) noexcept { return *this; }
 
@@ -35,11 +35,11 @@ struct lone_case {
   progress state = progress::idle;
 };
 
-// One that is linked into the queue of its source.
+// A case that is linked into the queue of its source.
 struct waiter : lone_case {
   enum class place : std::uint8_t { out, queued, detached };
 
-  waiter() noexcept {}  // the links mean nothing until it is in a queue, and are not written before
+  waiter() noexcept {}  // the links are written when it enters a queue
   waiter(const waiter&) noexcept : lone_case() {}
   waiter& operator=(const waiter&) noexcept { return *this; }
 
@@ -54,7 +54,7 @@ class wait_queue {
  public:
   bool empty() const noexcept { return front() == nullptr; }
   waiter* front() const noexcept { return head_.load(std::memory_order_relaxed); }
-  // Without the lock: whether somebody waits at this instant.
+  // Without the lock: whether no routine waits at this instant.
   bool looks_empty() const noexcept { return head_.load(std::memory_order_acquire) == nullptr; }
   waiter* back() const noexcept { return tail_; }
   // Under the source's lock: the first waiter whose wait is unclaimed; null if there is none.

@@ -1,0 +1,359 @@
+// The operations of a channel: receive and send.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <ringo/detail/channel_core.hpp>
+#include <ringo/detail/compilers.hpp>
+
+namespace ringo::detail {
+
+// Room for a value inside an operation, or for one of several. It is raw memory, and outside the operation if a type is
+// over-aligned, since coroutine frames need not be aligned for it.
+template <class T, class... More>
+class slot {
+  static constexpr bool inside = alignof(T) <= alignof(std::max_align_t);
+  struct place {
+    alignas(T) alignas(More...) std::byte bytes[std::max({sizeof(T), sizeof(More)...})];
+  };
+
+ public:
+  slot() {
+    if constexpr (!inside) outside_.reset(new place);
+  }
+  slot(const slot&) = delete;
+  slot& operator=(const slot&) = delete;
+  template <class U = T, class... A>
+  void put(A&&... args) {
+    ::new (address()) U(std::forward<A>(args)...);
+  }
+  template <class U = T>
+  U& value() noexcept {
+    return *std::launder(static_cast<U*>(address()));
+  }
+  template <class U = T>
+  void clear() noexcept {
+    value<U>().~U();
+  }
+
+ private:
+  void* address() noexcept {
+    if constexpr (inside) {
+      return inside_.bytes;
+    } else {
+      return outside_->bytes;
+    }
+  }
+  struct nothing {};
+  [[no_unique_address]] std::conditional_t<inside, place, nothing> inside_;
+  [[no_unique_address]] std::conditional_t<inside, nothing, std::unique_ptr<place>> outside_;
+};
+
+struct signal {};  // what a channel<void> carries
+
+// The common part of receive and send. A Derived provides
+//   attempt(core, bool shared, wake)   under the lock: what it comes to now, with its result; idle: it must wait
+//   result_of_done()                   the result of what has come to `done`
+template <class Derived, class T, class Result>
+class channel_operation : public operation<Derived, Result> {
+ public:
+  // Most often there is one worker and the operation need not wait: then its state stays idle.
+  RINGO_ALWAYS_INLINE bool await_ready() {
+    worker& w = require_worker(Derived::call_name);
+    channel_state<T>* const core = core_;  // read once: g++ stores it by a vector instruction, and waits for that
+    if (!w.spend() || core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
+      return await_ready_otherwise(w, core);
+    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
+    check_in_place(*core);
+    if (p == progress::idle) return false;
+    if (p != progress::done) [[unlikely]]
+      this->stand(p);
+    return true;
+  }
+  RINGO_ALWAYS_INLINE Result await_resume() {
+    const progress p = this->standing();
+    if (p == progress::idle) [[likely]]
+      return this->derived().result_of_done();
+    if (p != progress::done) [[unlikely]] {
+      if (!won(p)) this->come_back_cancelled();
+      return this->derived().take();
+    }
+    this->stand(progress::idle);
+    return this->derived().result_of_done();
+  }
+  // For a select that never waits: what it comes to at this instant, for result_as(); idle: nothing.
+  RINGO_ALWAYS_INLINE progress try_now(worker& w) {
+    channel_state<T>* const core = core_;
+    if (core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
+      return try_now_otherwise(w, core);
+    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
+    check_in_place(*core);
+    return p;
+  }
+  template <class Variant, std::size_t N>
+  RINGO_ALWAYS_INLINE Variant result_as(progress p) {
+    if constexpr (requires { this->derived().template take_as<Variant, N>(p); }) {
+      return this->derived().template take_as<Variant, N>(p);
+    } else {
+      this->stand(p);
+      if constexpr (std::is_void_v<Result>) {
+        this->derived().take();
+        return Variant(std::in_place_index<N>);
+      } else {
+        return Variant(std::in_place_index<N>, this->derived().take());
+      }
+    }
+  }
+  RINGO_ALWAYS_INLINE bool commit(worker&, bool shared, routine*& woken) {
+    if (!core_) return false;
+    const progress p = this->derived().attempt(*core_, shared, named_in(woken));
+    if (p == progress::idle) return false;
+    this->stand(p);
+    return true;
+  }
+
+  RINGO_ALWAYS_INLINE void enter(worker* w) {
+    if (core_) core_->enter(w, Derived::call_name);
+  }
+  spin_lock* lock() noexcept { return core_ ? &core_->lock : nullptr; }
+  void link(worker&, routine& r) noexcept {
+    this->who = &r;
+    this->stand(progress::waiting);
+    if (core_) Derived::queue(*core_).push_back(*this);
+  }
+  bool unlink() noexcept {
+    if (won(this->standing())) return false;
+    this->stand(progress::idle);
+    return core_ && core_->unlink(Derived::queue(*core_), *this);
+  }
+  void dispose() noexcept { delete core_; }
+  void tell(std::string& text) const {
+    text += Derived::call_name;
+    text += core_ ? " on " + core_->name() : std::string(" on a nil channel");
+  }
+
+ protected:
+  explicit channel_operation(channel_state<T>* core) noexcept : core_(core) {}
+
+  channel_state<T>* core_;
+
+ private:
+  // With several workers; or with one at the end of its turn, in a cancelled routine, on a nil channel or on another
+  // runtime's.
+  [[gnu::noinline]] bool await_ready_otherwise(worker& w, channel_state<T>* core) {
+    try {
+      if (core != nullptr) core->enter(&w, Derived::call_name);
+    } catch (...) {
+      return this->refuse(w, std::current_exception());
+    }
+    if (w.current->is_cancelled()) [[unlikely]]
+      return this->refuse(w);
+    if (core == nullptr) return false;
+    const progress p = attempt_locked(w, *core);
+    if (p == progress::idle) return false;
+    const bool goes_on = w.turn_lasts();
+    if (p != progress::done || !goes_on) [[unlikely]]
+      this->stand(p);
+    return goes_on;
+  }
+  [[gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
+    if (core == nullptr) return progress::idle;
+    core->enter(&w, Derived::call_name);
+    // Of one channel, an instant is seen without its lock (semantics 57).
+    return w.shared && !this->derived().looks_ready(w) ? progress::idle : attempt_locked(w, *core);
+  }
+  progress attempt_locked(worker& w, channel_state<T>& core) {
+    section_of here(core, &w);
+    return this->derived().attempt(core, w.shared, [&here](routine& r) { here.wake(r); });
+  }
+};
+
+template <class T>
+class RINGO_AWAITABLE receive_operation
+    : public channel_operation<receive_operation<T>, T,
+                               std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>> {
+  using base =
+      channel_operation<receive_operation, T, std::conditional_t<std::is_same_v<T, signal>, bool, std::optional<T>>>;
+
+ public:
+  using result_type = typename base::result_type;
+  static constexpr const char* call_name = "receive";
+
+  explicit receive_operation(channel_state<T>* core) noexcept(
+      std::is_nothrow_default_constructible_v<slot<T, std::exception_ptr>>)
+      : base(core) {}
+  receive_operation(receive_operation&& from) noexcept(
+      std::is_nothrow_default_constructible_v<slot<T, std::exception_ptr>>)
+      : base(from) {}
+  receive_operation& operator=(receive_operation&& from) noexcept {
+    this->core_ = from.core_;
+    return *this;
+  }
+  RINGO_ALWAYS_INLINE ~receive_operation() {
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
+  }
+
+  RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
+  bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
+  template <class Wake>
+  RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) {
+    const progress p =
+        core.receive(shared, [this](T&& value) { value_.put(std::move(value)); }, std::forward<Wake>(wake));
+    if (p == progress::failed) [[unlikely]]
+      value_.template put<std::exception_ptr>(core.error);
+    return p;
+  }
+  RINGO_ALWAYS_INLINE result_type result_of_done() {
+    if constexpr (std::is_same_v<T, signal>) {
+      return true;
+    } else {
+      const value_cleared at_the_end(value_);
+      return result_type(std::in_place, std::move(value_.value()));
+    }
+  }
+  RINGO_ALWAYS_INLINE result_type take() {
+    const progress p = this->standing();
+    this->stand(progress::idle);
+    if (p == progress::failed) [[unlikely]]
+      rethrow();
+    return p == progress::closed ? result_type() : result_of_done();
+  }
+  // The result as the N-th alternative of a select's, without a copy in between.
+  template <class Variant, std::size_t N>
+  requires(!std::is_same_v<T, signal>)
+  RINGO_ALWAYS_INLINE Variant take_as() {
+    const progress p = this->standing();
+    this->stand(progress::idle);
+    return take_as<Variant, N>(p);
+  }
+  template <class Variant, std::size_t N>
+  requires(!std::is_same_v<T, signal>)
+  RINGO_ALWAYS_INLINE Variant take_as(progress p) {
+    if (p == progress::failed) [[unlikely]]
+      rethrow();
+    if (p == progress::closed) return Variant(std::in_place_index<N>, std::nullopt);
+    const value_cleared at_the_end(value_);
+    return Variant(std::in_place_index<N>, std::in_place, std::move(value_.value()));
+  }
+
+  // By the sender, under the channel's lock.
+  void accept(T&& value) noexcept {
+    value_.put(std::move(value));
+    this->stand(progress::done);
+  }
+  void fail(const std::exception_ptr& error) noexcept {
+    value_.template put<std::exception_ptr>(error);
+    this->stand(progress::failed);
+  }
+
+  static wait_queue& queue(channel_core& core) noexcept { return core.receivers; }
+  void discard() noexcept {  // the value goes with the frame
+    if (this->standing() == progress::done) value_.clear();
+    if (this->standing() == progress::failed) value_.template clear<std::exception_ptr>();
+    this->stand(progress::idle);
+  }
+
+ private:
+  class value_cleared {
+   public:
+    explicit value_cleared(slot<T, std::exception_ptr>& s) noexcept : slot_(s) {}
+    value_cleared(const value_cleared&) = delete;
+    value_cleared& operator=(const value_cleared&) = delete;
+    ~value_cleared() { slot_.clear(); }
+
+   private:
+    slot<T, std::exception_ptr>& slot_;
+  };
+  [[noreturn, gnu::cold, gnu::noinline]] void rethrow() {
+    const std::exception_ptr error = std::move(value_.template value<std::exception_ptr>());
+    value_.template clear<std::exception_ptr>();
+    std::rethrow_exception(error);
+  }
+
+  slot<T, std::exception_ptr> value_;
+};
+
+// The operation of send(T&&). It refers to the caller's value until it commits, so it cannot be moved.
+template <class T>
+class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T>, T, void> {
+  using base = channel_operation<send_operation, T, void>;
+
+ public:
+  static constexpr const char* call_name = "send";
+
+  send_operation(channel_state<T>* core, T& value) noexcept : base(core), source_(&value) {}
+  send_operation(const send_operation&) = delete;
+  send_operation& operator=(const send_operation&) = delete;
+  RINGO_ALWAYS_INLINE ~send_operation() {
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
+  }
+
+  RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
+  bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_sendable(); }
+  template <class Wake>
+  RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) noexcept {
+    return core.send(shared, *source_, std::forward<Wake>(wake));
+  }
+  void result_of_done() noexcept {}
+  void take() {
+    const progress p = this->standing();
+    this->stand(progress::idle);
+    if (p == progress::closed) [[unlikely]]
+      throw_send_on_closed();
+  }
+  T& value() noexcept { return *source_; }
+
+  static wait_queue& queue(channel_core& core) noexcept { return core.senders; }
+
+ protected:
+  send_operation(send_operation&& from, T& value) noexcept : base(from), source_(&value) {}
+  void assign(send_operation& from) noexcept { this->core_ = from.core_; }
+
+ private:
+  T* source_;
+};
+
+// Where holding a value costs no more than referring to it, an operation holds it, so that it may be kept:
+// auto op = ch.send(5); co_await op;
+template <class T>
+inline constexpr bool held_by_send = std::is_trivially_copyable_v<T> && sizeof(T) <= 2 * sizeof(void*);
+
+// The operation of send(const T&), of send(T&&) for such values, and of emplace(): holds the value.
+template <class T>
+class RINGO_AWAITABLE send_value_operation : private slot<T>, public send_operation<T> {
+ public:
+  template <class... A>
+  explicit send_value_operation(channel_state<T>* core, std::in_place_t, A&&... args)
+      : send_operation<T>(core, slot<T>::value()) {
+    slot<T>::put(std::forward<A>(args)...);
+  }
+  send_value_operation(send_value_operation&& from) : send_operation<T>(std::move(from), slot<T>::value()) {
+    slot<T>::put(std::move(from.slot<T>::value()));
+  }
+  send_value_operation& operator=(send_value_operation&& from) {
+    if (this != &from) {
+      this->assign(from);
+      slot<T>::clear();
+      slot<T>::put(std::move(from.slot<T>::value()));
+    }
+    return *this;
+  }
+  ~send_value_operation() {
+    // It leaves the queue first: until then a receiver may take the value.
+    if (this->standing() != progress::idle) [[unlikely]]
+      this->abandon(*this->who);
+    slot<T>::clear();
+  }
+};
+
+}  // namespace ringo::detail
