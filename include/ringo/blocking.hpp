@@ -3,7 +3,6 @@
 #include <ringo/detail/cpp20.hpp>
 
 #include <exception>
-#include <functional>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -14,6 +13,7 @@
 #include <ringo/detail/blocking_call.hpp>
 #include <ringo/detail/closure_guard.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/started.hpp>
@@ -114,7 +114,7 @@ class blocking_call_with final : public blocking_call_of<R> {
   void run() noexcept override {
     try {
       const auto invoke = [this](A&... args) -> decltype(auto) {
-        return std::invoke(std::move(call_->f), std::move(args)...);
+        return detail::invoke(std::move(call_->f), std::move(args)...);
       };
       if constexpr (std::is_void_v<R>) {
         std::apply(invoke, call_->args);

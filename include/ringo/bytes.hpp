@@ -7,13 +7,13 @@
 
 #include <concepts>
 #include <cstddef>
-#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/mistaken_await.hpp>
 
 namespace ringo {

@@ -3,9 +3,9 @@
 #include <ringo/detail/cpp20.hpp>
 
 #include <cstddef>
-#include <functional>
 
 #include <ringo/detail/channel_handle.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo {

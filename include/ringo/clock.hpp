@@ -2,12 +2,12 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <chrono>
 #include <concepts>
 #include <limits>
 #include <ratio>
 #include <type_traits>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/time_types.hpp>
 
 namespace ringo {

@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <source_location>
 #include <stop_token>
@@ -17,6 +16,7 @@
 #include <ringo/detail/awaited.hpp>
 #include <ringo/detail/context_core.hpp>
 #include <ringo/detail/ended_case.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/go.hpp>
 #include <ringo/task.hpp>

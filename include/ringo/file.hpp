@@ -3,10 +3,8 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <source_location>
 #include <span>
@@ -23,6 +21,7 @@
 #include <ringo/detail/byte_ranges.hpp>
 #include <ringo/detail/file_operation.hpp>
 #include <ringo/detail/io_operation.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/one_shot.hpp>
 #include <ringo/task.hpp>
 

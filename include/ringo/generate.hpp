@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <exception>
 #include <optional>
-#include <ranges>
 #include <source_location>
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/stage.hpp>
 #include <ringo/detail/started.hpp>
 #include <ringo/task.hpp>

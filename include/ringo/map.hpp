@@ -5,13 +5,13 @@
 #include <concepts>
 #include <cstddef>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <source_location>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/stage.hpp>
 
 namespace ringo {
@@ -125,7 +125,7 @@ auto map(In&& in, std::size_t workers, F&& f, map_options o = {},
   if constexpr (!detail::maps<T, F>) {
     return receiver<int>();
   } else if constexpr (std::is_member_pointer_v<std::decay_t<F>>) {
-    return map(std::forward<In>(in), workers, [f](T value) { return std::invoke(f, std::move(value)); }, o, where);
+    return map(std::forward<In>(in), workers, [f](T value) { return detail::invoke(f, std::move(value)); }, o, where);
   } else {
     using function = std::decay_t<F>;
     using result = std::decay_t<typename detail::awaited_result<std::invoke_result_t<function&, T>>::type>;

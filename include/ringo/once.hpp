@@ -3,13 +3,13 @@
 #include <ringo/detail/cpp20.hpp>
 
 #include <atomic>
-#include <functional>
 #include <source_location>
 #include <type_traits>
 #include <utility>
 
 #include <ringo/detail/awaited.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/started.hpp>
 #include <ringo/errors.hpp>
@@ -70,7 +70,7 @@ class once {
       } else if constexpr (detail::awaited_result<std::invoke_result_t<F>>::awaited) {
         co_await detail::in_name_of(where, std::move(f)());
       } else {
-        (void)std::invoke(std::move(f));
+        (void)detail::invoke(std::move(f));
       }
     } catch (const cancelled&) {
       throw;

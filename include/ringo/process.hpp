@@ -4,7 +4,6 @@
 
 #include <concepts>
 #include <cstdint>
-#include <memory>
 #include <source_location>
 #include <span>
 #include <string>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include <ringo/detail/awaited.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/one_shot.hpp>
 #include <ringo/pipe.hpp>
 #include <ringo/task.hpp>

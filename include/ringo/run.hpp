@@ -2,16 +2,14 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <chrono>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <iosfwd>
-#include <memory>
 #include <source_location>
 #include <string_view>
 #include <utility>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/starting.hpp>
 #include <ringo/go.hpp>
 

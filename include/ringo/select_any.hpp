@@ -5,12 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <ranges>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/select_operation.hpp>
 #include <ringo/task.hpp>
 

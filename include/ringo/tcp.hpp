@@ -2,13 +2,13 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <chrono>
 #include <source_location>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include <ringo/detail/awaited.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/listener_operation.hpp>
 #include <ringo/endpoint.hpp>
 #include <ringo/stream.hpp>

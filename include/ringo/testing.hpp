@@ -4,15 +4,14 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/go.hpp>
 
 namespace ringo::testing {

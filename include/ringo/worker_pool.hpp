@@ -2,14 +2,13 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <chrono>
 #include <cstddef>
-#include <memory>
 #include <source_location>
 #include <type_traits>
 #include <utility>
 
 #include <ringo/clock.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/mistakes.hpp>
 #include <ringo/detail/pool_job.hpp>
 #include <ringo/detail/starting.hpp>

@@ -10,11 +10,11 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <string>
 #include <utility>
 
 #include <ringo/detail/current_worker.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/task_promise.hpp>
 
 namespace ringo::detail {

@@ -1,11 +1,9 @@
 // The requests of a buffered reader's reads, and the bytes that were received and not yet taken.
 #pragma once
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <optional>
-#include <ranges>
 #include <source_location>
 #include <span>
 #include <string>
@@ -14,6 +12,7 @@
 #include <utility>
 
 #include <ringo/bytes.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/select.hpp>
 
 namespace ringo::detail {

@@ -2,10 +2,11 @@
 #pragma once
 #include <concepts>
 #include <cstddef>
-#include <ranges>
 #include <span>
 #include <string_view>
 #include <type_traits>
+
+#include <ringo/detail/library.hpp>
 
 namespace ringo::detail {
 

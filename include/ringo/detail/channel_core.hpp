@@ -13,13 +13,10 @@
 // (source.hpp). A channel with a feeder lives on until the feeder has ended, too: whichever of the two comes second,
 // the last handle's drop or the feeder's end, finds that out by the exchange of feeder_.
 #pragma once
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
-#include <memory>
 #include <new>
 #include <source_location>
 #include <stdexcept>
@@ -28,6 +25,7 @@
 
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/foreign_threads.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/source.hpp>
 #include <ringo/errors.hpp>
 

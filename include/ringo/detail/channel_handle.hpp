@@ -2,12 +2,12 @@
 #pragma once
 #include <concepts>
 #include <exception>
-#include <functional>
 #include <source_location>
 #include <type_traits>
 #include <utility>
 
 #include <ringo/detail/channel_operation.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/outbox.hpp>
 
 namespace ringo::detail {

@@ -1,9 +1,7 @@
 // The operations of a channel: receive and send.
 #pragma once
-#include <algorithm>
 #include <cstddef>
 #include <exception>
-#include <memory>
 #include <new>
 #include <optional>
 #include <string>
@@ -13,6 +11,7 @@
 
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/library.hpp>
 
 namespace ringo::detail {
 
@@ -21,8 +20,13 @@ namespace ringo::detail {
 template <class T, class... More>
 class slot {
   static constexpr bool inside = alignof(T) <= alignof(std::max_align_t);
+  static constexpr std::size_t size = [] {
+    std::size_t most = sizeof(T);
+    ((most = sizeof(More) > most ? sizeof(More) : most), ...);
+    return most;
+  }();
   struct place {
-    alignas(T) alignas(More...) std::byte bytes[std::max({sizeof(T), sizeof(More)...})];
+    alignas(T) alignas(More...) std::byte bytes[size];
   };
 
  public:

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <exception>
 #include <list>
-#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include <ringo/detail/checked_guard.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/time_types.hpp>

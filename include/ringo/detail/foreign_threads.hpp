@@ -5,9 +5,9 @@
 // object (owner_has_changed), so it waits until the thread has finished.
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <source_location>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/posted.hpp>
 

@@ -8,12 +8,12 @@
 // No value is destroyed under `lock_`.
 #pragma once
 #include <cstddef>
-#include <memory>
 #include <source_location>
 #include <utility>
 
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/foreign_threads.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo::detail {

@@ -1,11 +1,11 @@
 // What a worker pool's jobs are, and how they are submitted and waited for.
 #pragma once
-#include <memory>
 #include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/go.hpp>
 

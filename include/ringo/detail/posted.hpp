@@ -1,7 +1,8 @@
 // Posts: work that other threads hand to a runtime's workers.
 #pragma once
 #include <cstdint>
-#include <functional>
+
+#include <ringo/detail/library.hpp>
 
 namespace ringo::detail {
 

@@ -3,7 +3,6 @@
 #include <array>
 #include <cstddef>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <source_location>
 #include <tuple>
@@ -11,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/select_operation.hpp>
 #include <ringo/go.hpp>
 

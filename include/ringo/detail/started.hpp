@@ -4,13 +4,13 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <source_location>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/task_promise.hpp>
 
 namespace ringo::detail {
@@ -217,7 +217,7 @@ class routine_of_call final : public routine_of_task<T, Base> {
     if constexpr (std::is_member_function_pointer_v<F> && awaited) {
       co_return co_await in_name_of(current_worker()->current->started, invoke_member(f, std::move(args)...));
     } else if constexpr (std::is_member_pointer_v<F>) {
-      co_return std::invoke(f, std::move(args)...);
+      co_return detail::invoke(f, std::move(args)...);
     } else if constexpr (awaited) {
       co_return co_await in_name_of(current_worker()->current->started, std::move(f)(std::move(args)...));
     } else {

@@ -2,7 +2,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -10,6 +9,7 @@
 
 #include <ringo/chunk.hpp>
 #include <ringo/detail/io_operation.hpp>
+#include <ringo/detail/library.hpp>
 
 namespace ringo::detail {
 

@@ -4,7 +4,6 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
-#include <memory>
 #include <new>
 #include <source_location>
 #include <stdexcept>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include <ringo/detail/frame.hpp>
+#include <ringo/detail/library.hpp>
 #include <ringo/detail/operation.hpp>
 
 namespace ringo {
