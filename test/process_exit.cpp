@@ -63,7 +63,7 @@ TEST_CASE("The process exits though a thread waits in send_blocking and in handl
     auto* never_run = kept(new runtime);
     start_thread_that_sleeps_in([ch] { ch.send_blocking(1); });
     auto* h = kept(new handle<void>(never_run->go([]() -> task<> { co_return; })));
-    start_thread_that_sleeps_in([h] { h->wait(); });
+    start_thread_that_sleeps_in([h] { h->join_blocking(); });
   });
 }
 
