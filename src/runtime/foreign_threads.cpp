@@ -20,13 +20,13 @@
 namespace ringo::detail {
 namespace {
 
-// Where a thread waits for what a routine does for it.
+// A thread's request, which a routine carries out while the thread waits.
 class request {
  public:
   enum class outcome { waiting, done, failed, runtime_ended };
 
   void finish(outcome o, std::exception_ptr error = nullptr) {
-    const std::lock_guard guard(mutex_);  // notifies under it: the request is gone as soon as the thread can go on
+    const std::lock_guard guard(mutex_);  // notifies under the lock: the request is gone as soon as the thread goes on
     error_ = std::move(error);
     outcome_ = o;
     changed_.notify_one();
@@ -38,7 +38,7 @@ class request {
   }
   void rethrow() { std::rethrow_exception(error_); }
 
-  bool is_served = false;  // a routine has been started that answers; only workers look at it
+  bool is_served = false;  // a routine was started that will answer; only workers read it
 
  private:
   std::mutex mutex_;
@@ -47,12 +47,12 @@ class request {
   std::exception_ptr error_;
 };
 
-// A thread is no routine, so its calls never throw `cancelled`: that belongs to the routine that served the call.
+// A thread's call never throws `cancelled`: only the routine that serves the call is cancelled.
 std::exception_ptr runtime_has_ended() {
   return std::make_exception_ptr(std::system_error(code_of(detail::runtime_ended), "ringo"));
 }
 
-// Tells the thread even if the routine that serves it is destroyed before it ends, or before it has begun.
+// Answers the thread even if the routine that serves it is destroyed before its end, or before it begins.
 class answer {
  public:
   explicit answer(request& r) noexcept : to_(&r) {}
@@ -81,7 +81,7 @@ task<> serve(answer a, const std::function<task<>()>& operation) {
   error ? a.give(request::outcome::failed, error) : a.give(request::outcome::done);
 }
 
-// Has a routine of that runtime do the operation. runtime_ended: it does not run any more.
+// Starts a routine in that runtime which does the operation. runtime_ended: the runtime does not run any more.
 request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& operation, request& r,
                        std::source_location where) {
   bool accepted = false;
@@ -106,7 +106,7 @@ request::outcome do_on(std::uint64_t runtime_id, const std::function<task<>()>& 
   return accepted ? r.wait() : request::outcome::runtime_ended;
 }
 
-// What no runtime uses.
+// The lock for objects that no runtime uses, and the posts for them.
 struct unused_objects {
   void tell() noexcept {
     ++generation;
@@ -120,16 +120,16 @@ struct unused_objects {
     return *link;
   }
 
-  // Recursive: what is done under it may end what has to be done under it, too. A listener that is destroyed where no
-  // runtime runs gives its connections to another, and a stop callback may destroy anything.
+  // Recursive: work under it may destroy an object, which needs it again. A listener that is destroyed while no runtime
+  // runs gives its connections to another listener, and a stop callback may destroy any object.
   ranked<std::recursive_mutex, lock_rank::unused_objects> mutex;
   std::condition_variable_any changed;
-  std::uint64_t generation = 0;  // of changes
+  std::uint64_t generation = 0;  // counts changes
   deferred_post* deferred = nullptr;
 };
 
-// Never destroyed: a thread may wait here while the process exits, and the destructor of a condition variable waits for
-// those that do.
+// Never destroyed: a thread may wait here while the process exits, and a condition variable's destructor waits for its
+// waiters.
 unused_objects& unused() noexcept {
   static never_destroyed<unused_objects> one;
   return *one;
@@ -222,7 +222,7 @@ void block_until(const ownership* of, const char* call, const std::function<bool
                            " was called on a worker, which it would stop: use co_await there");
   }
   refuse_in_forked_child(call);
-  // A call of blocking() uses the object for its runtime, and ends with it.
+  // A call of blocking() uses the object for its own runtime, and ends with that.
   const std::uint64_t callers = runtime_of_blocking_call();
   for (;;) {
     std::unique_lock guard(unused().mutex);
@@ -236,7 +236,7 @@ void block_until(const ownership* of, const char* call, const std::function<bool
       if (outcome == request::outcome::failed) r.rethrow();
     }
     guard.lock();
-    // If its runtime has ended, or none has used it: another one passes through the lock before it does.
+    // Its runtime has ended, or none has used it yet: another runtime passes through this lock before its first use.
     if (of != nullptr && owner == of->runtime_id() && attempt(owner != 0)) return;
     if (callers != 0 && !runtime_registry::has(callers)) std::rethrow_exception(runtime_has_ended());
     unused().changed.wait(guard, [generation] { return unused().generation != generation; });
@@ -249,15 +249,15 @@ void block_until_ended(routine& r, std::source_location where) {
         "ringo: handle::join_blocking was called on a worker, which it would stop: use co_await handle there");
   }
   if (r.ended.load(std::memory_order_acquire)) return;
-  // Shielded: a runtime that ends cancels all routines, and the thread is to hear what this one came to.
+  // Shielded: a runtime that ends cancels all routines, but the thread needs this one's result.
   const std::function<task<>()> until_ended = [&r, where]() -> task<> {
     const cancellation_held_back until_told;
     co_await in_name_of(where, finished_operation(&r));
   };
   request done;
   const auto outcome = do_on(r.runtime_id, until_ended, done, where);
-  if (outcome == request::outcome::failed && !done.is_served) done.rethrow();  // there was no memory for it
-  // Else a runtime that ends is about to end this routine if it has not yet.
+  if (outcome == request::outcome::failed && !done.is_served) done.rethrow();  // there was no memory for the routine
+  // Else the runtime that ends will end this routine soon.
   while (!r.ended.load(std::memory_order_acquire)) std::this_thread::yield();
 }
 

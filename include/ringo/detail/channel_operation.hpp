@@ -61,7 +61,7 @@ class slot {
   [[no_unique_address]] std::conditional_t<inside, nothing, std::unique_ptr<place>> outside_;
 };
 
-struct signal {};  // what a channel<void> carries
+struct signal {};  // the value of a channel<void>
 
 // The common part of receive and send. A Derived provides
 //   attempt(core, bool shared, wake)   under the lock: what it comes to now, with its result; idle: it must wait
@@ -171,7 +171,7 @@ class channel_operation : public operation<Derived, Result> {
   [[gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
     if (core == nullptr) return progress::idle;
     core->enter(&w, Derived::call_name);
-    // Of one channel, an instant is seen without its lock (semantics 57).
+    // With one channel, a look without its lock sees one instant (semantics 57).
     return w.shared && !this->derived().looks_ready(w) ? progress::idle : attempt_locked(w, *core);
   }
   progress attempt_locked(worker& w, channel_state<T>& core) {
@@ -249,7 +249,7 @@ class RINGO_AWAITABLE receive_operation
     return Variant(std::in_place_index<N>, std::in_place, std::move(value_.value()));
   }
 
-  // By the sender, under the channel's lock.
+  // Called by the sender, under the channel's lock.
   void accept(T&& value) noexcept {
     value_.put(std::move(value));
     this->stand(progress::done);
@@ -260,7 +260,7 @@ class RINGO_AWAITABLE receive_operation
   }
 
   static wait_queue& queue(channel_core& core) noexcept { return core.receivers; }
-  void discard() noexcept {  // the value goes with the frame
+  void discard() noexcept {  // the value is destroyed with the frame
     if (this->standing() == progress::done) value_.clear();
     if (this->standing() == progress::failed) value_.template clear<std::exception_ptr>();
     this->stand(progress::idle);

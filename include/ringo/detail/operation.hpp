@@ -31,7 +31,7 @@ class by_reference {
   Awaiter& awaiter_;
 };
 
-// What is awaited in a caller's name, and where that stands.
+// An awaited expression, and the caller's location, which reports show.
 template <class A>
 struct awaited_at {
   A&& awaited;
@@ -42,7 +42,7 @@ awaited_at<A> in_name_of(std::source_location where, A&& awaited) noexcept {
   return {std::forward<A>(awaited), where};
 }
 
-// What a coroutine can await: what has an await_ready(), a join() or a begin(), or is converted to that by co_await.
+// A type that a coroutine can await: it has await_ready(), join() or begin(), or an operator co_await.
 template <class A>
 concept awaitable = requires(A&& a) { a.await_ready(); } ||
                     requires(A&& a, std::source_location where) { std::forward<A>(a).join(where); } ||
@@ -50,9 +50,9 @@ concept awaitable = requires(A&& a) { a.await_ready(); } ||
                     requires(A&& a) { std::forward<A>(a).operator co_await(); } ||
                     requires(A&& a) { operator co_await(std::forward<A>(a)); };
 
-// Base of the promises of ringo's own coroutine types: they run inside a routine and wait in its place.
+// The base of the promises of ringo's coroutine types, which run in a routine and wait in its place.
 struct routine_promise {
-  // Notes where an operation is awaited, for the reports.
+  // Notes the location of an await, for reports.
   template <class A>
   RINGO_RETURNS_TASK static decltype(auto) await_transform(A&& awaited,
                                                            code_position at = __builtin_source_location()) {
@@ -75,7 +75,7 @@ struct routine_promise {
   static void note_foreign() noexcept {
     if (worker* w = current_worker()) w->note_foreign_await();
   }
-  // What has a join() is awaited by it, and what is deferred is made now.
+  // A type with join() is awaited by it; a deferred task is made now.
   template <class A>
   RINGO_RETURNS_TASK RINGO_ALWAYS_INLINE static decltype(auto) noted(A&& awaited, std::source_location where) {
     if constexpr (requires { std::forward<A>(awaited).join(where); }) {
@@ -100,19 +100,19 @@ struct routine_promise {
   }
 };
 
-// How a coroutine waits: in the current routine, or where that, or the coroutine itself, is of a foreign type, in a
-// record that stands for it. There a routine is on the stack below it, to which the worker goes back.
-//   wait(routine&)    true: the routine waits, or is in a run queue, and from then on it may run and be gone; false:
-//                     nothing refers to it
+// Suspends a coroutine: in the current routine, or, for a foreign coroutine or a task in one, in a record of its own.
+// In that case a routine is on the stack below it, and the worker goes back to that routine.
+//   wait(routine&)    true: the routine waits, or is in a run queue, and from then on it may be gone; false: nothing
+//                     refers to it
 template <class P, class Wait>
 [[gnu::noinline]] std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<P> coroutine, Wait wait) {
   constexpr bool in_task = std::derived_from<P, routine_promise>;
   routine& r = adopt(w, in_task);
   r.resume_at = coroutine;
-  // The station's, so that its frames can be destroyed from the innermost outwards.
+  // In the station, so that its frames can be destroyed from the innermost outwards.
   if (in_task && w.current->resumed_as == routine::kind::foreign) w.current->resume_at = coroutine;
   if (wait(r)) return std::noop_coroutine();
-  r.release();  // nobody else knows it any more
+  r.release();  // no other thread knows it
   return coroutine;
 }
 template <class P>
@@ -126,8 +126,8 @@ RINGO_ALWAYS_INLINE inline std::coroutine_handle<> suspend(worker& w, std::corou
   w.current->resume_at = coroutine;
   return wait(*w.current) ? w.switch_away() : coroutine;
 }
-// The same for one whose turn is over, though it has what it awaited: it goes on from the end of the queue. `note` is
-// told the routine before.
+// The same for a coroutine whose turn is over, although its operation has ended: it goes on from the end of the queue.
+// Calls `note` with the routine first.
 template <class P, class Note>
 RINGO_ALWAYS_INLINE inline std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<P> coroutine, Note note) {
   if (!waits_as_itself<P>(w)) [[unlikely]] {
@@ -143,9 +143,9 @@ RINGO_ALWAYS_INLINE inline std::coroutine_handle<> end_turn(worker& w, std::coro
   return w.push_and_switch_away(r);
 }
 
-// An await that ends before it tries anything, with `error`, or with `cancelled` where that is null, counts as any
-// other: while the turn lasts it throws at once; else the operation notes it, its routine goes to the end of the queue,
-// and throws from there. So a loop over such awaits lets others run.
+// Ends an await before it has tried anything, with `error`, or with `cancelled` if that is null. It counts as any other
+// await: while the turn lasts it throws at once; else the operation notes the error, its routine goes to the end of the
+// queue, and throws when it runs. So a loop over such awaits lets others run.
 void throw_or_note(parked_operation& by, worker& w, std::exception_ptr error);
 [[noreturn]] void throw_noted(parked_operation& by);
 void drop_noted(parked_operation& by) noexcept;
@@ -228,7 +228,7 @@ class operation : public parked_operation, public Case {
     worker& w = *current_worker();
     if (is_over(derived().standing())) [[unlikely]]
       return end_turn(w, coroutine, [this](routine& r) { this->who = &r; });
-    // When it waits, another worker may run the coroutine by now, and the frame may be gone.
+    // If it waits, another worker may already run the coroutine, and the frame may be gone.
     return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park_alone(w, r); });
   }
 
@@ -264,7 +264,7 @@ class operation : public parked_operation, public Case {
   operation() = default;
   template <class... A>
   explicit operation(std::in_place_t, A&&... of_the_case) : Case(std::forward<A>(of_the_case)...) {}
-  // A copy does the same, but has not been awaited: a waiter's own members start anew (routine.hpp).
+  // A copy is a new operation that was not awaited; a waiter's members are not copied (wait_queue.hpp).
   operation(const operation& from) noexcept(std::is_nothrow_copy_constructible_v<Case>)
       : parked_operation(), Case(from) {}
   operation& operator=(const operation& from) noexcept(std::is_nothrow_copy_assignable_v<Case>) {
@@ -287,19 +287,19 @@ class operation : public parked_operation, public Case {
     forget(r, !claimed_here);
   }
 
-  // In await_ready: the routine is cancelled, or `error` is what the operation ends with. Returns false where that is
-  // to be told in the next turn.
+  // In await_ready: the routine is cancelled, or the operation ends with `error`. Throws, or returns false if it must
+  // throw in the next turn.
   [[gnu::cold, gnu::noinline]] bool refuse(worker& w, std::exception_ptr error = nullptr) {
     throw_or_note(*this, w, std::move(error));
     stand(progress::refused);
     return false;
   }
-  [[gnu::cold, gnu::noinline]] bool refuse_to_enter(worker& w) {  // in the handler of what enter() has thrown
+  [[gnu::cold, gnu::noinline]] bool refuse_to_enter(worker& w) {  // in the handler of an exception from enter()
     (void)w.spend();
     return refuse(w, std::current_exception());
   }
 
-  // With one worker there is nobody to lock out, and nothing changes between await_ready and await_suspend.
+  // With one worker there is no lock, and nothing changes between await_ready and await_suspend.
   RINGO_ALWAYS_INLINE bool commit_alone(worker& w) {
     routine* woken = nullptr;
     const bool committed = derived().commit(w, false, woken);
@@ -334,7 +334,7 @@ class operation : public parked_operation, public Case {
     routine* woken = nullptr;
     {
       optional_guard guard(derived().lock());
-      // What was not ready a moment ago may be now.
+      // It may have become ready since await_ready.
       if (!derived().commit(w, true, woken)) {
         derived().link(w, r);
         announce(w, r);
@@ -370,8 +370,8 @@ class operation : public parked_operation, public Case {
   }
 };
 
-// For sources that have nothing but a queue and outlive their cases: Derived provides `wait_queue& queue()`. Where
-// waiting changes nothing, what is ready can be committed, and there is nothing to take.
+// For sources that have only a queue and outlive their cases: Derived provides `wait_queue& queue()`. The wait has no
+// effect and no result.
 template <class Derived, class Result>
 class queued_operation : public operation<Derived, Result> {
  public:
@@ -403,8 +403,8 @@ class queued_operation : public operation<Derived, Result> {
   }
 };
 
-// While it lives, its routine's awaits do not end with `cancelled`; or, with routine::immune, only where the context
-// under which it runs is.
+// While it lives, its routine's awaits do not end with `cancelled`; with routine::immune, they do if the routine's
+// context is cancelled.
 class cancellation_held_back {
  public:
   explicit cancellation_held_back(std::uint32_t how = routine::shielded) noexcept
@@ -424,8 +424,8 @@ class cancellation_held_back {
   std::uint32_t sets_ = 0;
 };
 
-// For an await that has nothing to wait for, and is none of an operation: as every other it ends with `cancelled` in a
-// cancelled routine.
+// For an await without an operation, which has nothing to wait for: it throws `cancelled` in a cancelled routine, as
+// each await does.
 inline void throw_if_cancelled(const char* call) {
   if (require_worker(call).current->is_cancelled()) [[unlikely]]
     throw_cancelled();

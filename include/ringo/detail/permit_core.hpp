@@ -46,7 +46,7 @@ class permit_core final : public object_source {
   bool try_take(std::size_t amount, const char* call);
   std::size_t available(const char* call);
 
-  // Any thread; from one that is no worker it has happened soon after.
+  // Any thread; on one that is not a worker, it happens soon after the call.
   RINGO_ALWAYS_INLINE void give_back(std::size_t amount) noexcept {
     worker* w = current_worker();
     if (w == nullptr || !owner.is_of_lone(*w) || !queue_.empty() || ended()) [[unlikely]]
@@ -68,7 +68,7 @@ class permit_core final : public object_source {
   bool grant(permit_request& request, section& in) noexcept;
   wait_queue& queue_of(const waiter& w) noexcept;
 
-  wait_queue apart_;  // of requests for more than there is: nobody serves them, and they hold up nobody
+  wait_queue apart_;  // requests for more than the total: they are never served, and delay no other
 
   const std::size_t total_;
   std::size_t available_;

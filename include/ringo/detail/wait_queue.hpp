@@ -1,4 +1,4 @@
-// The cases of a wait, and the queue of those that wait on one source.
+// The cases of a wait, and the queue of a source's waiters.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -9,8 +9,8 @@ class routine_list;
 class section;
 struct routine;
 
-// What has become of a case. Its routine writes it, and while the routine waits the thread that has claimed its wait:
-// so it is not atomic, and a routine that has been resumed reads it without a lock. docs/invariants.md has the table.
+// The state of a case. Its routine writes it; while the routine waits, the thread that has claimed its wait does. So it
+// is not atomic, and a resumed routine reads it without a lock. docs/invariants.md has the table.
 enum class progress : std::uint8_t {
   idle,     // not awaited, or its result has been taken
   waiting,  // linked into its source; or its wait was claimed by another source or a cancellation
@@ -49,7 +49,7 @@ struct waiter : lone_case {
   waiter* previous;
 };
 
-// The cases that wait on one source, oldest first (semantics 5). Guarded by the source's lock.
+// The waiters of one source, oldest first (semantics 5). The source's lock guards it.
 class wait_queue {
  public:
   bool empty() const noexcept { return front() == nullptr; }
@@ -60,7 +60,7 @@ class wait_queue {
   // Under the source's lock: the first waiter whose wait is unclaimed; null if there is none.
   const waiter* first_open() const noexcept;
   bool anyone_open() const noexcept { return first_open() != nullptr; }
-  // Under the source's lock: that the links agree, of the first 64 waiters.
+  // Under the source's lock: checks the links of the first 64 waiters.
   void check() const;
 
   void push_back(waiter& w) noexcept {
@@ -74,15 +74,15 @@ class wait_queue {
   // have lost to another source or a cancellation: they are taken out, and given to `lost`.
   template <class Lost>
   waiter* take_open(bool shared, Lost lost) noexcept;
-  // The same, where nothing counts the lost ones; the waiter is done.
+  // The same for a source that does not count the lost ones; the waiter's state becomes done.
   waiter* claim_first(bool shared) noexcept;
   void claim_all(bool shared, routine_list& woken) noexcept;
-  // The same for all: each has come to `result`, and is woken.
+  // The same for all waiters: each gets `result`, and is woken.
   template <class Lost>
   void claim_all(section& in, progress result, Lost lost) noexcept;
   void claim_all(section& in) noexcept;
 
-  // The first, which is there.
+  // Takes out the first waiter, w.
   void pop_front(waiter& w) noexcept {
     waiter* const next = w.next;
     head_.store(next, std::memory_order_release);
@@ -103,7 +103,7 @@ class wait_queue {
   }
 
  private:
-  void set_next(waiter* of, waiter* to) noexcept {  // of none: the first
+  void set_next(waiter* of, waiter* to) noexcept {  // null `of`: sets the first
     if (of != nullptr) {
       of->next = to;
     } else {
