@@ -40,8 +40,8 @@ class group : private detail::mistaken_starts {
   group(const group&) = delete;
   group& operator=(const group&) = delete;
   /// Cancels the members that still run, and does not wait for them. They may then use objects that are gone, so
-  /// runtime_options::on_warning hears of it: await wait() on every way out, or use scope(). Queued members never start. A
-  /// routine that waits in wait() gets `cancelled` when all members have ended.
+  /// runtime_options::on_warning hears of it: await wait() on every way out, or use scope(). Queued members never
+  /// start. A routine that waits in wait() gets `cancelled` when all members have ended.
   ~group() {
     core_->leave();
     core_ = nullptr;
