@@ -1,4 +1,4 @@
-// blocking: calls what would stop a worker, on a thread of a pool.
+// blocking: calls a function that blocks, on a thread of a pool.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -23,8 +23,8 @@ namespace ringo {
 
 namespace detail {
 
-// The awaitable of blocking(); move-only. An operation that has lost a select may be awaited again: it goes on waiting
-// for the same call.
+// The operation of blocking(); move-only. An operation that has lost a select may be awaited again: it then waits for
+// the same call.
 template <class R>
 class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R>, R> {
   using base = operation<blocking_operation, R>;
@@ -45,8 +45,8 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
     if (call_ != nullptr) call_->release();
   }
 
-  // Awaited by itself, a thread is woken for the call as soon as the wait is open. In a select that has to wait until
-  // the locks are free.
+  // Outside of a select, wakes a thread for the call as soon as the wait is open. In a select that must wait until the
+  // locks are released.
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
@@ -83,7 +83,7 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
     if (std::exchange(call_->taken, true)) throw_empty_blocking_call();
     result<R>& outcome = call_->outcome;
     if (outcome.has_error()) {
-      // Taken out of the record, which another thread may be the last to let go of while the handler reads the error.
+      // Moved out first: another thread may release the record while the handler reads the error.
       std::exception_ptr error = outcome.error();
       outcome.set_error(nullptr);
       std::rethrow_exception(std::move(error));

@@ -1,7 +1,6 @@
 // context: cancellation, deadlines and values for a tree of routines (Go: package context).
-//
-// A routine runs under a context: the one it was started with, or else its starter's. When that is cancelled, the
-// routine's awaits end with `cancelled`: the one that it waits in, and every later one before it tries anything.
+// A routine runs under a context: the one that it was started with, or else its starter's. If that is cancelled, the
+// routine's awaits throw `cancelled`: the one that it waits in, and each later one, before it tries anything.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -40,9 +39,14 @@ class context_with_value final : public context_core {
 };
 }  // namespace detail
 
-// A handle: copies are the same context. Dropping the last one frees the context and its timer, without cancelling.
-// Thread: making one and waiting for one, workers, or one thread while no runtime runs; copying, destroying, comparing
-// and asking, any; cancel() any, and from a thread that is no worker it has happened soon after.
+/// A handle to a context; copies are the same context. When the last one is destroyed, the context and its timer are
+/// freed, without a cancellation.
+///
+///   context request = context::with_timeout(5s);
+///   go(request, serve, client);   // serve, and the routines that it starts, have five seconds
+///
+/// Thread: workers, or one thread while no runtime runs, to make a context and to wait for it; any to copy, destroy,
+/// compare and ask, and to cancel it, which on a thread that is not a worker happens soon after the call.
 class context {
  public:
   context() noexcept = default;  // the background
@@ -58,23 +62,23 @@ class context {
     if (core_) core_->release();
   }
 
-  // Never cancelled, without deadline and values: the root of all (semantics 144).
+  /// The background: never cancelled, without deadline and values (semantics 144).
   static context background() noexcept { return {}; }
-  // Of the running routine; outside of one the background.
+  /// The running routine's context; outside of routines the background.
   static context current() noexcept;
 
-  // Children. One of a cancelled parent is cancelled, with its parent's cause (134); a later deadline than the parent's
-  // does not extend that (135); with one that has passed it is cancelled at once (136).
+  /// Children of a context. A child of a cancelled parent is cancelled, with the parent's cause (134). A later deadline
+  /// than the parent's does not extend the parent's (135). A passed deadline cancels the child at once (136).
   static context with_cancel(const context& parent = current());
   static context with_timeout(const context& parent, delay length);
   static context with_timeout(delay length) { return with_timeout(current(), length); }
   static context with_deadline(const context& parent, time_point deadline);
   static context with_deadline(time_point deadline) { return with_deadline(current(), deadline); }
-  // With the parent's values only (143).
+  /// A context that has only the parent's values (143).
   static context without_cancel(const context& parent);
-  // Cancelled with the parent, or when stop is requested.
+  /// A child that is also cancelled when stop is requested.
   static context from(std::stop_token token, const context& parent = current());
-  // A child with a value, found by its type; the nearest one counts (145).
+  /// A child with a value, which value<T>() finds by its type; the nearest one counts (145).
   template <class T>
   context with_value(T value) const {
     detail::worker* w = detail::worker_or_alone("context::with_value");
@@ -87,20 +91,21 @@ class context {
     return core_ ? static_cast<const T*>(core_->find(typeid(T))) : nullptr;
   }
 
-  // Cancels it and all its descendants, at once (131); the first cause stays (133). Does not wait for what runs under
-  // it. Throws std::logic_error for the background.
+  /// Cancels the context and all its descendants, before it returns (131); the first cause stays (133). Does not wait
+  /// for the routines under it. Throws: std::logic_error for the background.
   void cancel(std::exception_ptr cause = nullptr) const;
   bool is_cancelled() const noexcept { return core_ && core_->is_cancelled(); }
-  // Null while it is not cancelled; without an explicit cause it holds `cancelled`, or `timed_out` past a deadline.
+  /// Null while it is not cancelled. Without an explicit cause it is `cancelled`, or after a deadline `timed_out`.
   std::exception_ptr cause() const noexcept { return core_ ? core_->cause() : nullptr; }
   std::optional<time_point> deadline() const noexcept {
     if (!core_ || core_->deadline() == time_point::max()) return std::nullopt;
     return core_->deadline();
   }
-  // When it is cancelled; of the background never.
+  /// Waits until it is cancelled; for ever for the background. Throws: cancelled. Cancel safety: waiting changes
+  /// nothing.
   detail::done_operation wait() const noexcept RINGO_LIFETIMEBOUND { return detail::done_operation(core_); }
-  // Runs f, once it is cancelled, in a routine of its own under the background; at once if it is already. f is a
-  // callable, or returns a task. The result stops it: true if f will then not run (142).
+  /// Runs f when the context is cancelled, or at once if it is, in a routine of its own under the background. f may
+  /// return a task. Call the returned function to stop that: true if f will not run (142).
   template <class F>
   requires detail::callable_later<F>
   std::function<bool()> after_func(F&& f, std::source_location where = std::source_location::current()) const {
@@ -118,7 +123,7 @@ class context {
     static_assert(is_called_without_arguments, "after_func takes a function that is called without arguments");
     return {};
   }
-  // Has stop requested when it is cancelled, by the thread that cancels, after all else.
+  /// A token on which the cancelling thread requests stop, after the rest of the cancellation.
   std::stop_token stop_token() const { return core_ ? core_->stop_token() : std::stop_token(); }
 
   friend bool operator==(const context& a, const context& b) noexcept { return a.core_ == b.core_; }
@@ -132,10 +137,10 @@ class context {
   detail::context_core* core_ = nullptr;
 };
 
-// The context of the running routine; outside of one the background.
+/// The running routine's context; outside of routines the background.
 inline context current_context() noexcept { return context::current(); }
 
-// Cancels a context when it is left (Go: defer cancel()). Throws std::logic_error for the background.
+/// Its destructor cancels a context (Go: defer cancel()). Throws: std::logic_error for the background.
 class cancel_guard {
  public:
   explicit cancel_guard(context c);
@@ -154,7 +159,7 @@ struct context_access {
   static context adopt(context_core* c) noexcept { return context(c); }
 };
 
-// A context, and where the call that names it stands.
+// A context, and the location of the call that names it.
 struct under {
   under(const context& c, std::source_location at = std::source_location::current()) noexcept
       : core(context_access::core(c)), where(at) {}
@@ -218,9 +223,9 @@ auto go(const std::type_identity_t<detail::under>& c, F&& f, A&&... args) {
   return detail::start_under(c, std::forward<F>(f), std::forward<A>(args)...);
 }
 
-// Awaits in the caller's place, under that context. Throws: cancelled, and what the awaited does. As a case of a select
-// an operation stays one, and the case has also won, and throws, when the context is cancelled; a task is a plain task
-// there.
+/// Awaits an operation or a task in the caller's place, under a context. Throws: cancelled; what the awaited throws. As
+/// a case of a select, an operation stays a case, which also wins, and throws, when the context is cancelled; a task is
+/// a plain task there.
 template <class A>
 auto with_context(const context& c, A&& awaited, std::source_location where = std::source_location::current()) {
   if constexpr (detail::awaited_later<A>) {
@@ -237,7 +242,7 @@ auto with_context(const context& c, A&& awaited, std::source_location where = st
 
 }  // namespace ringo
 
-// Of equal contexts equal, and of the same one always.
+// Equal contexts have equal hashes.
 template <>
 struct std::hash<ringo::context> {
   std::size_t operator()(const ringo::context& c) const noexcept {

@@ -1,4 +1,4 @@
-// Running: a runtime with its workers, and the program's main routine.
+// run, runtime: run a program's main routine, with the workers for it.
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
@@ -55,18 +55,18 @@ struct metrics {
 };
 
 namespace detail {
-// From any thread. Throws std::logic_error if that runtime has ended: then the routine is gone.
+// Thread: any. Throws std::logic_error if that runtime has ended; the routine is then destroyed.
 void start_from_outside(std::uint64_t runtime_id, routine& r);
 }  // namespace detail
 
-// Refers to a runtime, which it may outlive. Copyable. Thread: any.
+/// Refers to a runtime, and may outlive it. Copyable. Thread: any.
 class runtime_ref : private detail::mistaken_starts {
  public:
   using mistaken_starts::go;
 
   /// As runtime::go. Throws: std::logic_error if the runtime has ended.
   RINGO_STARTS(detail::startable, go, const, start)
-  void stop() const;  // cancels main; nothing if the runtime has ended
+  void stop() const;  ///< Cancels main. Nothing if the runtime has ended.
   bool is_done() const;
 
  private:
@@ -88,15 +88,15 @@ class runtime : private detail::mistaken_starts {
  public:
   using mistaken_starts::go;
 
-  // Throws std::system_error that says why, where the kernel refuses a ring; std::invalid_argument.
+  /// Throws: std::system_error that says why the kernel refuses a ring, and what to do; std::invalid_argument.
   explicit runtime(runtime_options = {});
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
   ~runtime();
 
-  // Runs main, which is a task or a callable that returns one, on the calling thread and the workers' own; once.
-  // Returns or rethrows what main does. The program ends with main: whatever still runs is cancelled, unwound and
-  // destroyed before this returns. Throws deadlock if nothing can ever run again.
+  /// Runs main, a task or a callable that returns one, on the calling thread and the workers' threads; once. Returns
+  /// main's result, or throws its exception. The program ends with main: other routines are then cancelled, unwound and
+  /// destroyed, before this returns. Throws: deadlock if no routine can ever run again.
   template <class F>
   requires detail::startable<F>
   auto run(F&& main, std::source_location where = std::source_location::current()) -> detail::started<F> {
@@ -117,21 +117,21 @@ class runtime : private detail::mistaken_starts {
     return detail::anything();
   }
 
-  // The runtime whose worker the calling thread is, or for whose blocking() it works: to be given to a callback or a
-  // thread, which start routines by it. Throws std::logic_error on other threads.
+  /// The runtime of the calling worker, or of the calling blocking() function. Pass it to a callback or a thread that
+  /// starts routines. Throws: std::logic_error on other threads.
   static runtime_ref current();
 
   /// As ringo::go, from any thread. Before run() the routine is queued. Throws: std::logic_error after run().
   RINGO_STARTS(detail::startable, go, , ref().start)
 
-  void stop();  // cancels main; any thread
+  void stop();  ///< Cancels main. Thread: any.
   void dump(std::ostream& to)
-      const;  // every routine: its state, what it waits for, where, and where it was started; any thread
-  ringo::metrics metrics() const;  // any thread
+      const;  ///< Each routine: its state, what it waits for, where, and where it was started. Thread: any.
+  ringo::metrics metrics() const;  ///< Thread: any.
   unsigned workers() const noexcept;
 
  private:
-  void prepare_run();  // throws where run() may not be called
+  void prepare_run();  // throws if run() may not be called here
   void run_main(detail::routine& r);
   runtime_ref ref() const noexcept;
 

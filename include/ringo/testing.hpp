@@ -31,11 +31,11 @@ struct counts {
 };
 
 struct report {
-  std::uint64_t trace_hash;          // of every choice and every move of the clock: equal for equal runs
+  std::uint64_t trace_hash;          // a hash of all choices and all moves of the clock: equal for equal runs
   std::uint64_t steps;               // resumes
   std::chrono::nanoseconds elapsed;  // virtual time
-  // Each routine that had not ended when main did, newest first: what it waited for, where, and where it was started.
-  // In a real run it would have gone on while what main had was destroyed.
+  // The routines that had not ended when main did, newest first: what each waited for, where, and where it was started.
+  // In a real run they would have gone on while main's objects were destroyed.
   std::vector<std::string> outlived_main;
 };
 

@@ -228,13 +228,13 @@ class channel_state final : public channel_core {
   T* const buffer_;
 };
 
-// The channel's size in bytes is checked: throws std::length_error.
+// Checks the buffer's size in bytes. Throws: std::length_error.
 std::size_t checked_capacity(std::size_t capacity, std::size_t value_size);
 [[noreturn]] void throw_send_on_closed();
 [[noreturn]] void throw_close_of_nil();
 
-// For threads that are no workers (foreign_threads.hpp). `attempt` is the operation without waiting, `operation` what a
-// routine awaits instead of the thread. A channel that no runtime uses is waited for. Null: the nil channel.
+// For foreign threads (foreign_threads.hpp). `attempt` tries the operation without waiting; `operation` is what a
+// routine awaits for the thread. If no runtime uses the channel, waits until one does. Null: the nil channel.
 void block_until(channel_core* core, const char* call,
                  const std::function<progress(bool shared, routine*& woken)>& attempt,
                  const std::function<task<void>()>& operation, std::source_location where);

@@ -22,20 +22,20 @@
 
 namespace ringo::detail {
 
-// A function that waits for its context's end, as a routine that has not been started.
+// A function that waits for its context's cancellation, as a routine that was not started.
 struct after_call {
   explicit after_call(routine& r) noexcept : pending(&r) {}
   ~after_call();
-  bool stop() noexcept;           // false if it has been started or stopped
-  std::atomic<routine*> pending;  // null then
-  // Under the tree's lock: where it is in its context's list, while it is there.
+  bool stop() noexcept;           // false if it was started or stopped before
+  std::atomic<routine*> pending;  // null after that
+  // Under the tree's lock: its place in its context's list, while it is there.
   std::optional<std::list<std::shared_ptr<after_call>>::iterator> place;
 };
 
 class context_core : private timer_entry {
  public:
-  // A child of `parent`, which is null for the background. One that does not follow it has its values only. Of a past
-  // deadline it is cancelled at once. On a worker, or where no runtime runs.
+  // A child of `parent`, which is null for the background. If it does not follow its parent, it has only the parent's
+  // values. A past deadline cancels it at once. On a worker, or while no runtime runs.
   context_core(context_core* parent, bool follows, time_point deadline) noexcept;
   context_core(const context_core&) = delete;
   context_core& operator=(const context_core&) = delete;
@@ -44,10 +44,10 @@ class context_core : private timer_entry {
   void retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;  // any thread
 
-  // First of all: into the tree. Throws std::logic_error where another runtime uses it.
+  // Called first: enters the tree. Throws std::logic_error if another runtime uses the tree.
   void join_tree(worker* w, const char* call);
 
-  // Before each use: the first worker's timers watch the deadline.
+  // Called before each use: the timers of the first worker watch the deadline.
   void enter(worker* w, const char* call) {
     root_.owner_.enter(w, call);
     const bool unwatched = timed_by_ != nullptr && timed_by_->queue_.load(std::memory_order_relaxed) == nullptr;
@@ -55,11 +55,11 @@ class context_core : private timer_entry {
       catch_up(*w);
   }
 
-  // When it returns, every descendant is cancelled (semantics 131). The first reason stays (133). A null cause stands
-  // for `cancelled`.
+  // When it returns, each descendant is cancelled (semantics 131). The first cause stays (133). A null cause means
+  // `cancelled`.
   void cancel(worker* w, const std::exception_ptr& cause) noexcept { cancel(w, cause, reason::cancelled); }
   void cancel_from_outside(const std::exception_ptr& cause) { cancel_from_outside(cause, reason::cancelled); }
-  bool is_cancelled() noexcept;  // any thread; where it may, it looks at the clock too
+  bool is_cancelled() noexcept;  // any thread; on a worker it looks at the clock, too
   bool is_marked() const noexcept { return cancelled_.load(std::memory_order_acquire); }
   std::exception_ptr cause() const noexcept;                             // null while it is not cancelled
   bool has_expired() const noexcept { return is_marked() && expired_; }  // by its own deadline, not its parent's
@@ -68,7 +68,7 @@ class context_core : private timer_entry {
   // The nearest value of this type.
   const void* find(const std::type_info& type) const noexcept;
 
-  // The routines that run under it: their record, with its links, is kept from going away while they are in.
+  // The routines that run under it. A member's record, with its links, stays while it is in the list.
   void add_member(routine& r, bool shared) noexcept;
   void remove_member(routine& r, bool shared) noexcept;
   // The routine's frames are gone: it no longer runs under its context.
@@ -100,11 +100,11 @@ class context_core : private timer_entry {
   enum class reason : std::uint8_t { cancelled, timed_out };
 
   static bool is_shared(const worker* w) noexcept { return w == nullptr || w->shared; }
-  // A tree is used by one runtime at a time, as one object is.
+  // One runtime at a time uses a tree, like one object.
   const ownership& owner() const noexcept { return root_.owner_; }
   void cancel(worker* w, const std::exception_ptr& cause, reason why) noexcept;
   void cancel_from_outside(const std::exception_ptr& cause, reason why);
-  // The part of it that is done under the tree's lock: returns those for which finish() has something to do.
+  // The part of cancel() under the tree's lock. Returns the contexts for which work is left after the unlock.
   context_core* mark(worker* w, const std::exception_ptr& cause, reason why) noexcept;
   static void finish(worker* w, context_core* marked) noexcept;
   bool try_retain() noexcept;
@@ -116,8 +116,8 @@ class context_core : private timer_entry {
   void expire_now(worker* w) noexcept;
   void start_calls(worker& w) noexcept;
   void stop_requested() noexcept;
-  bool take_out() noexcept;          // false: a worker of its runtime will, and disposes of it
-  context_core* dispose() noexcept;  // its parent, which is to be released
+  bool take_out() noexcept;          // false: a worker of its runtime will do it, and dispose of it
+  context_core* dispose() noexcept;  // returns its parent, which the caller must release
   bool may_yet_be_served(time_point now) noexcept;
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
   void after_expiry(worker& w) noexcept override;
@@ -129,13 +129,13 @@ class context_core : private timer_entry {
   const bool follows_;
   const bool watched_;  // has a deadline that is not its parent's
   const time_point deadline_;
-  context_core* const timed_by_;  // whose deadline that is: itself, or an ancestor
+  context_core* const timed_by_;  // the context whose deadline it has: itself, or an ancestor
   ownership owner_;               // the root's is the tree's
   spin_lock lock_;                // so is its lock
 
   // Under the tree's lock. cause_, why_ and expired_ do not change once cancelled_ is set.
   std::atomic<bool> cancelled_ = false;
-  reason why_ = reason::cancelled;  // where cause_ is null
+  reason why_ = reason::cancelled;  // the cause if cause_ is null
   bool expired_ = false;
   bool linked_ = false;
   std::exception_ptr cause_;
@@ -148,8 +148,8 @@ class context_core : private timer_entry {
   std::list<std::shared_ptr<after_call>> calls_;
   std::optional<std::stop_source> stop_;
 
-  std::atomic<bool> calls_pending_ = false;    // it was cancelled where no routine could be started
-  std::atomic<timer_queue*> queue_ = nullptr;  // where its timer runs, or has run out and after_expiry() is to come
+  std::atomic<bool> calls_pending_ = false;    // it was cancelled on a thread that cannot start routines
+  std::atomic<timer_queue*> queue_ = nullptr;  // the queue of its timer, until after_expiry()
   std::unique_ptr<std::stop_callback<on_stop>> followed_;
 };
 
@@ -177,7 +177,7 @@ class RINGO_AWAITABLE done_operation final : public queued_operation<done_operat
   spin_lock* lock() noexcept { return of_ ? &of_->root_.lock_ : nullptr; }
   wait_queue& queue() noexcept { return of_->waiting_; }
   bool ready(worker&) noexcept { return of_ && of_->is_marked(); }
-  // While it waits it keeps the context.
+  // Keeps the context while it waits.
   void link(worker& w, routine& r) noexcept;
   bool unlink() noexcept;
   void dispose() noexcept;
@@ -188,7 +188,7 @@ class RINGO_AWAITABLE done_operation final : public queued_operation<done_operat
   bool keeps_ = false;
 };
 
-// The running routine goes on under another context (null: the background) while this lives.
+// While this lives, the running routine runs under another context (null: the background).
 class entered_context {
  public:
   explicit entered_context(context_core* c);  // throws std::logic_error on a thread that is no worker
@@ -201,7 +201,7 @@ class entered_context {
   context_core* before_;
 };
 
-// Of the running routine; null for the background.
+// The running routine's context; null for the background.
 inline context_core* current_context_core() noexcept {
   const worker* w = current_worker();
   return w != nullptr && w->current != nullptr ? w->current->context : nullptr;

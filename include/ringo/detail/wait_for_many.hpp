@@ -90,7 +90,7 @@ class wait_for_many : public parked_operation {
     worker& w = *current_worker();
     if (derived().has_chosen()) [[unlikely]]
       return end_turn(w, coroutine, [this](routine& r) { parked_ = &r; });
-    // When it waits, another worker may run the coroutine by now, and the frame may be gone.
+    // If it waits, another worker may already run the coroutine, and the frame may be gone.
     return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park(w, r, false); });
   }
 
@@ -217,7 +217,7 @@ class wait_for_many : public parked_operation {
       lock_set locks(derived().places());
       add_locks(locks);
       locks.lock();
-      // What was not ready a moment ago may be now.
+      // It may have become ready since await_ready.
       if (!derived().commit_one(w, true, woken) && park(w, r, true))
         return true;  // from the last unlock on, the frame may be gone
     }
