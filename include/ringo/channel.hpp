@@ -67,7 +67,7 @@ class channel : public detail::channel_handle<detail::carried<T>> {
   /// closed and drained, or rethrows what close(error) was given. Throws: cancelled. Cancel safety: a receive that
   /// loses or is cancelled has taken nothing. Fairness: first come, first served.
   using base::recv;
-  //// The next value if there is one at this instant. Does not wait.
+  /// The next value if there is one at this instant. Does not wait.
   using base::try_recv;
 
   /// No value can be sent from now on; those in the buffer can still be received. With an error, each receive from the
