@@ -17,9 +17,9 @@ namespace {
 
 // The bytes that all buffers of the process take from malloc. Relaxed: they only decide when memory is given back.
 std::atomic<std::size_t> in_use = 0;
-std::atomic<std::size_t> most_in_use = 0;   // since the last look
-std::atomic<std::size_t> most_in_heap = 0;  // since the heap was trimmed; written by the thread that looks
-std::atomic<std::int64_t> next_look = 0;    // in the clock's units; the thread that moves it looks
+std::atomic<std::size_t> most_in_use = 0;         // since the last look
+std::atomic<std::size_t> most_in_heap = 0;        // since the heap was trimmed; written by the thread that looks
+std::atomic<std::int64_t> next_look_at_pool = 0;  // in the clock's units; the thread that moves it looks
 
 constexpr std::size_t much = 4 * 1024 * 1024;
 constexpr duration between_looks = std::chrono::milliseconds(500);
@@ -76,11 +76,11 @@ void buffer_pool::free(buffer& b) noexcept {
 }
 
 void buffer_pool::trim_heap(time_point now) noexcept {
-  std::int64_t due = next_look.load(std::memory_order_relaxed);
+  std::int64_t due = next_look_at_pool.load(std::memory_order_relaxed);
   const std::int64_t time = now.time_since_epoch().count();
   if (time < due) return;
   // Acquire and release: of two threads that look, the later one sees the writes of the earlier one.
-  if (!next_look.compare_exchange_strong(due, time + between_looks.count(), std::memory_order_acq_rel)) return;
+  if (!next_look_at_pool.compare_exchange_strong(due, time + between_looks.count(), std::memory_order_acq_rel)) return;
   const std::size_t needed = most_in_use.exchange(in_use.load(std::memory_order_relaxed), std::memory_order_relaxed);
   raise(most_in_heap, needed);
   if (most_in_heap.load(std::memory_order_relaxed) - needed < much) return;

@@ -12,7 +12,7 @@ namespace ringo::detail {
 
 namespace {
 
-constexpr std::int64_t filter = 2;  // a value of "Seccomp:" in /proc/self/status
+constexpr std::int64_t seccomp_filters = 2;  // a value of "Seccomp:" in /proc/self/status
 
 std::optional<std::uint64_t> limit_on(decltype(RLIMIT_NOFILE) resource) {
   rlimit limit{};
@@ -81,7 +81,7 @@ std::string background_of(std::string_view call) {
 }
 
 std::string explain_permission(std::string_view call, const surroundings& around) {
-  const bool filtered = around.seccomp == filter;
+  const bool filtered = around.seccomp == seccomp_filters;
   if (call != "io_uring_setup") {
     const std::string now = is_of_io_uring(call) ? "now " : "";
     if (filtered) {
@@ -118,7 +118,7 @@ std::string explain_permission(std::string_view call, const surroundings& around
 std::string explain_missing_call(std::string_view call, const surroundings& around) {
   if (call != "io_uring_setup") {
     const std::string name(system_call_of(call));
-    if (around.seccomp == filter) {
+    if (around.seccomp == seccomp_filters) {
       return background_of(call) + "a seccomp filter of this process answers as if " + name + " did not exist." +
              allow_in_profile(is_of_io_uring(call) ? ring_calls : name);
     }
@@ -130,7 +130,7 @@ std::string explain_missing_call(std::string_view call, const surroundings& arou
   const std::int64_t version = version_of(around.release);
   if (version != 0 && version < first_with_io_uring)
     return kernel(around) + " is too old to have io_uring. Linux 6.1 or newer is needed.";
-  if (around.seccomp == filter) {
+  if (around.seccomp == seccomp_filters) {
     return kernel(around) +
            " is new enough, but a seccomp filter of this process answers as if io_uring did not exist, as "
            "some container run-times' profiles do." +

@@ -17,7 +17,7 @@
 namespace ringo::detail {
 namespace {
 
-ranked<std::mutex, lock_rank::shared_port> listed;
+ranked<std::mutex, lock_rank::shared_port> list_lock;
 std::vector<listener_core*>& all_shared() {
   static auto* const all = new std::vector<listener_core*>;  // never destroyed: a listener may outlive the statics
   return *all;
@@ -37,7 +37,7 @@ void refuse_new_connections(int socket) noexcept {
 
 // A handle of another listener that is still open; empty if there is none.
 listener_handle another_at_port_of(const listener_core& l) noexcept {
-  const std::lock_guard guard(listed);
+  const std::lock_guard guard(list_lock);
   for (listener_core* each : all_shared()) {
     if (each != &l && each->address() == l.address() && each->try_add_handle()) return listener_handle(each);
   }
@@ -47,12 +47,12 @@ listener_handle another_at_port_of(const listener_core& l) noexcept {
 }  // namespace
 
 void share_port(listener_core& l) {
-  const std::lock_guard guard(listed);
+  const std::lock_guard guard(list_lock);
   all_shared().push_back(&l);
 }
 
 void stop_sharing_port(listener_core& l) noexcept {
-  const std::lock_guard guard(listed);
+  const std::lock_guard guard(list_lock);
   std::erase(all_shared(), &l);
 }
 

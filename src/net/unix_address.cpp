@@ -19,7 +19,7 @@
 namespace ringo::detail {
 namespace {
 
-constexpr std::size_t room = sizeof(sockaddr_un::sun_path);
+constexpr std::size_t path_room = sizeof(sockaddr_un::sun_path);
 
 template <class Get>
 std::string name_from(int socket, Get get) {
@@ -36,7 +36,7 @@ socket_address to_unix_address(std::string_view name, const std::string& doing) 
   if (!is_abstract && name.find('\0') != std::string_view::npos) {
     throw std::invalid_argument(doing.substr(0, doing.find('\0')) + ": a zero byte follows this");
   }
-  const std::size_t most = is_abstract ? room : room - 1;
+  const std::size_t most = is_abstract ? path_room : path_room - 1;
   if (name.size() > most) {
     throw std::invalid_argument(doing + ": the name has " + std::to_string(name.size()) +
                                 " bytes, and the kernel has room for " + std::to_string(most) +

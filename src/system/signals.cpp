@@ -89,7 +89,7 @@ constexpr std::uint64_t one_ring = 1;
 static_assert(std::atomic<signals_core*>::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free &&
               std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
-std::atomic<signals_core*> all = nullptr;
+std::atomic<signals_core*> all_signals = nullptr;
 std::atomic<int> inside = 0;
 
 // What the process did at a signal before the first object wanted it.
@@ -103,7 +103,7 @@ std::array<before, most + 1> actions;
 void on_signal(int number) {
   const int saved = errno;
   inside.fetch_add(1, std::memory_order_seq_cst);
-  for (signals_core* each = all.load(std::memory_order_seq_cst); each != nullptr;
+  for (signals_core* each = all_signals.load(std::memory_order_seq_cst); each != nullptr;
        each = each->next.load(std::memory_order_seq_cst)) {
     each->hear(number);
   }
@@ -141,7 +141,7 @@ void handle(int number) {
 }
 
 void take_out(signals_core& one) noexcept {
-  std::atomic<signals_core*>* link = &all;
+  std::atomic<signals_core*>* link = &all_signals;
   while (link->load() != &one) link = &link->load()->next;
   link->store(one.next.load(), std::memory_order_seq_cst);
   while (inside.load(std::memory_order_seq_cst) != 0) std::this_thread::yield();
@@ -179,8 +179,8 @@ signals_handle listen_to(std::uint64_t wanted) {
   signals_handle made(make_core<signals_core>(number, wanted));
   signals_core* const core = made.get();
   const std::lock_guard guard(registry_mutex);
-  core->next = all.load();
-  all.store(core, std::memory_order_seq_cst);
+  core->next = all_signals.load();
+  all_signals.store(core, std::memory_order_seq_cst);
   std::uint64_t handled = 0;
   try {
     each_of(wanted, [&handled](int each) {
