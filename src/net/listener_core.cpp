@@ -99,7 +99,8 @@ void listener_core::check() const {
   descriptor_core::check();
   invariant(!accept_.in_flight() || !pause_.in_flight(), "an accept and a pause are never both in flight");
   if (!is_open() || has_ended()) return;
-  invariant(bare_.size() < bare_.capacity(), "there is room for the connection that is accepted");
+  invariant(!accept_.in_flight() || bare_.size() < bare_.capacity(),
+            "there is room for the connection that is accepted");
   if (waiting(io_side::in).empty()) return;
   invariant(there_ == nullptr && error_ == 0, "a routine waits to accept only if nothing is there");
   invariant(accept_.in_flight() || pause_.in_flight(), "a routine waits => an accept or a pause is in flight");
