@@ -5,6 +5,7 @@
 
 // First the headers that others include, so that the compiler's messages about them do not list the chain of includes.
 // clang-format off
+#include <ringo/detail/operation.hpp>
 #include <ringo/clock.hpp>
 #include <ringo/task.hpp>
 #include <ringo/channel.hpp>

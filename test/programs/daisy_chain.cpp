@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "every_scheduler.hpp"
+#include "reached.hpp"
 
 using namespace ringo;
 
@@ -70,8 +71,8 @@ TEST_CASE(
     const chain whole = build(links, 0);
     co_await whole.rightmost.send(0);
     for (int i = 0; i != 20; ++i) co_await yield();
-    CHECK(testing::live().routines > links);
     // One of the links has the value now, and will not be rid of it.
+    reached("the main routine ends while the value is on its way");
   });
 }
 
