@@ -1,6 +1,7 @@
 // The main function of all test programs. To doctest's it adds
-//   a watchdog: it names a test case that has not ended after 60 s, times RINGO_STRESS, dumps the routines of all
-//     runtimes, and aborts the process. RINGO_WATCHDOG=600 allows 600 s, 0 any time;
+//   a watchdog: it names a test case that has not ended after 60 s (240 s in sanitizer and debug builds), times
+//     RINGO_STRESS, dumps the routines of all runtimes, and aborts the process. RINGO_WATCHDOG=600 allows 600 s, 0 any
+//     time;
 //   a count of checks: a test case that has checked nothing fails;
 //   the hashes of simulations (trace_ledger.hpp).
 #define DOCTEST_CONFIG_IMPLEMENT
@@ -14,6 +15,7 @@
 #include <cstring>
 #include <ctime>
 #include <iostream>
+#include <ringo/detail/checked.hpp>
 #include <string_view>
 
 #include "quiet_listener.hpp"
@@ -58,7 +60,8 @@ class watchdog final : public quiet_listener {
   }
   static long limit() {
     const long times = of_environment("RINGO_STRESS", 1);
-    return of_environment("RINGO_WATCHDOG", 60 * (times > 1 ? times : 1));
+    constexpr long allowed = ringo::detail::checked_build ? 240 : 60;
+    return of_environment("RINGO_WATCHDOG", allowed * (times > 1 ? times : 1));
   }
   void set(long seconds) {
     itimerspec when{};
