@@ -488,7 +488,8 @@ TEST_CASE("cancelling before the deadline gives cancelled, and stops the timer (
 
 TEST_CASE("a deadline and a cancel at the same instant: the first to come stays (133, 137)") {
   int expired = 0, cancelled_first = 0;
-  for (const auto& scheduler : simulated_schedulers(20)) {
+  const auto schedulers = simulated_schedulers(20);
+  for (const auto& scheduler : schedulers) {
     scheduler.run([&]() -> task<> {
       const context c = context::with_timeout(1s);
       auto h = go([c]() -> task<> {
@@ -500,7 +501,7 @@ TEST_CASE("a deadline and a cancel at the same instant: the first to come stays 
       co_await h;
     });
   }
-  CHECK(expired + cancelled_first == 40);
+  CHECK(expired + cancelled_first == static_cast<int>(schedulers.size()));
   CHECK(expired > 0);
 }
 
