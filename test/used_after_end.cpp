@@ -210,7 +210,7 @@ TEST_CASE("The server with its state in main's frame ends with a message at the 
       o.workers = workers;
       struct state {
         mutex mu;
-        int clients = 0;
+        std::atomic<int> clients = 0;  // main reads it without the lock
       };
       run(
           []() -> task<> {
