@@ -95,7 +95,7 @@ void one_shot::complete(int result, unsigned) noexcept {
     start(w);
   } else {
     // Also an answer that was had at once meanwhile stays: its routine reads it without the lock.
-    while (waiter* each = has_answer_ ? waiting_.claim_first(w.shared) : nullptr) here.wake(*each->who);
+    if (has_answer_) waiting_.claim_all(here);
     has_ended(w);
     --holds_;
   }

@@ -229,26 +229,27 @@ void scheduler::finish_main(routine& r) noexcept {
   runtime.routine_has_ended();
 }
 
-void scheduler::end_joined(routine& r) noexcept {
+namespace {
+
+routine_list end_and_claim_joiners(routine& r, bool shared) noexcept {
   routine_list woken;
-  {
-    optional_guard guard(r.joining, shared);
-    r.ended.store(true, std::memory_order_release);  // pairs with handle::is_done()
-    r.joiners.claim_all(shared, woken);
-  }
+  const optional_guard guard(r.joining, shared);
+  r.ended.store(true, std::memory_order_release);  // pairs with handle::is_done()
+  r.joiners.claim_all(shared, woken);
+  return woken;
+}
+
+}  // namespace
+
+void scheduler::end_joined(routine& r) noexcept {
+  routine_list woken = end_and_claim_joiners(r, shared);
   while (routine* joiner = woken.pop_front()) make_ready(*joiner);
 }
 
 void end_unbegun(worker* w, routine& r) noexcept {
-  const bool shared = w != nullptr && w->shared;
   r.close();
   r.fail(std::make_exception_ptr(cancelled()));
-  routine_list woken;
-  {
-    const optional_guard guard(r.joining, shared);
-    r.ended.store(true, std::memory_order_release);  // pairs with handle::is_done()
-    r.joiners.claim_all(shared, woken);
-  }
+  routine_list woken = end_and_claim_joiners(r, w != nullptr && w->shared);
   while (routine* joiner = woken.pop_front()) make_ready_or_drop(w, *joiner);
   r.release();
 }

@@ -27,7 +27,7 @@ object_source& as_source(condition_core& of) noexcept { return of; }
 
 // Waits for the notification, and releases the lock when it waits. A notification between the two comes from a routine
 // that does not hold the lock, or comes after the wait is open.
-class condition_operation final : public source_operation<condition_operation, void> {
+class condition_operation final : public source_operation<condition_operation, void, condition_core> {
  public:
   static constexpr const char* call_name = "wait for a condition";
   condition_operation(condition_core& of, mutex::guard& held) noexcept : source_operation(of), held_(&held) {}
@@ -50,7 +50,7 @@ class condition_operation final : public source_operation<condition_operation, v
   bool ready(worker&) noexcept { return false; }
   void discard() noexcept {
     stand(progress::idle);
-    if (is_for_one_) static_cast<condition_core*>(of_)->pass_on();
+    if (is_for_one_) of_->pass_on();
   }
   void tell(std::string& text) const { text += "a condition"; }
 

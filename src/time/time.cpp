@@ -158,9 +158,9 @@ void alarm_core::check() const {
 
 bool alarm_operation::commit(worker&, bool, routine*&) noexcept {
   const time_point at = now();
-  if (!core().has_value(at)) return false;
-  value_ = core().take_value(at);
-  core().watch();
+  if (!of_->has_value(at)) return false;
+  value_ = of_->take_value(at);
+  of_->watch();
   stand(progress::done);
   return true;
 }

@@ -8,6 +8,7 @@
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/join.hpp>
 #include <ringo/detail/operation.hpp>
+#include <ringo/detail/sourceless_operation.hpp>
 #include <ringo/detail/started.hpp>
 
 namespace ringo::detail {
@@ -52,16 +53,10 @@ class RINGO_AWAITABLE finished_operation : public ending_operation<finished_oper
   using ending_operation::ending_operation;
 };
 
-class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void, lone_case> {
+class RINGO_AWAITABLE yield_operation : public sourceless_operation<yield_operation, void> {
  public:
   static constexpr const char* call_name = "yield";
-  yield_operation() noexcept {}
-  yield_operation(const yield_operation&) = default;
-  yield_operation& operator=(const yield_operation&) = default;
-  ~yield_operation() {
-    if (standing() != progress::idle) [[unlikely]]
-      abandon(*who);
-  }
+  yield_operation() noexcept {}  // so that `{}` does not clear the memory first
   // Awaited outside of a select, it is over when its routine goes to the end of the run queue. Only a coroutine of a
   // foreign type takes note of that, as its frame may be destroyed there.
   RINGO_ALWAYS_INLINE bool await_ready() {
@@ -84,18 +79,7 @@ class RINGO_AWAITABLE yield_operation : public operation<yield_operation, void, 
       come_back();
   }
 
-  void enter(worker*) noexcept {}
-  spin_lock* lock() noexcept { return nullptr; }
-  bool ready(worker&) noexcept { return true; }
-  bool commit(worker&, bool, routine*&) noexcept {
-    stand(progress::done);
-    return true;
-  }
-  void link(worker&, routine&) noexcept {}
-  bool unlink() noexcept { return false; }
-  void dispose() noexcept {}
   void tell(std::string& text) const { text += call_name; }
-  void take() noexcept { stand(progress::idle); }
 
  private:
   [[gnu::noinline]] void look_for_cancellation(worker& w) {

@@ -110,16 +110,10 @@ class hold {
 // The operation of lock() and acquire(). Throws: cancelled. Cancel safety: a request that is not granted changes
 // nothing; permits that are granted to a frame that is destroyed are given back. Fairness: first come, first served, by
 // direct hand-over.
-class permit_request : public operation<permit_request, hold> {
+class permit_request : public source_operation<permit_request, hold, permit_core> {
  public:
   static constexpr const char* call_name = "lock or acquire";
-  permit_request(permit_core& of, std::size_t amount) noexcept : of_(&of), amount_(amount) {}
-  permit_request(const permit_request&) noexcept = default;
-  permit_request& operator=(const permit_request&) noexcept = default;
-  RINGO_ALWAYS_INLINE ~permit_request() {
-    if (standing() != progress::idle) [[unlikely]]
-      abandon(*who);
-  }
+  permit_request(permit_core& of, std::size_t amount) noexcept : source_operation(of), amount_(amount) {}
 
   // With one worker, a request that need not wait stays idle. Unlike other operations, it does not commit at the end of
   // a turn: the lock would be held while the other routines have their turns, all would come to wait for it, and from
@@ -149,21 +143,12 @@ class permit_request : public operation<permit_request, hold> {
     return operation::await_suspend(coroutine);
   }
 
-  void enter(const worker* w) { of_->enter(w, call_name); }
-  spin_lock* lock() noexcept { return &of_->lock; }
   bool ready(worker&) noexcept { return of_->ready(amount_); }
   RINGO_ALWAYS_INLINE bool commit(worker&, bool, routine*&) noexcept {
     if (!of_->take(amount_)) return false;
     stand(progress::done);
     return true;
   }
-  void link(worker&, routine& r) noexcept {
-    who = &r;
-    stand(progress::waiting);
-    of_->link(*this);
-  }
-  bool unlink() noexcept { return !won(standing()) && of_->unlink(*this); }
-  void dispose() noexcept { delete of_; }
   hold take() noexcept {
     stand(progress::idle);
     return hold(*of_, amount_);
@@ -190,7 +175,6 @@ class permit_request : public operation<permit_request, hold> {
   }
   std::coroutine_handle<> try_in_next_turn(worker& w) noexcept;
 
-  permit_core* of_;
   std::size_t amount_;
 };
 

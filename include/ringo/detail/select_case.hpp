@@ -11,6 +11,7 @@
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/select_coroutine.hpp>
 #include <ringo/detail/select_operation.hpp>
+#include <ringo/detail/sourceless_operation.hpp>
 
 namespace ringo {
 
@@ -22,16 +23,10 @@ struct prefer_first_t {};
 namespace detail {
 
 // Never ready: a select without cases.
-class RINGO_AWAITABLE never_operation final : public operation<never_operation, void, lone_case> {
+class RINGO_AWAITABLE never_operation final : public sourceless_operation<never_operation, void> {
  public:
   static constexpr const char* call_name = "never";
   never_operation() noexcept {}
-  RINGO_ALWAYS_INLINE ~never_operation() {
-    if (standing() != progress::idle) [[unlikely]]
-      abandon(*who);
-  }
-  void enter(worker*) noexcept {}
-  spin_lock* lock() noexcept { return nullptr; }
   bool ready(worker&) noexcept { return false; }
   bool commit(worker&, bool, routine*&) noexcept { return false; }
   void link(worker&, routine& r) noexcept {
@@ -42,37 +37,15 @@ class RINGO_AWAITABLE never_operation final : public operation<never_operation, 
     stand(progress::idle);
     return false;
   }
-  void dispose() noexcept {}
-  void take() noexcept {}
   void tell(std::string& text) const { text += "never (a select of no cases)"; }
 };
 
 // A select with nothing but `otherwise`: ready at once.
 class RINGO_AWAITABLE only_otherwise_operation final
-    : public operation<only_otherwise_operation, std::variant<std::monostate>, lone_case> {
+    : public sourceless_operation<only_otherwise_operation, std::variant<std::monostate>> {
  public:
   static constexpr const char* call_name = "select";
   only_otherwise_operation() noexcept {}
-  only_otherwise_operation(const only_otherwise_operation&) = default;
-  only_otherwise_operation& operator=(const only_otherwise_operation&) = default;
-  RINGO_ALWAYS_INLINE ~only_otherwise_operation() {
-    if (standing() != progress::idle) [[unlikely]]
-      abandon(*who);
-  }
-  void enter(worker*) noexcept {}
-  spin_lock* lock() noexcept { return nullptr; }
-  bool ready(worker&) noexcept { return true; }
-  bool commit(worker&, bool, routine*&) noexcept {
-    stand(progress::done);
-    return true;
-  }
-  void link(worker&, routine&) noexcept {}
-  bool unlink() noexcept { return false; }
-  void dispose() noexcept {}
-  std::variant<std::monostate> take() noexcept {
-    stand(progress::idle);
-    return {};
-  }
   void tell(std::string& text) const { text += "nothing"; }
 };
 

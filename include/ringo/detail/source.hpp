@@ -130,8 +130,8 @@ void end_of(Source*& s, A... arguments) noexcept {
   keep_mark(s);
 }
 
-// A case that waits on a source. A Derived provides what `operation` asks for and is not here.
-template <class Derived, class Result>
+// A case that waits on a source. A Derived provides the rest of what `operation` asks for. Source is a complete type.
+template <class Derived, class Result, class Source = object_source>
 class source_operation : public operation<Derived, Result> {
  public:
   void enter(const worker* w) { of_->enter(w, Derived::call_name); }
@@ -151,7 +151,7 @@ class source_operation : public operation<Derived, Result> {
   void take() noexcept { this->stand(progress::idle); }
 
  protected:
-  explicit source_operation(object_source& of) noexcept : of_(&of) {}
+  explicit source_operation(Source& of) noexcept : of_(&of) {}
   source_operation(const source_operation&) = default;
   source_operation& operator=(const source_operation&) = default;
   RINGO_ALWAYS_INLINE ~source_operation() {
@@ -159,7 +159,7 @@ class source_operation : public operation<Derived, Result> {
       this->abandon(*this->who);
   }
 
-  object_source* of_;
+  Source* of_;
 };
 
 // A source on which all wait for the same: an event, a latch, a wait_group.
@@ -174,13 +174,13 @@ class gate : public object_source {
 };
 
 // Waiting changes nothing. Throws: cancelled.
-class RINGO_AWAITABLE gate_operation final : public source_operation<gate_operation, void> {
+class RINGO_AWAITABLE gate_operation final : public source_operation<gate_operation, void, gate> {
  public:
   static constexpr const char* call_name = "wait";
   explicit gate_operation(gate& of) noexcept : source_operation(of) {}
 
-  bool ready(worker&) const noexcept { return static_cast<const gate*>(of_)->is_open(); }
-  void tell(std::string& text) const { static_cast<const gate*>(of_)->describe(text); }
+  bool ready(worker&) const noexcept { return of_->is_open(); }
+  void tell(std::string& text) const { of_->describe(text); }
 };
 
 }  // namespace ringo::detail

@@ -108,14 +108,14 @@ class alarm_core final : public object_source, private timer_entry {
 
 // The operation of timer::wait() and ticker::tick(). Yields the deadline. Throws: cancelled. Cancel safety: a value
 // that is not received stays. Fairness: first come, first served.
-class RINGO_AWAITABLE alarm_operation final : public source_operation<alarm_operation, time_point> {
+class RINGO_AWAITABLE alarm_operation final : public source_operation<alarm_operation, time_point, alarm_core> {
  public:
   static constexpr const char* call_name = "wait for a timer";
   explicit alarm_operation(alarm_core& of) noexcept : source_operation(of) {}
 
-  void enter(worker* w) { (void)core().enter(*w, call_name); }
-  spin_lock* lock() noexcept { return core().section_lock(); }
-  bool ready(worker&) noexcept { return core().has_value(now()); }
+  void enter(worker* w) { (void)of_->enter(*w, call_name); }
+  spin_lock* lock() noexcept { return of_->section_lock(); }
+  bool ready(worker&) noexcept { return of_->has_value(now()); }
   bool commit(worker&, bool, routine*&) noexcept;
   time_point take() noexcept {
     stand(progress::idle);
@@ -125,8 +125,6 @@ class RINGO_AWAITABLE alarm_operation final : public source_operation<alarm_oper
 
  private:
   friend class alarm_core;
-  alarm_core& core() noexcept { return static_cast<alarm_core&>(*of_); }
-
   time_point value_;
 };
 
