@@ -26,6 +26,7 @@
 #include "dice.hpp"
 #include "hostile_driver.hpp"
 #include "network.hpp"
+#include "replaced_readers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -162,23 +163,6 @@ task<> read_some_time(Source& from, progress_of_reading& p, std::uint64_t seed) 
   }
 }
 
-// By readers that are cancelled and replaced, until the end.
-template <class Source>
-task<> read_all_numbered(Source& from, std::size_t size, std::uint64_t seed) {
-  progress_of_reading p;
-  dice d(seed);
-  for (std::uint64_t turn = 0; !p.has_ended; ++turn) {
-    auto reader = go(read_some_time<Source>, std::ref(from), std::ref(p), seed * 1000 + turn);
-    auto first = co_await select(reader.wait(), sleep(std::chrono::microseconds(d.below(400))));
-    if (first.index() == 1) {
-      reader.cancel();
-      co_await reader.wait();
-    }
-  }
-  CHECK(p.is_right);
-  CHECK(p.at == size);
-}
-
 }  // namespace
 
 TEST_CASE("TCP: numbered bytes both ways through readers that are cancelled arrive each, once and in order (H3, c30)") {
@@ -193,7 +177,7 @@ TEST_CASE("TCP: numbered bytes both ways through readers that are cancelled arri
             co_await to.shutdown_send();
           },
           std::ref(s), n);
-      co_await read_all_numbered(s, size, n);
+      co_await read_all_numbered(s, read_some_time<tcp_stream>, size, n);
       co_await sending;
     };
     all.go(both, std::ref(c.here), seed + 1);
@@ -213,7 +197,7 @@ TEST_CASE("Pipes: numbered bytes through readers that are cancelled arrive each,
           co_await to.close();
         },
         std::move(p.writer), seed + 1);
-    co_await read_all_numbered(p.reader, size, seed + 2);
+    co_await read_all_numbered(p.reader, read_some_time<pipe_reader>, size, seed + 2);
     co_await sending;
   });
 }

@@ -117,6 +117,15 @@ task<> self_select_storm(std::size_t capacity, std::size_t count) {
   CHECK(received.sum == sent.sum);
 }
 
+task<std::uint64_t> sum_of(std::vector<handle<std::uint64_t>>& counting) {
+  std::uint64_t total = 0;
+  for (auto& one : counting) {
+    const std::uint64_t sum = co_await one;
+    total += sum;
+  }
+  co_return total;
+}
+
 }  // namespace
 
 TEST_CASE("ten routines on four channels, some by select: no wake-up is lost (semantics 49)") {
@@ -131,15 +140,8 @@ TEST_CASE("ten routines on four channels, some by select: no wake-up is lost (se
         }
         sending.push_back(go(send_by_select, channels, n));
         receiving.push_back(go(receive_by_select, channels, n));
-        std::uint64_t sent = 0, received = 0;
-        for (auto& one : sending) {
-          const std::uint64_t sum = co_await one;
-          sent += sum;
-        }
-        for (auto& one : receiving) {
-          const std::uint64_t sum = co_await one;
-          received += sum;
-        }
+        const std::uint64_t sent = co_await sum_of(sending);
+        const std::uint64_t received = co_await sum_of(receiving);
         CHECK(sent == 8 * (n * (n + 1) / 2));
         CHECK(received == sent);
         for (const auto& ch : channels) CHECK(ch.size() == 0);
@@ -157,15 +159,8 @@ TEST_CASE("several selecting senders and receivers on the same four channels (se
           sending.push_back(go(send_by_select, channels, n));
           receiving.push_back(go(receive_by_select, channels, n));
         }
-        std::uint64_t sent = 0, received = 0;
-        for (auto& one : sending) {
-          const std::uint64_t sum = co_await one;
-          sent += sum;
-        }
-        for (auto& one : receiving) {
-          const std::uint64_t sum = co_await one;
-          received += sum;
-        }
+        const std::uint64_t sent = co_await sum_of(sending);
+        const std::uint64_t received = co_await sum_of(receiving);
         CHECK(sent == 12 * (n * (n + 1) / 2));
         CHECK(received == sent);
       },

@@ -19,6 +19,7 @@
 
 #include "dice.hpp"
 #include "network.hpp"
+#include "replaced_readers.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -78,22 +79,9 @@ TEST_CASE("numbered streams whose readers are cancelled and replaced arrive whol
       tcp_stream there = co_await tcp_stream::connect(listener.local());
       tcp_stream here = co_await listener.accept();
       all.go(send_numbered, std::move(there), size, i + 1);
-      all.go(
-          [size](tcp_stream s, std::uint64_t seed) -> task<> {
-            progress_of_reading p;
-            dice d(seed);
-            for (std::uint64_t turn = 0; !p.has_ended; ++turn) {
-              auto reader = go(read_some_time, std::ref(s), std::ref(p), seed * 1000 + turn);
-              auto first = co_await select(reader.wait(), sleep(std::chrono::microseconds(d.below(400))));
-              if (first.index() == 1) {
-                reader.cancel();
-                co_await reader.wait();
-              }
-            }
-            CHECK(p.is_right);
-            CHECK(p.at == size);
-          },
-          std::move(here), i + 1);
+      all.go([size](tcp_stream s,
+                    std::uint64_t seed) -> task<> { co_await read_all_numbered(s, read_some_time, size, seed); },
+             std::move(here), i + 1);
     }
     co_await all.wait();
   });
