@@ -145,7 +145,7 @@ class buffered_reader {
   template <class Reader, class Request>
   friend class detail::buffered_read;
 
-  // Result is the request's result, or the request itself, whose bytes are taken later.
+  // Result is the request's result, or the request itself: then the caller takes its bytes later.
   template <class Result, class Request>
   static task<Result> perform(buffered_reader& in, Request r, location where) {
     detail::throw_if_cancelled(Request::call_name);

@@ -41,19 +41,19 @@ concept sends = requires(S& to, Bytes bytes) {
 
 }  // namespace detail
 
-/// A type whose recv() can be awaited, and can be a case of a select. recv() yields the next bytes in order, at least
-/// one, as an optional piece: a chunk, a std::string, a std::vector<std::byte>. At the end it yields nullopt, each
-/// time. It throws if the source fails before its end. Cancel safety: a recv() that loses or is cancelled has taken
-/// nothing; the next one yields the bytes.
+/// A source of bytes. A routine can await its recv(), also as a case of a select. recv() yields the next bytes in
+/// order, at least one, as an optional piece: a chunk, a std::string, a std::vector<std::byte>. At the end it yields
+/// nullopt, each time. It throws if the source fails before its end. Cancel safety: a recv() that loses or is cancelled
+/// has taken nothing; the next one yields the bytes.
 template <class S>
 concept byte_source = requires(S& from) {
   { detail::text_of_piece(*std::declval<typename std::remove_cvref_t<decltype(from.recv())>::result_type&>()) };
 };
 
-/// A type whose send(text) can be awaited. The text is a std::string_view, which the caller keeps until then, or a
-/// std::string for a sink that keeps it (a sender<std::string>). When send() returns, the sink has taken all bytes,
-/// after those of earlier sends. Cancel safety: a send that loses or is cancelled before it has begun sends nothing.
-/// After it has begun, each later send throws, since the bytes would have a gap.
+/// A sink of bytes. A routine can await its send(text). The text is a std::string_view, and the caller keeps its bytes
+/// until send() returns; or it is a std::string, for a sink that keeps it (a sender<std::string>). When send() returns,
+/// the sink has taken all bytes, after those of earlier sends. Cancel safety: a send that loses or is cancelled before
+/// it has begun sends nothing. After it has begun, each later send throws, since the bytes would have a gap.
 template <class S>
 concept byte_sink = detail::sends<S, std::string_view> || detail::sends<S, std::string>;
 

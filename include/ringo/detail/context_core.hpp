@@ -129,7 +129,7 @@ class context_core : private timer_entry {
   const bool follows_;
   const bool watched_;  // has a deadline that is not its parent's
   const time_point deadline_;
-  context_core* const timed_by_;  // the context whose deadline it has: itself, or an ancestor
+  context_core* const timed_by_;  // this context or an ancestor: its deadline ends this context
   ownership owner_;               // the root's is the tree's
   spin_lock lock_;                // so is its lock
 

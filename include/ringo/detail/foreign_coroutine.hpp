@@ -38,7 +38,7 @@ void forget(routine& r, bool claimed) noexcept;
 // Called when the routine's runtime has ended: it never runs again, and leaves its run queue.
 void drop_from_queue(routine& r) noexcept;
 
-// Makes a routine ready, whose wait the caller has claimed. A null worker: no runtime runs.
+// The caller has claimed the wait of r, and makes r ready here. w is null if no runtime runs; then r leaves its queue.
 inline void make_ready_or_drop(worker* w, routine& r) noexcept { w != nullptr ? w->make_ready(r) : drop_from_queue(r); }
 
 }  // namespace ringo::detail

@@ -8,7 +8,7 @@
 
 namespace ringo::detail {
 
-// For a worker whose list has no block, or no room for one.
+// The worker calls these if its list has no block to give, or no room for a block that it gets.
 void* allocate_frame_slowly(std::size_t size);
 void free_frame_slowly(void* frame, std::size_t size) noexcept;
 void* allocate_block_slowly(std::size_t size);
