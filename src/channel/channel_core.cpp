@@ -98,6 +98,7 @@ void channel_core::last_handle_gone() noexcept {
       feeder->nobody_receives(*this);
       return release();
     }
+    handles_.store(0, std::memory_order_relaxed);  // the feeder has ended in between: this call is the last user
   }
   worker* w = current_worker();
   if (w == nullptr || w->runtime_id != owner.runtime_id()) {
