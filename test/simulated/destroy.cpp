@@ -50,6 +50,17 @@ struct sources {
       co_return 5;
     });
   }
+  // Main's end does not touch these. Else it would resume a coroutine that waits for the context or the routine on one
+  // worker, while the coroutine's owner, which main's end cancels, too, destroys it on another (D10).
+  struct untouched_by_the_end {};
+  explicit sources(untouched_by_the_end) : sources() {
+    scope_of_it = context::with_cancel(context::background());
+    routine = go([end = end_of_routine]() -> task<int> {
+      co_await shield(end.recv());
+      co_return 5;
+    });
+  }
+  ~sources() { end_of_routine.try_close(); }
 
   // Lets go of what would else keep the program from its end.
   void finish() {
@@ -647,7 +658,7 @@ TEST_CASE("when main ends, routines that wait in any way are unwound, and with t
       how = how_owned = end_of_wait::none;
       scheduler.run([&]() -> task<> {
         auto s = std::make_shared<sources>();
-        auto t = std::make_shared<sources>();
+        auto t = std::make_shared<sources>(sources::untouched_by_the_end());
         go(waits_sharing, std::cref(each), s, std::ref(alive), std::ref(how));
         go(owns_a_waiting_one, std::cref(each), t, std::ref(alive_owned), std::ref(how_owned));
         co_await yield();
