@@ -19,7 +19,7 @@ class scripted_operation : public detail::operation<scripted_operation, int> {
  public:
   static constexpr const char* call_name = "scripted";
   explicit scripted_operation(int looks_in_vain) noexcept : looks_in_vain_(looks_in_vain) {}
-  ~scripted_operation() { CHECK(standing() == detail::progress::idle); }
+  ~scripted_operation() { CHECK(current_state() == detail::progress::idle); }
 
   void enter(detail::worker*) noexcept {}
   detail::spin_lock* lock() noexcept { return &lock_; }
@@ -29,24 +29,24 @@ class scripted_operation : public detail::operation<scripted_operation, int> {
       --looks_in_vain_;
       return false;
     }
-    stand(detail::progress::done);
+    set_state(detail::progress::done);
     return true;
   }
   void link(detail::worker&, detail::routine& r) noexcept {
-    who = &r;
-    stand(detail::progress::waiting);
+    blocked = &r;
+    set_state(detail::progress::waiting);
     ++linked;
     r.state.fetch_or(detail::routine::cancelled);  // somebody cancels it before the wait is open
   }
   bool unlink() noexcept {
     --linked;
-    stand(detail::progress::idle);
+    set_state(detail::progress::idle);
     return false;
   }
   void dispose() noexcept {}
-  void tell(std::string& text) const { text += call_name; }
+  void append_to(std::string& text) const { text += call_name; }
   int take() noexcept {
-    stand(detail::progress::idle);
+    set_state(detail::progress::idle);
     return 7;
   }
 

@@ -40,8 +40,8 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
     return *this;
   }
   ~blocking_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
     if (call_ != nullptr) call_->release();
   }
 
@@ -50,7 +50,7 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    alone_ = this->standing() == progress::idle;  // else it does not wait
+    is_only_case_ = this->current_state() == progress::idle;  // else it does not wait
     const std::coroutine_handle<> goes_on = base::await_suspend(coroutine);
     staff_pool(w);  // the operation may be gone by now
     return goes_on;
@@ -64,22 +64,22 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
   bool ready(worker&) noexcept { return call_->delivered; }
   bool commit(worker&, bool, routine*&) noexcept {
     if (!call_->delivered) return false;
-    this->stand(progress::done);
+    this->set_state(progress::done);
     return true;
   }
   void link(worker& w, routine& r) noexcept {
-    this->who = &r;
-    this->stand(progress::waiting);
-    call_->add_waiter(*this, w, !std::exchange(alone_, false));
+    this->blocked = &r;
+    this->set_state(progress::waiting);
+    call_->add_waiter(*this, w, !std::exchange(is_only_case_, false));
   }
   bool unlink() noexcept {
     call_->remove_waiter(*this);
-    if (!won(this->standing())) this->stand(progress::idle);
+    if (!won(this->current_state())) this->set_state(progress::idle);
     return false;
   }
   void dispose() noexcept {}
   R take() {
-    this->stand(progress::idle);
+    this->set_state(progress::idle);
     if (std::exchange(call_->taken, true)) throw_empty_blocking_call();
     result<R>& outcome = call_->outcome;
     if (outcome.has_error()) {
@@ -90,11 +90,11 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
     }
     return outcome.take();
   }
-  void tell(std::string& text) const { call_->tell(text); }
+  void append_to(std::string& text) const { call_->append_to(text); }
 
  private:
   blocking_call_of<R>* call_;
-  bool alone_ = false;
+  bool is_only_case_ = false;
 };
 
 template <class R, class F, class... A>

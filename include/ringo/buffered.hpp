@@ -149,7 +149,7 @@ class buffered_reader {
   template <class Result, class Request>
   static task<Result> perform(buffered_reader& in, Request r, location where) {
     detail::throw_if_cancelled(Request::call_name);
-    const detail::sole_use::guard alone(in.use_, Request::call_name);
+    const detail::sole_use::guard guard(in.use_, Request::call_name);
     if constexpr (is_source) {
       for (bool ended = false; !r.satisfied(in.buffered(), ended);) {
         auto receiving = receive_from(in.source_, where);
@@ -275,7 +275,7 @@ class buffered_writer {
   }
   static task<void> send_buffer(buffered_writer& of, std::source_location where) {
     detail::throw_if_cancelled("flush");
-    const detail::sole_use::guard alone(of.use_, "flush");
+    const detail::sole_use::guard guard(of.use_, "flush");
     if (of.buffer_.empty()) co_return;
     const auto text = sendable(of.buffer_);
     auto sending = send_to(of.sink_, text, where);
@@ -285,7 +285,7 @@ class buffered_writer {
   template <std::size_t N>
   static task<void> write_all(buffered_writer& to, std::array<std::string_view, N> pieces, std::source_location where) {
     detail::throw_if_cancelled("write");
-    const detail::sole_use::guard alone(to.use_, "write");
+    const detail::sole_use::guard guard(to.use_, "write");
     std::size_t size = to.buffer_.size();
     for (const std::string_view each : pieces) size += each.size();
     if (size <= to.size_) {

@@ -135,8 +135,8 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
     return *this;
   }
   ~completion_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
   }
 
   void enter(worker* w) {
@@ -147,22 +147,22 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
   bool ready(worker&) noexcept { return of_.get()->is_set(); }
   bool commit(worker&, bool, routine*&) noexcept {
     if (!of_.get()->is_set()) return false;
-    this->stand(progress::done);
+    this->set_state(progress::done);
     return true;
   }
   void link(worker& w, routine& r) noexcept {
-    this->who = &r;
-    this->stand(progress::waiting);
+    this->blocked = &r;
+    this->set_state(progress::waiting);
     of_.get()->add_waiter(*this, w);
   }
   bool unlink() noexcept {
     of_.get()->remove_waiter(*this);
-    if (!won(this->standing())) this->stand(progress::idle);
+    if (!won(this->current_state())) this->set_state(progress::idle);
     return false;
   }
   void dispose() noexcept {}
   T take() {
-    this->stand(progress::idle);
+    this->set_state(progress::idle);
     if (!of_.get()->take()) throw_taken_completion();
     result<T>& outcome = of_.get()->outcome;
     if (outcome.has_error()) {
@@ -173,7 +173,7 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
     }
     return outcome.take();
   }
-  void tell(std::string& text) const { text += "a completion"; }
+  void append_to(std::string& text) const { text += "a completion"; }
 
  private:
   completion_reference<T> of_;

@@ -81,7 +81,7 @@ class context {
   /// A child with a value, which value<T>() finds by its type; the nearest one counts (145).
   template <class T>
   context with_value(T value) const {
-    detail::worker* w = detail::worker_or_alone("context::with_value");
+    detail::worker* w = detail::worker_or_unused("context::with_value");
     context child(new detail::context_with_value<T>(core_, std::move(value)));
     child.core_->join_tree(w, "context::with_value");
     return child;
@@ -109,7 +109,7 @@ class context {
   template <class F>
   requires detail::callable_later<F>
   std::function<bool()> after_func(F&& f, std::source_location where = std::source_location::current()) const {
-    detail::worker* w = detail::worker_or_alone("context::after_func");
+    detail::worker* w = detail::worker_or_unused("context::after_func");
     detail::routine& r = *detail::make_routine(std::forward<F>(f));
     r.started = where;
     return call_after(w, r);

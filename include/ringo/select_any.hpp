@@ -75,7 +75,7 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
     return false;
   }
   // As in select_operation.
-  progress commit_seen(worker& w, routine*& woken) requires tells_without_lock<operation_type>
+  progress commit_seen(worker& w, routine*& woken) requires looks_without_lock<operation_type>
   {
     if (!choose(w, [&w](operation_type& c) { return c.looks_ready(w); })) return progress::waiting;
     const optional_guard guard(chosen_->lock());
@@ -96,7 +96,7 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   void note_winner() noexcept {
     std::size_t i = 0;
     for (operation_type& c : cases_) {
-      if (won(c.standing())) {
+      if (won(c.current_state())) {
         chosen_ = &c;
         index_ = i;
       } else {
@@ -105,12 +105,12 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
       ++i;
     }
   }
-  void tell(std::string& text) const {
+  void append_to(std::string& text) const {
     text += "select_any";
     const char* separator = " of ";
     for (const operation_type& c : cases_) {
       text += std::exchange(separator, ", ");
-      c.tell(text);
+      c.append_to(text);
     }
   }
 

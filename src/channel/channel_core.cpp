@@ -131,7 +131,7 @@ void channel_core::check() const {
   invariant(!closed() || (receiver == nullptr && sender == nullptr), "nobody waits at a closed channel");
   invariant(receiver == nullptr || filled == 0, "a receiver waits only while the buffer is empty");
   invariant(sender == nullptr || filled == capacity_, "a sender waits only while the buffer is full");
-  invariant(receiver == nullptr || sender == nullptr || receiver->who == sender->who,
+  invariant(receiver == nullptr || sender == nullptr || receiver->blocked == sender->blocked,
             "a receiver and a sender wait at once only if they are cases of one select");
   invariant(!ended() || handles_.load(std::memory_order_relaxed) == 0, "a channel ends with its last handle");
 }

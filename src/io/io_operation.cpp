@@ -106,9 +106,9 @@ void descriptor_source::serve(io_side s, section& here) noexcept {
     io_request& r = static_cast<io_request&>(*first);
     if (s != io_side::close && !can(r)) return;
     queue.pop_front(r);
-    if (!r.who->claim(here.shared())) continue;  // another source has claimed it; its routine ends the use
+    if (!r.blocked->claim(here.shared())) continue;  // another source has claimed it; its routine ends the use
     give_or_refuse(r);
-    here.wake(*r.who);
+    here.wake(*r.blocked);
   }
 }
 
@@ -117,9 +117,9 @@ void descriptor_source::end_all(io_side s, section& here) noexcept {
   wait_queue& queue = waiting(s);
   while (waiter* const first = queue.front()) {
     queue.pop_front(*first);
-    if (here.on() == nullptr || !first->who->claim(here.shared())) continue;
+    if (here.on() == nullptr || !first->blocked->claim(here.shared())) continue;
     give_or_refuse(static_cast<io_request&>(*first));
-    here.wake(*first->who);
+    here.wake(*first->blocked);
   }
 }
 

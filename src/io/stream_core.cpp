@@ -37,10 +37,10 @@ bool stream_core::can(const io_request& r) const noexcept {
 void stream_core::ask(io_request& r, worker& w) noexcept {
   if (r.side == io_side::in) {
     receive(scheduler_of(w));
-    if (r.state == progress::waiting) receive_.feeds(*r.who);
+    if (r.state == progress::waiting) receive_.feeds(*r.blocked);
   } else if (r.state == progress::waiting) {
     begin_sending(static_cast<sending&>(r), scheduler_of(w));
-    send_.feeds(*r.who);
+    send_.feeds(*r.blocked);
   }
 }
 

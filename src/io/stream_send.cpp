@@ -79,7 +79,7 @@ void stream_core::serve_senders(section& here) noexcept {
     if (error == 0) {
       if (turn_ != turn::free) return;
       if (filter_ != nullptr && send_coded(w)) return;  // its own words come first
-      if (s.left != 0 && s.who->is_waiting()) {         // no bytes of a sender that another source has woken
+      if (s.left != 0 && s.blocked->is_waiting()) {     // no bytes of a sender that another source has woken
         if (w.runtime.done()) return;
         if (has_memory_for(s)) return filter_ == nullptr ? send(gather(s), turn::sends, w) : void();
         error = ENOMEM;
@@ -89,12 +89,12 @@ void stream_core::serve_senders(section& here) noexcept {
       }
     }
     senders.pop_front(s);
-    if (!s.who->claim(w.shared)) {
+    if (!s.blocked->claim(w.shared)) {
       if (s.has_begun) note_loss();
       continue;
     }
     error != 0 ? refuse(s, error) : give_or_refuse(s);
-    here.wake(*s.who);
+    here.wake(*s.blocked);
   }
   if (turn_ == turn::free && filter_ != nullptr) send_coded(w);
   if (turn_ != turn::free) return;
@@ -105,7 +105,7 @@ void stream_core::serve_senders(section& here) noexcept {
 sending* stream_core::filter_sender() noexcept {
   if (filter_ == nullptr || turn_ != turn::free || !filter_->coded.empty() || send_error_ != 0) return nullptr;
   waiter* const first = waiting(io_side::out).front();
-  if (first == nullptr || !first->who->is_waiting() || current_worker()->runtime.done()) return nullptr;
+  if (first == nullptr || !first->blocked->is_waiting() || current_worker()->runtime.done()) return nullptr;
   auto& s = static_cast<sending&>(*first);
   const bool has_work =
       s.what == sending::kind::shutdown ? !filter_->has_ended_output : s.left != 0 && piece_ != nullptr;

@@ -78,9 +78,9 @@ void datagram_core::give(io_request& r) noexcept {
 void datagram_core::ask(io_request& r, worker& w) noexcept {
   if (r.side == io_side::in) receive(scheduler_of(w));
   if (r.state != progress::waiting) return;
-  if (r.side == io_side::in) return receive_.feeds(*r.who);
+  if (r.side == io_side::in) return receive_.feeds(*r.blocked);
   if (!send_.in_flight()) send(scheduler_of(w));
-  send_.feeds(*r.who);
+  send_.feeds(*r.blocked);
 }
 
 void datagram_core::left(io_request& r) noexcept {
@@ -227,9 +227,9 @@ void datagram_core::sent(int result, unsigned) noexcept {
   if (std::exchange(of_in_flight_, nullptr) != nullptr && is_over) {
     auto& s = static_cast<datagram_sending&>(*waiting(io_side::out).front());
     waiting(io_side::out).pop_front(s);
-    if (s.who->claim(w.shared)) {
+    if (s.blocked->claim(w.shared)) {
       result < 0 ? refuse(s, -result) : give_or_refuse(s);
-      here.wake(*s.who);
+      here.wake(*s.blocked);
     }
   }
   send(w);

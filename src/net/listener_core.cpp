@@ -119,7 +119,7 @@ void listener_core::give(io_request& r) noexcept {
 
 void listener_core::ask(io_request& r, worker& w) noexcept {
   go_on(scheduler_of(w));
-  if (r.state == progress::waiting) accept_.feeds(*r.who);
+  if (r.state == progress::waiting) accept_.feeds(*r.blocked);
 }
 
 void listener_core::put_back(io_request& r) noexcept {

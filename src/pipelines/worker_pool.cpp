@@ -91,7 +91,7 @@ class pool_core {
   void turn_away_submitters(bool shared, routine_list& woken) noexcept {
     while (waiter* one = submitters.claim_first(shared)) {
       one->state = progress::closed;
-      woken.push_back(*one->who);
+      woken.push_back(*one->blocked);
     }
   }
   routine_list take_queue() noexcept {
@@ -122,7 +122,7 @@ void pool_core::job_ended(worker& w) noexcept {
     } else {
       if (waiter* one = submitters.claim_first(w.shared)) {
         enqueue(w, *std::exchange(static_cast<submission&>(*one).job_, nullptr));
-        woken.push_back(*one->who);
+        woken.push_back(*one->blocked);
       }
       next = queue_.pop_front();
     }
@@ -165,7 +165,7 @@ submission& submission::operator=(submission&& from) noexcept {
   return *this;
 }
 submission::~submission() {
-  if (standing() != progress::idle) abandon(*who);
+  if (current_state() != progress::idle) abandon(*blocked);
   if (job_ != nullptr) job_->release();
 }
 
@@ -180,13 +180,13 @@ wait_queue& submission::queue() noexcept { return pool_->submitters; }
 bool submission::ready(worker&) noexcept { return pool_->refuses() || pool_->has_room(); }
 bool submission::commit(worker& w, bool, routine*&) {
   if (pool_->refuses()) {
-    stand(progress::closed);
+    set_state(progress::closed);
     return true;
   }
   if (!pool_->has_room()) return false;
   begins_ = pool_->accept(w, *job_);
   if (!begins_) job_ = nullptr;
-  stand(progress::done);
+  set_state(progress::done);
   return true;
 }
 void submission::begin() noexcept {
@@ -196,31 +196,31 @@ void submission::begin() noexcept {
   w != nullptr ? pool_->begin(*w, job) : pool_->give_up(job);
 }
 void submission::take() {
-  const progress p = standing();
-  stand(progress::idle);
+  const progress p = current_state();
+  set_state(progress::idle);
   if (p == progress::closed) {
     throw channel_closed("ringo: submit to a worker pool that was drained or cancelled: it takes no more jobs");
   }
   if (begins_) begin();
 }
 void submission::discard() noexcept {  // it was accepted: the job runs
-  stand(progress::idle);
+  set_state(progress::idle);
   if (begins_) begin();
 }
-void submission::tell(std::string& text) const {
+void submission::append_to(std::string& text) const {
   text += "submit to a worker pool of " + std::to_string(pool_->options.max);
 }
 
 // ---- drain
 
 drain_operation::~drain_operation() {
-  if (standing() != progress::idle) abandon(*who);
+  if (current_state() != progress::idle) abandon(*blocked);
 }
 void drain_operation::enter(worker* w) { pool_->owner.enter(w, call_name); }
 spin_lock* drain_operation::lock() noexcept { return &pool_->lock; }
 wait_queue& drain_operation::queue() noexcept { return pool_->drainers; }
 bool drain_operation::ready(worker&) noexcept { return pool_->is_drained(); }
-void drain_operation::tell(std::string& text) const { text += "the jobs of a worker pool"; }
+void drain_operation::append_to(std::string& text) const { text += "the jobs of a worker pool"; }
 
 }  // namespace detail
 
@@ -233,7 +233,7 @@ worker_pool::worker_pool(pool_options o) {
 }
 
 detail::drain_operation worker_pool::drain() {
-  detail::worker* w = detail::worker_or_alone("worker_pool::drain");
+  detail::worker* w = detail::worker_or_unused("worker_pool::drain");
   detail::pool_core& pool = core("worker_pool::drain");
   pool.enter(w, "worker_pool::drain");
   pool.refuse(w, false);
@@ -251,7 +251,7 @@ void worker_pool::cancel() {
 }
 
 std::size_t worker_pool::workers() const {
-  detail::worker* w = detail::worker_or_alone("worker_pool::workers");
+  detail::worker* w = detail::worker_or_unused("worker_pool::workers");
   detail::pool_core& pool = core("worker_pool::workers");
   pool.owner.enter(w, "worker_pool::workers");
   const detail::optional_guard guard(pool.lock, w != nullptr && w->shared);
@@ -259,7 +259,7 @@ std::size_t worker_pool::workers() const {
 }
 
 std::size_t worker_pool::queued() const {
-  detail::worker* w = detail::worker_or_alone("worker_pool::queued");
+  detail::worker* w = detail::worker_or_unused("worker_pool::queued");
   detail::pool_core& pool = core("worker_pool::queued");
   pool.owner.enter(w, "worker_pool::queued");
   const detail::optional_guard guard(pool.lock, w != nullptr && w->shared);

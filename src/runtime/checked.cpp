@@ -57,7 +57,7 @@ const char* name_of(lock_rank rank) noexcept {
 
 }  // namespace
 
-void tell_broken_invariant(const char* rule, const std::source_location& where) noexcept {
+void report_broken_invariant(const char* rule, const std::source_location& where) noexcept {
   std::fprintf(stderr, "ringo: an invariant is broken (%s:%u, %s): %s\n", where.file_name(), where.line(),
                where.function_name(), rule);
   std::abort();

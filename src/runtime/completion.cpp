@@ -35,9 +35,9 @@ void completion_core::wake_all(worker& w) noexcept {
     const optional_guard guard(lock, w.shared);
     for (; waiter* first = waiting_.front(); ++left) {
       waiting_.pop_front(*first);
-      if (!first->who->claim(w.shared)) continue;
+      if (!first->blocked->claim(w.shared)) continue;
       first->state = progress::done;
-      woken.push_back(*first->who);
+      woken.push_back(*first->blocked);
     }
   }
   w.runtime.outside_work.fetch_sub(left, std::memory_order_release);

@@ -12,7 +12,7 @@ context context::current() noexcept {
 }
 
 context context::derive(const context& parent, bool follows, time_point deadline, const char* call) {
-  detail::worker* w = detail::worker_or_alone(call);
+  detail::worker* w = detail::worker_or_unused(call);
   context child(new detail::context_core(parent.core_, follows, deadline));
   child.core_->join_tree(w, call);
   return child;

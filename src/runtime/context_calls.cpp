@@ -41,7 +41,7 @@ std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
 }
 
 bool context_core::stop_call(after_call& c) {
-  worker* w = worker_or_alone("the stop function of context::after_func");
+  worker* w = worker_or_unused("the stop function of context::after_func");
   enter(w, "the stop function of context::after_func");
   std::list<std::shared_ptr<after_call>> stopped;
   {
@@ -67,7 +67,7 @@ void context_core::start_calls(worker& w) noexcept {
 }
 
 std::stop_token context_core::stop_token() {
-  worker* w = worker_or_alone("context::stop_token");
+  worker* w = worker_or_unused("context::stop_token");
   enter(w, "context::stop_token");
   std::stop_source source;
   {

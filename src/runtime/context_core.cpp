@@ -265,8 +265,8 @@ entered_context::~entered_context() {
 
 void done_operation::link(worker& w, routine& r) noexcept {
   if (of_ == nullptr) {
-    who = &r;
-    return stand(progress::waiting);
+    blocked = &r;
+    return set_state(progress::waiting);
   }
   if (!std::exchange(keeps_, true)) of_->retain();
   queued_operation::link(w, r);
@@ -275,8 +275,8 @@ void done_operation::link(worker& w, routine& r) noexcept {
 bool done_operation::unlink() noexcept {
   if (of_ != nullptr) {
     queued_operation::unlink();
-  } else if (!won(standing())) {
-    stand(progress::idle);
+  } else if (!won(current_state())) {
+    set_state(progress::idle);
   }
   return keeps_;
 }
@@ -286,6 +286,6 @@ void done_operation::dispose() noexcept {
   of_->release();
 }
 
-void done_operation::tell(std::string& text) const { text += "the end of a context"; }
+void done_operation::append_to(std::string& text) const { text += "the end of a context"; }
 
 }  // namespace ringo::detail

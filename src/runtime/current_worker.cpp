@@ -65,7 +65,7 @@ void refuse_foreign_thread(const char* call) {
       "handle::join_blocking, or runtime::go to start a routine that does it");
 }
 
-worker* worker_or_alone_slow(const char* call) {
+worker* worker_or_unused_slow(const char* call) {
   if (any_runtime_runs()) refuse_foreign_thread(call);
   return nullptr;
 }

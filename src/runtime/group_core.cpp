@@ -13,7 +13,7 @@
 namespace ringo::detail {
 
 group_core::group_core(const context& parent, on_error policy, std::source_location made)
-    : policy_(policy), made_(made), parent_(parent), ctx_((worker_or_alone("group"), context::with_cancel(parent))) {}
+    : policy_(policy), made_(made), parent_(parent), ctx_((worker_or_unused("group"), context::with_cancel(parent))) {}
 
 context group_core::ctx() const noexcept {
   const worker* w = current_worker();
@@ -66,7 +66,7 @@ group_core::ending group_core::kind_of(const std::exception_ptr& error) noexcept
 }
 
 void group_core::limit(std::size_t most) {
-  worker* w = worker_or_alone("group::limit");
+  worker* w = worker_or_unused("group::limit");
   owner_.enter(w, "group::limit");
   routine_list woken;
   {
@@ -209,7 +209,7 @@ void group_core::body_ended(std::exception_ptr error) noexcept {
 }
 
 void group_core::stop() {
-  worker* w = worker_or_alone("group::cancel");
+  worker* w = worker_or_unused("group::cancel");
   owner_.enter(w, "group::cancel");
   const bool shared = w != nullptr && w->shared;
   context use;
@@ -282,9 +282,9 @@ void group_core::end_waits(wait_queue& queue, bool shared, routine_list& woken) 
   waiter* next;
   for (waiter* each = queue.front(); each != nullptr; each = next) {
     next = each->next;
-    if (!each->who->claim(shared)) continue;
+    if (!each->blocked->claim(shared)) continue;
     queue.remove(*each);
-    woken.push_back(*each->who);
+    woken.push_back(*each->blocked);
   }
 }
 

@@ -46,7 +46,7 @@ void group_core::wake_for_slot(bool shared, routine_list& woken) noexcept {
   if (!has_slot()) return;
   if (waiter* one = slots_.claim_first(shared)) {
     static_cast<group_slot_operation&>(*one).look_again();
-    woken.push_back(*one->who);
+    woken.push_back(*one->blocked);
   }
 }
 
@@ -64,9 +64,9 @@ void group_core::pass_slot_on() noexcept {
 // The routine that was woken before may not have used the place yet. So this one looks again when it runs. A case of a
 // select, and a foreign coroutine, go on without that.
 void group_slot_operation::look_again() noexcept {
-  routine& r = *who;
+  routine& r = *blocked;
   if (r.parked != this || r.resumed_as != routine::kind::plain) return;
-  stand(progress::waiting);
+  set_state(progress::waiting);
   looks_again_ = true;
   try_again = [](parked_operation& p, worker& there) {
     return static_cast<group_slot_operation&>(p).go_on_or_wait(there);
@@ -76,10 +76,10 @@ void group_slot_operation::look_again() noexcept {
 
 // False if it waits again: then the frame may be gone.
 bool group_slot_operation::go_on_or_wait(worker& w) noexcept {
-  routine& r = *who;
+  routine& r = *blocked;
   if (r.is_cancelled()) {  // await_resume throws
     note_cancelled(*this);
-    stand(progress::refused);
+    set_state(progress::refused);
     looks_again_ = false;
     of_->pass_slot_on();
     return true;
@@ -128,7 +128,7 @@ task<> wait_for_group(group_core& of, std::source_location where) {
   of.finish(ended.use());
 }
 
-void group_ended_operation::tell(std::string& text) const {
+void group_ended_operation::append_to(std::string& text) const {
   text += "the end of a group's members: ";
   text += std::to_string(of_->running_);
   text += " run and ";
@@ -137,7 +137,7 @@ void group_ended_operation::tell(std::string& text) const {
   if (of_->background_ != 0) text += ", and " + std::to_string(of_->background_) + " in the background";
 }
 
-void group_slot_operation::tell(std::string& text) const {
+void group_slot_operation::append_to(std::string& text) const {
   text += "a slot in a group with a limit of ";
   text += std::to_string(of_->limit_);
 }

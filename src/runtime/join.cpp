@@ -46,7 +46,7 @@ void enter_from_elsewhere(const routine& of, const worker& w, const char* call) 
 
 void tell_start(std::string& text, const routine& of) { text += "started at " + place_of(of.started); }
 
-void tell_join(std::string& text, const routine& of) {
+void append_join(std::string& text, const routine& of) {
   text += "the end of the routine ";
   tell_start(text, of);
 }

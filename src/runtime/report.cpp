@@ -125,7 +125,8 @@ void refuse_throwing_hook(const char* name) noexcept {
   end_process();
 }
 
-void tell_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const std::source_location& started) noexcept {
+void report_unhandled(std::uint64_t runtime_id, std::exception_ptr error,
+                      const std::source_location& started) noexcept {
   decltype(runtime_options::on_unhandled) handler;  // copied, so that it runs without the registry's lock
   runtime_registry::with(runtime_id, [&](runtime_core& rt) { handler = rt.settings.on_unhandled; });
   if (!handler) return report_unhandled(error, started);

@@ -26,7 +26,7 @@ extern const char* const forgotten_body;
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;
 
 // Calls the runtime's runtime_options::on_unhandled. The place has no line if the error did not end a routine.
-void tell_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const std::source_location& started) noexcept;
+void report_unhandled(std::uint64_t runtime_id, std::exception_ptr error, const std::source_location& started) noexcept;
 
 // Called in a handler: ends the process, since a hook of the options has thrown, with a message that names the hook.
 [[noreturn]] void refuse_throwing_hook(const char* name) noexcept;

@@ -16,7 +16,7 @@ void routine::report_and_delete() noexcept {
   const std::source_location at = started;
   const std::uint64_t of = runtime_id;
   delete this;
-  if (error) tell_unhandled(of, error, at);
+  if (error) report_unhandled(of, error, at);
 }
 
 bool routine::cancel(bool shared, std::uint32_t why) noexcept {

@@ -251,8 +251,8 @@ void runtime_core::wake_to_watch() noexcept {
   idle_->wake();
 }
 
-bool runtime_core::work_anywhere(const scheduler& for_whom) noexcept {
-  if (has_posts() || has_global() || for_whom.has_work()) return true;
+bool runtime_core::work_anywhere(const scheduler& besides) noexcept {
+  if (has_posts() || has_global() || besides.has_work()) return true;
   return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return w->may_be_stolen_from(); });
 }
 

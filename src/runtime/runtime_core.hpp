@@ -97,7 +97,7 @@ class runtime_core {
       ask_to_watch();
     }
   }
-  bool work_anywhere(const scheduler& for_whom) noexcept;
+  bool work_anywhere(const scheduler& besides) noexcept;
   time_point check_quiet(scheduler& w);  // when all workers are idle; returns how long to sleep at most
 
   void main_has_ended(worker& w) noexcept;

@@ -51,7 +51,7 @@ void wait_group_core::refuse_running_members() noexcept {
   std::abort();
 }
 
-void wait_group_core::add(std::ptrdiff_t n) { change(worker_or_alone("wait_group::add"), n, "add", false); }
+void wait_group_core::add(std::ptrdiff_t n) { change(worker_or_unused("wait_group::add"), n, "add", false); }
 
 void wait_group_core::start(routine& r, std::source_location where) {
   try {
@@ -75,7 +75,7 @@ void wait_group_core::done() {
       change(there, -1, "done", false);
     } catch (...) {
       if (std::this_thread::get_id() == caller) throw;
-      tell_unhandled(owner.runtime_id(), std::current_exception(), {});
+      report_unhandled(owner.runtime_id(), std::current_exception(), {});
     }
   });
 }

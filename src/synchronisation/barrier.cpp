@@ -37,7 +37,8 @@ class barrier_core final : public object_source {
   bool all_others_wait() const noexcept {
     if (queued_ + 1 < number_) return false;
     std::size_t open = 1;
-    for (const waiter* w = queue_.front(); w != nullptr && open < number_; w = w->next) open += w->who->is_waiting();
+    for (const waiter* w = queue_.front(); w != nullptr && open < number_; w = w->next)
+      open += w->blocked->is_waiting();
     return open == number_;
   }
   // Under the lock: the n-th arrival lets all others go on.
@@ -45,7 +46,7 @@ class barrier_core final : public object_source {
     if (!all_others_wait() || (in.shared() && !hold_all_others())) return false;
     for (waiter *w = queue_.front(), *next; w != nullptr; w = next) {
       next = w->next;
-      routine& r = *w->who;
+      routine& r = *w->blocked;
       remove(*w);
       if (!r.is_waiting()) {  // only with one worker: with several, hold_all_others() has taken it out
         detach(*w);
@@ -63,7 +64,7 @@ class barrier_core final : public object_source {
   // A select that names the barrier twice, and links its cases one after the other, has arrived once. The second case
   // is in no queue, and must not touch the barrier later, as if that had ended.
   void link(waiter& w) noexcept override {
-    if (const waiter* last = queue_.back(); last != nullptr && last->who == w.who) {
+    if (const waiter* last = queue_.back(); last != nullptr && last->blocked == w.blocked) {
       w.state = progress::ended;
       return;
     }
@@ -81,7 +82,7 @@ class barrier_core final : public object_source {
   void check() const override {
     object_source::check();
     std::size_t length = 0, open = 0;
-    for (const waiter* w = queue_.front(); w != nullptr; w = w->next, ++length) open += w->who->is_waiting();
+    for (const waiter* w = queue_.front(); w != nullptr; w = w->next, ++length) open += w->blocked->is_waiting();
     invariant(length == queued_, "a barrier counts the waiters in its queue");
     invariant(open < number_, "fewer than n routines wait at a barrier of n");
   }
@@ -101,7 +102,7 @@ class barrier_core final : public object_source {
       std::size_t held = 0;
       waiter* next = queue_.front();
       while (next != nullptr) {
-        const grip got = take_hold_of(*next->who);
+        const grip got = take_hold_of(*next->blocked);
         if (got == grip::taken) break;
         waiter& each = *std::exchange(next, next->next);
         if (got == grip::held) {
@@ -113,7 +114,7 @@ class barrier_core final : public object_source {
       }
       if (next == nullptr && held + 1 == number_) return true;
       for (waiter* w = queue_.front(); w != next; w = w->next) {
-        w->who->state.fetch_and(~routine::inspected, std::memory_order_release);
+        w->blocked->state.fetch_and(~routine::inspected, std::memory_order_release);
       }
       if (next == nullptr) return false;
       ::sched_yield();
@@ -129,10 +130,10 @@ bool barrier_operation::ready(worker&) noexcept { return static_cast<barrier_cor
 bool barrier_operation::commit(worker& w, bool, routine*&) noexcept {
   inner_section here(w);
   if (!static_cast<barrier_core*>(of_)->release_all(here)) return false;
-  stand(progress::done);
+  set_state(progress::done);
   return true;
 }
-void barrier_operation::tell(std::string& text) const { static_cast<const barrier_core*>(of_)->describe(text); }
+void barrier_operation::append_to(std::string& text) const { static_cast<const barrier_core*>(of_)->describe(text); }
 
 }  // namespace detail
 

@@ -13,7 +13,7 @@ class condition_core final : public object_source {
  public:
   void notify(worker* w, bool all) noexcept;
   void notify_here(const char* call, bool all) {
-    worker* w = worker_or_alone(call);
+    worker* w = worker_or_unused(call);
     enter(w, call);
     notify(w, all);
   }
@@ -49,10 +49,10 @@ class condition_operation final : public source_operation<condition_operation, v
   }
   bool ready(worker&) noexcept { return false; }
   void discard() noexcept {
-    stand(progress::idle);
+    set_state(progress::idle);
     if (is_for_one_) of_->pass_on();
   }
-  void tell(std::string& text) const { text += "a condition"; }
+  void append_to(std::string& text) const { text += "a condition"; }
 
   static permit_core* lock_of(const mutex::guard& g) noexcept { return g.hold_.of(); }
   static std::size_t amount_of(const mutex::guard& g) noexcept { return g.hold_.amount(); }

@@ -33,7 +33,7 @@ class event_core final : public gate {
     }
   }
   void reset() {
-    worker* w = worker_or_alone("event::reset");
+    worker* w = worker_or_unused("event::reset");
     enter(w, "event::reset");
     const section_of here(*this, w);
     set_.store(false, std::memory_order_relaxed);

@@ -13,7 +13,7 @@ class latch_core final : public gate {
   explicit latch_core(std::size_t n) noexcept : count_(n) {}
 
   void count_down(std::size_t n) {
-    worker* w = worker_or_alone("latch::count_down");
+    worker* w = worker_or_unused("latch::count_down");
     enter(w, "latch::count_down");
     section_of here(*this, w);
     if (n > count_) {

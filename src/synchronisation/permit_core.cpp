@@ -17,14 +17,14 @@ void end_of(permit_core*& core) noexcept { end_of<permit_core>(core, permit_core
 
 std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
   routine& r = *w.current;
-  who = &r;
+  blocked = &r;
   r.parked = this;
   try_again = [](parked_operation& p, worker& there) {
     auto& self = static_cast<permit_request&>(static_cast<operation&>(p));
-    routine& of = *self.who;
+    routine& of = *self.blocked;
     if (of.is_cancelled()) {  // await_resume tells
       note_cancelled(self);
-      self.stand(progress::refused);
+      self.set_state(progress::refused);
       return true;
     }
     return self.commit_alone(there) || !self.park_alone(there, of);
@@ -59,7 +59,7 @@ void permit_core::end_waits(section& in) noexcept {
 // False if its wait was claimed by another source, or by a cancellation.
 bool permit_core::grant(permit_request& request, section& in) noexcept {
   queue_.remove(request);
-  if (!request.who->claim(in.shared())) {
+  if (!request.blocked->claim(in.shared())) {
     detach(request);
     return false;
   }
@@ -74,7 +74,7 @@ void permit_core::serve(section& in) noexcept {
     auto& request = static_cast<permit_request&>(*first);
     if (request.amount_ <= available_) {
       (void)grant(request, in);
-    } else if (request.who->state.load(std::memory_order_relaxed) & routine::waiting) {
+    } else if (request.blocked->state.load(std::memory_order_relaxed) & routine::waiting) {
       return;  // those behind it wait their turn, though there may be enough for them (semantics 123)
     } else {
       queue_.remove(request);
@@ -93,14 +93,14 @@ void permit_core::serve_readers(section& in) noexcept {
 }
 
 bool permit_core::try_take(std::size_t amount, const char* call) {
-  worker* w = worker_or_alone(call);
+  worker* w = worker_or_unused(call);
   enter(w, call);
   const section_of here(*this, w);
   return take(amount);
 }
 
 std::size_t permit_core::available(const char* call) {
-  const worker* w = worker_or_alone(call);
+  const worker* w = worker_or_unused(call);
   owner.refuse_if_destroyed(call);
   const optional_guard guard(lock, w != nullptr && w->shared);
   return available_;
@@ -125,16 +125,17 @@ void permit_core::check() const {
   invariant(available_ <= total_, "no more permits are available than there are");
   invariant(uses_ != 0 || available_ == total_, "what is not available is held");
   for (const waiter* w = apart_.front(); w != nullptr; w = w->next) {
-    invariant(static_cast<const permit_request*>(w)->amount_ > total_, "who waits apart asks for more than there is");
+    invariant(static_cast<const permit_request*>(w)->amount_ > total_,
+              "a request of apart_ asks for more than there is");
   }
   // A lost waiter at the front holds up the others until its routine leaves.
   const auto* const first = static_cast<const permit_request*>(queue_.front());
-  invariant(first == nullptr || first->amount_ <= total_, "who waits in the queue asks for no more than there is");
-  invariant(first == nullptr || !first->who->is_waiting() || first->amount_ > available_,
+  invariant(first == nullptr || first->amount_ <= total_, "a queued request asks for no more than there is");
+  invariant(first == nullptr || !first->blocked->is_waiting() || first->amount_ > available_,
             "the first waiter asks for more than is available");
 }
 
-void permit_core::tell(std::string& text, std::size_t amount) const {
+void permit_core::append_to(std::string& text, std::size_t amount) const {
   switch (kind_) {
     case kind::mutex:
       text += "the lock of mutex ";

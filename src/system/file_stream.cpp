@@ -66,7 +66,7 @@ class file_reading {
 
 task<> fetch(file_reading& from, std::source_location where) {
   throw_if_cancelled("recv");
-  const sole_use::guard alone(from.use, "recv");
+  const sole_use::guard guard(from.use, "recv");
   if (from.is_fetched) co_return;
   if (!from.asked) from.asked.emplace(new chunk_call(from.of.another(), from.position));
   try {
@@ -142,7 +142,7 @@ detail::deferred_task<void> file_writer::send(std::span<const std::byte> bytes, 
 
 task<> file_writer::send_all(file_writer& to, std::span<const std::byte> bytes, std::source_location where) {
   detail::throw_if_cancelled("send");
-  const detail::sole_use::guard alone(to.use_, "send");
+  const detail::sole_use::guard guard(to.use_, "send");
   if (to.is_cut_) {
     throw disconnected(std::make_error_code(std::errc::connection_aborted),
                        "ringo: writing " + detail::in_quotes(to.file_.get()->path()) +

@@ -231,7 +231,7 @@ void signals_core::give(io_request& r) noexcept {
 void signals_core::ask(io_request& r, worker& w) noexcept {
   if (r.state != progress::waiting) return;
   listen(scheduler_of(w));
-  read_.feeds(*r.who);
+  read_.feeds(*r.blocked);
 }
 
 void signals_core::left(io_request&) noexcept {

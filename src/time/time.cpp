@@ -34,14 +34,14 @@ void ticker::reset(delay period) { alarm_.reset(checked_period(period), checked_
 namespace detail {
 
 void sleep_operation::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
-  if (is_fed(*who) && may_have_arrived(*who, at)) [[unlikely]]
+  if (is_fed(*blocked) && may_have_arrived(*blocked, at)) [[unlikely]]
     return queue.add(*this, at + look_again);
-  if (!who->claim(queue.shared())) return;
-  stand(progress::done);
-  woken.push_back(*who);
+  if (!blocked->claim(queue.shared())) return;
+  set_state(progress::done);
+  woken.push_back(*blocked);
 }
 
-void sleep_operation::tell(std::string& text) const { text += call_name; }
+void sleep_operation::append_to(std::string& text) const { text += call_name; }
 
 alarm_core::alarm_core(duration first, duration period) noexcept : next_(after(now(), first)), period_(period) {
   count();
@@ -110,7 +110,7 @@ void alarm_core::watch() noexcept {
 
 bool alarm_core::set(bool armed, duration first, duration period) {
   const char* const call = armed ? "reset of a timer" : "stop of a timer";
-  worker* w = worker_or_alone(call);
+  worker* w = worker_or_unused(call);
   w != nullptr ? (void)enter(*w, call) : object_source::enter(nullptr, call);
   const time_point start = now();
   const section_of here(*this, w);
@@ -126,12 +126,12 @@ bool alarm_core::set(bool armed, duration first, duration period) {
 
 void alarm_core::expire(timer_queue& queue, time_point at, routine_list& woken) noexcept {
   const waiter* next = queue_.front();
-  if (next != nullptr && is_fed(*next->who) && may_have_arrived(*next->who, at))
+  if (next != nullptr && is_fed(*next->blocked) && may_have_arrived(*next->blocked, at))
     return queue.add(*this, at + look_again);
   if (waiter* first = is_due(at) ? queue_.take_open(queue.shared(), detach_lost{*this}) : nullptr) {
     static_cast<alarm_operation*>(first)->value_ = take_value(at);
     first->state = progress::done;
-    woken.push_back(*first->who);
+    woken.push_back(*first->blocked);
   }
   watch();
   check_in_place(*this);
@@ -161,7 +161,7 @@ bool alarm_operation::commit(worker&, bool, routine*&) noexcept {
   if (!of_->has_value(at)) return false;
   value_ = of_->take_value(at);
   of_->watch();
-  stand(progress::done);
+  set_state(progress::done);
   return true;
 }
 

@@ -127,7 +127,7 @@ void timer_queue::fetch_what_runs(const timer_entry& e) noexcept {
   // The entry is in the frame that its routine resumes, after the frame's head.
   const char* const frame = reinterpret_cast<const char*>(&e);
   for (std::ptrdiff_t on = -2; on <= 1; ++on) __builtin_prefetch(frame + on * line);
-  const char* const record = reinterpret_cast<const char*>(e.for_whom);
+  const char* const record = reinterpret_cast<const char*>(e.runs_next);
   if (record == nullptr) return;
   for (std::ptrdiff_t on = 0; on <= 2; ++on) __builtin_prefetch(record + on * line);
 }

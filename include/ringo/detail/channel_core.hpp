@@ -166,8 +166,8 @@ class channel_state final : public channel_core {
       first = after(first);
       if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
         ::new (static_cast<void*>(buffer_ + place)) T(std::move(sender->value()));
-        sender->stand(progress::done);
-        wake(*sender->who);
+        sender->set_state(progress::done);
+        wake(*sender->blocked);
       } else {
         count.add(-1);
       }
@@ -175,8 +175,8 @@ class channel_state final : public channel_core {
     }
     if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
       put(std::move(sender->value()));
-      sender->stand(progress::done);
-      wake(*sender->who);
+      sender->set_state(progress::done);
+      wake(*sender->blocked);
       return progress::done;
     }
     return !closed() ? progress::idle : error ? progress::failed : progress::closed;
@@ -187,7 +187,7 @@ class channel_state final : public channel_core {
   RINGO_ALWAYS_INLINE progress send(bool shared, T& value, Wake&& wake) noexcept {
     if (auto* receiver = take_open<receive_operation<T>>(receivers, shared)) {
       receiver->accept(std::move(value));
-      wake(*receiver->who);
+      wake(*receiver->blocked);
       return progress::done;
     }
     const std::size_t queued = size();
@@ -202,8 +202,8 @@ class channel_state final : public channel_core {
  private:
   void wake_all(section& in) noexcept override {
     while (auto* receiver = take_open<receive_operation<T>>(receivers, in.shared())) {
-      error ? receiver->fail(error) : receiver->stand(progress::closed);
-      in.wake(*receiver->who);
+      error ? receiver->fail(error) : receiver->set_state(progress::closed);
+      in.wake(*receiver->blocked);
     }
     while (auto* sender = take_open<send_operation<T>>(senders, in.shared())) in.wake(*sender, progress::closed);
   }
@@ -212,7 +212,7 @@ class channel_state final : public channel_core {
   RINGO_ALWAYS_INLINE bool anyone_open(wait_queue& queue) noexcept { return !queue.empty() && first_open(queue); }
   [[gnu::noinline]] bool first_open(wait_queue& queue) noexcept {
     while (waiter* w = queue.front()) {
-      if (w->who->state.load(std::memory_order_relaxed) & routine::waiting) return true;
+      if (w->blocked->state.load(std::memory_order_relaxed) & routine::waiting) return true;
       queue.pop_front(*w);
       detach(*w);
     }

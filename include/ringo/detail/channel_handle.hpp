@@ -145,7 +145,7 @@ class channel_handle {
   receive_operation<T> recv() const { return receive_operation<T>(core_); }
   typename receive_operation<T>::result_type try_recv() const {
     typename receive_operation<T>::result_type result{};
-    worker* w = worker_or_alone("try_recv");
+    worker* w = worker_or_unused("try_recv");
     if (!core_) return result;
     core_->enter(w, "try_recv");
     section_of here(*core_, w);
@@ -234,7 +234,7 @@ class channel_handle {
   // Whether a send would not have to wait at this instant; throws channel_closed. Another worker may send
   // first.
   bool could_send_now() const {
-    worker* w = worker_or_alone("try_send");
+    worker* w = worker_or_unused("try_send");
     if (!core_) return false;
     core_->enter(w, "try_send");
     if (core_->closed()) throw_send_on_closed();
@@ -242,7 +242,7 @@ class channel_handle {
     return core_->can_send();
   }
   bool try_send_now(T& value) const {
-    worker* w = worker_or_alone("try_send");
+    worker* w = worker_or_unused("try_send");
     if (!core_) return false;
     core_->enter(w, "try_send");
     section_of here(*core_, w);

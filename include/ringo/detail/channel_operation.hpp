@@ -79,18 +79,18 @@ class channel_operation : public operation<Derived, Result> {
     check_in_place(*core);
     if (p == progress::idle) return false;
     if (p != progress::done) [[unlikely]]
-      this->stand(p);
+      this->set_state(p);
     return true;
   }
   RINGO_ALWAYS_INLINE Result await_resume() {
-    const progress p = this->standing();
+    const progress p = this->current_state();
     if (p == progress::idle) [[likely]]
       return this->derived().result_of_done();
     if (p != progress::done) [[unlikely]] {
       if (!won(p)) this->come_back_cancelled();
       return this->derived().take();
     }
-    this->stand(progress::idle);
+    this->set_state(progress::idle);
     return this->derived().result_of_done();
   }
   // For a select that never waits: what it comes to at this instant, for result_as(); idle: nothing.
@@ -107,7 +107,7 @@ class channel_operation : public operation<Derived, Result> {
     if constexpr (requires { this->derived().template take_as<Variant, N>(p); }) {
       return this->derived().template take_as<Variant, N>(p);
     } else {
-      this->stand(p);
+      this->set_state(p);
       if constexpr (std::is_void_v<Result>) {
         this->derived().take();
         return Variant(std::in_place_index<N>);
@@ -120,7 +120,7 @@ class channel_operation : public operation<Derived, Result> {
     if (!core_) return false;
     const progress p = this->derived().attempt(*core_, shared, named_in(woken));
     if (p == progress::idle) return false;
-    this->stand(p);
+    this->set_state(p);
     return true;
   }
 
@@ -129,17 +129,17 @@ class channel_operation : public operation<Derived, Result> {
   }
   spin_lock* lock() noexcept { return core_ ? &core_->lock : nullptr; }
   void link(worker&, routine& r) noexcept {
-    this->who = &r;
-    this->stand(progress::waiting);
+    this->blocked = &r;
+    this->set_state(progress::waiting);
     if (core_) Derived::queue(*core_).push_back(*this);
   }
   bool unlink() noexcept {
-    if (won(this->standing())) return false;
-    this->stand(progress::idle);
+    if (won(this->current_state())) return false;
+    this->set_state(progress::idle);
     return core_ && core_->unlink(Derived::queue(*core_), *this);
   }
   void dispose() noexcept { delete core_; }
-  void tell(std::string& text) const {
+  void append_to(std::string& text) const {
     text += Derived::call_name;
     text += core_ ? " on " + core_->name() : std::string(" on a nil channel");
   }
@@ -165,7 +165,7 @@ class channel_operation : public operation<Derived, Result> {
     if (p == progress::idle) return false;
     const bool goes_on = w.turn_lasts();
     if (p != progress::done || !goes_on) [[unlikely]]
-      this->stand(p);
+      this->set_state(p);
     return goes_on;
   }
   [[gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
@@ -202,8 +202,8 @@ class RINGO_AWAITABLE receive_operation
     return *this;
   }
   RINGO_ALWAYS_INLINE ~receive_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
   }
 
   RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
@@ -225,8 +225,8 @@ class RINGO_AWAITABLE receive_operation
     }
   }
   RINGO_ALWAYS_INLINE result_type take() {
-    const progress p = this->standing();
-    this->stand(progress::idle);
+    const progress p = this->current_state();
+    this->set_state(progress::idle);
     if (p == progress::failed) [[unlikely]]
       rethrow();
     return p == progress::closed ? result_type() : result_of_done();
@@ -235,8 +235,8 @@ class RINGO_AWAITABLE receive_operation
   template <class Variant, std::size_t N>
   requires(!std::is_same_v<T, signal>)
   RINGO_ALWAYS_INLINE Variant take_as() {
-    const progress p = this->standing();
-    this->stand(progress::idle);
+    const progress p = this->current_state();
+    this->set_state(progress::idle);
     return take_as<Variant, N>(p);
   }
   template <class Variant, std::size_t N>
@@ -252,18 +252,18 @@ class RINGO_AWAITABLE receive_operation
   // Called by the sender, under the channel's lock.
   void accept(T&& value) noexcept {
     value_.put(std::move(value));
-    this->stand(progress::done);
+    this->set_state(progress::done);
   }
   void fail(const std::exception_ptr& error) noexcept {
     value_.template put<std::exception_ptr>(error);
-    this->stand(progress::failed);
+    this->set_state(progress::failed);
   }
 
   static wait_queue& queue(channel_core& core) noexcept { return core.receivers; }
   void discard() noexcept {  // the value is destroyed with the frame
-    if (this->standing() == progress::done) value_.clear();
-    if (this->standing() == progress::failed) value_.template clear<std::exception_ptr>();
-    this->stand(progress::idle);
+    if (this->current_state() == progress::done) value_.clear();
+    if (this->current_state() == progress::failed) value_.template clear<std::exception_ptr>();
+    this->set_state(progress::idle);
   }
 
  private:
@@ -298,8 +298,8 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
   send_operation(const send_operation&) = delete;
   send_operation& operator=(const send_operation&) = delete;
   RINGO_ALWAYS_INLINE ~send_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
   }
 
   RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
@@ -310,8 +310,8 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
   }
   void result_of_done() noexcept {}
   void take() {
-    const progress p = this->standing();
-    this->stand(progress::idle);
+    const progress p = this->current_state();
+    this->set_state(progress::idle);
     if (p == progress::closed) [[unlikely]]
       throw_send_on_closed();
   }
@@ -354,8 +354,8 @@ class RINGO_AWAITABLE send_value_operation : private slot<T>, public send_operat
   }
   ~send_value_operation() {
     // It leaves the queue first: until then a receiver may take the value.
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
     slot<T>::clear();
   }
 };

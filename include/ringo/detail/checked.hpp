@@ -20,12 +20,12 @@ namespace ringo::detail {
 constexpr bool checked_build = RINGO_CHECKED;
 
 // Prints the rule and where it was checked, and aborts.
-[[noreturn, gnu::cold]] void tell_broken_invariant(const char* rule, const std::source_location& where) noexcept;
+[[noreturn, gnu::cold]] void report_broken_invariant(const char* rule, const std::source_location& where) noexcept;
 
 // What a check() says of its object: `rule` is the sentence that `holds` must make true.
 inline void invariant(bool holds, const char* rule, std::source_location where = std::source_location::current()) {
   if (!holds) [[unlikely]]
-    tell_broken_invariant(rule, where);
+    report_broken_invariant(rule, where);
 }
 
 }  // namespace ringo::detail

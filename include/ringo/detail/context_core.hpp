@@ -166,8 +166,8 @@ class RINGO_AWAITABLE done_operation final : public queued_operation<done_operat
     return *this;
   }
   ~done_operation() {
-    if (standing() != progress::idle) [[unlikely]]
-      abandon(*who);
+    if (current_state() != progress::idle) [[unlikely]]
+      abandon(*blocked);
     if (keeps_) dispose();
   }
 
@@ -181,7 +181,7 @@ class RINGO_AWAITABLE done_operation final : public queued_operation<done_operat
   void link(worker& w, routine& r) noexcept;
   bool unlink() noexcept;
   void dispose() noexcept;
-  void tell(std::string& text) const;
+  void append_to(std::string& text) const;
 
  private:
   context_core* of_;

@@ -21,11 +21,11 @@ inline worker& require_worker(const char* call) {
 
 // The calling thread's worker. Null if no runtime runs: then one thread may use ringo's objects. Throws as above on
 // other threads.
-worker* worker_or_alone_slow(const char* call);
-inline worker* worker_or_alone(const char* call) {
+worker* worker_or_unused_slow(const char* call);
+inline worker* worker_or_unused(const char* call) {
   if (worker* w = current_worker()) [[likely]]
     return w;
-  return worker_or_alone_slow(call);
+  return worker_or_unused_slow(call);
 }
 
 // Ends an await of the current routine with `cancelled`.

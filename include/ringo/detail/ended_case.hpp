@@ -50,13 +50,15 @@ class ended_case {
     end().leave();
   }
   void discard() noexcept {
-    won(end().standing()) ? end().discard() : end().leave();
-    won(operation_.standing()) ? operation_.discard() : operation_.leave();
+    won(end().current_state()) ? end().discard() : end().leave();
+    won(operation_.current_state()) ? operation_.discard() : operation_.leave();
   }
-  progress standing() noexcept { return won(end().standing()) ? end().standing() : operation_.standing(); }
+  progress current_state() noexcept {
+    return won(end().current_state()) ? end().current_state() : operation_.current_state();
+  }
   // The loser leaves its source first: it must be in no queue when its routine goes on.
   result_type take() {
-    if (won(end().standing())) {
+    if (won(end().current_state())) {
       operation_.leave();
       end().take();
       end_.raise();
@@ -64,10 +66,10 @@ class ended_case {
     end().leave();
     return operation_.take();
   }
-  void tell(std::string& text) const {
-    operation_.tell(text);
+  void append_to(std::string& text) const {
+    operation_.append_to(text);
     text += " or ";
-    end_.operation().tell(text);
+    end_.operation().append_to(text);
   }
 
  private:

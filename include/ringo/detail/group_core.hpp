@@ -159,7 +159,7 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
   group_ended_operation(const group_ended_operation&) = default;
   group_ended_operation& operator=(const group_ended_operation&) = default;
   ~group_ended_operation() {
-    if (standing() != progress::idle) abandon(*who);
+    if (current_state() != progress::idle) abandon(*blocked);
   }
 
   void enter(worker* w) {
@@ -172,10 +172,10 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
   bool commit(worker&, bool, routine*&) noexcept {
     if (!of_->is_over(use_)) return false;
     if (use_ == of_->ctx_) of_->note_wait_is_over();
-    stand(progress::done);
+    set_state(progress::done);
     return true;
   }
-  void tell(std::string& text) const;
+  void append_to(std::string& text) const;
   const context& use() const noexcept { return use_; }
 
  protected:
@@ -191,7 +191,7 @@ class RINGO_AWAITABLE group_joined_case final : public group_ended_operation {
  public:
   using group_ended_operation::group_ended_operation;
   void take() {
-    stand(progress::idle);
+    set_state(progress::idle);
     of_->finish(use());
   }
 };
@@ -204,8 +204,8 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
   group_slot_operation(const group_slot_operation&) = default;
   group_slot_operation& operator=(const group_slot_operation&) = default;
   ~group_slot_operation() {
-    if (standing() == progress::idle) return;
-    abandon(*who);
+    if (current_state() == progress::idle) return;
+    abandon(*blocked);
     of_->pass_slot_on();
   }
 
@@ -214,18 +214,18 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
   wait_queue& queue() noexcept { return of_->slots_; }
   bool ready(worker&) noexcept { return of_->has_slot(); }
   void link(worker&, routine& r) noexcept {
-    who = &r;
-    stand(progress::waiting);
+    blocked = &r;
+    set_state(progress::waiting);
     looks_again_ ? of_->slots_.push_front(*this) : of_->slots_.push_back(*this);
     looks_again_ = false;
   }
   void take() noexcept {
-    stand(progress::idle);
+    set_state(progress::idle);
     looks_again_ = false;
     of_->pass_slot_on();
   }
   void discard() noexcept { take(); }
-  void tell(std::string& text) const;
+  void append_to(std::string& text) const;
 
  private:
   friend class group_core;

@@ -27,7 +27,7 @@ class ending_operation : public queued_operation<Derived, Result> {
   spin_lock* lock() noexcept { return &of_->joining; }
   wait_queue& queue() noexcept { return of_->joiners; }
   bool ready(worker&) noexcept { return of_->ended.load(std::memory_order_acquire); }
-  void tell(std::string& text) const { tell_join(text, *of_); }
+  void append_to(std::string& text) const { append_join(text, *of_); }
 
  protected:
   routine* of_;
@@ -39,7 +39,7 @@ class RINGO_AWAITABLE join_operation : public ending_operation<join_operation<T>
   static constexpr const char* call_name = "join";
   using ending_operation<join_operation, T>::ending_operation;
   T take() {
-    this->stand(progress::idle);
+    this->set_state(progress::idle);
     auto& r = static_cast<record<T>&>(*this->of_);
     if (r.taken) throw_joined_twice();
     r.taken = true;
@@ -70,26 +70,26 @@ class RINGO_AWAITABLE yield_operation : public sourceless_operation<yield_operat
     return end_turn(*current_worker(), coroutine, [this](routine& r) {
       if (r.resumed_as != routine::kind::foreign) [[likely]]
         return;
-      who = &r;
-      if (standing() == progress::idle) stand(progress::done);
+      blocked = &r;
+      if (current_state() == progress::idle) set_state(progress::done);
     });
   }
   void await_resume() {
-    if (standing() != progress::idle) [[unlikely]]
+    if (current_state() != progress::idle) [[unlikely]]
       come_back();
   }
 
-  void tell(std::string& text) const { text += call_name; }
+  void append_to(std::string& text) const { text += call_name; }
 
  private:
   [[gnu::noinline]] void look_for_cancellation(worker& w) {
     if (!w.current->is_cancelled()) return;
-    who = w.current;
+    blocked = w.current;
     (void)refuse(w);
   }
   [[gnu::cold, gnu::noinline]] void come_back() {
-    if (standing() == progress::refused) come_back_cancelled();
-    stand(progress::idle);
+    if (current_state() == progress::refused) come_back_cancelled();
+    set_state(progress::idle);
   }
 };
 

@@ -128,25 +128,25 @@ class io_operation : public operation<Derived, Result, Request> {
   bool ready(worker& w) noexcept { return source_->ready(*this, w); }
   bool commit(worker& w, bool, routine*&) noexcept { return source_->commit(*this, w); }
   void link(worker& w, routine& r) noexcept {
-    this->who = &r;
-    this->stand(progress::waiting);
+    this->blocked = &r;
+    this->set_state(progress::waiting);
     source_->begin(*this, w);
   }
   bool unlink() noexcept {
-    if (!won(this->standing())) this->stand(progress::idle);
+    if (!won(this->current_state())) this->set_state(progress::idle);
     return source_->end(*this);
   }
   void dispose() noexcept { source_->delete_this(); }
   Result take() {
-    this->stand(progress::idle);
+    this->set_state(progress::idle);
     source_->take(*this);
     if constexpr (!std::is_void_v<Result>) return this->derived().result();
   }
   void discard() noexcept {
-    this->stand(progress::idle);
+    this->set_state(progress::idle);
     source_->discard(*this);
   }
-  void tell(std::string& text) const {
+  void append_to(std::string& text) const {
     text += Derived::awaits;
     text += source_->name();
   }
@@ -158,8 +158,8 @@ class io_operation : public operation<Derived, Result, Request> {
   io_operation(const io_operation&) = default;
   io_operation& operator=(const io_operation&) = default;
   ~io_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
   }
 
   descriptor_source* source_;

@@ -26,7 +26,7 @@ spin_lock* lock_of(one_shot& c) noexcept;
 bool has_answer(one_shot& c) noexcept;                         // under the lock
 void begin_call(one_shot& c, waiter& as, worker& w) noexcept;  // under the lock
 void end_call(one_shot& c, waiter& as) noexcept;               // under the lock
-void tell_call(const one_shot& c, std::string& text);
+void append_call(const one_shot& c, std::string& text);
 void let_go_of_call(one_shot& c) noexcept;
 
 // Move-only. An operation that has lost a select, or was cancelled, may be awaited again until its result has been
@@ -47,8 +47,8 @@ class RINGO_AWAITABLE one_shot_operation final : public operation<one_shot_opera
     return *this;
   }
   ~one_shot_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
     if (call_ != nullptr) let_go_of_call(*call_);
   }
 
@@ -57,25 +57,25 @@ class RINGO_AWAITABLE one_shot_operation final : public operation<one_shot_opera
   bool ready(worker&) noexcept { return has_answer(*call_); }
   bool commit(worker& w, bool, routine*&) noexcept {
     if (!ready(w)) return false;
-    this->stand(progress::done);
+    this->set_state(progress::done);
     return true;
   }
   void link(worker& w, routine& r) noexcept {
-    this->who = &r;
-    this->stand(progress::waiting);
+    this->blocked = &r;
+    this->set_state(progress::waiting);
     begin_call(*call_, *this, w);
   }
   bool unlink() noexcept {
-    if (!won(this->standing())) this->stand(progress::idle);
+    if (!won(this->current_state())) this->set_state(progress::idle);
     end_call(*call_, *this);
     return false;
   }
   void dispose() noexcept {}
   R take() {
-    this->stand(progress::idle);
+    this->set_state(progress::idle);
     return answers_->result();
   }
-  void tell(std::string& text) const { tell_call(*call_, text); }
+  void append_to(std::string& text) const { append_call(*call_, text); }
 
  private:
   one_shot* call_;

@@ -167,12 +167,12 @@ void note_cancelled(parked_operation& by) noexcept;
 //                                    unused, and the caller calls dispose() after the unlock
 //   void dispose() noexcept          deletes the source
 //   void leave() noexcept            without the lock: unlink() and dispose(), for a case that has not won
-//   progress standing()              its state
+//   progress current_state()              its state
 //   result_type take()               the result of a case that has won; `idle` then
 //   void discard() noexcept          drops that result, or gives it back to the source; `idle` then
-//   void tell(std::string&) const    what it waits for, for reports
+//   void append_to(std::string&) const  what it waits for, for reports
 // While the lock is held, ready() and commit() agree; only a waiter's wait may be claimed elsewhere in between.
-// The base class `operation` provides leave(), standing() and discard().
+// The base class `operation` provides leave(), current_state() and discard().
 template <class C>
 concept follows_case_protocol =
     requires(C& c, const C& as_it_is, worker& w, routine& r, routine*& woken, std::string& text) {
@@ -183,10 +183,10 @@ concept follows_case_protocol =
       c.link(w, r);
       { c.unlink() } -> std::same_as<bool>;
       c.leave();
-      { c.standing() } -> std::same_as<progress>;
+      { c.current_state() } -> std::same_as<progress>;
       c.take();
       c.discard();
-      as_it_is.tell(text);
+      as_it_is.append_to(text);
     } && (requires(C& c) { c.places(); } || requires(C& c) {
       { c.lock() } -> std::convertible_to<spin_lock*>;
     });
@@ -197,11 +197,11 @@ concept case_operation = requires {
   requires std::is_void_v<typename Operation::case_tag>;
 };
 template <class Operation>
-concept tells_without_lock = requires(Operation& o, worker& w) {
+concept looks_without_lock = requires(Operation& o, worker& w) {
   { o.looks_ready(w) };
 };
 
-// Base of every operation. Case: `waiter`, or `lone_case` if its source does not queue it by a waiter's links.
+// Base of every operation. Case: `waiter`, or `wait_case` if its source does not queue it by a waiter's links.
 template <class Derived, class Result, class Case = waiter>
 class operation : public parked_operation, public Case {
  public:
@@ -226,25 +226,25 @@ class operation : public parked_operation, public Case {
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    if (is_over(derived().standing())) [[unlikely]]
-      return end_turn(w, coroutine, [this](routine& r) { this->who = &r; });
+    if (is_over(derived().current_state())) [[unlikely]]
+      return end_turn(w, coroutine, [this](routine& r) { this->blocked = &r; });
     // If it waits, another worker may already run the coroutine, and the frame may be gone.
     return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park_alone(w, r); });
   }
 
   RINGO_ALWAYS_INLINE Result await_resume() {
-    if (!won(derived().standing())) [[unlikely]]
+    if (!won(derived().current_state())) [[unlikely]]
       come_back_cancelled();
     return derived().take();
   }
 
-  progress standing() const noexcept { return this->state; }
-  void stand(progress p) noexcept { this->state = p; }
+  progress current_state() const noexcept { return this->state; }
+  void set_state(progress p) noexcept { this->state = p; }
 
   // Out of its source's queue; not if it has won.
   void leave() noexcept {
-    if (derived().standing() == progress::idle) return;
-    if (derived().standing() == progress::ended) return stand(progress::idle);
+    if (derived().current_state() == progress::idle) return;
+    if (derived().current_state() == progress::ended) return set_state(progress::idle);
     worker* w = current_worker();
     const bool locked = w == nullptr || w->shared;
     bool last;
@@ -256,7 +256,7 @@ class operation : public parked_operation, public Case {
     if (locked && w != nullptr) w->wake(nullptr);
   }
 
-  void discard() noexcept { stand(progress::idle); }
+  void discard() noexcept { set_state(progress::idle); }
 
  protected:
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
@@ -278,11 +278,11 @@ class operation : public parked_operation, public Case {
   [[gnu::cold, gnu::noinline]] void abandon(routine& r) noexcept {
     worker* w = current_worker();
     const bool claimed_here = r.claim(w == nullptr || w->shared);
-    if (derived().standing() == progress::refused) {
+    if (derived().current_state() == progress::refused) {
       drop_noted(*this);
-      stand(progress::idle);
+      set_state(progress::idle);
     } else {
-      won(derived().standing()) ? derived().discard() : derived().leave();
+      won(derived().current_state()) ? derived().discard() : derived().leave();
     }
     forget(r, !claimed_here);
   }
@@ -291,7 +291,7 @@ class operation : public parked_operation, public Case {
   // throw in the next turn.
   [[gnu::cold, gnu::noinline]] bool refuse(worker& w, std::exception_ptr error = nullptr) {
     throw_or_note(*this, w, std::move(error));
-    stand(progress::refused);
+    set_state(progress::refused);
     return false;
   }
   [[gnu::cold, gnu::noinline]] bool refuse_to_enter(worker& w) {  // in the handler of an exception from enter()
@@ -347,8 +347,8 @@ class operation : public parked_operation, public Case {
   }
 
   [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
-    if (derived().standing() == progress::refused) {
-      stand(progress::idle);
+    if (derived().current_state() == progress::refused) {
+      set_state(progress::idle);
       throw_noted(*this);
     }
     derived().leave();
@@ -359,12 +359,12 @@ class operation : public parked_operation, public Case {
   [[gnu::cold, gnu::noinline]] void refuse_to_park() noexcept {
     derived().unlink();
     note_cancelled(*this);
-    stand(progress::refused);
+    set_state(progress::refused);
   }
   void announce(worker& w, routine& r) noexcept {
     r.parked = this;
     this->describe = [](const parked_operation& p, std::string& text) {
-      static_cast<const Derived&>(static_cast<const operation&>(p)).tell(text);
+      static_cast<const Derived&>(static_cast<const operation&>(p)).append_to(text);
     };
     w.counts.waits.add();
   }
@@ -377,18 +377,18 @@ class queued_operation : public operation<Derived, Result> {
  public:
   bool commit(worker& w, bool, routine*&) noexcept {
     if (!static_cast<Derived*>(this)->ready(w)) return false;
-    this->stand(progress::done);
+    this->set_state(progress::done);
     return true;
   }
-  void take() noexcept { this->stand(progress::idle); }
+  void take() noexcept { this->set_state(progress::idle); }
   void link(worker&, routine& r) noexcept {
-    this->who = &r;
-    this->stand(progress::waiting);
+    this->blocked = &r;
+    this->set_state(progress::waiting);
     static_cast<Derived*>(this)->queue().push_back(*this);
   }
   bool unlink() noexcept {
     if (this->where_queued == waiter::place::queued) static_cast<Derived*>(this)->queue().remove(*this);
-    if (!won(this->standing())) this->stand(progress::idle);
+    if (!won(this->current_state())) this->set_state(progress::idle);
     return false;
   }
   void dispose() noexcept {}
@@ -398,8 +398,8 @@ class queued_operation : public operation<Derived, Result> {
   queued_operation(const queued_operation&) = default;
   queued_operation& operator=(const queued_operation&) = default;
   RINGO_ALWAYS_INLINE ~queued_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
   }
 };
 

@@ -56,7 +56,7 @@ class permit_core final : public object_source {
     check_in_place(*this);
   }
 
-  void tell(std::string& text, std::size_t amount) const;
+  void append_to(std::string& text, std::size_t amount) const;
   void check() const override;
 
  private:
@@ -126,14 +126,14 @@ class permit_request : public source_operation<permit_request, hold, permit_core
     return of.take(amount_);
   }
   RINGO_ALWAYS_INLINE hold await_resume() {
-    if (standing() == progress::idle) [[likely]]
+    if (current_state() == progress::idle) [[likely]]
       return hold(*of_, amount_);
     return operation::await_resume();
   }
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    if (ends_turn_first(w) && standing() == progress::idle && of_->ready(amount_)) [[unlikely]] {
+    if (ends_turn_first(w) && current_state() == progress::idle && of_->ready(amount_)) [[unlikely]] {
       if (std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign) {
         w.current->resume_at = coroutine;
         return try_in_next_turn(w);
@@ -146,18 +146,18 @@ class permit_request : public source_operation<permit_request, hold, permit_core
   bool ready(worker&) noexcept { return of_->ready(amount_); }
   RINGO_ALWAYS_INLINE bool commit(worker&, bool, routine*&) noexcept {
     if (!of_->take(amount_)) return false;
-    stand(progress::done);
+    set_state(progress::done);
     return true;
   }
   hold take() noexcept {
-    stand(progress::idle);
+    set_state(progress::idle);
     return hold(*of_, amount_);
   }
   void discard() noexcept {
-    stand(progress::idle);
+    set_state(progress::idle);
     of_->give_back(amount_);
   }
-  void tell(std::string& text) const { of_->tell(text, amount_); }
+  void append_to(std::string& text) const { of_->append_to(text, amount_); }
 
  private:
   friend class permit_core;

@@ -43,7 +43,7 @@ class submission : public queued_operation<submission, void> {
   bool commit(worker& w, bool, routine*&);
   void take();
   void discard() noexcept;
-  void tell(std::string& text) const;
+  void append_to(std::string& text) const;
 
  private:
   friend class pool_core;
@@ -90,7 +90,7 @@ class RINGO_AWAITABLE drain_operation final : public queued_operation<drain_oper
   spin_lock* lock() noexcept;
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept;
-  void tell(std::string& text) const;
+  void append_to(std::string& text) const;
 
  private:
   std::shared_ptr<pool_core> pool_;

@@ -207,14 +207,14 @@ class routine_list {
 
 inline const waiter* wait_queue::first_open() const noexcept {
   const waiter* w = front();
-  while (w != nullptr && !w->who->is_waiting()) w = w->next;
+  while (w != nullptr && !w->blocked->is_waiting()) w = w->next;
   return w;
 }
 
 template <class Lost>
 RINGO_ALWAYS_INLINE inline waiter* wait_queue::take_open(bool shared, Lost lost) noexcept {
   while (waiter* w = front()) {
-    if (w->who->claim(shared)) {
+    if (w->blocked->claim(shared)) {
       pop_front(*w);
       return w;
     }
@@ -231,7 +231,7 @@ inline waiter* wait_queue::claim_first(bool shared) noexcept {
 inline void wait_queue::claim_all(bool shared, routine_list& woken) noexcept {
   while (waiter* w = take_open(shared, [](waiter&) {})) {
     w->state = progress::done;
-    woken.push_back(*w->who);
+    woken.push_back(*w->blocked);
   }
 }
 

@@ -38,7 +38,7 @@ class section {
   void wake(routine& r) noexcept { woken_.push_back(r); }
   void wake(waiter& w, progress result) noexcept {
     w.state = result;
-    woken_.push_back(*w.who);
+    woken_.push_back(*w.blocked);
   }
 
  protected:

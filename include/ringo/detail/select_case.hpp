@@ -30,14 +30,14 @@ class RINGO_AWAITABLE never_operation final : public sourceless_operation<never_
   bool ready(worker&) noexcept { return false; }
   bool commit(worker&, bool, routine*&) noexcept { return false; }
   void link(worker&, routine& r) noexcept {
-    who = &r;
-    stand(progress::waiting);
+    blocked = &r;
+    set_state(progress::waiting);
   }
   bool unlink() noexcept {
-    stand(progress::idle);
+    set_state(progress::idle);
     return false;
   }
-  void tell(std::string& text) const { text += "never (a select of no cases)"; }
+  void append_to(std::string& text) const { text += "never (a select of no cases)"; }
 };
 
 // A select with nothing but `otherwise`: ready at once.
@@ -46,7 +46,7 @@ class RINGO_AWAITABLE only_otherwise_operation final
  public:
   static constexpr const char* call_name = "select";
   only_otherwise_operation() noexcept {}
-  void tell(std::string& text) const { text += "nothing"; }
+  void append_to(std::string& text) const { text += "nothing"; }
 };
 
 template <class C>

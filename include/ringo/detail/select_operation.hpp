@@ -109,7 +109,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   // Returns waiting if no case looks ready, idle if one did and then was not. Not used with prefer_first, which must
   // see all cases at one instant.
   progress commit_seen(worker& w, routine*& woken)
-      requires(!PreferFirst && (tells_without_lock<std::remove_reference_t<Kept>> && ...))
+      requires(!PreferFirst && (looks_without_lock<std::remove_reference_t<Kept>> && ...))
   {
     std::uint64_t ready = 0, bit = 1;
     each([&](auto& c) {
@@ -152,7 +152,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   void note_winner() noexcept {
     std::size_t i = 0;
     each([&](auto& c) {
-      if (won(c.standing())) {
+      if (won(c.current_state())) {
         chosen_ = i;
       } else {
         c.leave();
@@ -160,10 +160,10 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
       ++i;
     });
   }
-  void tell(std::string& text) const {
+  void append_to(std::string& text) const {
     text += "select of ";
     const char* separator = "";
-    std::apply([&](const auto&... c) { ((text += std::exchange(separator, ", "), c.tell(text)), ...); }, cases_);
+    std::apply([&](const auto&... c) { ((text += std::exchange(separator, ", "), c.append_to(text)), ...); }, cases_);
   }
 
  private:
@@ -246,7 +246,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
       } else if (looks_ready(w)) {
         try_locked(w);
       }
-      if (!won(case_.standing())) return result_type(std::in_place_index<1>);
+      if (!won(case_.current_state())) return result_type(std::in_place_index<1>);
       if constexpr (std::is_void_v<decltype(case_.take())>) {
         case_.take();
         return result_type(std::in_place_index<0>);
@@ -271,7 +271,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
   }
   // With one case, a look without its lock sees one instant (semantics 57).
   RINGO_ALWAYS_INLINE bool looks_ready(worker& w) {
-    if constexpr (tells_without_lock<std::remove_reference_t<Kept>>) {
+    if constexpr (looks_without_lock<std::remove_reference_t<Kept>>) {
       return case_.looks_ready(w);
     } else {
       return true;
@@ -324,7 +324,7 @@ class forwarding_case {
   std::size_t places() noexcept { return places_of(operation_); }
   void add_locks(lock_set& locks) noexcept { add_locks_of(operation_, locks); }
   bool ready(worker& w) { return operation_.ready(w); }
-  bool looks_ready(worker& w) requires tells_without_lock<operation_type>
+  bool looks_ready(worker& w) requires looks_without_lock<operation_type>
   {
     return operation_.looks_ready(w);
   }
@@ -333,9 +333,9 @@ class forwarding_case {
   bool unlink() noexcept { return operation_.unlink(); }
   void leave() noexcept { operation_.leave(); }
   void discard() noexcept { operation_.discard(); }
-  progress standing() noexcept { return operation_.standing(); }
+  progress current_state() noexcept { return operation_.current_state(); }
   decltype(auto) take() { return operation_.take(); }
-  void tell(std::string& text) const { operation_.tell(text); }
+  void append_to(std::string& text) const { operation_.append_to(text); }
 
  protected:
   Kept operation_;

@@ -138,25 +138,25 @@ class source_operation : public operation<Derived, Result> {
   spin_lock* lock() noexcept { return &of_->lock; }
   bool commit(worker& w, bool, routine*&) noexcept {
     if (!static_cast<Derived*>(this)->ready(w)) return false;
-    this->stand(progress::done);
+    this->set_state(progress::done);
     return true;
   }
   void link(worker&, routine& r) noexcept {
-    this->who = &r;
-    this->stand(progress::waiting);
+    this->blocked = &r;
+    this->set_state(progress::waiting);
     of_->link(*this);
   }
-  bool unlink() noexcept { return !won(this->standing()) && of_->unlink(*this); }
+  bool unlink() noexcept { return !won(this->current_state()) && of_->unlink(*this); }
   void dispose() noexcept { delete of_; }
-  void take() noexcept { this->stand(progress::idle); }
+  void take() noexcept { this->set_state(progress::idle); }
 
  protected:
   explicit source_operation(Source& of) noexcept : of_(&of) {}
   source_operation(const source_operation&) = default;
   source_operation& operator=(const source_operation&) = default;
   RINGO_ALWAYS_INLINE ~source_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
   }
 
   Source* of_;
@@ -180,7 +180,7 @@ class RINGO_AWAITABLE gate_operation final : public source_operation<gate_operat
   explicit gate_operation(gate& of) noexcept : source_operation(of) {}
 
   bool ready(worker&) const noexcept { return of_->is_open(); }
-  void tell(std::string& text) const { of_->describe(text); }
+  void append_to(std::string& text) const { of_->describe(text); }
 };
 
 }  // namespace ringo::detail

@@ -6,20 +6,20 @@ namespace ringo::detail {
 
 // Ready at once, and without an effect. A Derived that is not always ready replaces what differs.
 template <class Derived, class Result>
-class sourceless_operation : public operation<Derived, Result, lone_case> {
+class sourceless_operation : public operation<Derived, Result, wait_case> {
  public:
   void enter(worker*) noexcept {}
   spin_lock* lock() noexcept { return nullptr; }
   bool ready(worker&) noexcept { return true; }
   bool commit(worker&, bool, routine*&) noexcept {
-    this->stand(progress::done);
+    this->set_state(progress::done);
     return true;
   }
   void link(worker&, routine&) noexcept {}
   bool unlink() noexcept { return false; }
   void dispose() noexcept {}
   Result take() noexcept {
-    this->stand(progress::idle);
+    this->set_state(progress::idle);
     return Result();
   }
 
@@ -28,8 +28,8 @@ class sourceless_operation : public operation<Derived, Result, lone_case> {
   sourceless_operation(const sourceless_operation&) = default;
   sourceless_operation& operator=(const sourceless_operation&) = default;
   RINGO_ALWAYS_INLINE ~sourceless_operation() {
-    if (this->standing() != progress::idle) [[unlikely]]
-      this->abandon(*this->who);
+    if (this->current_state() != progress::idle) [[unlikely]]
+      this->abandon(*this->blocked);
   }
 };
 

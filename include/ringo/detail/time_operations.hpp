@@ -15,7 +15,7 @@ time_point now();
 namespace detail {
 
 // The operation of sleep(). Throws: cancelled. Cancel safety: nothing can be lost.
-class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, void, lone_case>, private timer_entry {
+class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, void, wait_case>, private timer_entry {
  public:
   static constexpr const char* call_name = "sleep";
   explicit sleep_operation(duration length) noexcept : given_(length) {}
@@ -28,8 +28,8 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
     return *this;
   }
   RINGO_ALWAYS_INLINE ~sleep_operation() {
-    if (standing() != progress::idle) [[unlikely]]
-      abandon(*who);
+    if (current_state() != progress::idle) [[unlikely]]
+      abandon(*blocked);
   }
 
   bool await_ready() {
@@ -42,23 +42,23 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   bool looks_ready(worker& w) noexcept { return ready(w); }
   bool commit(worker& w, bool, routine*&) noexcept {
     if (!ready(w)) return false;
-    stand(progress::done);
+    set_state(progress::done);
     return true;
   }
   void link(worker&, routine& r) noexcept {
-    who = &r;
-    for_whom = &r;
-    stand(progress::waiting);
+    blocked = &r;
+    runs_next = &r;
+    set_state(progress::waiting);
     absolute_ ? queue_->add(*this, time_point(given_)) : queue_->add(*this, given_);
   }
   bool unlink() noexcept {
     if (queue_) queue_->remove(*this);
-    if (!won(standing())) stand(progress::idle);
+    if (!won(current_state())) set_state(progress::idle);
     return false;
   }
   void dispose() noexcept {}
-  void take() noexcept { stand(progress::idle); }
-  void tell(std::string& text) const;
+  void take() noexcept { set_state(progress::idle); }
+  void append_to(std::string& text) const;
 
  private:
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
@@ -118,10 +118,10 @@ class RINGO_AWAITABLE alarm_operation final : public source_operation<alarm_oper
   bool ready(worker&) noexcept { return of_->has_value(now()); }
   bool commit(worker&, bool, routine*&) noexcept;
   time_point take() noexcept {
-    stand(progress::idle);
+    set_state(progress::idle);
     return value_;
   }
-  void tell(std::string& text) const { text += call_name; }
+  void append_to(std::string& text) const { text += call_name; }
 
  private:
   friend class alarm_core;

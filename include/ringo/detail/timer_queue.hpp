@@ -33,7 +33,7 @@ class timer_entry {
 
  protected:
   ~timer_entry() = default;
-  const routine* for_whom = nullptr;  // the routine that will run then, if known: prefetched a little before
+  const routine* runs_next = nullptr;  // the routine that will run then, if known: prefetched a little before
 
  private:
   friend class timer_queue;

@@ -71,7 +71,7 @@ void add_locks_of(C& c, lock_set& locks) noexcept {
 //   note_refusal()                   has_chosen() is true from now on
 //   forget_refusal()                 undoes that; false if there is none
 //   never_waits                      it has an `otherwise`, and must know for sure that no case is ready
-// With take(), the result of the noted case or of the winner, and tell(), it is itself a case (operation.hpp).
+// With take(), the result of the noted case or of the winner, and append_to(), it is itself a case (operation.hpp).
 template <class Derived>
 class wait_for_many : public parked_operation {
  public:
@@ -121,12 +121,12 @@ class wait_for_many : public parked_operation {
     derived().each([](auto& c) { c.leave(); });
   }
   void discard() noexcept {
-    derived().each([](auto& c) { won(c.standing()) ? c.discard() : c.leave(); });
+    derived().each([](auto& c) { won(c.current_state()) ? c.discard() : c.leave(); });
   }
-  progress standing() noexcept {
+  progress current_state() noexcept {
     progress any = progress::idle;
     derived().each([&any](auto& c) {
-      if (won(c.standing())) any = c.standing();
+      if (won(c.current_state())) any = c.current_state();
     });
     return any;
   }
@@ -229,7 +229,7 @@ class wait_for_many : public parked_operation {
     derived().link_all(w, r);
     parked_ = &r;
     r.parked = this;
-    describe = [](const parked_operation& p, std::string& text) { static_cast<const Derived&>(p).tell(text); };
+    describe = [](const parked_operation& p, std::string& text) { static_cast<const Derived&>(p).append_to(text); };
     w.counts.waits.add();
     if (r.open_wait(shared)) [[likely]]
       return true;

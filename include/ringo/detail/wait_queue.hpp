@@ -26,21 +26,21 @@ inline bool won(progress p) noexcept { return p >= progress::done; }
 inline bool is_over(progress p) noexcept { return p >= progress::refused; }
 
 // One case of a wait.
-struct lone_case {
-  lone_case() noexcept {}                  // `who` is set when it waits
-  lone_case(const lone_case&) noexcept {}  // a copy does not wait
-  lone_case& operator=(const lone_case&) noexcept { return *this; }
+struct wait_case {
+  wait_case() noexcept {}                  // `blocked` is set when it waits
+  wait_case(const wait_case&) noexcept {}  // a copy does not wait
+  wait_case& operator=(const wait_case&) noexcept { return *this; }
 
-  routine* who;
+  routine* blocked;
   progress state = progress::idle;
 };
 
 // A case that is linked into the queue of its source.
-struct waiter : lone_case {
+struct waiter : wait_case {
   enum class place : std::uint8_t { out, queued, detached };
 
   waiter() noexcept {}  // the links are written when it enters a queue
-  waiter(const waiter&) noexcept : lone_case() {}
+  waiter(const waiter&) noexcept : wait_case() {}
   waiter& operator=(const waiter&) noexcept { return *this; }
 
   // Under the source's lock. detached: taken out by a waker that found the wait claimed; its source still counts it.
