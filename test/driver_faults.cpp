@@ -23,15 +23,15 @@
 #include "driver_sandbox.hpp"
 
 using ringo::time_point;
+using ringo::detail::kernel_request;
 using ringo::detail::make_uring;
-using ringo::detail::ring_request;
 using ringo::detail::task_work;
 using ringo::detail::uring;
 
 namespace {
 
 // Asks for one operation of the kernel, and notes what comes of it.
-class noted final : public ring_request {
+class noted final : public kernel_request {
  public:
   int answers = 0;
   int result = 0;

@@ -229,7 +229,7 @@ TEST_CASE("a cancelled operation that has completed keeps its result") {
 }
 
 TEST_CASE("what is ended before the kernel has been given it is never begun, and is answered as ended") {
-  struct write_a_byte final : ringo::detail::ring_request {
+  struct write_a_byte final : ringo::detail::kernel_request {
     explicit write_a_byte(int to) : descriptor(to) {}
     void fill(io_uring_sqe& entry) noexcept override { ::io_uring_prep_write(&entry, descriptor, "x", 1, 0); }
     void complete(int r, unsigned) noexcept override {

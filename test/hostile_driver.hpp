@@ -59,7 +59,7 @@ class hostile_driver final : public ringo::detail::driver {
   }
   bool may_have_answers() const noexcept override { return real_->may_have_answers(); }
 
-  void submit(ringo::detail::ring_request& r) noexcept override {
+  void submit(ringo::detail::kernel_request& r) noexcept override {
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
     auto one = std::make_unique<request>(*this, r);
     io_uring_sqe entry{};
@@ -83,7 +83,7 @@ class hostile_driver final : public ringo::detail::driver {
     }
   }
 
-  void end_early(ringo::detail::ring_request& r) noexcept override {
+  void end_early(ringo::detail::kernel_request& r) noexcept override {
     // Another worker may use a request that is not in flight here.
     const auto is_it = [&r](const auto& each) { return each->asked == &r; };
     if (std::none_of(requests_.begin(), requests_.end(), is_it)) ++deeds_.asked_in_vain;
@@ -111,16 +111,16 @@ class hostile_driver final : public ringo::detail::driver {
   bool has_plenty() const noexcept override { return buffers.held() != 0 || real_->has_plenty(); }
 
  private:
-  class request final : public ringo::detail::ring_request {
+  class request final : public ringo::detail::kernel_request {
    public:
-    request(hostile_driver& in, ringo::detail::ring_request& of) noexcept : asked(&of), in_(in) {}
+    request(hostile_driver& in, ringo::detail::kernel_request& of) noexcept : asked(&of), in_(in) {}
     void fill(io_uring_sqe& entry) noexcept override {
       asked->fill(entry);
       in_.shorten(entry);
     }
     void complete(int r, unsigned f) noexcept override { in_.hold(*this, r, f); }
 
-    ringo::detail::ring_request* const asked;
+    ringo::detail::kernel_request* const asked;
     std::uint8_t opcode = 0;
     bool is_given = false;  // to the real kernel
     int result = 0;
@@ -131,7 +131,7 @@ class hostile_driver final : public ringo::detail::driver {
     hostile_driver& in_;
   };
   struct ending {
-    ringo::detail::ring_request* of;
+    ringo::detail::kernel_request* of;
     std::uint64_t turns;
   };
 
@@ -188,7 +188,7 @@ class hostile_driver final : public ringo::detail::driver {
 
   // Does not find an answered request, but its successor of the same name.
   template <class Predicate>
-  void end_now(const ringo::detail::ring_request& r, Predicate may_be_ended) noexcept {
+  void end_now(const ringo::detail::kernel_request& r, Predicate may_be_ended) noexcept {
     for (const auto& each : requests_) {
       if (each->asked == &r && each->is_given && may_be_ended(*each)) real_->end_early(*each);
     }
@@ -197,7 +197,7 @@ class hostile_driver final : public ringo::detail::driver {
   static bool may_be_mistaken(const request& r) noexcept {
     return r.opcode != IORING_OP_CLOSE && r.opcode != IORING_OP_CONNECT;
   }
-  void end_later(ringo::detail::ring_request& r) noexcept { to_end_.push_back({&r, below(4)}); }
+  void end_later(ringo::detail::kernel_request& r) noexcept { to_end_.push_back({&r, below(4)}); }
   void end_what_was_asked_for() noexcept {
     for (const ending& each : std::exchange(to_end_, {})) {
       if (each.turns != 0) {

@@ -1,49 +1,38 @@
-// The seam between a worker and the kernel. `uring` is the real driver, `simulated` the one on virtual time.
+// The seam between a worker and the kernel. `uring` and `epoll` are the real drivers, `simulated` the one on virtual
+// time. What each must do is written here, and test/driver_conformance.cpp tries it on the real ones.
 #pragma once
 #include <cstddef>
 
 #include <ringo/clock.hpp>
 
 #include "driver/buffer_pool.hpp"
-
-struct io_uring_sqe;
+#include "driver/kernel_call.hpp"
 
 namespace ringo::detail {
 
-// Receives the kernel's answers to one operation. This object, and the memory that the operation names, must live until
-// the last answer: the kernel may write until then, even after a cancellation.
-class completion {
+// An operation of the kernel, as a driver sees it. This object, and the memory that its call names, must live until its
+// answer: the kernel may write until then, even after end_early().
+class kernel_request {
  public:
-  // `result` and `flags` are the completion entry's. If `flags` lacks IORING_CQE_F_MORE this is the last answer, and
-  // the driver does not touch the object again. Called in the owner's thread, inside poll(), drain() or the driver's
-  // destructor. May submit and cancel other operations, and after the last answer submit this one again.
-  virtual void complete(int result, unsigned flags) noexcept = 0;
+  // Sets what is asked. Called once for each submit(), in the worker's thread: at once, or when the kernel has room.
+  virtual void fill(kernel_call& call) noexcept = 0;
+
+  // The one answer to a submit(). The driver does not touch the object again. Called in the worker's thread, inside
+  // poll(), drain() or the driver's destructor. May submit and end other requests, and submit this one again.
+  virtual void complete(const kernel_answer& answer) noexcept = 0;
+
+  // The driver's own, from submit() until the answer.
+  kernel_request* next = nullptr;
+  kernel_request* previous = nullptr;
+  unsigned position = 0;    // its place in the submission queue
+  bool is_put_off = false;  // the kernel had no room for it yet
+  bool is_linked = false;   // next and previous are in use
 
  protected:
-  completion() = default;
-  completion(const completion&) = default;
-  completion& operator=(const completion&) = default;
-  ~completion() = default;
-};
-
-// A completion that fills its own submission entry, when the queue has room.
-class ring_request : public completion {
- public:
-  // Fills an entry of the submission queue, which is zero except for its user_data.
-  virtual void fill(io_uring_sqe& entry) noexcept = 0;
-
-  unsigned position = 0;    // for the driver: its place in the submission queue
-  bool is_put_off = false;  // for the driver: the kernel had no room for it yet
-
- protected:
-  ring_request() = default;
-  ring_request(const ring_request&) = delete;
-  ring_request& operator=(const ring_request&) = delete;
-  ~ring_request() = default;
-
- private:
-  friend class request_backlog;
-  ring_request* next_ = nullptr;
+  kernel_request() = default;
+  kernel_request(const kernel_request&) = delete;
+  kernel_request& operator=(const kernel_request&) = delete;
+  ~kernel_request() = default;
 };
 
 // One for each worker. Other threads may only call wake(), and what says "Thread: any".
@@ -76,18 +65,17 @@ class driver {
   virtual std::size_t in_flight() const noexcept = 0;
 
   // Submits the operation with the next poll(), or with a later one if the kernel has no room.
-  virtual void submit(ring_request& r) noexcept = 0;
-  // Asks the kernel to end an operation that is in flight in this driver, or takes it out of the queue if it is not yet
-  // submitted. Its last answer comes in either case, and says how it ended.
-  virtual void end_early(ring_request& r) noexcept = 0;
+  virtual void submit(kernel_request& r) noexcept = 0;
+  // Asks for an early end of an operation that is in flight in this driver. Its answer comes in either case, inside a
+  // later poll(), and says how it ended: ECANCELED or EINTR if the call has had no effect.
+  virtual void end_early(kernel_request& r) noexcept = 0;
   // Ends all operations early, and returns when the last answer has come.
   virtual void drain() noexcept = 0;
 
-  // Provides buffers that the kernel chooses from (IOSQE_BUFFER_SELECT, group 0), so that an operation which waits for
-  // bytes needs none of its own. `more`: after ENOBUFS. False if the kernel lacks this, or has the most buffers.
-  virtual bool provides_buffers(bool more) noexcept = 0;
-  // The buffer that an answer with these flags has filled; null if it has none.
-  virtual buffer* filled_buffer(unsigned flags) noexcept = 0;
+  // Whether calls may ask the driver to lend a buffer (kernel_call::lends), so that an operation which waits for bytes
+  // needs none of its own. `more`: after ENOBUFS, provides more. False if the kernel lacks this, or has the most
+  // buffers.
+  virtual bool lends_buffers(bool more) noexcept = 0;
 
   // Changes by how many the kernel's threads for this worker's file operations may exceed the usual number, because
   // some of them may wait for long.

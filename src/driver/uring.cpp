@@ -30,6 +30,7 @@
 #include "driver/provided_buffers.hpp"
 #include "driver/refusal.hpp"
 #include "driver/request_backlog.hpp"
+#include "driver/uring_call.hpp"
 #include "driver/wake_event.hpp"
 #include "platform/standard_streams.hpp"
 
@@ -107,27 +108,13 @@ class uring_driver final : public uring {
 
   std::size_t in_flight() const noexcept override { return in_flight_.load(std::memory_order_acquire); }
 
-  io_uring_sqe& prepare(completion& answer) override {
-    check_thread();
-    io_uring_sqe* const entry = next_entry();
-    if (entry == nullptr) refuse();
-    entry->user_data = reinterpret_cast<std::uintptr_t>(&answer);
-    in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
-    return *entry;
-  }
-
-  void cancel(completion& answer) override {
-    check_thread();
-    if (!try_cancel(answer)) refuse();
-  }
-
-  void submit(ring_request& r) noexcept override {
+  void submit(kernel_request& r) noexcept override {
     asks_.store(true, std::memory_order_relaxed);
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
     if (!backlog_.empty() || !try_submit(r)) backlog_.push_back(r);
   }
 
-  void end_early(ring_request& r) noexcept override {
+  void end_early(kernel_request& r) noexcept override {
     if (withdraw(r)) return;
     try {
       if (backlog_.empty() && try_cancel(r)) return;
@@ -145,10 +132,9 @@ class uring_driver final : public uring {
     }
   }
 
-  bool provides_buffers(bool more) noexcept override {
+  bool lends_buffers(bool more) noexcept override {
     return provided_.open(ring_.number()) && (!more || provided_.grow());
   }
-  buffer* filled_buffer(unsigned flags) noexcept override { return provided_.take(flags); }
   std::size_t provided() const noexcept override { return provided_.count(); }
 
   void give_back_unneeded() noexcept override {
@@ -207,11 +193,11 @@ class uring_driver final : public uring {
   }
 
   // Takes an operation that is not yet submitted out of the queue. The kernel would start it before it cancels it.
-  bool withdraw(ring_request& r) noexcept {
+  bool withdraw(kernel_request& r) noexcept {
     if (!backlog_.remove(r)) {
       io_uring_sqe& entry = ring_.submission(r.position);
       const bool is_queued = tail_ - r.position <= unsubmitted() && r.position != tail_;
-      if (!is_queued || entry.user_data != reinterpret_cast<std::uintptr_t>(static_cast<completion*>(&r))) return false;
+      if (!is_queued || entry.user_data != reinterpret_cast<std::uintptr_t>(&r)) return false;
       std::memset(&entry, 0, sizeof entry);
       ::io_uring_prep_nop(&entry);
       entry.user_data = nobody;
@@ -222,26 +208,24 @@ class uring_driver final : public uring {
 
   void answer_withdrawn() {
     for (request_backlog ended = std::exchange(withdrawn_, {}); !ended.empty();) {
-      ring_request& each = *ended.front();
+      kernel_request& each = *ended.front();
       ended.pop_front();  // before the call, which may submit it again
       forget_ending(each);
-      each.complete(-ECANCELED, 0);
+      each.complete({.result = -ECANCELED});
       in_flight_.store(in_flight() - 1, std::memory_order_release);  // as in reap()
     }
   }
 
-  [[noreturn]] static void refuse() {
-    throw std::system_error(EAGAIN, std::generic_category(), "ringo: the kernel takes no more operations");
-  }
-
   // These return false if the kernel takes no more now.
-  bool try_submit(ring_request& r) noexcept {
+  bool try_submit(kernel_request& r) noexcept {
     try {
       io_uring_sqe* const entry = next_entry();
       if (entry == nullptr) return false;
-      entry->user_data = reinterpret_cast<std::uintptr_t>(static_cast<completion*>(&r));
+      entry->user_data = reinterpret_cast<std::uintptr_t>(&r);
       r.position = tail_ - 1;
-      r.fill(*entry);
+      kernel_call call;
+      r.fill(call);
+      translate(call, *entry);
       return true;
     } catch (const std::system_error&) {
       return false;  // the ring is lost; the next poll() throws
@@ -255,10 +239,10 @@ class uring_driver final : public uring {
     entry->user_data = nobody;
     return true;
   }
-  bool try_cancel(completion& answer) { return try_cancel(reinterpret_cast<std::uintptr_t>(&answer), 0); }
+  bool try_cancel(kernel_request& r) { return try_cancel(reinterpret_cast<std::uintptr_t>(&r), 0); }
 
-  // Called before the last answer is delivered: the object may be freed then, and another may get its address.
-  void forget_ending(const completion& answered) noexcept {
+  // Called before the answer is delivered: the object may be freed then, and another may get its address.
+  void forget_ending(const kernel_request& answered) noexcept {
     if (!to_end_.empty()) [[unlikely]]
       std::erase(to_end_, &answered);
   }
@@ -381,12 +365,11 @@ class uring_driver final : public uring {
         taken_back(flags);
         continue;
       }
-      completion& answered = *reinterpret_cast<completion*>(static_cast<std::uintptr_t>(user_data));
-      const bool is_last = (flags & IORING_CQE_F_MORE) == 0;
-      if (is_last) forget_ending(answered);
-      answered.complete(result, flags);
+      kernel_request& answered = *reinterpret_cast<kernel_request*>(static_cast<std::uintptr_t>(user_data));
+      forget_ending(answered);
+      answered.complete({result, (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0, provided_.take(flags)});
       // release: a thread that sees 0 in flight sees what the completion has made ready.
-      if (is_last) in_flight_.store(in_flight() - 1, std::memory_order_release);
+      in_flight_.store(in_flight() - 1, std::memory_order_release);
     }
     return true;
   }
@@ -413,8 +396,8 @@ class uring_driver final : public uring {
   std::atomic<bool> asks_ = false;          // operations were submitted since the last enter; likewise
   std::atomic<bool> answers_ = false;       // answers are being delivered or reaped; likewise
   request_backlog backlog_;
-  request_backlog withdrawn_;        // taken out of the queue; their last answers are not delivered yet
-  std::vector<completion*> to_end_;  // in flight; to be cancelled when the backlog has been submitted
+  request_backlog withdrawn_;            // taken out of the queue; their last answers are not delivered yet
+  std::vector<kernel_request*> to_end_;  // in flight; to be cancelled when the backlog has been submitted
   provided_buffers provided_{buffers};
   std::optional<owned_descriptor> take_back_from_;
   unsigned taking_back_ = 0;    // reads that are in flight, for take_back_buffers()

@@ -14,7 +14,7 @@ namespace ringo::detail {
 // wake() may be called from any thread, and from a signal handler. It costs one atomic exchange, and a system call only
 // for the first wake() of a sleep. What was written before a wake() is seen after the poll() that it ended.
 //
-// in_flight() counts the operations that were prepared and have not had their last answer; the driver's own read of its
+// in_flight() counts the operations that were submitted and have not been answered; the driver's own read of its
 // eventfd does not count. Any thread may call it; the result is exact for the owner, and while the owner sleeps.
 //
 // The destructor runs in the owner's thread, or after that thread has ended; in any thread if attach() was never
@@ -23,14 +23,7 @@ namespace ringo::detail {
 // answer comes. In a forked child, whose copy of the ring is unusable, it only closes the child's descriptors.
 class uring : public driver {
  public:
-  // An entry of the submission queue, which is zero except for its user_data. The caller fills it at once; the next
-  // poll() submits it, or a later prepare() if the queue is full. Throws std::system_error if the kernel takes no more.
-  virtual io_uring_sqe& prepare(completion&) = 0;
-
   virtual std::size_t provided() const noexcept = 0;  // the number of provided buffers
-
-  // As end_early(); throws as prepare() does.
-  virtual void cancel(completion&) = 0;
 };
 
 // When the kernel posts completions: when the worker asks for them (Linux 6.1), when it enters the kernel for any

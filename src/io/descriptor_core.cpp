@@ -1,6 +1,5 @@
 #include "io/descriptor_core.hpp"
 
-#include <liburing.h>
 #include <unistd.h>
 
 #include "runtime/runtime_core.hpp"
@@ -37,17 +36,18 @@ void descriptor_core::settle(worker& w) noexcept {
   close_.start(scheduler_of(w));
 }
 
-void descriptor_core::fill_poll(io_uring_sqe& entry, int descriptor, short events) noexcept {
-  ::io_uring_prep_poll_add(&entry, descriptor, static_cast<unsigned>(events));
+void descriptor_core::fill_poll(kernel_call& call, int descriptor, short events) noexcept {
+  call.set_poll(descriptor, events);
 }
 
-void descriptor_core::fill_close(io_uring_sqe& entry) noexcept {
-  says_farewell_ ? ::io_uring_prep_nop(&entry) : ::io_uring_prep_close(&entry, descriptor());
+void descriptor_core::fill_close(kernel_call& call) noexcept {
+  says_farewell_ ? call.set_nothing() : call.set_close(descriptor());
 }
 
 // The number is free whatever the answer is (close(2)), with one exception: ECANCELED says that the kernel has not
 // begun. It does so if a runtime ends while all threads that could close the file are busy.
-void descriptor_core::has_closed(int result, unsigned) noexcept {
+void descriptor_core::has_closed(const kernel_answer& answer) noexcept {
+  int result = answer.result;
   if (says_farewell_) {
     farewell(current_worker());
     section here(*this);

@@ -18,8 +18,8 @@
 #include <ringo/descriptor.hpp>
 #include <ringo/detail/io_operation.hpp>
 
+#include "runtime/kernel_operation.hpp"
 #include "runtime/outside_error.hpp"
-#include "runtime/ring_operation.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace ringo::detail {
@@ -80,27 +80,27 @@ class descriptor_core : public descriptor_source {
   // because another file was put in its place), the operation polls for `Events` before the core tries again: the core
   // sees EAGAIN, and EINTR when the events have come. If the answer is EAGAIN again, the operation pauses before it
   // polls, since a poll could end at once.
-  template <class Core, void (Core::*Fill)(io_uring_sqe&) noexcept, void (Core::*Complete)(int, unsigned) noexcept,
-            short Events = 0>
-  class operation_of final : public ring_operation {
+  template <class Core, void (Core::*Fill)(kernel_call&) noexcept,
+            void (Core::*Complete)(const kernel_answer&) noexcept, short Events = 0>
+  class operation_of final : public kernel_operation {
    public:
     explicit operation_of(Core& of) noexcept : of_(of) {}
-    void fill(io_uring_sqe& entry) noexcept override {
+    void fill(kernel_call& call) noexcept override {
       switch (turn_) {
         case turn::waits:
-          return fill_poll(entry, of_.descriptor(), Events);
+          return fill_poll(call, of_.descriptor(), Events);
         case turn::pauses:
-          return fill_pause(entry);
+          return fill_pause(call);
         default:
-          return (of_.*Fill)(entry);
+          return (of_.*Fill)(call);
       }
     }
-    void complete(int result, unsigned flags) noexcept override {
+    void complete(const kernel_answer& answer) noexcept override {
       if constexpr (Events != 0) {
-        if (turn_ != turn::asks || result == -EAGAIN) [[unlikely]]
-          result = note_turn(result);
+        if (turn_ != turn::asks || answer.result == -EAGAIN) [[unlikely]]
+          return (of_.*Complete)({note_turn(answer.result), answer.more_is_there, answer.filled});
       }
-      (of_.*Complete)(result, flags);
+      (of_.*Complete)(answer);
     }
 
    private:
@@ -130,9 +130,9 @@ class descriptor_core : public descriptor_source {
   };
 
  private:
-  static void fill_poll(io_uring_sqe& entry, int descriptor, short events) noexcept;
-  void fill_close(io_uring_sqe& entry) noexcept;
-  void has_closed(int result, unsigned flags) noexcept;
+  static void fill_poll(kernel_call& call, int descriptor, short events) noexcept;
+  void fill_close(kernel_call& call) noexcept;
+  void has_closed(const kernel_answer& answer) noexcept;
 
   bool says_farewell_ = false;  // close_ is in flight as a no-op, or farewell() runs
   operation_of<descriptor_core, &descriptor_core::fill_close, &descriptor_core::has_closed> close_{*this};

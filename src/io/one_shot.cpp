@@ -61,10 +61,10 @@ void one_shot::check() const {
             "a routine waits => the call is in flight");
 }
 
-void one_shot::fill(io_uring_sqe& entry) noexcept {
-  if (now_ == next::after_a_pause) return fill_pause(entry);
-  ask(entry);
-  if (now_ == next::on_a_thread) entry.flags |= IOSQE_ASYNC;
+void one_shot::fill(kernel_call& call) noexcept {
+  if (now_ == next::after_a_pause) return fill_pause(call);
+  ask(call);
+  if (now_ == next::on_a_thread) call.may_take_long = true;
 }
 
 namespace {
@@ -77,7 +77,8 @@ bool is_interruption(int result) noexcept {
 
 }  // namespace
 
-void one_shot::complete(int result, unsigned) noexcept {
+void one_shot::complete(const kernel_answer& answer) noexcept {
+  int result = answer.result;
   scheduler& w = scheduler_of(*current_worker());
   // Until over() no other worker begins it.
   const bool had_thread = now_ == next::on_a_thread;

@@ -3,8 +3,6 @@
 // The awaited operation holds the record; so does the kernel, from the start until its last answer, and a worker that
 // was asked to end it. The holds are counted under the lock, and the last holder deletes the record.
 #pragma once
-#include <liburing.h>
-
 #include <cerrno>
 #include <string>
 #include <type_traits>
@@ -14,11 +12,11 @@
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/section.hpp>
 
-#include "runtime/ring_operation.hpp"
+#include "runtime/kernel_operation.hpp"
 
 namespace ringo::detail {
 
-class one_shot : public ring_operation {
+class one_shot : public kernel_operation {
  public:
   one_shot(const one_shot&) = delete;
   one_shot& operator=(const one_shot&) = delete;
@@ -51,7 +49,7 @@ class one_shot : public ring_operation {
   explicit one_shot(spin_lock& of_source) noexcept : lock(of_source) {}  // the source lives as long as the call
   virtual ~one_shot() = default;  // the derived class gives back an answer that was not taken
 
-  virtual void ask(io_uring_sqe& entry) noexcept = 0;  // fills an entry of the submission queue
+  virtual void ask(kernel_call& call) noexcept = 0;  // sets what the kernel is asked
 
   // Without the lock, in flight on this worker's ring: may change the answer, and make system calls.
   virtual next judge(int& result) noexcept { return result == -EAGAIN ? next::after_a_pause : next::none; }
@@ -72,8 +70,8 @@ class one_shot : public ring_operation {
   template <class>
   friend class section_of;
 
-  void fill(io_uring_sqe& entry) noexcept final;
-  void complete(int result, unsigned flags) noexcept final;
+  void fill(kernel_call& call) noexcept final;
+  void complete(const kernel_answer& answer) noexcept final;
   void keep() noexcept final { ++holds_; }
   void let_go(scheduler* ring) noexcept final;
 
@@ -94,7 +92,7 @@ class one_shot_of : public one_shot, public answers<R> {
 };
 
 // Submits one operation. The state is the memory that the kernel reads and writes; it lives until the last answer.
-//   fill(state, entry)        fills an entry of the submission queue
+//   fill(state, call)         sets what the kernel is asked
 //   describe(state)           what is done, as a std::string: "removing "a""
 //   result(state, answer)     what the answer means; the default is for R = void
 struct no_result {
@@ -103,13 +101,13 @@ struct no_result {
 };
 template <class R, class State, class Fill, class Describe, class Result = no_result>
 one_shot_operation<R> ask_once(State state, Fill fill, Describe describe, Result result = {}) {
-  class call final : public one_shot_of<R> {
+  class record final : public one_shot_of<R> {
    public:
-    call(State&& s, Fill f, Describe d, Result r) : state_(std::move(s)), fill_(f), describe_(d), result_(r) {}
+    record(State&& s, Fill f, Describe d, Result r) : state_(std::move(s)), fill_(f), describe_(d), result_(r) {}
 
    private:
     std::string describe() const override { return describe_(state_); }
-    void ask(io_uring_sqe& entry) noexcept override { fill_(state_, entry); }
+    void ask(kernel_call& call) noexcept override { fill_(state_, call); }
     R result() override {
       const int answer = this->take();
       return result_(state_, answer);
@@ -120,7 +118,7 @@ one_shot_operation<R> ask_once(State state, Fill fill, Describe describe, Result
     Describe describe_;
     Result result_;
   };
-  return one_shot_operation<R>(new call(std::move(state), fill, describe, result));
+  return one_shot_operation<R>(new record(std::move(state), fill, describe, result));
 }
 
 }  // namespace ringo::detail

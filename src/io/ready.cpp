@@ -1,6 +1,5 @@
 #include <ringo/ready.hpp>
 
-#include <liburing.h>
 #include <poll.h>
 
 #include <cerrno>
@@ -26,9 +25,7 @@ class poll_call final : public one_shot_of<void> {
     answer = (one.revents & POLLNVAL) != 0 ? -EBADF : one.revents;
     return true;
   }
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_poll_add(&entry, descriptor_, static_cast<unsigned>(events_));
-  }
+  void ask(kernel_call& call) noexcept override { call.set_poll(descriptor_, events_); }
   void result() override { take(); }
 
   const int descriptor_;

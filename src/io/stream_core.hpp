@@ -88,9 +88,9 @@ class stream_core final : public descriptor_core {
   bool can_read(const reading& r) const noexcept;
   void give_bytes(reading& r) noexcept;
   void receive(scheduler& w) noexcept;  // unless a receive is in flight, or has to wait
-  void fill_receive(io_uring_sqe& entry) noexcept;
-  void received(int result, unsigned flags) noexcept;
-  void accept_answer(int result, unsigned flags, scheduler& w) noexcept;
+  void fill_receive(kernel_call& call) noexcept;
+  void received(const kernel_answer& answer) noexcept;
+  void accept_answer(const kernel_answer& answer, scheduler& w) noexcept;
 
   // Sending, under the lock.
   int error_of(const sending& s) const noexcept;  // the error with which it fails at once; 0: none
@@ -103,8 +103,8 @@ class stream_core final : public descriptor_core {
   void send(std::span<const std::byte> bytes, turn of, scheduler& w) noexcept;
   bool send_coded(scheduler& w) noexcept;  // false: the filter has nothing to be sent
   void put_off(scheduler& w) noexcept;
-  void fill_send(io_uring_sqe& entry) noexcept;
-  void sent(int result, unsigned flags) noexcept;
+  void fill_send(kernel_call& call) noexcept;
+  void sent(const kernel_answer& answer) noexcept;
   bool note_sent(int result) noexcept;  // true: the rest must be sent again
   void note_loss() noexcept;            // a sender that has begun has gone
   void fail_to_send(int error) noexcept { send_error_ = send_error_ == 0 ? error : send_error_; }

@@ -1,5 +1,4 @@
 // The receiving direction of a stream (stream_core.hpp).
-#include <liburing.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -52,45 +51,43 @@ void stream_core::receive(scheduler& w) noexcept {
     // The stream does not read from a peer that makes the filter answer and does not read the answers; see sent().
     if (send_.in_flight() && filter_->coded.size() > most_answers) return;
   }
-  if (can_borrow_ && !w.driver_->provides_buffers(false)) can_borrow_ = false;
+  if (can_borrow_ && !w.driver_->lends_buffers(false)) can_borrow_ = false;
   if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->buffers.take();  // if there is no memory, fill_receive polls
   receive_.start(w);
 }
 
-void stream_core::fill_receive(io_uring_sqe& entry) noexcept {
+void stream_core::fill_receive(kernel_call& call) noexcept {
   // Without memory it waits until bytes have come, and tries again then.
-  if (!can_borrow_ && own_ == nullptr) return ::io_uring_prep_poll_add(&entry, descriptor(), POLLIN);
+  if (!can_borrow_ && own_ == nullptr) return call.set_poll(descriptor(), POLLIN);
   void* const to = can_borrow_ ? nullptr : own_->bytes();
   if (kind_ != kind::other) {
     if (incoming_ != nullptr) {
-      ::io_uring_prep_recvmsg(&entry, descriptor(), incoming_->receive(to, buffer::size), MSG_CMSG_CLOEXEC);
+      call.set_receive(descriptor(), *incoming_->receive(to, buffer::size), MSG_CMSG_CLOEXEC);
     } else {
-      ::io_uring_prep_recv(&entry, descriptor(), to, buffer::size, 0);
+      call.set_receive(descriptor(), to, buffer::size);
     }
     // Without a sign that bytes are there, a first attempt would be in vain.
-    if (!more_is_there_) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
+    call.waits_first = !more_is_there_;
   } else {
-    ::io_uring_prep_read(&entry, descriptor(), to, buffer::size, static_cast<__u64>(-1));
+    call.set_read(descriptor(), to, buffer::size, kernel_call::current_position);
   }
-  if (can_borrow_) {
-    entry.flags |= IOSQE_BUFFER_SELECT;
-    entry.buf_group = 0;
-  }
+  call.lends = can_borrow_;
 }
 
-void stream_core::received(int result, unsigned flags) noexcept {
+void stream_core::received(const kernel_answer& answer) noexcept {
   bool in_turn;
   {
     section here(*this);
     receive_.over();
-    accept_answer(result, flags, *here.on());
+    accept_answer(answer, *here.on());
     in_turn = go_on(here);
   }
   if (in_turn) run_filter(current_worker());
 }
 
-void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexcept {
-  buffer* b = w.driver_->filled_buffer(flags);
+void stream_core::accept_answer(const kernel_answer& answer, scheduler& w) noexcept {
+  int result = answer.result;
+  buffer* b = answer.filled;
   if (!can_borrow_ && own_ == nullptr) {  // there was no memory
     own_ = w.driver_->buffers.take();
     if (own_ == nullptr) receive_error_ = ENOMEM;
@@ -101,7 +98,7 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
     b->begin = 0;
     b->end = static_cast<std::uint32_t>(result);
     if (incoming_ != nullptr) b->passed = incoming_->received().release();
-    more_is_there_ = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+    more_is_there_ = answer.more_is_there;
     return (filter_ != nullptr ? filter_->received : there_).push_back(*b);
   }
   if (b != nullptr) w.driver_->buffers.give_back(*b);
@@ -116,7 +113,7 @@ void stream_core::accept_answer(int result, unsigned flags, scheduler& w) noexce
       break;
     case ENOBUFS:
       // The kernel has filled all buffers at once. If it cannot have more, this stream waits with a buffer of its own.
-      if (can_borrow_ && !w.driver_->provides_buffers(true)) can_borrow_ = false;
+      if (can_borrow_ && !w.driver_->lends_buffers(true)) can_borrow_ = false;
       more_is_there_ = true;
       break;
     case EINTR:

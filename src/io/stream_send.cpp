@@ -1,5 +1,4 @@
 // The sending direction of a stream (stream_core.hpp).
-#include <liburing.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -151,21 +150,20 @@ std::span<const std::byte> stream_core::gather(sending& s) noexcept {
   return {piece_->bytes(), size};
 }
 
-void stream_core::fill_send(io_uring_sqe& entry) noexcept {
+void stream_core::fill_send(kernel_call& call) noexcept {
   if (turn_ == turn::put_off) {
-    ::io_uring_prep_nop(&entry);
+    call.set_nothing();
   } else if (outgoing_ != nullptr && outgoing_->going != nullptr) {
-    ::io_uring_prep_sendmsg(&entry, descriptor(), outgoing_->send(in_flight_, in_flight_size_),
-                            MSG_NOSIGNAL | MSG_WAITALL);
+    call.set_send(descriptor(), *outgoing_->send(in_flight_, in_flight_size_), MSG_NOSIGNAL | MSG_WAITALL);
   } else if (kind_ != kind::other) {
-    ::io_uring_prep_send(&entry, descriptor(), in_flight_, in_flight_size_, MSG_NOSIGNAL | MSG_WAITALL);
+    call.set_send(descriptor(), in_flight_, in_flight_size_, MSG_NOSIGNAL | MSG_WAITALL);
   } else {
-    ::io_uring_prep_write(&entry, descriptor(), in_flight_, static_cast<unsigned>(in_flight_size_),
-                          static_cast<__u64>(-1));
+    call.set_write(descriptor(), in_flight_, in_flight_size_, kernel_call::current_position);
   }
 }
 
-void stream_core::sent(int result, unsigned) noexcept {
+void stream_core::sent(const kernel_answer& answer) noexcept {
+  int result = answer.result;
   bool in_turn, shuts_down;
   {
     section here(*this);

@@ -1,6 +1,5 @@
 #include "net/datagram_core.hpp"
 
-#include <liburing.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -125,17 +124,17 @@ void datagram_core::receive(scheduler& w) noexcept {
   receive_.start(w);
 }
 
-void datagram_core::fill_receive(io_uring_sqe& entry) noexcept {
-  if (incoming_ == nullptr) return ::io_uring_prep_nop(&entry);  // its answer finds that there is no memory
+void datagram_core::fill_receive(kernel_call& call) noexcept {
+  if (incoming_ == nullptr) return call.set_nothing();  // its answer finds that there is no memory
   incoming_bytes_ = {incoming_.get(), largest_};
   incoming_header_ = {};
   incoming_header_.msg_iov = &incoming_bytes_;
   incoming_header_.msg_iovlen = 1;
   incoming_header_.msg_name = incoming_from_.get();
   incoming_header_.msg_namelen = sizeof incoming_from_.storage;
-  ::io_uring_prep_recvmsg(&entry, descriptor(), &incoming_header_, 0);
+  call.set_receive(descriptor(), incoming_header_);
   // Without a sign that there is something, the first attempt would be for nothing.
-  if (!more_is_there_) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
+  call.waits_first = !more_is_there_;
 }
 
 // Without the lock: while the receive is in flight, nothing else touches these buffers. An errno says that the datagram
@@ -163,7 +162,8 @@ int datagram_core::take_in(std::size_t size, datagram& into) noexcept {
   return 0;
 }
 
-void datagram_core::received(int result, unsigned flags) noexcept {
+void datagram_core::received(const kernel_answer& answer) noexcept {
+  int result = answer.result;
   datagram come;
   int error = result >= 0 ? take_in(static_cast<std::size_t>(result), come) : -result;
   // The receive has been ended early (for a close, or for an earlier receive), or it has been waited for
@@ -171,7 +171,7 @@ void datagram_core::received(int result, unsigned flags) noexcept {
   const bool is_void = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
   section here(*this);
   receive_.over();
-  more_is_there_ = result == -EINTR || (result >= 0 && (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
+  more_is_there_ = result == -EINTR || (result >= 0 && answer.more_is_there);
   // Behind the datagrams that have been put back.
   if (error == 0 && !keep(std::move(come), false)) {
     error = ENOMEM;
@@ -213,12 +213,13 @@ void datagram_core::send(scheduler& w) noexcept {
   send_.start(w);
 }
 
-void datagram_core::fill_send(io_uring_sqe& entry) noexcept {
-  if (is_starved_) return ::io_uring_prep_nop(&entry);  // its answer is the failure
-  ::io_uring_prep_sendmsg(&entry, descriptor(), &outgoing_header_, MSG_NOSIGNAL);
+void datagram_core::fill_send(kernel_call& call) noexcept {
+  if (is_starved_) return call.set_nothing();  // its answer is the failure
+  call.set_send(descriptor(), outgoing_header_, MSG_NOSIGNAL);
 }
 
-void datagram_core::sent(int result, unsigned) noexcept {
+void datagram_core::sent(const kernel_answer& answer) noexcept {
+  int result = answer.result;
   section here(*this);
   scheduler& w = *here.on();
   send_.over();

@@ -57,13 +57,13 @@ class datagram_core final : public descriptor_core {
 
   bool keep(datagram&& d, bool as_next) noexcept;  // false: no memory, and nothing has been moved
   void receive(scheduler& w) noexcept;             // unless that is in flight
-  void fill_receive(io_uring_sqe& entry) noexcept;
-  void received(int result, unsigned flags) noexcept;
+  void fill_receive(kernel_call& call) noexcept;
+  void received(const kernel_answer& answer) noexcept;
   int take_in(std::size_t size, datagram& into) noexcept;
 
   void send(scheduler& w) noexcept;  // of the first sender
-  void fill_send(io_uring_sqe& entry) noexcept;
-  void sent(int result, unsigned flags) noexcept;
+  void fill_send(kernel_call& call) noexcept;
+  void sent(const kernel_answer& answer) noexcept;
 
   const std::size_t largest_;
   int pending_error_ = 0;        // an error that the next receive throws

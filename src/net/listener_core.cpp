@@ -1,6 +1,5 @@
 #include "net/listener_core.hpp"
 
-#include <liburing.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -170,9 +169,9 @@ void listener_core::go_on(scheduler& w) noexcept {
   pause_.start(w);
 }
 
-void listener_core::fill_accept(io_uring_sqe& entry) noexcept {
+void listener_core::fill_accept(kernel_call& call) noexcept {
   peer_ = {};
-  ::io_uring_prep_accept(&entry, descriptor(), peer_.get(), &peer_.length, SOCK_CLOEXEC);
+  call.set_accept(descriptor(), peer_.get(), peer_.length, SOCK_CLOEXEC);
 }
 
 bool listener_core::keep(const bare_connection& c) noexcept {
@@ -217,7 +216,8 @@ accept_failure failure_of(int error) noexcept {
 
 }  // namespace
 
-void listener_core::accepted(int result, unsigned) noexcept {
+void listener_core::accepted(const kernel_answer& answer) noexcept {
+  int result = answer.result;
   runtime_core& runtime = current_worker()->runtime;
   if (result >= 0) {
     const bare_connection connection{result, to_endpoint(peer_.get())};
@@ -255,13 +255,13 @@ void listener_core::warn(runtime_core& of, int refusal) noexcept {
   of.warned.tell_rarely(text.data(), {});
 }
 
-void listener_core::fill_pause(io_uring_sqe& entry) noexcept {
-  pause_length_.tv_sec = 0;
-  pause_length_.tv_nsec = std::chrono::nanoseconds(length_).count();
-  ::io_uring_prep_timeout(&entry, &pause_length_, 0, 0);
+void listener_core::fill_pause(kernel_call& call) noexcept {
+  pause_length_.seconds = 0;
+  pause_length_.nanoseconds = std::chrono::nanoseconds(length_).count();
+  call.set_pause(pause_length_);
 }
 
-void listener_core::paused(int, unsigned) noexcept {
+void listener_core::paused(const kernel_answer&) noexcept {
   section here(*this);
   pause_.over();
   length_ = std::min(length_ * 2, longest_pause);

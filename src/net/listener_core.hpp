@@ -70,10 +70,10 @@ class listener_core final : public descriptor_core {
   void give_away(std::span<const bare_connection> these) noexcept;
   bool make_streams() noexcept;  // of all bare connections; false: there is no memory for them
   static void warn(runtime_core& of, int refusal) noexcept;
-  void fill_accept(io_uring_sqe& entry) noexcept;
-  void accepted(int result, unsigned flags) noexcept;
-  void fill_pause(io_uring_sqe& entry) noexcept;
-  void paused(int result, unsigned flags) noexcept;
+  void fill_accept(kernel_call& call) noexcept;
+  void accepted(const kernel_answer& answer) noexcept;
+  void fill_pause(kernel_call& call) noexcept;
+  void paused(const kernel_answer& answer) noexcept;
 
   const bool is_unix_;
   bool shares_port_ = false;
@@ -81,7 +81,7 @@ class listener_core final : public descriptor_core {
   bool has_warned_ = false;  // since the last connection
   bool has_to_pause_ = false;
   std::chrono::milliseconds length_ = first_pause;
-  __kernel_timespec pause_length_{};
+  pause_length pause_length_;
   socket_address peer_;  // of the connection that is accepted
   std::vector<bare_connection> bare_;
   stream_core* there_ = nullptr;

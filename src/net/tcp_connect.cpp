@@ -1,4 +1,3 @@
-#include <liburing.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -55,8 +54,8 @@ stream_handle connected(connecting& c, int) {
 one_shot_operation<stream_handle> connect_once(descriptor s, const endpoint& to) {
   return ask_once<stream_handle>(
       connecting{std::move(s), to, to_socket_address(to)},
-      [](connecting& c, io_uring_sqe& entry) {
-        ::io_uring_prep_connect(&entry, c.socket.native_handle(), c.address.get(), c.address.length);
+      [](connecting& c, detail::kernel_call& call) {
+        call.set_connect(c.socket.native_handle(), c.address.get(), c.address.length);
       },
       [](const connecting& c) { return "connecting to " + c.to.to_string(); }, connected);
 }

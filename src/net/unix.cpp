@@ -1,6 +1,5 @@
 #include <ringo/unix.hpp>
 
-#include <liburing.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -73,8 +72,8 @@ detail::one_shot_operation<unix_stream> unix_stream::connect(std::string_view na
   };
   return detail::ask_once<unix_stream>(
       connecting{std::move(s), std::string(name), to},
-      [](connecting& c, io_uring_sqe& entry) {
-        ::io_uring_prep_connect(&entry, c.socket.native_handle(), c.address.get(), c.address.length);
+      [](connecting& c, detail::kernel_call& call) {
+        call.set_connect(c.socket.native_handle(), c.address.get(), c.address.length);
       },
       [](const connecting& c) { return "connecting to " + c.name; },
       [](connecting& c, int) { return detail::make_unix_stream(c.socket.release(), std::move(c.name)); });

@@ -11,7 +11,7 @@
 #include <ringo/detail/timer_queue.hpp>
 
 #include "driver/driver.hpp"
-#include "runtime/ring_operation.hpp"
+#include "runtime/kernel_operation.hpp"
 #include "runtime/roster.hpp"
 
 namespace ringo::detail {

@@ -2,8 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -86,9 +86,7 @@ class read_call final : public piecewise<std::size_t, std::span<std::byte>> {
       : piecewise(std::move(f), "reading ", offset, into) {}
 
  private:
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_read(&entry, descriptor(), piece_.get(), size(), position());
-  }
+  void ask(kernel_call& call) noexcept override { call.set_read(descriptor(), piece_.get(), size(), position()); }
   bool is_part(int& result, bool is_waited_for) noexcept override {
     if (result <= 0 || static_cast<std::size_t>(result) == rest().size()) return false;
     if (is_waited_for) copy(result);  // else this piece is read again
@@ -114,9 +112,8 @@ class write_call final : public piecewise<void, std::span<const std::byte>> {
     file_call::begins();
     copy();
   }
-  void ask(io_uring_sqe& entry) noexcept override {
-    ::io_uring_prep_write(&entry, descriptor(), piece_.get(), size(), position());
-    if (!offset_) entry.rw_flags = RWF_APPEND;
+  void ask(kernel_call& call) noexcept override {
+    call.set_write(descriptor(), piece_.get(), size(), position(), offset_ ? 0 : RWF_APPEND);
   }
   bool is_part(int& result, bool is_waited_for) noexcept override {
     if (result == 0) result = -ENOSPC;  // a device that is full takes nothing
@@ -166,8 +163,8 @@ template <class R, class Result>
 one_shot_operation<R> ask_status(file_handle f, Result result) {
   return ask_file<R>(
       std::move(f), "asking for the status of ", statx_answer(),
-      [](statx_answer& into, int descriptor, io_uring_sqe& entry) {
-        ::io_uring_prep_statx(&entry, descriptor, "", AT_EMPTY_PATH, asked, &into);
+      [](statx_answer& into, int descriptor, detail::kernel_call& call) {
+        call.set_stat(descriptor, "", AT_EMPTY_PATH, asked, into);
       },
       result);
 }
@@ -304,10 +301,9 @@ detail::one_shot_operation<void> file::append(std::span<const std::byte> bytes) 
   return detail::write_all(detail::opened(core_, "append"), std::nullopt, bytes);
 }
 detail::one_shot_operation<void> file::sync(bool metadata) const {
-  return detail::ask_file<void>(detail::opened(core_, "sync"), "syncing ", metadata,
-                                [](bool all, int descriptor, io_uring_sqe& entry) {
-                                  ::io_uring_prep_fsync(&entry, descriptor, all ? 0 : IORING_FSYNC_DATASYNC);
-                                });
+  return detail::ask_file<void>(
+      detail::opened(core_, "sync"), "syncing ", metadata,
+      [](bool all, int descriptor, detail::kernel_call& call) { call.set_sync(descriptor, !all); });
 }
 detail::one_shot_operation<file_status> file::status() const {
   return detail::ask_status<file_status>(detail::opened(core_, "status"),
@@ -348,9 +344,7 @@ detail::one_shot_operation<file_status> status_of(std::string_view path) {
   };
   return detail::ask_once<file_status>(
       asking{std::string(detail::checked(path)), {}},
-      [](asking& a, io_uring_sqe& entry) {
-        ::io_uring_prep_statx(&entry, AT_FDCWD, a.path.c_str(), 0, detail::asked, &a.status);
-      },
+      [](asking& a, detail::kernel_call& call) { call.set_stat(AT_FDCWD, a.path.c_str(), 0, detail::asked, a.status); },
       [](const asking& a) { return "asking for the status of " + detail::in_quotes(a.path); },
       [](asking& a, int) { return detail::to_status(a.status); });
 }
@@ -358,25 +352,22 @@ detail::one_shot_operation<void> rename_file(std::string_view from, std::string_
   using names = std::pair<std::string, std::string>;
   return detail::ask_once<void>(
       names(detail::checked(from), detail::checked(to)),
-      [](const names& n, io_uring_sqe& entry) {
-        ::io_uring_prep_renameat(&entry, AT_FDCWD, n.first.c_str(), AT_FDCWD, n.second.c_str(), 0);
-      },
+      [](const names& n, detail::kernel_call& call) { call.set_rename(n.first.c_str(), n.second.c_str()); },
       [](const names& n) { return "renaming " + detail::in_quotes(n.first) + " to " + detail::in_quotes(n.second); });
 }
 detail::one_shot_operation<void> remove_file(std::string_view path) {
-  return detail::ask_for("removing ", path, [](const std::string& at, io_uring_sqe& entry) {
-    ::io_uring_prep_unlinkat(&entry, AT_FDCWD, at.c_str(), 0);
-  });
+  return detail::ask_for("removing ", path,
+                         [](const std::string& at, detail::kernel_call& call) { call.set_remove(at.c_str()); });
 }
 detail::one_shot_operation<void> remove_directory(std::string_view path) {
-  return detail::ask_for("removing ", path, [](const std::string& at, io_uring_sqe& entry) {
-    ::io_uring_prep_unlinkat(&entry, AT_FDCWD, at.c_str(), AT_REMOVEDIR);
-  });
+  return detail::ask_for("removing ", path,
+                         [](const std::string& at, detail::kernel_call& call) { call.set_remove_folder(at.c_str()); });
 }
 detail::one_shot_operation<void> make_directory(std::string_view path, unsigned permissions) {
-  return detail::ask_for("making the directory ", path, [permissions](const std::string& at, io_uring_sqe& entry) {
-    ::io_uring_prep_mkdirat(&entry, AT_FDCWD, at.c_str(), static_cast<mode_t>(permissions));
-  });
+  return detail::ask_for("making the directory ", path,
+                         [permissions](const std::string& at, detail::kernel_call& call) {
+                           call.set_make_folder(at.c_str(), static_cast<mode_t>(permissions));
+                         });
 }
 detail::deferred_task<std::vector<directory_entry>> list_directory(std::string_view path, std::source_location where) {
   return detail::list(std::string(detail::checked(path)), where);

@@ -54,16 +54,16 @@ class file_call : public one_shot_of<R> {
 };
 
 // As ask_once (io/one_shot.hpp).
-//   fill(state, descriptor, entry)
+//   fill(state, descriptor, call)
 template <class R, class State, class Fill, class Result = no_result>
 one_shot_operation<R> ask_file(file_handle f, const char* doing, State state, Fill fill, Result result = {}) {
-  class call final : public file_call<R> {
+  class record final : public file_call<R> {
    public:
-    call(file_handle of, const char* what, State&& s, Fill g, Result r)
+    record(file_handle of, const char* what, State&& s, Fill g, Result r)
         : file_call<R>(std::move(of), what), state_(std::move(s)), fill_(g), result_(r) {}
 
    private:
-    void ask(io_uring_sqe& entry) noexcept override { fill_(state_, this->descriptor(), entry); }
+    void ask(kernel_call& call) noexcept override { fill_(state_, this->descriptor(), call); }
     R result() override {
       const int answer = this->answered();
       return result_(state_, answer);
@@ -73,7 +73,7 @@ one_shot_operation<R> ask_file(file_handle f, const char* doing, State state, Fi
     Fill fill_;
     Result result_;
   };
-  return one_shot_operation<R>(new call(std::move(f), doing, std::move(state), fill, result));
+  return one_shot_operation<R>(new record(std::move(f), doing, std::move(state), fill, result));
 }
 
 }  // namespace ringo::detail

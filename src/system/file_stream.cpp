@@ -1,6 +1,4 @@
 // A file as a source of bytes, as a sink, and as lines.
-#include <liburing.h>
-
 #include <cerrno>
 #include <utility>
 
@@ -26,10 +24,10 @@ class chunk_call final : public file_call<std::optional<chunk>> {
   }
 
  private:
-  void ask(io_uring_sqe& entry) noexcept override {
+  void ask(kernel_call& call) noexcept override {
     if (into_ == nullptr) into_ = buffer_pool::allocate(most_in_a_chunk);
-    if (into_ == nullptr) return ::io_uring_prep_nop(&entry);
-    ::io_uring_prep_read(&entry, descriptor(), into_->bytes(), most_in_a_chunk, offset_);
+    if (into_ == nullptr) return call.set_nothing();
+    call.set_read(descriptor(), into_->bytes(), most_in_a_chunk, offset_);
   }
   std::optional<chunk> result() override {
     const int count = answered();

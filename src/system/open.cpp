@@ -7,7 +7,6 @@
 // the kernel's opens whatever may wait. Each such open gets a thread besides those that the kernel has for files; else
 // a few of them would hold up all files of this worker. A signal to that thread ends it.
 #include <fcntl.h>
-#include <liburing.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,9 +46,9 @@ class open_call final : public one_shot_of<file> {
  private:
   std::string describe() const override { return "opening " + in_quotes(path_); }
   void begins() noexcept override { looks_ = (flags_ & O_EXCL) == 0; }
-  void ask(io_uring_sqe& entry) noexcept override {
+  void ask(kernel_call& call) noexcept override {
     const int flags = looks_ ? O_PATH | O_CLOEXEC : flags_;
-    ::io_uring_prep_openat(&entry, AT_FDCWD, path_.c_str(), flags, static_cast<mode_t>(permissions_));
+    call.set_open(path_.c_str(), flags, static_cast<mode_t>(permissions_));
   }
   next judge(int& result) noexcept override {
     if (!std::exchange(looks_, false)) {

@@ -1,7 +1,6 @@
 #include <ringo/process.hpp>
 
 #include <fcntl.h>
-#include <liburing.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -96,7 +95,7 @@ class wait_call final : public one_shot_of<exit_status> {
 
  private:
   std::string describe() const override { return "the end of process " + std::to_string(of_->id()); }
-  void ask(io_uring_sqe& entry) noexcept override { ::io_uring_prep_poll_add(&entry, of_->pidfd(), POLLIN); }
+  void ask(kernel_call& call) noexcept override { call.set_poll(of_->pidfd(), POLLIN); }
   next judge(int& result) noexcept override {
     if (result >= 0 && !of_->note_end()) return next::after_a_pause;
     return one_shot_of::judge(result);

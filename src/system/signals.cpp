@@ -11,7 +11,6 @@
 // the handler sees the changed list, or the thread sees the handler inside.
 #include <ringo/signals.hpp>
 
-#include <liburing.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -69,8 +68,8 @@ class signals_core final : public descriptor_core {
   void put_back(io_request& r) noexcept override;
   [[noreturn]] void fail(const io_request& r) override;
   void listen(scheduler& w) noexcept;
-  void fill_read(io_uring_sqe& entry) noexcept;
-  void has_read(int result, unsigned flags) noexcept;
+  void fill_read(kernel_call& call) noexcept;
+  void has_read(const kernel_answer& answer) noexcept;
 
   const std::uint64_t wanted_;
   std::atomic<std::uint64_t> arrived_ = 0;
@@ -255,11 +254,12 @@ void signals_core::listen(scheduler& w) noexcept {
   if (!read_.in_flight() && is_open() && !w.runtime.done()) read_.start(w);
 }
 
-void signals_core::fill_read(io_uring_sqe& entry) noexcept {
-  ::io_uring_prep_read(&entry, descriptor(), &count_, sizeof count_, 0);
+void signals_core::fill_read(kernel_call& call) noexcept {
+  call.set_read(descriptor(), &count_, sizeof count_, kernel_call::current_position);
 }
 
-void signals_core::has_read(int result, unsigned) noexcept {
+void signals_core::has_read(const kernel_answer& answer) noexcept {
+  int result = answer.result;
   section here(*this);
   read_.over();
   if (result > 0) {

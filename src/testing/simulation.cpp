@@ -24,11 +24,10 @@ class simulated_driver final : public driver {
   void wake() noexcept override {}
   std::size_t in_flight() const noexcept override { return 0; }
   // Sources of the outside world refuse a simulated worker before they come here (descriptor_core::enter).
-  void submit(ring_request&) noexcept override { std::terminate(); }
-  void end_early(ring_request&) noexcept override { std::terminate(); }
+  void submit(kernel_request&) noexcept override { std::terminate(); }
+  void end_early(kernel_request&) noexcept override { std::terminate(); }
   void drain() noexcept override {}
-  bool provides_buffers(bool) noexcept override { return false; }
-  buffer* filled_buffer(unsigned) noexcept override { return nullptr; }
+  bool lends_buffers(bool) noexcept override { return false; }
 
  private:
   const simulation& of_;

@@ -11,7 +11,7 @@ struct routine;
 
 // Its source's lock guards it, except for fill() and complete(), which its worker calls. The source must live until the
 // last answer, and until the worker that was asked to end it has called let_go().
-class ring_operation : public ring_request {
+class kernel_operation : public kernel_request {
  public:
   bool in_flight() const noexcept { return on_ != nullptr; }
   void start(scheduler& on) noexcept;
@@ -24,8 +24,8 @@ class ring_operation : public ring_request {
   void end_early(scheduler& here) noexcept;
 
  protected:
-  ring_operation() = default;
-  ~ring_operation() = default;
+  kernel_operation() = default;
+  ~kernel_operation() = default;
 
   // Keeps the source until let_go(), for the worker that was asked to end the operation. Under the lock.
   virtual void keep() noexcept = 0;
@@ -35,26 +35,26 @@ class ring_operation : public ring_request {
   void was_asked(scheduler* ring) noexcept;
 
   // A pause of 10 ms, before a second attempt at a call that failed although the kernel had reported readiness.
-  static void fill_pause(io_uring_sqe& entry) noexcept;
+  static void fill_pause(kernel_call& call) noexcept;
 
  private:
   friend class early_ends;
 
   scheduler* on_ = nullptr;
-  ring_operation* next_to_end_ = nullptr;
+  kernel_operation* next_to_end_ = nullptr;
   bool asked_ = false;  // it is in its worker's list of operations to end
 };
 
 // The operations of one ring that other workers have asked to end early.
 class early_ends {
  public:
-  void add(ring_operation& one) noexcept;  // from another worker, which wakes the ring's worker then
+  void add(kernel_operation& one) noexcept;  // from another worker, which wakes the ring's worker then
   bool empty() const noexcept { return first_.load(std::memory_order_relaxed) == nullptr; }
   // In the ring's worker; null if its thread has ended, and no operation is in flight.
   void carry_out(scheduler* ring) noexcept;
 
  private:
-  std::atomic<ring_operation*> first_ = nullptr;
+  std::atomic<kernel_operation*> first_ = nullptr;
 };
 
 }  // namespace ringo::detail
