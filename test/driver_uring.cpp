@@ -28,12 +28,12 @@
 #include <vector>
 
 #include "driver/uring.hpp"
-#include "driver_rings.hpp"
+#include "driver_requests.hpp"
 #include "driver_sandbox.hpp"
 #include "states.hpp"
 
 using ringo::time_point;
-using ringo::detail::completion;
+using ringo::detail::kernel_call;
 using ringo::detail::make_uring;
 using ringo::detail::task_work;
 using ringo::detail::uring;
@@ -44,23 +44,6 @@ std::unique_ptr<uring> attached(unsigned entries, task_work best = task_work::de
   auto driver = make_uring(entries, best);
   driver->attach();
   return driver;
-}
-
-struct recorded final : completion {
-  int answers = 0;
-  int result = INT_MIN;
-  bool is_over = false;
-  std::function<void()> then;
-  void complete(int r, unsigned flags) noexcept override {
-    ++answers;
-    result = r;
-    is_over = (flags & IORING_CQE_F_MORE) == 0;
-    if (then) then();
-  }
-};
-
-void poll_until_over(uring& driver, const recorded& operation) {
-  while (!operation.is_over) driver.poll(time_point::max());
 }
 
 // Descriptors of this process whose target is `kind` ("anon_inode:[io_uring]", "anon_inode:[eventfd]"; empty: all).
@@ -96,8 +79,8 @@ TEST_CASE("sizes: none is refused, odd ones are rounded up, too many are fewer")
   for (const unsigned entries : {1u, 3u, 100u, 32768u, 32769u, UINT_MAX}) {
     CAPTURE(entries);
     const auto driver = attached(entries);
-    recorded operation;
-    ::io_uring_prep_nop(&driver->prepare(operation));
+    asked operation;
+    ask_nothing(*driver, operation);
     poll_until_over(*driver, operation);
     CHECK(operation.result == 0);
   }
@@ -122,8 +105,8 @@ TEST_CASE("an operation is in flight from prepare to its last answer") {
     const pipe_ends pipe;
     CHECK(driver->in_flight() == 0);
     char byte = 0;
-    recorded operation;
-    ::io_uring_prep_read(&driver->prepare(operation), pipe.read_end, &byte, 1, 0);
+    asked operation;
+    ask_to_read(*driver, operation, pipe.read_end, &byte);
     CHECK(driver->in_flight() == 1);
     driver->poll(time_point::min());
     CHECK(operation.answers == 0);
@@ -141,11 +124,11 @@ TEST_CASE("polling without sleep sees what has completed in the meantime") {
     const auto driver = attached(4, kind);
     const pipe_ends pipe;
     char byte = 0;
-    recorded operation;
-    ::io_uring_prep_read(&driver->prepare(operation), pipe.read_end, &byte, 1, 0);
+    asked operation;
+    ask_to_read(*driver, operation, pipe.read_end, &byte);
     driver->poll(time_point::min());
     pipe.put('x');
-    while (!operation.is_over) driver->poll(time_point::min());
+    while (!operation.is_over()) driver->poll(time_point::min());
     CHECK(byte == 'x');
   }
 }
@@ -165,13 +148,13 @@ TEST_CASE("more operations than the queues hold: all complete, in order") {
     const auto driver = attached(4, kind);
     constexpr std::size_t count = 10000;
     std::vector<std::size_t> order;
-    std::vector<recorded> operations(count);
+    std::vector<asked> operations(count);
     for (std::size_t i = 0; i < count; ++i) {
       operations[i].then = [&order, i] { order.push_back(i); };
-      ::io_uring_prep_nop(&driver->prepare(operations[i]));
+      ask_nothing(*driver, operations[i]);
     }
     CHECK(driver->in_flight() == count);
-    while (driver->in_flight() != 0) driver->poll(time_point::max());
+    poll_until_idle(*driver);
     bool in_order = order.size() == count;
     for (std::size_t i = 0; i < order.size(); ++i) in_order = in_order && order[i] == i;
     CHECK(in_order);
@@ -182,71 +165,53 @@ TEST_CASE("a completion may prepare the next operation, also when the queue is f
   for (const task_work kind : kinds) {
     const auto driver = attached(2, kind);
     int left = 3000;
-    std::array<recorded, 40> operations;
-    for (recorded& operation : operations) {
+    std::array<asked, 40> operations;
+    for (asked& operation : operations) {
       operation.then = [&driver, &left, &operation] {
-        if (--left > 0) ::io_uring_prep_nop(&driver->prepare(operation));
+        if (--left > 0) ask_nothing(*driver, operation);
       };
-      ::io_uring_prep_nop(&driver->prepare(operation));
+      ask_nothing(*driver, operation);
     }
-    while (driver->in_flight() != 0) driver->poll(time_point::max());
+    poll_until_idle(*driver);
     CHECK(left <= 0);
   }
 }
 
-TEST_CASE("a multishot operation is in flight until its answer without more, which cancel brings about") {
+TEST_CASE("an operation that is ended when its byte is there has the byte, or leaves it") {
   for (const task_work kind : kinds) {
     const auto driver = attached(4, kind);
     const pipe_ends pipe;
-    recorded operation;
-    ::io_uring_prep_poll_multishot(&driver->prepare(operation), pipe.read_end, POLLIN);
-    for (int i = 1; i <= 20; ++i) {
+    for (int i = 0; i < 100; ++i) {
+      char byte = 0;
+      asked operation;
+      ask_to_read(*driver, operation, pipe.read_end, &byte);
+      driver->poll(time_point::min());
       pipe.put('x');
-      while (operation.answers < i) driver->poll(time_point::max());
-      CHECK_FALSE(operation.is_over);
-      CHECK(driver->in_flight() == 1);
+      driver->end_early(operation);
+      poll_until_over(*driver, operation);
+      driver->poll(time_point::min());
+      CHECK(operation.answers == 1);
+      int left = 0;
+      CHECK(::ioctl(pipe.read_end, FIONREAD, &left) == 0);
+      CHECK(left == (operation.result == 1 ? 0 : 1));
+      CHECK((operation.result == 1 || operation.result == -ECANCELED));
+      if (left != 0) CHECK(::read(pipe.read_end, &byte, 1) == 1);
     }
-    driver->cancel(operation);
-    poll_until_over(*driver, operation);
-    CHECK(operation.result == -ECANCELED);
-    CHECK(driver->in_flight() == 0);
   }
 }
 
-TEST_CASE("a cancelled operation that has completed keeps its result") {
-  const auto driver = attached(4);
-  const pipe_ends pipe;
-  pipe.put('x');
-  char byte = 0;
-  recorded operation;
-  ::io_uring_prep_read(&driver->prepare(operation), pipe.read_end, &byte, 1, 0);
-  driver->cancel(operation);
-  poll_until_over(*driver, operation);
-  CHECK(operation.result == 1);
-  CHECK(byte == 'x');
-  driver->poll(time_point::min());
-  CHECK(operation.answers == 1);
-}
-
 TEST_CASE("what is ended before the kernel has been given it is never begun, and is answered as ended") {
-  struct write_a_byte final : ringo::detail::kernel_request {
-    explicit write_a_byte(int to) : descriptor(to) {}
-    void fill(io_uring_sqe& entry) noexcept override { ::io_uring_prep_write(&entry, descriptor, "x", 1, 0); }
-    void complete(int r, unsigned) noexcept override {
-      result = r;
-      ++answers;
-    }
-    int descriptor, result = INT_MIN, answers = 0;
-  };
   for (const task_work kind : kinds) {
     const auto driver = attached(4, kind);
     const pipe_ends pipe;
-    write_a_byte first(pipe.write_end), ended(pipe.write_end), last(pipe.write_end);
+    asked first, ended, last;
+    for (asked* each : {&first, &ended, &last})
+      each->call.set_write(pipe.write_end, "x", 1, kernel_call::current_position);
     driver->submit(first);
     driver->submit(ended);
     driver->submit(last);
     driver->end_early(ended);
-    while (driver->in_flight() != 0) driver->poll(time_point::max());
+    poll_until_idle(*driver);
     CHECK(first.result == 1);
     CHECK(ended.result == -ECANCELED);
     CHECK(ended.answers == 1);
@@ -255,7 +220,7 @@ TEST_CASE("what is ended before the kernel has been given it is never begun, and
     CHECK(::ioctl(pipe.read_end, FIONREAD, &bytes) == 0);
     CHECK(bytes == 2);
     driver->submit(ended);  // once more
-    while (driver->in_flight() != 0) driver->poll(time_point::max());
+    poll_until_idle(*driver);
     CHECK(ended.result == 1);
     driver->end_early(ended);  // which is over
     driver->poll(time_point::min());
@@ -385,8 +350,8 @@ TEST_CASE("wakes, completions and times together") {
     char byte = 0;
     int received = 0;
     bool in_order = true;
-    recorded operation;
-    const auto receive = [&] { ::io_uring_prep_read(&driver->prepare(operation), pipe.read_end, &byte, 1, 0); };
+    asked operation;
+    const auto receive = [&] { ask_to_read(*driver, operation, pipe.read_end, &byte); };
     operation.then = [&] {
       in_order = in_order && operation.result == 1 && byte == static_cast<char>(received);
       if (++received < bytes) receive();
@@ -450,8 +415,8 @@ TEST_CASE("with nothing to ask of the kernel there is no system call") {
       const auto driver = attached(4, kind);
       const pipe_ends pipe;
       char byte = 0;
-      recorded operation;
-      ::io_uring_prep_read(&driver->prepare(operation), pipe.read_end, &byte, 1, 0);
+      asked operation;
+      ask_to_read(*driver, operation, pipe.read_end, &byte);
       driver->poll(driver->now() + std::chrono::microseconds(10));  // the wake-up read and the operation are in flight
       sandbox::filter_calls({SYS_io_uring_enter, SYS_io_uring_register, SYS_write}, SECCOMP_RET_KILL_PROCESS);
       for (int i = 0; i < 1000; ++i) {
@@ -469,8 +434,8 @@ TEST_CASE("with nothing to ask of the kernel there is no system call") {
 TEST_CASE("with something to ask of the kernel there is a system call") {
   const auto end = sandbox::in_child([] {
     const auto driver = attached(4);
-    recorded operation;
-    ::io_uring_prep_nop(&driver->prepare(operation));
+    asked operation;
+    ask_nothing(*driver, operation);
     sandbox::filter_calls({SYS_io_uring_enter}, SECCOMP_RET_KILL_PROCESS);
     driver->poll(time_point::min());
     return std::string("no call");
@@ -482,30 +447,28 @@ TEST_CASE("the destructor ends what is in flight, and every operation hears of i
   for (const task_work kind : kinds) {
     const pipe_ends pipe;
     std::array<char, 20> bytes{};
-    std::vector<recorded> reads(bytes.size()), unsubmitted(3);
-    recorded blocking_read, multishot;
+    std::vector<asked> reads(bytes.size()), unsubmitted(3);
+    asked blocking_read, watch;
     {
       const auto driver = attached(8, kind);
-      for (std::size_t i = 0; i < reads.size(); ++i)
-        ::io_uring_prep_read(&driver->prepare(reads[i]), pipe.read_end, &bytes[i], 1, 0);
+      for (std::size_t i = 0; i < reads.size(); ++i) ask_to_read(*driver, reads[i], pipe.read_end, &bytes[i]);
       char never = 0;
-      io_uring_sqe& entry = driver->prepare(blocking_read);
-      ::io_uring_prep_read(&entry, pipe.read_end, &never, 1, 0);
-      entry.flags = IOSQE_ASYNC;  // on a thread of the kernel's, which blocks in it
-      ::io_uring_prep_poll_multishot(&driver->prepare(multishot), pipe.read_end, POLLIN);
+      blocking_read.call.set_read(pipe.read_end, &never, 1, kernel_call::current_position);
+      blocking_read.call.may_take_long = true;  // a kernel thread blocks in it
+      driver->submit(blocking_read);
+      ask_to_poll(*driver, watch, pipe.read_end, POLLIN);
       driver->poll(time_point::min());
-      for (recorded& operation : unsubmitted)
-        ::io_uring_prep_read(&driver->prepare(operation), pipe.read_end, &never, 1, 0);
+      for (asked& operation : unsubmitted) ask_to_read(*driver, operation, pipe.read_end, &never);
       CHECK(driver->in_flight() == reads.size() + 2 + unsubmitted.size());
     }
-    const auto ended = [](const recorded& operation) {
-      return operation.is_over && operation.answers == 1 &&
+    const auto ended = [](const asked& operation) {
+      return operation.is_over() && operation.answers == 1 &&
              (operation.result == -ECANCELED || operation.result == -EINTR);
     };
-    for (const recorded& operation : reads) CHECK(ended(operation));
-    for (const recorded& operation : unsubmitted) CHECK(ended(operation));
+    for (const asked& operation : reads) CHECK(ended(operation));
+    for (const asked& operation : unsubmitted) CHECK(ended(operation));
     CHECK(ended(blocking_read));
-    CHECK(ended(multishot));
+    CHECK(ended(watch));
   }
 }
 
@@ -514,15 +477,14 @@ TEST_CASE("a thousand drivers, one after the other, leave nothing behind") {
   const std::size_t before = descriptors().size();
   std::size_t answers = 0;
   for (int i = 0; i < 1000; ++i) {
-    std::array<recorded, 4> operations;
+    std::array<asked, 4> operations;
     char byte = 0;
     {
       const auto driver = attached(8);
-      for (recorded& operation : operations)
-        ::io_uring_prep_read(&driver->prepare(operation), pipe.read_end, &byte, 1, 0);
+      for (asked& operation : operations) ask_to_read(*driver, operation, pipe.read_end, &byte);
       driver->poll(driver->now() + std::chrono::microseconds(1));
     }
-    for (const recorded& operation : operations) answers += operation.is_over;
+    for (const asked& operation : operations) answers += operation.is_over();
   }
   CHECK(answers == 4000);
   CHECK(descriptors().size() == before);
@@ -535,8 +497,8 @@ TEST_CASE("a driver that never was attached, or whose thread has ended, is destr
     const auto used = make_uring(4);
     std::thread worker([&] {
       used->attach();
-      recorded operation;
-      ::io_uring_prep_nop(&used->prepare(operation));
+      asked operation;
+      ask_nothing(*used, operation);
       poll_until_over(*used, operation);
       used->poll(used->now() + std::chrono::microseconds(10));  // the wake-up read stays in flight
     });
@@ -550,8 +512,8 @@ TEST_CASE("a forked child may destroy its copy, and the parent's ring does not n
     auto driver = attached(4, kind);
     const pipe_ends pipe;
     char byte = 0;
-    recorded operation;
-    ::io_uring_prep_read(&driver->prepare(operation), pipe.read_end, &byte, 1, 0);
+    asked operation;
+    ask_to_read(*driver, operation, pipe.read_end, &byte);
     driver->poll(driver->now() + std::chrono::microseconds(10));
     const auto end = sandbox::in_child([&] {
       std::ifstream maps("/proc/self/maps");
@@ -638,9 +600,9 @@ TEST_CASE("a ring is its thread's own") {
     const auto driver = attached(4);
     std::string text;
     std::thread([&] {
-      recorded operation;
+      asked operation;
       text = thrown_by([&] {
-        ::io_uring_prep_nop(&driver->prepare(operation));
+        ask_nothing(*driver, operation);
         driver->poll(time_point::min());
       });
     }).join();
@@ -695,8 +657,8 @@ std::string kind_of_ring_on_a_kernel_that_knows(unsigned flags) {
   std::string text;
   const unsigned granted = flags_granted(flags, [&] {
     const auto driver = attached(4);
-    recorded operation;
-    ::io_uring_prep_nop(&driver->prepare(operation));
+    asked operation;
+    ask_nothing(*driver, operation);
     poll_until_over(*driver, operation);
     if (operation.result == 0) text = "works ";
   });

@@ -1,12 +1,10 @@
-// The most awkward kernel that is still correct. It stands between the workers and their real rings, and decides by a
-// seed. It delays answers and reorders them; transfers less than the request asks for; ends an operation without a
-// request to do so, or refuses to begin it (ECANCELED, EINTR, EAGAIN, ENOBUFS, ECONNABORTED); and it serves a request
-// to end an operation early at once, or late: when the operation has succeeded, or when its successor has begun. It
-// provides no buffers, or a few, or runs out of them, or takes them back at any time. Its answers are true: the bytes
-// that it reports as transferred were transferred.
+// The most awkward kernel that is still correct. It stands between the workers and real drivers, and decides by a seed.
+// It delays answers and reorders them; transfers less than the call asks for; ends an operation without a request to do
+// so, or refuses to begin it (ECANCELED, EINTR, EAGAIN, ENOBUFS, ECONNABORTED); and it serves a request to end an
+// operation early at once, or late: when the operation has succeeded, or when its successor has begun. It lends no
+// buffers, or a few, or runs out of them, or takes them back at any time. Its answers are true: the bytes that it
+// reports as transferred were transferred.
 #pragma once
-
-#include <liburing.h>
 
 #include <algorithm>
 #include <atomic>
@@ -22,7 +20,8 @@
 #include <vector>
 
 #include "dice.hpp"
-#include "driver/uring.hpp"
+#include "driver/driver.hpp"
+#include "real_drivers.hpp"
 #include "runtime/runtime_core.hpp"
 
 // Counts of all drivers of one program.
@@ -38,8 +37,8 @@ struct hostile_deeds {
 
 class hostile_driver final : public ringo::detail::driver {
  public:
-  hostile_driver(std::uint64_t seed, hostile_deeds& deeds)
-      : deeds_(deeds), random_(seed), real_(ringo::detail::make_uring(64)) {
+  hostile_driver(std::unique_ptr<ringo::detail::driver> before, std::uint64_t seed, hostile_deeds& deeds)
+      : deeds_(deeds), random_(seed), real_(std::move(before)) {
     lends_ = below(4) != 0;
     longest_hold_ = 1 + below(6);
   }
@@ -51,7 +50,7 @@ class hostile_driver final : public ringo::detail::driver {
 
   bool poll(ringo::time_point until) override {
     end_what_was_asked_for();
-    if (lends_ && below(20) == 0) below(3) == 0 ? void(real_->provides_buffers(true)) : real_->give_back_unneeded();
+    if (lends_ && below(20) == 0) below(3) == 0 ? void(real_->lends_buffers(true)) : real_->give_back_unneeded();
     const bool is_idle = held_.empty() && to_end_.empty();
     const bool has_answers = real_->poll(is_idle ? until : ringo::time_point::min());
     answer(false);
@@ -62,18 +61,18 @@ class hostile_driver final : public ringo::detail::driver {
   void submit(ringo::detail::kernel_request& r) noexcept override {
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
     auto one = std::make_unique<request>(*this, r);
-    io_uring_sqe entry{};
-    r.fill(entry);
-    one->opcode = entry.opcode;
-    int refusal = below(6) == 0 ? reason_to_refuse(entry) : 0;
-    if (const int error = deeds_.accept_error; error != 0 && entry.opcode == IORING_OP_ACCEPT) {
+    ringo::detail::kernel_call call;
+    r.fill(call);
+    one->what = call.what;
+    int refusal = below(6) == 0 ? reason_to_refuse(call) : 0;
+    if (const int error = deeds_.accept_error; error != 0 && call.what == kind::accept) {
       refusal = -error;
       ++deeds_.accepts_failed;
     }
     request& each = *requests_.emplace_back(std::move(one));
     if (refusal != 0) {
       ++deeds_.refused;
-      return hold(each, refusal, 0);
+      return hold(each, {.result = refusal});
     }
     real_->submit(each);
     each.is_given = true;
@@ -100,10 +99,10 @@ class hostile_driver final : public ringo::detail::driver {
     }
   }
 
-  bool provides_buffers(bool more) noexcept override {
-    return lends_ && (!more || below(3) != 0) && real_->provides_buffers(more);
+  bool lends_buffers(bool more) noexcept override {
+    return lends_ && (!more || below(3) != 0) && real_->lends_buffers(more);
   }
-  ringo::detail::buffer* filled_buffer(unsigned flags) noexcept override { return real_->filled_buffer(flags); }
+  void add_waiting_threads(int more) noexcept override { real_->add_waiting_threads(more); }
   void give_back_unneeded() noexcept override {
     buffers.free_unneeded();
     real_->give_back_unneeded();
@@ -111,20 +110,21 @@ class hostile_driver final : public ringo::detail::driver {
   bool has_plenty() const noexcept override { return buffers.held() != 0 || real_->has_plenty(); }
 
  private:
+  using kind = ringo::detail::kernel_call::kind;
+
   class request final : public ringo::detail::kernel_request {
    public:
     request(hostile_driver& in, ringo::detail::kernel_request& of) noexcept : asked(&of), in_(in) {}
-    void fill(io_uring_sqe& entry) noexcept override {
-      asked->fill(entry);
-      in_.shorten(entry);
+    void fill(ringo::detail::kernel_call& call) noexcept override {
+      asked->fill(call);
+      in_.shorten(call);
     }
-    void complete(int r, unsigned f) noexcept override { in_.hold(*this, r, f); }
+    void complete(const ringo::detail::kernel_answer& a) noexcept override { in_.hold(*this, a); }
 
     ringo::detail::kernel_request* const asked;
-    std::uint8_t opcode = 0;
-    bool is_given = false;  // to the real kernel
-    int result = 0;
-    unsigned flags = 0;
+    kind what = kind::nothing;
+    bool is_given = false;  // to the real driver
+    ringo::detail::kernel_answer answer;
     std::uint64_t turns = 0;  // until the answer is given
 
    private:
@@ -137,35 +137,34 @@ class hostile_driver final : public ringo::detail::driver {
 
   std::uint64_t below(std::uint64_t n) noexcept { return random_.below(n); }
 
-  int reason_to_refuse(const io_uring_sqe& entry) noexcept {
-    if (entry.opcode == IORING_OP_CLOSE) return -ECANCELED;  // it has not begun: the number is still taken
-    if ((entry.flags & IOSQE_BUFFER_SELECT) != 0 && below(2) == 0) return -ENOBUFS;
-    if (entry.opcode == IORING_OP_ACCEPT && below(2) == 0) return below(10) == 0 ? -EMFILE : -ECONNABORTED;
+  int reason_to_refuse(const ringo::detail::kernel_call& call) noexcept {
+    if (call.what == kind::close) return -ECANCELED;  // it has not begun: the number is still taken
+    if (call.lends && below(2) == 0) return -ENOBUFS;
+    if (call.what == kind::accept && below(2) == 0) return below(10) == 0 ? -EMFILE : -ECONNABORTED;
     constexpr int any[] = {-ECANCELED, -EINTR, -EAGAIN};
     return any[below(std::size(any))];
   }
-  void shorten(io_uring_sqe& entry) noexcept {
-    switch (entry.opcode) {
-      case IORING_OP_SEND:
-      case IORING_OP_RECV:
-      case IORING_OP_READ:
-      case IORING_OP_WRITE:
+  void shorten(ringo::detail::kernel_call& call) noexcept {
+    switch (call.what) {
+      case kind::send:
+      case kind::receive:
+      case kind::read:
+      case kind::write:
         // An eventfd's number is read whole, or not at all.
-        if (entry.len <= sizeof(std::uint64_t) || below(2) == 0) return;
+        if (call.size <= sizeof(std::uint64_t) || below(2) == 0) return;
         ++deeds_.shortened;
-        entry.len = 1 + static_cast<unsigned>(below(below(2) == 0 ? std::min(entry.len, 7u) : entry.len));
+        call.size = 1 + below(below(2) == 0 ? std::min<std::uint64_t>(call.size, 7) : call.size);
         break;
       default:
         break;
     }
   }
 
-  void hold(request& r, int result, unsigned flags) noexcept {
-    if ((flags & IORING_CQE_F_MORE) != 0) std::terminate();  // nobody asks for more than one answer
-    if (r.opcode == IORING_OP_CLOSE && result != -ECANCELED) ++(result == 0 ? deeds_.closed : deeds_.closed_wrong);
+  void hold(request& r, const ringo::detail::kernel_answer& answer) noexcept {
+    if (r.what == kind::close && answer.result != -ECANCELED)
+      ++(answer.result == 0 ? deeds_.closed : deeds_.closed_wrong);
     r.is_given = false;
-    r.result = result;
-    r.flags = flags;
+    r.answer = answer;
     r.turns = below(longest_hold_);
     held_.push_back(&r);
   }
@@ -180,7 +179,7 @@ class hostile_driver final : public ringo::detail::driver {
       std::swap(due[below(due.size())], due.back());
       request* const r = due.back();
       due.pop_back();
-      r->asked->complete(r->result, r->flags);
+      r->asked->complete(r->answer);
       std::erase_if(requests_, [r](const auto& each) { return each.get() == r; });
       in_flight_.store(in_flight() - 1, std::memory_order_release);
     }
@@ -194,9 +193,7 @@ class hostile_driver final : public ringo::detail::driver {
     }
   }
   // Not by mistake: a close is not interrupted, and a connection that is being made goes on being made.
-  static bool may_be_mistaken(const request& r) noexcept {
-    return r.opcode != IORING_OP_CLOSE && r.opcode != IORING_OP_CONNECT;
-  }
+  static bool may_be_mistaken(const request& r) noexcept { return r.what != kind::close && r.what != kind::connect; }
   void end_later(ringo::detail::kernel_request& r) noexcept { to_end_.push_back({&r, below(4)}); }
   void end_what_was_asked_for() noexcept {
     for (const ending& each : std::exchange(to_end_, {})) {
@@ -215,16 +212,17 @@ class hostile_driver final : public ringo::detail::driver {
   std::vector<std::unique_ptr<request>> requests_;
   std::vector<request*> held_;
   std::vector<ending> to_end_;
-  std::atomic<std::size_t> in_flight_ = 0;      // written by the owner alone
-  std::unique_ptr<ringo::detail::uring> real_;  // goes before the requests do
+  std::atomic<std::size_t> in_flight_ = 0;       // written by the owner alone
+  std::unique_ptr<ringo::detail::driver> real_;  // goes before the requests do
 };
 
-// As ringo::run, on such a kernel.
+// As ringo::run, on such a kernel, in front of drivers of the kind that RINGO_DRIVER names.
 template <class F>
 void run_on_a_hostile_kernel(unsigned workers, std::uint64_t seed, hostile_deeds& deeds, F make_main) {
   using namespace ringo::detail;
   std::vector<std::unique_ptr<driver>> drivers;
-  for (unsigned i = 0; i < workers; ++i) drivers.push_back(std::make_unique<hostile_driver>(seed * 64 + i + 1, deeds));
+  for (unsigned i = 0; i < workers; ++i)
+    drivers.push_back(std::make_unique<hostile_driver>(make_chosen_driver(), seed * 64 + i + 1, deeds));
   ringo::runtime_options how;
   how.on_warning = [&deeds](std::string_view) { ++deeds.warnings; };
   auto* main = make_routine([&make_main]() -> ringo::task<> { return make_main(); });

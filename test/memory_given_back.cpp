@@ -1,6 +1,5 @@
 // What has been needed once does not stay with the process for ever, whatever wakes its workers.
 #include <doctest/doctest.h>
-#include <liburing.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,23 +34,26 @@ void use(detail::frame_cache& cache, std::size_t number) {
 constexpr unsigned fewest_provided = 64;
 constexpr unsigned most_provided = 2048;
 
-// Receives into a buffer that the kernel chooses.
-struct borrowing final : detail::completion {
+// Reads into a buffer that the driver lends.
+struct borrowing final : detail::kernel_request {
   explicit borrowing(detail::uring& in) : in_(in) {}
   void read(int from, unsigned most) {
     answered = false;
-    io_uring_sqe& entry = in_.prepare(*this);
-    io_uring_prep_read(&entry, from, nullptr, most, 0);
-    entry.flags |= IOSQE_BUFFER_SELECT;
-    entry.buf_group = 0;
+    from_ = from;
+    most_ = most;
+    in_.submit(*this);
   }
-  void complete(int r, unsigned flags) noexcept override {
-    result = r;
+  void fill(detail::kernel_call& call) noexcept override {
+    call.set_read(from_, nullptr, most_, detail::kernel_call::current_position);
+    call.lends = true;
+  }
+  void complete(const detail::kernel_answer& answer) noexcept override {
+    result = answer.result;
     answered = true;
-    if (detail::buffer* b = in_.filled_buffer(flags)) {
-      if (r > 0) bytes.assign(reinterpret_cast<const char*>(b->bytes()), static_cast<std::size_t>(r));
-      in_.buffers.give_back(*b);
-    }
+    if (answer.filled == nullptr) return;
+    if (result > 0)
+      bytes.assign(reinterpret_cast<const char*>(answer.filled->bytes()), static_cast<std::size_t>(result));
+    in_.buffers.give_back(*answer.filled);
   }
   bool answered = false;
   int result = 0;
@@ -59,16 +61,18 @@ struct borrowing final : detail::completion {
 
  private:
   detail::uring& in_;
+  int from_ = -1;
+  unsigned most_ = 0;
 };
 
 std::unique_ptr<detail::uring> lending(detail::task_work kind, unsigned number) {
   auto driver = detail::make_uring(256, kind);
   driver->attach();
-  if (!driver->provides_buffers(false)) {
-    MESSAGE("this kernel borrows no buffers");
+  if (!driver->lends_buffers(false)) {
+    MESSAGE("this kernel lends no buffers");
     return nullptr;
   }
-  while (driver->provided() < number) REQUIRE(driver->provides_buffers(true));
+  while (driver->provided() < number) REQUIRE(driver->lends_buffers(true));
   return driver;
 }
 

@@ -1,7 +1,6 @@
 // Which threads might yet wake a routine.
 #include <dirent.h>
 #include <doctest/doctest.h>
-#include <liburing.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "driver/uring.hpp"
+#include "driver_requests.hpp"
 #include "driver_sandbox.hpp"
 #include "platform/thread_census.hpp"
 
@@ -145,18 +145,15 @@ TEST_CASE("a user's thread that blocks every signal counts") {
 }
 
 TEST_CASE("the kernel's workers do not count") {
-  struct final : ringo::detail::completion {
-    bool is_over = false;
-    void complete(int, unsigned) noexcept override { is_over = true; }
-  } operation;
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   const auto driver = ringo::detail::make_uring(4);
   driver->attach();
   char byte = 0;
-  io_uring_sqe& entry = driver->prepare(operation);
-  ::io_uring_prep_read(&entry, ends[0], &byte, 1, 0);
-  entry.flags = IOSQE_ASYNC;  // a read of a pipe blocks the worker
+  asked operation;
+  operation.call.set_read(ends[0], &byte, 1, ringo::detail::kernel_call::current_position);
+  operation.call.may_take_long = true;  // a read of a pipe blocks the kernel's thread
+  driver->submit(operation);
   driver->poll(ringo::time_point::min());
   while (workers_of_the_kernel() == 0) std::this_thread::yield();
   CHECK(foreign_besides({::gettid()}) == census(0));
@@ -164,7 +161,7 @@ TEST_CASE("the kernel's workers do not count") {
   CHECK(foreign_besides({::gettid()}) == census(1));
   CHECK(workers_of_the_kernel() > 0);
   REQUIRE(::write(ends[1], "x", 1) == 1);
-  while (!operation.is_over) driver->poll(ringo::time_point::max());
+  poll_until_over(*driver, operation);
   ::close(ends[0]);
   ::close(ends[1]);
 }
