@@ -15,6 +15,13 @@
 
 namespace ringo {
 
+/// How a runtime asks the kernel. All mean the same for programs; io_uring costs less.
+enum class driver : std::uint8_t {
+  automatic,  ///< io_uring where the kernel has it and allows it, else epoll
+  io_uring,
+  epoll
+};
+
 struct runtime_options {
   /// 0: one for each CPU that this process may use; affinity and the cgroup's quota count.
   unsigned workers = 0;
@@ -34,6 +41,9 @@ struct runtime_options {
   /// may come in a loop come at once, and then ever less often, with the number of those left out. It must not throw:
   /// that ends the process (but for std::bad_alloc: then the warning is a line on stderr). Thread: any.
   std::function<void(std::string_view)> on_warning = {};
+  /// Where automatic has to take epoll, on_warning is told why; without one, it is a line on stderr, once in a process.
+  /// RINGO_DRIVER=automatic, io_uring or epoll in the environment overrides automatic, and nothing else.
+  ringo::driver driver = ringo::driver::automatic;
   /// Of each worker's io_uring.
   unsigned ring_entries = 256;
   /// The most threads that calls of blocking() have.
@@ -88,7 +98,7 @@ class runtime : private detail::mistaken_starts {
  public:
   using mistaken_starts::go;
 
-  /// Throws: std::system_error that says why the kernel refuses a ring, and what to do; std::invalid_argument.
+  /// Throws: std::system_error that says why the kernel refuses the driver, and what to do; std::invalid_argument.
   explicit runtime(runtime_options = {});
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
@@ -129,6 +139,7 @@ class runtime : private detail::mistaken_starts {
       const;  ///< Each routine: its state, what it waits for, where, and where it was started. Thread: any.
   ringo::metrics metrics() const;  ///< Thread: any.
   unsigned workers() const noexcept;
+  ringo::driver driver() const noexcept;  ///< The one in use: io_uring or epoll. Thread: any.
 
  private:
   void prepare_run();  // throws if run() may not be called here

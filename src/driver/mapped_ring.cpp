@@ -54,6 +54,7 @@ mapped_ring::mapped_ring(unsigned entries, task_work best) {
   try {
     if (!has(IORING_FEAT_NODROP)) throw missing_feature("completions that cannot be lost", "5.5");
     if (!has(IORING_FEAT_EXT_ARG)) throw missing_feature("waiting with a timeout", "5.11");
+    check_calls();
     // Else a child that is forked while a runtime runs would write into the parent's queues.
     if (const int result = ::io_uring_ring_dontfork(&ring_); result < 0) throw refusal("madvise", -result);
   } catch (...) {
@@ -63,6 +64,20 @@ mapped_ring::mapped_ring(unsigned entries, task_work best) {
   // Entry i is always submitted in slot i, so this is written once.
   if (ring_.sq.array == nullptr) return;
   for (unsigned i = 0; i < parameters_.sq_entries; ++i) ring_.sq.array[i] = i;
+}
+
+// A profile may allow io_uring_setup alone, and a kernel may know only some operations. The automatic choice of a
+// driver has to hear of that before the workers start.
+void mapped_ring::check_calls() const {
+  const auto number = static_cast<unsigned>(ring_.ring_fd);
+  alignas(io_uring_probe) std::byte known[sizeof(io_uring_probe)]{};
+  if (const int result = ::io_uring_register(number, IORING_REGISTER_PROBE, known, 0); result < 0)
+    throw refusal("io_uring_register", -result);
+  if (reinterpret_cast<const io_uring_probe*>(known)->last_op < IORING_OP_MKDIRAT)
+    throw missing_feature("mkdir", "5.15");
+  // A ring that is not enabled yet answers EBADFD.
+  if (const int result = ::io_uring_enter(number, 0, 0, 0, nullptr); result < 0 && result != -EBADFD)
+    throw refusal("io_uring_enter", -result);
 }
 
 mapped_ring::~mapped_ring() {

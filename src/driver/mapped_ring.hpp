@@ -52,6 +52,7 @@ class mapped_ring {
   void release_answers(unsigned head) { store_release(ring_.cq.khead, head); }
 
  private:
+  void check_calls() const;
   bool has(unsigned feature) const { return (parameters_.features & feature) != 0; }
 
   // Counters in memory that is shared with the kernel.

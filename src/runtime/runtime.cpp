@@ -11,9 +11,9 @@
 
 #include <ringo/run.hpp>
 
-#include "driver/uring.hpp"
 #include "platform/standard_streams.hpp"
 #include "platform/usable_cpus.hpp"
+#include "runtime/driver_choice.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -30,10 +30,10 @@ unsigned worker_count(unsigned asked) {
   return asked != 0 ? asked : static_cast<unsigned>(detail::usable_cpus());
 }
 
-std::vector<std::unique_ptr<detail::driver>> make_drivers(const runtime_options& o) {
-  std::vector<std::unique_ptr<detail::driver>> drivers;
-  for (unsigned n = worker_count(o.workers); n > 0; --n) drivers.push_back(detail::make_uring(o.ring_entries));
-  return drivers;
+// A hook belongs to one runtime, stderr to the whole process.
+bool is_told_of_fallback(const runtime_options& o) {
+  static std::atomic<bool> is_told = false;
+  return o.on_warning == nullptr && is_told.exchange(true, std::memory_order_relaxed);
 }
 
 // A runtime, while it runs, that SIGQUIT may dump. The signal dumps the last of them.
@@ -100,8 +100,11 @@ runtime::runtime(runtime_options o) {
   if (o.blocking_threads == 0) {
     throw std::invalid_argument("ringo: runtime_options::blocking_threads is 0: blocking() needs one at least");
   }
-  auto drivers = make_drivers(o);
+  if (o.ring_entries == 0) throw std::invalid_argument("ringo: runtime_options::ring_entries is 0: 1 is the least");
+  auto [drivers, kind, warning] = detail::choose_drivers(o, worker_count(o.workers));
+  o.driver = kind;
   core_ = std::make_unique<detail::runtime_core>(std::move(o), std::move(drivers), nullptr);
+  if (!warning.empty() && !is_told_of_fallback(core_->settings)) core_->warn(warning);
 }
 
 runtime::~runtime() = default;
@@ -167,5 +170,6 @@ void runtime::dump(std::ostream& to) const {
 
 metrics runtime::metrics() const { return core_->metrics(); }
 unsigned runtime::workers() const noexcept { return static_cast<unsigned>(core_->workers.size()); }
+driver runtime::driver() const noexcept { return core_->settings.driver; }
 
 }  // namespace ringo
