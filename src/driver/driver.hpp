@@ -1,7 +1,10 @@
 // The seam between a worker and the kernel. `uring` and `epoll` are the real drivers, `simulated` the one on virtual
 // time. What each must do is written here, and test/driver_conformance.cpp tries it on the real ones.
 #pragma once
+#include <sys/types.h>
+
 #include <cstddef>
+#include <vector>
 
 #include <ringo/clock.hpp>
 
@@ -23,10 +26,10 @@ class kernel_request {
 
   // The driver's own, from submit() until the answer.
   kernel_request* next = nullptr;
-  kernel_request* previous = nullptr;
-  unsigned position = 0;    // its place in the submission queue
-  bool is_put_off = false;  // the kernel had no room for it yet
-  bool is_linked = false;   // next and previous are in use
+  void* record = nullptr;   // of epoll, while the request waits
+  unsigned position = 0;    // its place in a ring's submission queue
+  bool is_put_off = false;  // it is in the driver's list of requests that were not begun
+  bool is_ended = false;    // and end_early() was called for it
 
  protected:
   kernel_request() = default;
@@ -76,6 +79,9 @@ class driver {
   // needs none of its own. `more`: after ENOBUFS, provides more. False if the kernel lacks this, or has the most
   // buffers.
   virtual bool lends_buffers(bool more) noexcept = 0;
+
+  // Appends the ids of the driver's own threads, as gettid() gives them, which post no work of their own. Thread: any.
+  virtual void list_threads(std::vector<pid_t>& ids) const { (void)ids; }
 
   // Changes by how many the kernel's threads for this worker's file operations may exceed the usual number, because
   // some of them may wait for long.

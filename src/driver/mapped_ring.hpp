@@ -4,24 +4,10 @@
 
 #include <atomic>
 
+#include "driver/owned_descriptor.hpp"
 #include "driver/uring.hpp"
 
 namespace ringo::detail {
-
-class owned_descriptor {
- public:
-  explicit owned_descriptor(int number) : number_(number) {}
-  owned_descriptor(const owned_descriptor&) = delete;
-  owned_descriptor& operator=(const owned_descriptor&) = delete;
-  ~owned_descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int number() const { return number_; }
-  void forget() { number_ = -1; }
-
- private:
-  int number_;
-};
 
 // The ring's memory and descriptor. The protocol is in uring.cpp.
 class mapped_ring {

@@ -31,7 +31,7 @@
 #include "driver/refusal.hpp"
 #include "driver/request_backlog.hpp"
 #include "driver/uring_call.hpp"
-#include "driver/wake_event.hpp"
+#include "driver/uring_wake.hpp"
 #include "platform/standard_streams.hpp"
 
 namespace ringo::detail {
@@ -387,7 +387,7 @@ class uring_driver final : public uring {
   }
 
   mapped_ring ring_;
-  wake_event wake_;
+  uring_wake wake_;
   pid_t process_;
   std::thread::id owner_;
   unsigned tail_ = 0;                       // of the submissions; published by enter()

@@ -6,8 +6,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <string>
-#include <system_error>
 
 #include "driver/refusal.hpp"
 #include "platform/end_process.hpp"
@@ -29,20 +27,6 @@ void wake_event::wake() noexcept {
     end_process();
   }
   errno = saved;
-}
-
-void wake_event::fill_read(io_uring_sqe& entry) noexcept {
-  ::io_uring_prep_read(&entry, event_.number(), &count_, sizeof count_, 0);
-  reads_ = true;
-}
-
-void wake_event::has_read(int result) {
-  reads_ = false;
-  if (result == sizeof count_ || result == -ECANCELED || result == -EINTR || result == -EAGAIN) return;
-  const int number = event_.number();
-  event_.forget();
-  throw std::system_error(result < 0 ? -result : EIO, std::generic_category(),
-                          "ringo: a worker's eventfd (" + std::to_string(number) + ") was closed behind the runtime");
 }
 
 }  // namespace ringo::detail

@@ -38,7 +38,10 @@ time_point runtime_core::check_quiet(scheduler& w) {
   }
   if (!settings.detect_deadlock) return time_point::max();
   std::vector<pid_t> own;
-  for (const auto& each : workers) own.push_back(each->thread);
+  for (const auto& each : workers) {
+    own.push_back(each->thread);
+    each->driver_->list_threads(own);
+  }
   pool->list_threads(own);
   list_reaper(own);
   const std::optional<std::size_t> foreign = foreign_threads(own);
