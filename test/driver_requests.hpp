@@ -37,21 +37,41 @@ struct asked final : ringo::detail::kernel_request {
   }
 };
 
-inline void ask_nothing(ringo::detail::driver& in, asked& r) {
-  r.call.set_nothing();
+// Submits what `set` asks for.
+template <class Set>
+void ask(ringo::detail::driver& in, asked& r, Set set) {
+  set(r.call);
+  const int before = r.answers;
   in.submit(r);
+  if (r.answers != before) throw std::logic_error("answered inside submit()");
+}
+inline void end_early(ringo::detail::driver& in, asked& r) {
+  const int before = r.answers;
+  in.end_early(r);
+  if (r.answers != before) throw std::logic_error("answered inside end_early()");
+}
+
+inline void ask_nothing(ringo::detail::driver& in, asked& r) {
+  ask(in, r, [](auto& call) { call.set_nothing(); });
 }
 inline void ask_to_read(ringo::detail::driver& in, asked& r, int descriptor, void* into, std::size_t length = 1) {
-  r.call.set_read(descriptor, into, length, ringo::detail::kernel_call::current_position);
-  in.submit(r);
+  ask(in, r, [&](auto& call) { call.set_read(descriptor, into, length, call.current_position); });
 }
 inline void ask_to_poll(ringo::detail::driver& in, asked& r, int descriptor, short events) {
-  r.call.set_poll(descriptor, events);
-  in.submit(r);
+  ask(in, r, [&](auto& call) { call.set_poll(descriptor, events); });
 }
 
 inline void poll_until_over(ringo::detail::driver& in, const asked& r) {
   while (!r.is_over()) in.poll(ringo::time_point::max());
+}
+// Asks for one call, and sleeps until its answer.
+template <class Set>
+int answer_of(ringo::detail::driver& in, Set set) {
+  asked r;
+  ask(in, r, set);
+  poll_until_over(in, r);
+  in.poll(ringo::time_point::min());
+  return r.answers == 1 ? r.result : INT_MIN;
 }
 inline void poll_until_idle(ringo::detail::driver& in) {
   while (in.in_flight() != 0) in.poll(ringo::time_point::max());

@@ -1,5 +1,7 @@
 // The drivers over the kernel, for tests that any of them must pass.
 #pragma once
+#include <doctest/doctest.h>
+
 #include <cstdlib>
 #include <iterator>
 #include <memory>
@@ -37,3 +39,15 @@ inline std::vector<real_driver> real_drivers() {
 
 // The first of them, which a runtime takes, too.
 inline std::unique_ptr<ringo::detail::driver> make_chosen_driver() { return real_drivers().front().make(); }
+
+// Calls it with each of them, attached to this thread. Nothing may be in flight afterwards.
+template <class Body>
+void on_every_driver(Body body) {
+  for (const real_driver& each : real_drivers()) {
+    CAPTURE(each.name);
+    const auto driver = each.make();
+    driver->attach();
+    body(*driver);
+    CHECK(driver->in_flight() == 0);
+  }
+}
