@@ -42,6 +42,10 @@ constexpr std::uint64_t nobody = 0;  // the user_data of entries whose completio
 constexpr std::uint64_t wake_up = 1;
 constexpr std::uint64_t take_back = 2;
 
+// io_uring passes on, of open(2) for example, what the kernel says to itself when a system call is to be begun anew
+// after a signal (ERESTARTSYS and its like).
+int in_errno(int result) noexcept { return result <= -512 && result >= -516 ? -EINTR : result; }
+
 class uring_driver final : public uring {
  public:
   uring_driver(unsigned entries, task_work best) : ring_(entries, best), process_(::getpid()) {}
@@ -367,7 +371,7 @@ class uring_driver final : public uring {
       }
       kernel_request& answered = *reinterpret_cast<kernel_request*>(static_cast<std::uintptr_t>(user_data));
       forget_ending(answered);
-      answered.complete({result, (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0, provided_.take(flags)});
+      answered.complete({in_errno(result), (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0, provided_.take(flags)});
       // release: a thread that sees 0 in flight sees what the completion has made ready.
       in_flight_.store(in_flight() - 1, std::memory_order_release);
     }

@@ -67,22 +67,12 @@ void one_shot::fill(kernel_call& call) noexcept {
   if (now_ == next::on_a_thread) call.may_take_long = true;
 }
 
-namespace {
-
-// The call has been asked to end early. io_uring passes on, of open(2) for example, what the kernel says to itself
-// when a system call is to be begun anew after a signal (ERESTARTSYS and its like).
-bool is_interruption(int result) noexcept {
-  return result == -ECANCELED || result == -EINTR || (result <= -512 && result >= -516);
-}
-
-}  // namespace
-
 void one_shot::complete(const kernel_answer& answer) noexcept {
   int result = answer.result;
   scheduler& w = scheduler_of(*current_worker());
   // Until over() no other worker begins it.
   const bool had_thread = now_ == next::on_a_thread;
-  const bool was_ended = now_ == next::after_a_pause || is_interruption(result);
+  const bool was_ended = now_ == next::after_a_pause || result == -ECANCELED || result == -EINTR;
   const next then = !was_ended ? judge(result) : had_thread ? next::on_a_thread : next::again;
   section_of here(*this, &w);
   over();
