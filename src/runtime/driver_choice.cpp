@@ -6,15 +6,7 @@
 #include <string_view>
 #include <system_error>
 
-#if __has_include("driver/epoll.hpp")  // until it is there
 #include "driver/epoll.hpp"
-#else
-namespace ringo::detail {
-static std::unique_ptr<driver> make_epoll() {
-  throw std::system_error(ENOSYS, std::generic_category(), "ringo: there is no driver over epoll yet");
-}
-}  // namespace ringo::detail
-#endif
 #ifndef RINGO_WITHOUT_URING
 #include "driver/uring.hpp"
 #endif
