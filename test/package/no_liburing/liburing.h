@@ -1,0 +1,1 @@
+#error "ringo without RINGO_URING includes liburing"
