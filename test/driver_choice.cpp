@@ -85,7 +85,7 @@ constexpr int ring_calls[] = {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uri
 
 }  // namespace
 
-TEST_CASE("a runtime tells which driver its workers use, and runs on the one that was asked for") {
+TEST_CASE("a runtime tells which driver its workers use, and runs on the one that was asked for (D31)") {
   const environment none({});
   CHECK(outcome(driver::epoll) == "epoll ");
   if (!io_uring_works()) return;
