@@ -94,10 +94,15 @@ struct kernel_call {
     *this = {.what = kind::make_folder, .from = path, .size = permissions};
   }
 
+  bool is_of_socket() const noexcept { return what >= kind::receive && what <= kind::accept; }
+
   kind what = kind::nothing;
   bool lends = false;          // into a buffer that the driver lends when bytes are there (answer::filled)
   bool waits_first = false;    // a first attempt would probably be in vain: nothing is there yet
   bool may_take_long = false;  // a thread that carries this out may wait for long, as in opening a FIFO
+  bool is_shared = false;      // accept: other processes may accept from the same listener
+  // Calls with the same number are of the same open file, which only ringo closes. 0: not known.
+  std::uint32_t owner = 0;
   int descriptor = -1;         // AT_FDCWD for paths
   unsigned flags = 0;          // poll: the events
   const void* from = nullptr;  // bytes, an address, a path, a message: what the kernel reads

@@ -13,6 +13,7 @@ class owned_descriptor {
   }
   int number() const { return number_; }
   void forget() { number_ = -1; }
+  void set(int number) { number_ = number; }  // it has none before
 
  private:
   int number_;

@@ -2,9 +2,20 @@
 
 #include <unistd.h>
 
+#include <atomic>
+
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
+
+std::uint32_t descriptor_core::next_identity() noexcept {
+  static std::atomic<std::uint32_t> last = 0;
+  std::uint32_t next;
+  do {
+    next = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  } while (next == 0);
+  return next;
+}
 
 void descriptor_core::begin_closing(detail::section& here) noexcept {
   if (!is_open()) return;

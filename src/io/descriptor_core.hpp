@@ -34,7 +34,7 @@ class descriptor_core : public descriptor_source {
   }
 
  protected:
-  using descriptor_source::descriptor_source;
+  explicit descriptor_core(int number) noexcept : descriptor_source(number), identity_(next_identity()) {}
 
   void begin_closing(detail::section& here) noexcept override;
   [[noreturn]] void fail(const io_request& r) override { throw_outside_error(r.failure, "ringo: " + doing(r)); }
@@ -92,7 +92,8 @@ class descriptor_core : public descriptor_source {
         case turn::pauses:
           return fill_pause(call);
         default:
-          return (of_.*Fill)(call);
+          (of_.*Fill)(call);
+          if (call.is_of_socket()) call.owner = of_.identity_;
       }
     }
     void complete(const kernel_answer& answer) noexcept override {
@@ -134,7 +135,10 @@ class descriptor_core : public descriptor_source {
   void fill_close(kernel_call& call) noexcept;
   void has_closed(const kernel_answer& answer) noexcept;
 
-  bool says_farewell_ = false;  // close_ is in flight as a no-op, or farewell() runs
+  static std::uint32_t next_identity() noexcept;
+
+  const std::uint32_t identity_;  // of this core, among all that the process ever makes: never 0
+  bool says_farewell_ = false;    // close_ is in flight as a no-op, or farewell() runs
   operation_of<descriptor_core, &descriptor_core::fill_close, &descriptor_core::has_closed> close_{*this};
 };
 

@@ -18,8 +18,8 @@
 
 namespace ringo::detail {
 
-listener_handle make_listener(int descriptor, bool is_unix, std::string name, socket_file file) {
-  return listener_handle(make_core<listener_core>(descriptor, is_unix, std::move(name), std::move(file)));
+listener_handle make_listener(int descriptor, bool is_unix, bool is_adopted, std::string name, socket_file file) {
+  return listener_handle(make_core<listener_core>(descriptor, is_unix, is_adopted, std::move(name), std::move(file)));
 }
 
 listener_core::~listener_core() {
@@ -172,6 +172,7 @@ void listener_core::go_on(scheduler& w) noexcept {
 void listener_core::fill_accept(kernel_call& call) noexcept {
   peer_ = {};
   call.set_accept(descriptor(), peer_.get(), peer_.length, SOCK_CLOEXEC);
+  call.is_shared = is_adopted_;
 }
 
 bool listener_core::keep(const bare_connection& c) noexcept {

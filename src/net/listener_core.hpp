@@ -36,8 +36,12 @@ class listener_core final : public descriptor_core {
  public:
   // Takes the descriptor. `name` is for errors and reports; a Unix socket's connections, which have no address, have
   // it, too.
-  listener_core(int descriptor, bool is_unix, std::string name, socket_file file)
-      : descriptor_core(descriptor), is_unix_(is_unix), name_(std::move(name)), file_(std::move(file)) {
+  listener_core(int descriptor, bool is_unix, bool is_adopted, std::string name, socket_file file)
+      : descriptor_core(descriptor),
+        is_unix_(is_unix),
+        is_adopted_(is_adopted),
+        name_(std::move(name)),
+        file_(std::move(file)) {
     bare_.reserve(1);
   }
 
@@ -76,6 +80,7 @@ class listener_core final : public descriptor_core {
   void paused(const kernel_answer& answer) noexcept;
 
   const bool is_unix_;
+  const bool is_adopted_;  // other processes may accept from it, too
   bool shares_port_ = false;
   int error_ = 0;            // one that will not pass
   bool has_warned_ = false;  // since the last connection
@@ -92,6 +97,6 @@ class listener_core final : public descriptor_core {
 };
 
 // A handle of a new listener over the descriptor, which it takes, also where it throws std::bad_alloc.
-listener_handle make_listener(int descriptor, bool is_unix, std::string name, socket_file file = {});
+listener_handle make_listener(int descriptor, bool is_unix, bool is_adopted, std::string name, socket_file file = {});
 
 }  // namespace ringo::detail

@@ -1,7 +1,6 @@
 #include "runtime/blocking_pool.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,29 +13,13 @@
 #include <ringo/blocking.hpp>
 #include <ringo/detail/checked_guard.hpp>
 
+#include "platform/signals_blocked.hpp"
 #include "runtime/live_counts.hpp"
 #include "runtime/runtime_core.hpp"
 #include "runtime/sigpipe.hpp"
 
 namespace ringo::detail {
 namespace {
-
-// Blocks all signals in the pool's threads, except those that a thread's own faults raise.
-class signals_blocked {
- public:
-  signals_blocked() noexcept {
-    sigset_t all;
-    ::sigfillset(&all);
-    for (const int own : {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP}) ::sigdelset(&all, own);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  signals_blocked(const signals_blocked&) = delete;
-  signals_blocked& operator=(const signals_blocked&) = delete;
-  ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
 
 thread_local std::uint64_t runtime_of_call = 0;
 
