@@ -135,8 +135,9 @@ TEST_CASE("What has ended before the kernel could be asked to end it leaves alon
   for (const task_work kind : kinds) {
     const auto end = sandbox::in_child([&] {
       std::string text;
-      // The first poll() gives the kernel what is asked; while the queue is full, the ending finds no room.
-      with_failing_enter({0, EAGAIN, EAGAIN}, [&] {
+      // The new ring tries the call, and the first poll() gives the kernel what is asked; while the queue is full, the
+      // ending finds no room.
+      with_failing_enter({0, 0, EAGAIN, EAGAIN}, [&] {
         const pipe_ends ends_at_once, never;
         asked first;
         std::vector<asked> others(4);

@@ -75,9 +75,9 @@ void mapped_ring::check_calls() const {
     throw refusal("io_uring_register", -result);
   if (reinterpret_cast<const io_uring_probe*>(known)->last_op < IORING_OP_MKDIRAT)
     throw missing_feature("mkdir", "5.15");
-  // A ring that is not enabled yet answers EBADFD.
-  if (const int result = ::io_uring_enter(number, 0, 0, 0, nullptr); result < 0 && result != -EBADFD)
-    throw refusal("io_uring_enter", -result);
+  // Any other error is the ring's own answer: it is not enabled yet.
+  const int result = ::io_uring_enter(number, 0, 0, 0, nullptr);
+  if (result == -EPERM || result == -EACCES || result == -ENOSYS) throw refusal("io_uring_enter", -result);
 }
 
 mapped_ring::~mapped_ring() {
