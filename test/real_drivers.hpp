@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "driver/driver.hpp"
+#include "driver/epoll.hpp"
 #include "driver/uring.hpp"
 
 struct real_driver {
@@ -33,6 +34,7 @@ inline std::vector<real_driver> real_drivers() {
   const std::string_view name = named == nullptr ? "" : named;
   std::vector<real_driver> found;
   if (name != "epoll") found.insert(found.end(), std::begin(rings), std::end(rings));
+  if (name != "io_uring") found.push_back({"epoll", ringo::detail::make_epoll});
   if (found.empty()) throw std::runtime_error("no such driver: " + std::string(name));
   return found;
 }

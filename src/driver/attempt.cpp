@@ -48,33 +48,16 @@ attempted settle(int result, kernel_answer& answer) noexcept {
   return attempted::answered;
 }
 
-attempted receive(const kernel_call& c, buffer_pool& buffers, kernel_answer& answer) noexcept {
-  buffer* const lent = c.lends ? buffers.take() : nullptr;
-  if (c.lends && lent == nullptr) {
-    answer.result = -ENOBUFS;
-    return attempted::answered;
-  }
-  std::size_t size = c.size;
+attempted receive(const kernel_call& c, kernel_answer& answer) noexcept {
   int result;
   if (c.what == kernel_call::kind::receive) {
-    void* const to = lent != nullptr ? lent->bytes() : c.to;
-    if (lent != nullptr) size = std::min<std::size_t>(size, lent->room);
-    result = call_result([&] { return ::recv(c.descriptor, to, size, static_cast<int>(c.flags) | MSG_DONTWAIT); });
-    answer.more_is_there = result > 0 && static_cast<std::size_t>(result) == size;
+    result = call_result([&] { return ::recv(c.descriptor, c.to, c.size, static_cast<int>(c.flags) | MSG_DONTWAIT); });
+    answer.more_is_there = result > 0 && static_cast<std::uint64_t>(result) == c.size;
   } else {
     msghdr& message = *static_cast<msghdr*>(c.to);
-    if (lent != nullptr) {
-      message.msg_iov->iov_base = lent->bytes();
-      message.msg_iov->iov_len = std::min<std::size_t>(message.msg_iov->iov_len, lent->room);
-    }
     result = call_result([&] { return ::recvmsg(c.descriptor, &message, static_cast<int>(c.flags) | MSG_DONTWAIT); });
     // A message ends where the next one begins: its length does not say whether there is one.
     answer.more_is_there = result >= 0;
-  }
-  if (lent != nullptr && result > 0) {
-    answer.filled = lent;
-  } else if (lent != nullptr) {
-    buffers.give_back(*lent);
   }
   return settle(result, answer);
 }
@@ -166,13 +149,11 @@ attempted transfer_at_once(const kernel_call& c, kernel_answer& answer) noexcept
   return settle(result, answer);
 }
 
-}  // namespace
-
-attempted attempt(const kernel_call& c, bool has_connected, buffer_pool& buffers, kernel_answer& answer) noexcept {
+attempted attempt_on(const kernel_call& c, bool has_connected, kernel_answer& answer) noexcept {
   switch (c.what) {
     case kernel_call::kind::receive:
     case kernel_call::kind::receive_message:
-      return receive(c, buffers, answer);
+      return receive(c, answer);
     case kernel_call::kind::send:
     case kernel_call::kind::send_message:
       return send(c, answer);
@@ -193,6 +174,36 @@ attempted attempt(const kernel_call& c, bool has_connected, buffer_pool& buffers
     default:
       return attempted::needs_thread;
   }
+}
+
+}  // namespace
+
+void put_in(kernel_call& c, buffer& lent) noexcept {
+  if (c.what == kernel_call::kind::receive_message) {
+    iovec& bytes = *static_cast<msghdr*>(c.to)->msg_iov;
+    bytes = {lent.bytes(), std::min<std::size_t>(bytes.iov_len, lent.room)};
+  } else {
+    c.to = lent.bytes();
+    c.size = std::min<std::uint64_t>(c.size, lent.room);
+  }
+}
+
+attempted attempt(const kernel_call& c, bool has_connected, buffer_pool& buffers, kernel_answer& answer) noexcept {
+  if (!c.lends) return attempt_on(c, has_connected, answer);
+  buffer* const lent = buffers.take();
+  if (lent == nullptr) {
+    answer.result = -ENOBUFS;
+    return attempted::answered;
+  }
+  kernel_call with_buffer = c;
+  put_in(with_buffer, *lent);
+  const attempted how = attempt_on(with_buffer, has_connected, answer);
+  if (how == attempted::answered && answer.result > 0) {
+    answer.filled = lent;
+  } else {
+    buffers.give_back(*lent);
+  }
+  return how;
 }
 
 short events_for(const kernel_call& c) noexcept {

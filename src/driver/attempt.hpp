@@ -22,6 +22,9 @@ enum class attempted : std::uint8_t {
 // which other processes may share, needs a thread.
 attempted attempt(const kernel_call& c, bool has_connected, buffer_pool& buffers, kernel_answer& answer) noexcept;
 
+// Lets a call that `lends` receive into this buffer.
+void put_in(kernel_call& c, buffer& lent) noexcept;
+
 // The events that a call waits for, as poll(2) and epoll name them.
 short events_for(const kernel_call& c) noexcept;
 

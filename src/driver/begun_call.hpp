@@ -18,6 +18,7 @@ struct begun_call {
   begun_call* next = nullptr;
   begun_call* previous = nullptr;
   kernel_answer answer;       // answered; on_thread: written by the thread
+  buffer* lent = nullptr;     // on_thread: the thread receives into it
   std::uint32_t in_heap = 0;  // pausing
   short wants = 0;            // on_descriptor: the events
   place where = place::unused;

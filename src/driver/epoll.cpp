@@ -230,6 +230,9 @@ class epoll_driver final : public driver {
   void keep_answer(begun_call& c, const kernel_answer& answer) noexcept {
     asks_.store(true, std::memory_order_relaxed);
     c.answer = answer;
+    if (buffer* const lent = std::exchange(c.lent, nullptr)) {
+      answer.result > 0 ? void(c.answer.filled = lent) : buffers.give_back(*lent);
+    }
     c.where = place::answered;
     answered_.push_back(c);
   }
@@ -353,10 +356,19 @@ class epoll_driver final : public driver {
   }
 
   void go_on(begun_call& c, attempted how) noexcept {
-    if (how == attempted::needs_thread) return threads_->add(c);
+    if (how == attempted::needs_thread) return give_to_thread(c);
     if (c.in_vain >= most_attempts_in_vain) return pause(c, pause_in_vain);
     if (has_no_event(c.call)) return pause(c, pause_without_event);
     table_.wait(c);
+  }
+
+  void give_to_thread(begun_call& c) noexcept {
+    if (c.call.lends) {
+      c.lent = buffers.take();
+      if (c.lent == nullptr) return keep_answer(c, {.result = -ENOBUFS});
+      put_in(c.call, *c.lent);
+    }
+    threads_->add(c);
   }
 
   void pause(begun_call& c, duration length) noexcept {
@@ -397,7 +409,7 @@ class epoll_driver final : public driver {
       if (how == attempted::answered) {
         keep_answer(c, answer);
       } else if (how == attempted::needs_thread || error == EPERM) {
-        threads_->add(c);  // epoll does not watch files on a disk
+        give_to_thread(c);  // epoll does not watch files on a disk
       } else {
         pause(c, pause_without_event);
       }
