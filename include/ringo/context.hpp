@@ -32,9 +32,7 @@ class context_with_value final : public context_core {
       : context_core(parent, true, time_point::max()), value_(std::move(value)) {}
 
  private:
-  const void* own_value(const std::type_info& type) const noexcept override {
-    return type == typeid(T) ? &value_ : nullptr;
-  }
+  const void* own_value(type_key type) const noexcept override { return type == key_of<T>() ? &value_ : nullptr; }
   T value_;
 };
 }  // namespace detail
@@ -88,7 +86,7 @@ class context {
   }
   template <class T>
   const T* value() const noexcept {
-    return core_ ? static_cast<const T*>(core_->find(typeid(T))) : nullptr;
+    return core_ ? static_cast<const T*>(core_->find(detail::key_of<std::remove_cv_t<T>>())) : nullptr;
   }
 
   /// Cancels the context and all its descendants, before it returns (131); the first cause stays (133). Does not wait

@@ -70,9 +70,8 @@ void buffer_pool::free_unneeded() noexcept {
 }
 
 void buffer_pool::free(buffer& b) noexcept {
-  const std::size_t size = sizeof(buffer) + b.room;
-  in_use.fetch_sub(size, std::memory_order_relaxed);
-  ::operator delete(&b, size, std::align_val_t(alignof(buffer)));
+  in_use.fetch_sub(sizeof(buffer) + b.room, std::memory_order_relaxed);
+  ::operator delete(&b, std::align_val_t(alignof(buffer)));  // clang before 19 has no sized deallocation
 }
 
 void buffer_pool::trim_heap(time_point now) noexcept {

@@ -241,6 +241,19 @@ void listener_core::accepted(const kernel_answer& answer) noexcept {
   if (refusal != 0) warn(runtime, refusal);
 }
 
+namespace {
+
+// In memory that is there already: glibc's strerror may allocate, that of other C libraries does not.
+const char* description_of(int error) noexcept {
+#if defined(__GLIBC__)
+  return ::strerrordesc_np(error);
+#else
+  return std::strerror(error);
+#endif
+}
+
+}  // namespace
+
 // Without memory of its own: there may be none.
 void listener_core::warn(runtime_core& of, int refusal) noexcept {
   std::array<char, 80> descriptors{};
@@ -252,7 +265,7 @@ void listener_core::warn(runtime_core& of, int refusal) noexcept {
   std::array<char, 300> text{};
   std::snprintf(text.data(), text.size(),
                 "no connection can be accepted: %s%s; connections wait, and the listener tries again",
-                ::strerrordesc_np(refusal), descriptors.data());
+                description_of(refusal), descriptors.data());
   of.warned.tell_rarely(text.data(), {});
 }
 

@@ -103,7 +103,7 @@ void context_core::leave_parent() noexcept {
   next_sibling_ = previous_sibling_ = nullptr;
 }
 
-const void* context_core::find(const std::type_info& type) const noexcept {
+const void* context_core::find(type_key type) const noexcept {
   for (const context_core* c = this; c != nullptr; c = c->parent_) {
     if (const void* value = c->own_value(type)) return value;
   }

@@ -19,7 +19,11 @@ void set_current_worker(worker* w) noexcept { current_worker_slot = w; }
 namespace {
 thread_local worker* current = nullptr;
 }
-[[gnu::noinline]] worker* current_worker() noexcept { return current; }
+// The assembly keeps a compiler that sees this body from merging two calls, one before a suspension and one after it.
+[[gnu::noinline]] worker* current_worker() noexcept {
+  __asm__ volatile("" : : : "memory");
+  return current;
+}
 [[gnu::noinline]] void set_current_worker(worker* w) noexcept { current = w; }
 #endif
 

@@ -2,13 +2,13 @@
 
 #include <sched.h>
 
+#include <ringo/detail/machine_code.hpp>
+
 namespace ringo::detail {
 
 void pause_while_spinning(int turns) noexcept {
   if (turns < 128) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
+    pause_processor();
   } else {
     ::sched_yield();
   }

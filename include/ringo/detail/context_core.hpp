@@ -10,7 +10,6 @@
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <typeinfo>
 #include <utility>
 
 #include <ringo/detail/checked_guard.hpp>
@@ -20,7 +19,23 @@
 #include <ringo/detail/time_types.hpp>
 #include <ringo/detail/timer_queue.hpp>
 
+#if defined(_LIBCPP_VERSION) && _LIBCPP_VERSION < 200000 && !defined(_LIBCPP_ENABLE_EXPERIMENTAL)
+#error "ringo needs std::stop_token: before LLVM 20, libc++ has it with -fexperimental-library only"
+#include <compile with -fexperimental-library>  // ends the compilation
+#endif
+
 namespace ringo::detail {
+
+// Names a type, as typeid does, for programs without RTTI, too.
+using type_key = const char*;
+template <class T>
+struct [[gnu::visibility("default")]] key_holder {
+  static constexpr char key = 0;
+};
+template <class T>
+constexpr type_key key_of() noexcept {
+  return &key_holder<T>::key;
+}
 
 // A function that waits for its context's cancellation, as a routine that was not started.
 struct after_call {
@@ -66,7 +81,7 @@ class context_core : private timer_entry {
   time_point deadline() const noexcept { return deadline_; }
 
   // The nearest value of this type.
-  const void* find(const std::type_info& type) const noexcept;
+  const void* find(type_key type) const noexcept;
 
   // The routines that run under it. A member's record, with its links, stays while it is in the list.
   void add_member(routine& r, bool shared) noexcept;
@@ -84,7 +99,7 @@ class context_core : private timer_entry {
   void follow(std::stop_token token);
 
  protected:
-  virtual const void* own_value(const std::type_info&) const noexcept { return nullptr; }
+  virtual const void* own_value(type_key) const noexcept { return nullptr; }
 
  private:
   friend class done_operation;

@@ -21,7 +21,8 @@ class worker;
 // thread did before: x86's addition releases, as the C++ does.
 RINGO_ALWAYS_INLINE inline void add_as_only_writer(std::atomic<std::int64_t>& to, std::int64_t n) noexcept {
 #if RINGO_WRITES_OUT
-  __asm__("addq %1, %0" : "+m"(to) : "er"(n));
+  // libc++'s atomics are no operands of assembly; the number in them is one.
+  __asm__("addq %1, %0" : "+m"(reinterpret_cast<std::int64_t&>(to)) : "er"(n));
 #else
   to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_release);
 #endif
@@ -35,6 +36,15 @@ RINGO_ALWAYS_INLINE inline bool count_down(std::int32_t& number) noexcept {
   return left;
 #else
   return --number > 0;
+#endif
+}
+
+// For a loop that waits for another thread: lets the core's other thread work for some dozen cycles.
+RINGO_ALWAYS_INLINE inline void pause_processor() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");  // arm64's yield takes no time on most processors
 #endif
 }
 

@@ -1,12 +1,12 @@
 #include <cstring>
 #include <system_error>
 
-#include "doubler.hpp"
+#include "multiplier.hpp"
 
 // Two files include ringo, so whatever it defines twice does not link. The timer takes the program through the kernel.
 ringo::task<int> doubled(int value) {
   ringo::channel<int> in, out;
-  ringo::go(doubler, in, out);
+  ringo::go(ringo::context::current().with_value(factor{2}), multiplier, in, out);
   co_await ringo::sleep(std::chrono::milliseconds(1));
   co_await in.send(value);
   in.close();
