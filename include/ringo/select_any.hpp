@@ -37,7 +37,8 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   using result_type = selected<or_monostate<typename operation_type::result_type>>;
 
   explicit select_any_operation(Cases&& cases) : cases_(std::forward<Cases>(cases)) {}
-  select_any_operation(select_any_operation&& from) : base(from), cases_(std::forward<Cases>(from.cases_)) {}
+  select_any_operation(select_any_operation&& from) noexcept(std::is_nothrow_move_constructible_v<Cases>)
+      : base(from), cases_(std::forward<Cases>(from.cases_)) {}
   ~select_any_operation() { this->abandon(); }
 
   result_type await_resume() {
@@ -122,9 +123,12 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
     std::uint32_t count = 0;
     std::size_t i = 0;
     for (operation_type& c : cases_) {
-      if (ready(c) && (++count == 1 || w.random_below(count) == 0)) {
-        chosen_ = &c;
-        index_ = i;
+      if (ready(c)) {
+        ++count;
+        if (count == 1 || w.random_below(count) == 0) {
+          chosen_ = &c;
+          index_ = i;
+        }
       }
       ++i;
     }

@@ -22,8 +22,9 @@ void wake_event::wake() noexcept {
   constexpr std::uint64_t one = 1;
   while (::write(event_.number(), &one, sizeof one) != sizeof one) {
     if (errno == EINTR) continue;
-    std::fprintf(stderr, "ringo: a worker cannot be woken, its eventfd was closed behind the runtime: %s\n",
-                 std::strerror(errno));
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): strerror is safe in glibc (since 2.32) and musl
+    const char* const why = std::strerror(errno);
+    std::fprintf(stderr, "ringo: a worker cannot be woken, its eventfd was closed behind the runtime: %s\n", why);
     end_process();
   }
   errno = saved;

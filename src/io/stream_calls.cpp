@@ -33,8 +33,9 @@ void stream_core::act(io_request& r) noexcept {
   int error = 0;
   if (s.what == sending::kind::shutdown) {
     ::shutdown(descriptor(), SHUT_WR);  // fails if the connection is gone, which is well
-  } else if ((taken = send_now(s)) < 0) {
-    error = errno;
+  } else {
+    taken = send_now(s);
+    if (taken < 0) error = errno;
   }
   section here(*this);
   --calls_;

@@ -91,12 +91,12 @@ void datagram_core::left(io_request& r) noexcept {
 void datagram_core::put_back(io_request& r) noexcept {
   if (r.side == io_side::out) return;
   auto& from = static_cast<datagram_reading&>(r);
-  buffer* const b = std::exchange(from.got, nullptr);
+  datagram back{std::exchange(from.got, nullptr), from.is_truncated, std::move(from.from)};
   section here(*this);
   if (from.failure != 0) {
     if (is_open()) pending_error_ = from.failure;
-  } else if (!is_open() || !keep({b, from.is_truncated, std::move(from.from)}, true)) {
-    if (b != nullptr) give_back(*b);
+  } else if (!is_open() || !keep(back, true)) {
+    if (back.bytes != nullptr) give_back(*back.bytes);
   }
   serve(io_side::in, here);
 }
@@ -109,7 +109,7 @@ std::string datagram_core::doing(const io_request& r) const {
 }
 
 // The next one is the last in the vector.
-bool datagram_core::keep(datagram&& d, bool as_next) noexcept {
+bool datagram_core::keep(datagram& d, bool as_next) noexcept {
   try {
     there_.insert(as_next ? there_.end() : there_.begin(), std::move(d));
     return true;
@@ -173,7 +173,7 @@ void datagram_core::received(const kernel_answer& answer) noexcept {
   receive_.over();
   more_is_there_ = result == -EINTR || (result >= 0 && answer.more_is_there);
   // Behind the datagrams that have been put back.
-  if (error == 0 && !keep(std::move(come), false)) {
+  if (error == 0 && !keep(come, false)) {
     error = ENOMEM;
     if (come.bytes != nullptr) give_back(*come.bytes);
   }

@@ -55,8 +55,8 @@ class datagram_core final : public descriptor_core {
   void put_back(io_request& r) noexcept override;
   std::string doing(const io_request& r) const override;
 
-  bool keep(datagram&& d, bool as_next) noexcept;  // false: no memory, and nothing has been moved
-  void receive(scheduler& w) noexcept;             // unless that is in flight
+  bool keep(datagram& d, bool as_next) noexcept;  // moves it; false: no memory, and nothing has been moved
+  void receive(scheduler& w) noexcept;            // unless that is in flight
   void fill_receive(kernel_call& call) noexcept;
   void received(const kernel_answer& answer) noexcept;
   int take_in(std::size_t size, datagram& into) noexcept;

@@ -78,7 +78,8 @@ task<tcp_stream> connect_to(endpoint to, tcp_options o, std::source_location whe
 class attempt {
  public:
   explicit attempt(tcp_stream s) noexcept : stream(std::move(s)) {}
-  attempt(const endpoint& to, std::exception_ptr why) noexcept : tried(to), error(std::move(why)) {}
+  attempt(const endpoint& to, std::exception_ptr why) noexcept
+      : tried(to), error(std::move(why)) {}  // NOLINT(bugprone-throw-keyword-missing): a parameter
 
   tcp_stream stream;
   endpoint tried;

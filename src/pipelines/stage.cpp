@@ -45,9 +45,7 @@ void stage::fail(std::exception_ptr error) noexcept {
   if (worker* w = current_worker()) cancel(*w, std::move(error));
 }
 
-void stage::cancel(worker& w, std::exception_ptr cause) noexcept {
-  context_access::core(context_)->cancel(&w, std::move(cause));
-}
+void stage::cancel(worker& w, std::exception_ptr cause) noexcept { context_access::core(context_)->cancel(&w, cause); }
 
 void stage::nobody_receives(channel_core& from) noexcept {
   // Wakes the routines that send to it; they stop. On a worker of the stage's runtime; if that has ended, there are

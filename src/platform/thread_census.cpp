@@ -64,6 +64,7 @@ std::vector<pid_t> listed_threads() {
   std::vector<pid_t> threads;
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir("/proc/self/task"), &::closedir);
   if (!folder) return threads;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has this DIR
   while (const dirent* const entry = ::readdir(folder.get())) {
     if (const auto thread = leading_number(entry->d_name)) threads.push_back(static_cast<pid_t>(*thread));
   }

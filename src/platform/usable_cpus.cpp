@@ -95,7 +95,8 @@ std::optional<unsigned> cpus_in_cgroup_quota(const std::string& membership, cons
         least = smaller(least, quota_on_the_way_up(mount + place, path, quota_of_folder_v2));
     } else if (names_the_cpu_controller(controllers)) {
       for (const std::string& place : {std::string(controllers), std::string("cpu")})
-        least = smaller(least, quota_on_the_way_up(mount + '/' + place, path, quota_of_folder_v1));
+        least = smaller(least,
+                        quota_on_the_way_up(std::string(mount).append(1, '/').append(place), path, quota_of_folder_v1));
     }
   }
   return least;

@@ -38,6 +38,7 @@ time_point runtime_core::check_quiet(scheduler& w) {
   }
   if (!settings.detect_deadlock) return time_point::max();
   std::vector<pid_t> own;
+  own.reserve(workers.size());
   for (const auto& each : workers) {
     own.push_back(each->thread);
     each->driver_->list_threads(own);

@@ -162,9 +162,12 @@ void group_core::member_ended(worker& w, std::exception_ptr error, member kind) 
     --(kind == member::background ? background_ : running_);
     if (queued_ != 0 && is_cancelled()) {  // through ctx()
       never_started = take_queue();
-    } else if (running_ < limit_ && (next = queue_.pop_front()) != nullptr) {
-      --queued_;
-      ++running_;
+    } else if (running_ < limit_) {
+      next = queue_.pop_front();
+      if (next != nullptr) {
+        --queued_;
+        ++running_;
+      }
     }
     ended = background_to_end();
     wake_waiting(w.shared, woken);
@@ -174,7 +177,7 @@ void group_core::member_ended(worker& w, std::exception_ptr error, member kind) 
   // another.
   if (next != nullptr) start(w, *next);
   if (ended != context::background()) ended.cancel();
-  drop(std::move(never_started));
+  drop(never_started);
   w.make_ready(woken);
   if (last) delete this;
 }
@@ -250,7 +253,7 @@ void group_core::cancel(std::exception_ptr cause, const context* use) noexcept {
 void group_core::end_members(worker* w, const context& use, std::exception_ptr cause, routine_list& never_started,
                              routine_list& woken) noexcept {
   use.cancel(std::move(cause));
-  drop(std::move(never_started));
+  drop(never_started);
   if (w != nullptr) w->make_ready(woken);
 }
 

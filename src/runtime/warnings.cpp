@@ -61,7 +61,7 @@ void warnings::tell_left_out() noexcept {
     if (each.left_out == 0) continue;
     try {
       add_count(each.last, each.left_out - 1);
-    } catch (...) {
+    } catch (const std::bad_alloc&) {  // then without the count
     }
     tell(each.last);
   }

@@ -215,6 +215,7 @@ std::vector<directory_entry> entries_of(const std::string& path) {
   std::vector<directory_entry> entries;
   for (;;) {
     errno = 0;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has this DIR
     const dirent* const entry = ::readdir(directory.get());
     if (entry == nullptr && errno != 0) throw_outside_error(errno, doing);
     if (entry == nullptr) break;

@@ -35,6 +35,13 @@
 
 namespace ringo::detail {
 
+namespace {
+
+// NOLINTNEXTLINE(concurrency-mt-unsafe): strsignal is safe in glibc (since 2.32) and musl
+const char* name_of_signal(int number) noexcept { return ::strsignal(number); }
+
+}  // namespace
+
 // A routine waits and a signal is there => the handler has rung, or is about to. Further invariants: check().
 class signals_core final : public descriptor_core {
  public:
@@ -155,14 +162,14 @@ std::uint64_t wanted_of(std::initializer_list<int> numbers) {
     switch (number) {
       case SIGKILL:
       case SIGSTOP:
-        throw std::invalid_argument(text + " (" + ::strsignal(number) + ") cannot be handled");
+        throw std::invalid_argument(text + " (" + name_of_signal(number) + ") cannot be handled");
       case SIGSEGV:
       case SIGBUS:
       case SIGFPE:
       case SIGILL:
       case SIGTRAP:
       case SIGABRT:
-        throw std::invalid_argument(text + " (" + ::strsignal(number) +
+        throw std::invalid_argument(text + " (" + name_of_signal(number) +
                                     ") is what a thread brings upon itself, and cannot go on from: use sigaction");
       default:
         wanted |= std::uint64_t{1} << (number - 1);
@@ -210,7 +217,7 @@ std::string signals_core::name() const {
   std::string text;
   each_of(wanted_, [&text](int each) {
     text += text.empty() ? "a signal (" : ", ";
-    text += ::strsignal(each);
+    text += name_of_signal(each);
   });
   return text + ")";
 }

@@ -47,7 +47,7 @@ RINGO_RETURNS_TASK decltype(auto) keep(C&& c) {
   } else if constexpr (std::is_lvalue_reference_v<C> || !std::move_constructible<std::remove_reference_t<C>>) {
     return static_cast<std::remove_reference_t<C>&>(c);
   } else {
-    return std::move(c);
+    return std::forward<C>(c);
   }
 }
 template <class C>

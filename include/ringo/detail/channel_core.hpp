@@ -161,7 +161,7 @@ class channel_state final : public channel_core {
     if (count.value() > 0) {
       T& oldest = buffer_[first];
       put(std::move(oldest));
-      oldest.~T();
+      oldest.~T();  // NOLINT(bugprone-use-after-move): a moved value is destroyed, too
       const std::size_t place = first;
       first = after(first);
       if (auto* sender = take_open<send_operation<T>>(senders, shared)) {

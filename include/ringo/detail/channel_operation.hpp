@@ -196,7 +196,7 @@ class RINGO_AWAITABLE receive_operation
       : base(core) {}
   receive_operation(receive_operation&& from) noexcept(
       std::is_nothrow_default_constructible_v<slot<T, std::exception_ptr>>)
-      : base(from) {}
+      : base(std::move(from)) {}
   receive_operation& operator=(receive_operation&& from) noexcept {
     this->core_ = from.core_;
     return *this;
@@ -341,10 +341,11 @@ class RINGO_AWAITABLE send_value_operation : private slot<T>, public send_operat
       : send_operation<T>(core, slot<T>::value()) {
     slot<T>::put(std::forward<A>(args)...);
   }
-  send_value_operation(send_value_operation&& from) : send_operation<T>(std::move(from), slot<T>::value()) {
+  send_value_operation(send_value_operation&& from) noexcept(std::is_nothrow_move_constructible_v<T>)
+      : send_operation<T>(std::move(from), slot<T>::value()) {
     slot<T>::put(std::move(from.slot<T>::value()));
   }
-  send_value_operation& operator=(send_value_operation&& from) {
+  send_value_operation& operator=(send_value_operation&& from) noexcept(std::is_nothrow_move_constructible_v<T>) {
     if (this != &from) {
       this->assign(from);
       slot<T>::clear();

@@ -197,7 +197,8 @@ class descriptor_handle {
   void swap(descriptor_handle& with) noexcept { std::swap(source_, with.source_); }
   descriptor_handle another() const noexcept {
     descriptor_handle same;
-    if ((same.source_ = source_) != nullptr) source_->add_handle();
+    same.source_ = source_;
+    if (source_ != nullptr) source_->add_handle();
     return same;
   }
   explicit operator bool() const noexcept { return source_ != nullptr; }

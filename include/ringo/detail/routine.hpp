@@ -196,7 +196,9 @@ class routine_list {
   }
   routine* pop_front() noexcept {
     routine* r = first_;
-    if (r != nullptr && (first_ = r->next) == nullptr) last_ = nullptr;
+    if (r == nullptr) return nullptr;
+    first_ = r->next;
+    if (first_ == nullptr) last_ = nullptr;
     return r;
   }
 

@@ -61,7 +61,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
 
   template <class... Cases>
   explicit select_operation(std::in_place_t, Cases&&... cases) : cases_(keep(std::forward<Cases>(cases))...) {}
-  select_operation(select_operation&& from) : base(from), cases_(std::move(from.cases_)) {}
+  select_operation(select_operation&& from) noexcept((std::is_nothrow_move_constructible_v<Kept> && ...))
+      : base(from), cases_(std::move(from.cases_)) {}
   ~select_operation() { this->abandon(); }
 
   // g++ stores an inlined result in pieces and loads it as a whole, which stalls the load. So the result goes straight
@@ -215,7 +216,8 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
 
   template <class Case>
   explicit select_operation(std::in_place_t, Case&& c) : case_(keep(std::forward<Case>(c))) {}
-  select_operation(select_operation&& from) : case_(std::move(from.case_)) {}
+  select_operation(select_operation&& from) noexcept(std::is_nothrow_move_constructible_v<Kept>)
+      : case_(std::move(from.case_)) {}
   RINGO_ALWAYS_INLINE ~select_operation() {
     // The frame is destroyed while its routine, or the record of its foreign coroutine, is in a run queue.
     if (queued_ != nullptr) [[unlikely]]

@@ -113,11 +113,10 @@ inline constexpr bool refers_to_arguments_only<std::tuple<P...>, A...> =
 
 template <class F, class... A>
 constexpr bool can_call_directly() {
-  if constexpr (!is_task<std::invoke_result_t<F, A...>>) {
-    return false;
-  } else if constexpr (sizeof...(A) == 0) {
+  constexpr bool makes_a_task = is_task<std::invoke_result_t<F, A...>>;
+  if constexpr (makes_a_task && sizeof...(A) == 0) {
     return true;
-  } else if constexpr (requires { typename parameters_of<F>::types; }) {
+  } else if constexpr (makes_a_task && requires { typename parameters_of<F>::types; }) {
     return refers_to_arguments_only<typename parameters_of<F>::types, A...>;
   } else {
     return false;

@@ -38,6 +38,7 @@ template <class T>
 class apart {
  public:
   template <class U>
+  requires(!std::is_same_v<std::remove_cvref_t<U>, apart>)
   explicit apart(U&& value) : value_(new T(std::forward<U>(value))) {}
   T& operator*() noexcept { return *value_; }
 
@@ -97,9 +98,7 @@ class result {
 
   template <class U>
   static decltype(auto) as_stored(U&& value) {
-    if constexpr (std::is_same_v<std::remove_cvref_t<U>, stored>) {
-      return std::forward<U>(value);
-    } else if constexpr (std::is_reference_v<T>) {
+    if constexpr (std::is_reference_v<T> && !std::is_same_v<std::remove_cvref_t<U>, stored>) {
       return std::addressof(value);
     } else {
       return std::forward<U>(value);

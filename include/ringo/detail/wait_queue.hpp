@@ -40,7 +40,7 @@ struct waiter : wait_case {
   enum class place : std::uint8_t { out, queued, detached };
 
   waiter() noexcept {}  // the links are written when it enters a queue
-  waiter(const waiter&) noexcept : wait_case() {}
+  waiter(const waiter& from) noexcept : wait_case(from) {}
   waiter& operator=(const waiter&) noexcept { return *this; }
 
   // Under the source's lock. detached: taken out by a waker that found the wait claimed; its source still counts it.
