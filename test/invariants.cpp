@@ -1,4 +1,6 @@
 #include <doctest/doctest.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <mutex>
 #include <ringo/detail/section.hpp>
@@ -68,6 +70,34 @@ TEST_CASE("two locks of one rank are refused, and the same lock again is not") {
         detail::note_lock(lock_rank::source, &other);
       },
       "wrong order");
+}
+
+TEST_CASE("a system call, or a call of OpenSSL, is refused while its thread holds a lock, and both are named") {
+  check_that_it_aborts(
+      [] {
+        const int source = 0;
+        detail::note_lock(lock_rank::source, &source);
+        detail::note_long_call("sendmsg");
+      },
+      "calls sendmsg while it holds a lock of rank source");
+  const child_end end = run_in_a_child([] {
+    const int source = 0;
+    detail::note_lock(lock_rank::source, &source);
+    detail::note_unlock(&source);
+    detail::note_long_call("sendmsg");
+    return 0;
+  });
+  CHECK(end.exited);
+  CHECK(end.errors.empty());
+  if constexpr (detail::checked_build) {
+    check_that_it_aborts(
+        [] {
+          even_source even;
+          const detail::section_of here(even);
+          descriptor one(::dup(2));  // its destructor closes it
+        },
+        "calls close while it holds a lock of rank source");
+  }
 }
 
 TEST_CASE("locks in their order, and a lock after all others have gone, are taken") {

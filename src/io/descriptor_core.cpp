@@ -26,6 +26,7 @@ void descriptor_core::begin_closing(detail::section& here) noexcept {
   end_all(io_side::out, here);
   if (w == nullptr || w->simulated) {  // no operation is in flight, and no other thread knows the core
     if (has_last_words) farewell(nullptr);
+    without_locks("close");
     ::close(descriptor());
     state_ = state::closed;
   } else if (has_last_words) {
@@ -66,7 +67,10 @@ void descriptor_core::has_closed(const kernel_answer& answer) noexcept {
     says_farewell_ = false;
     return;
   }
-  if (result == -ECANCELED) ::close(descriptor());
+  if (result == -ECANCELED) {
+    without_locks("close");
+    ::close(descriptor());
+  }
   section here(*this);
   close_.over();
   state_ = state::closed;

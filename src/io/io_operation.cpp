@@ -144,7 +144,8 @@ void descriptor_source::drop_handle() noexcept {
 }
 
 void descriptor_source::drop_here(worker* w) noexcept {
-  section_of here(*this, w);
+  // In a simulation no other thread knows the source, and begin_closing() closes the descriptor at once.
+  section_of here(*this, w, w != nullptr && w->shared && !w->simulated);
   begin_closing(here);
   is_dropped_ = true;
   here.end_behind_queue();

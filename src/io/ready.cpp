@@ -21,6 +21,7 @@ class poll_call final : public one_shot_of<void> {
   }
   bool try_at_once(int& answer) noexcept override {
     pollfd one{descriptor_, events_, 0};
+    without_locks("poll");
     if (::poll(&one, 1, 0) != 1) return false;
     answer = (one.revents & POLLNVAL) != 0 ? -EBADF : one.revents;
     return true;

@@ -32,6 +32,7 @@ void stream_core::act(io_request& r) noexcept {
   ssize_t taken = 0;
   int error = 0;
   if (s.what == sending::kind::shutdown) {
+    without_locks("shutdown");
     ::shutdown(descriptor(), SHUT_WR);  // fails if the connection is gone, which is well
   } else {
     taken = send_now(s);
@@ -55,6 +56,7 @@ ssize_t stream_core::send_now(const sending& s) const noexcept {
   msghdr message{};
   message.msg_iov = pieces.data();
   message.msg_iovlen = count;
+  without_locks("sendmsg");
   return ::sendmsg(descriptor(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
@@ -102,6 +104,7 @@ bool stream_core::begin_shutdown() noexcept {
 }
 
 void stream_core::finish_shutdown() noexcept {
+  without_locks("shutdown");
   ::shutdown(descriptor(), SHUT_WR);
   section here(*this);
   --calls_;

@@ -155,6 +155,7 @@ bool stream_core::stop(worker* w) noexcept {
 // Ends operations on another worker's ring at once: that worker may take a while to hear that it should end them.
 void stream_core::farewell(worker* w) noexcept {
   if (filter_ == nullptr) {
+    without_locks("shutdown");
     ::shutdown(descriptor(), SHUT_RDWR);
     return;
   }

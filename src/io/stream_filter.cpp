@@ -7,6 +7,7 @@
 namespace ringo::detail {
 
 void filtering::work(worker* w, int descriptor) noexcept {
+  without_locks("the filter, shutdown and send");
   const auto buffer_of = [w] { return w != nullptr ? scheduler_of(*w).driver_->buffers.take() : nullptr; };
   while (!orders.received.empty()) {
     buffer& b = orders.received.pop_front();
@@ -29,8 +30,11 @@ void filtering::work(worker* w, int descriptor) noexcept {
   if (!orders.plain.empty()) filter->encode(orders.plain);
   if (orders.ends_output) filter->end_output();
   results.lacks_memory_out = !filter->take_coded(results.coded);
+  results.is_established = filter->is_established();
+  results.has_ended = filter->has_ended();
+  results.error = filter->error();
   // The last words tell the peer that nothing is missing, or what is wrong. Without room in the kernel they are lost.
-  if (orders.may_send && (orders.closes || filter->error() != nullptr) && !results.coded.empty()) {
+  if (orders.may_send && (orders.closes || results.error != nullptr) && !results.coded.empty()) {
     ::send(descriptor, results.coded.data(), results.coded.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     results.coded.clear();
   }
@@ -95,11 +99,11 @@ void stream_core::end_filter_turn() noexcept {
   filtering& f = *filter_;
   auto& results = f.results;
   f.in_turn = false;
-  f.is_established = f.filter->is_established();
+  f.is_established = results.is_established;
   there_.append(std::move(results.plain));
   if (results.lacks_memory_in && receive_error_ == 0) receive_error_ = ENOMEM;
-  if (f.filter->has_ended()) at_end_ = true;
-  if (f.error == nullptr) f.error = f.filter->error();
+  if (results.has_ended) at_end_ = true;
+  if (f.error == nullptr) f.error = std::move(results.error);
   if (f.error != nullptr && receive_error_ == 0) receive_error_ = filter_failed;
   if (turn_ == turn::left && !send_.in_flight()) {  // its bytes were encoded, and its sender has left
     fail_to_send(cut_short);

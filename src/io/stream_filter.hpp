@@ -75,6 +75,8 @@ class filtering {
     buffer_list plain;
     std::vector<std::byte> coded;
     bool lacks_memory_in = false, lacks_memory_out = false;
+    bool is_established = false, has_ended = false;
+    std::exception_ptr error;
   } results;
   const std::unique_ptr<stream_filter> filter;  // whose turn it is may use it
 };

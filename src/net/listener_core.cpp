@@ -23,6 +23,7 @@ listener_handle make_listener(int descriptor, bool is_unix, bool is_adopted, std
 }
 
 listener_core::~listener_core() {
+  without_locks("close");
   for (const bare_connection& each : bare_) ::close(each.number);
   while (stream_core* const each = there_) {
     there_ = each->next_accepted;
@@ -41,6 +42,7 @@ bool listener_core::stop(worker* w) noexcept {
 }
 
 void listener_core::farewell(worker* w) noexcept {
+  without_locks("close and accept4");
   file_.remove();
   if (shares_port_) stop_sharing_port(*this);
   std::vector<bare_connection> connections;
@@ -69,6 +71,7 @@ void listener_core::farewell(worker* w) noexcept {
 
 void listener_core::give_away(std::span<const bare_connection> these) noexcept {
   if (these.empty() || (shares_port_ && hand_over(*this, these))) return;
+  without_locks("close");
   for (const bare_connection& each : these) ::close(each.number);
 }
 

@@ -59,6 +59,7 @@ void stop_sharing_port(listener_core& l) noexcept {
 bool has_another_at_port_of(const listener_core& l) noexcept { return another_at_port_of(l).get() != nullptr; }
 
 void drain_queue(int listening_socket, std::vector<bare_connection>& into) {
+  without_locks("accept4");
   refuse_new_connections(listening_socket);
   const int flags = ::fcntl(listening_socket, F_GETFL);
   if (flags < 0 || ::fcntl(listening_socket, F_SETFL, flags | O_NONBLOCK) != 0) return;

@@ -93,6 +93,7 @@ socket_file bind_to_name(int socket, std::string_view name, int mode, const std:
 }
 
 void socket_file::remove() noexcept {
+  without_locks("unlink");
   const std::string path = std::exchange(path_, {});
   struct stat there{};
   if (path.empty() || ::lstat(path.c_str(), &there) != 0) return;

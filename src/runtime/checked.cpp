@@ -91,6 +91,17 @@ void note_unlock(const void* lock) noexcept {
   }
 }
 
+void note_long_call(const char* call) noexcept {
+  const held_locks& held = held_here();
+  for (std::size_t i = 0; i < held.count; ++i) {
+    const held_lock& each = held.all[i];
+    if (each.rank < lock_rank::source) continue;
+    std::fprintf(stderr, "ringo: a thread calls %s while it holds a lock of rank %s (%p)\n", call, name_of(each.rank),
+                 each.lock);
+    std::abort();
+  }
+}
+
 void wait_queue::check() const {
   const waiter* const first = front();
   invariant((first == nullptr) == (tail_ == nullptr), "a queue of waiters has a first if it has a last");

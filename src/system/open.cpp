@@ -40,6 +40,7 @@ class open_call final : public one_shot_of<file> {
   open_call(std::string_view path, int flags, unsigned permissions)
       : path_(checked(path)), flags_(flags), permissions_(permissions) {}
   ~open_call() override {
+    without_locks("close");
     if (untaken() >= 0) ::close(untaken());
   }
 
@@ -55,6 +56,7 @@ class open_call final : public one_shot_of<file> {
       return result == -EAGAIN && !may_wait_ ? next::after_a_pause : next::none;
     }
     may_wait_ = result >= 0 && may_wait(result);
+    without_locks("close");
     if (result >= 0) ::close(result);  // else the open itself will say why, or make the file
     return may_wait_ ? next::on_a_thread : next::again;
   }

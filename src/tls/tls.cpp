@@ -169,6 +169,7 @@ class tls_filter final : public stream_filter {
   void advance() noexcept override {
     if (is_established() || error_ != nullptr) return;
     ::ERR_clear_error();
+    without_locks("OpenSSL");
     note(::SSL_do_handshake(ssl_.get()));
   }
   bool is_established() const noexcept override { return ::SSL_is_init_finished(ssl_.get()) == 1; }
@@ -177,6 +178,7 @@ class tls_filter final : public stream_filter {
     if (!is_established() || error_ != nullptr || has_ended_) return 0;
     ::ERR_clear_error();
     std::size_t n = 0;
+    without_locks("OpenSSL");
     const int result = ::SSL_read_ex(ssl_.get(), into.data(), into.size(), &n);
     if (result == 1) return n;
     note(result);
@@ -188,11 +190,13 @@ class tls_filter final : public stream_filter {
     if (error_ != nullptr || plain.empty()) return;
     ::ERR_clear_error();
     std::size_t written = 0;
+    without_locks("OpenSSL");
     const int result = ::SSL_write_ex(ssl_.get(), plain.data(), plain.size(), &written);
     if (result != 1) note(result);
   }
   void end_output() noexcept override {
     ::ERR_clear_error();
+    without_locks("OpenSSL");
     if (error_ == nullptr) (void)::SSL_shutdown(ssl_.get());
     ::ERR_clear_error();
   }

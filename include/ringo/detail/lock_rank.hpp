@@ -30,6 +30,14 @@ enum class lock_rank : std::uint8_t {
 void note_lock(lock_rank rank, const void* lock) noexcept;
 void note_unlock(const void* lock) noexcept;
 
+// By a thread that is about to make a system call of a descriptor, or to call OpenSSL: others would spin for the whole
+// call if it held a source's lock. Aborts in checked builds, and names the call and the lock, if the thread holds a
+// lock of rank `source` or higher. (The mutexes of lower rank are there to be held during such calls.)
+void note_long_call(const char* call) noexcept;
+[[gnu::always_inline]] inline void without_locks([[maybe_unused]] const char* call) noexcept {
+  if constexpr (checked_build) note_long_call(call);
+}
+
 // A mutex, or a raw_spin_lock, with a rank: for std::lock_guard, std::unique_lock and optional_guard.
 template <class Mutex, lock_rank Rank>
 class ranked : public Mutex {

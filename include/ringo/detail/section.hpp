@@ -23,6 +23,7 @@
 
 #include <ringo/detail/checked.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/foreign_coroutine.hpp>
 #include <ringo/detail/worker.hpp>
 
 namespace ringo::detail {
