@@ -4,6 +4,7 @@
 #include <atomic>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "error_told.hpp"
 #include "every_scheduler.hpp"

@@ -12,6 +12,7 @@
 #include <ringo/ringo.hpp>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>

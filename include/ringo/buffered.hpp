@@ -292,8 +292,9 @@ class buffered_writer {
       to.buffer_.reserve(size);
       for (const std::string_view each : pieces) to.buffer_ += each;
     } else if constexpr (takes_pieces) {
-      std::vector<std::span<const std::byte>> all{std::as_bytes(std::span(to.buffer_))};
-      for (const std::string_view each : pieces) all.push_back(std::as_bytes(std::span(each)));
+      std::array<std::span<const std::byte>, N + 1> all;
+      all[0] = std::as_bytes(std::span(to.buffer_));
+      for (std::size_t i = 0; i < N; ++i) all[i + 1] = std::as_bytes(std::span(pieces[i]));
       const std::span<const std::span<const std::byte>> these(all);
       auto sending = send_to(to.sink_, these, where);
       co_await detail::in_name_of(where, std::move(sending));

@@ -8,7 +8,6 @@
 #include <exception>
 #include <optional>
 #include <source_location>
-#include <stop_token>
 #include <utility>
 
 #include <ringo/clock.hpp>
@@ -74,7 +73,7 @@ class context {
   static context with_deadline(time_point deadline) { return with_deadline(current(), deadline); }
   /// A context that has only the parent's values (143).
   static context without_cancel(const context& parent);
-  /// A child that is also cancelled when stop is requested.
+  /// A child that is also cancelled when stop is requested. (Include <stop_token> to use this.)
   static context from(std::stop_token token, const context& parent = current());
   /// A child with a value, which value<T>() finds by its type; the nearest one counts (145).
   template <class T>
@@ -122,7 +121,7 @@ class context {
     return {};
   }
   /// A token on which the cancelling thread requests stop, after the rest of the cancellation.
-  std::stop_token stop_token() const { return core_ ? core_->stop_token() : std::stop_token(); }
+  std::stop_token stop_token() const;
 
   friend bool operator==(const context& a, const context& b) noexcept { return a.core_ == b.core_; }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <ringo/detail/library.hpp>
+#include <ringo/detail/pointers.hpp>
 #include <ringo/detail/starting.hpp>
 #include <ringo/go.hpp>
 
@@ -146,7 +147,7 @@ class runtime : private detail::mistaken_starts {
   void run_main(detail::routine& r);
   runtime_ref ref() const noexcept;
 
-  std::unique_ptr<detail::runtime_core> core_;
+  detail::owned<detail::runtime_core> core_;
 };
 
 template <class F>

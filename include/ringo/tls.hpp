@@ -2,13 +2,13 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-#include <ringo/detail/library.hpp>
 #include <ringo/tcp.hpp>
 
 namespace ringo {

@@ -45,7 +45,7 @@ class worker_pool : private detail::mistaken_starts {
   worker_pool& operator=(const worker_pool&) = delete;
   ~worker_pool() {  ///< cancel(); does not wait for the jobs
     cancel();
-    core_.reset();
+    core_ = {};
     detail::keep_mark(core_);
   }
 
@@ -70,7 +70,7 @@ class worker_pool : private detail::mistaken_starts {
   template <class F, class... A>
   auto submission_of(std::source_location where, F&& f, A&&... args) {
     auto& job = *detail::make_routine<detail::pool_record>(std::forward<F>(f), std::forward<A>(args)...);
-    if (core_ == nullptr) [[unlikely]] {
+    if (!core_) [[unlikely]] {
       delete &job;
       detail::throw_used_after_end("worker_pool::submit");
     }
@@ -79,13 +79,9 @@ class worker_pool : private detail::mistaken_starts {
     return detail::closure_guarded<operation, F, A...>(core_, job, where);
   }
 
-  detail::pool_core& core(const char* call) const {
-    if (core_ == nullptr) [[unlikely]]
-      detail::throw_used_after_end(call);
-    return *core_;
-  }
+  detail::pool_core& core(const char* call) const;
 
-  std::shared_ptr<detail::pool_core> core_;
+  detail::shared<detail::pool_core> core_;
 };
 
 }  // namespace ringo

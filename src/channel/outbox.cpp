@@ -8,7 +8,7 @@
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
-bool outbox::add(std::unique_ptr<item> one) {
+bool outbox::add(owned<item> one) {
   {
     const optional_guard guard(lock_, true);
     item* const added = one.release();
@@ -36,12 +36,12 @@ void outbox::start_mover(worker& w) noexcept {
   }
 }
 
-std::unique_ptr<outbox::item> outbox::next(moving& in) {
+owned<outbox::item> outbox::next(moving& in) {
   std::size_t dropped;
   bool over;
   {
     const optional_guard guard(lock_, true);
-    if (first_ != nullptr) return std::unique_ptr<item>(std::exchange(first_, first_->next));
+    if (first_ != nullptr) return owned<item>(std::exchange(first_, first_->next));
     in.of_ = nullptr;
     moving_ = false;
     over = unreceivable_;
@@ -55,7 +55,7 @@ std::unique_ptr<outbox::item> outbox::next(moving& in) {
             " posted to a channel were dropped, since it was closed before they were sent",
         {});
   }
-  return nullptr;
+  return {};
 }
 
 // Called if the mover is cancelled or destroyed, or if the runtime has ended. Drops the values that are left.

@@ -2,14 +2,10 @@
 
 #include <unistd.h>
 
-#include <ringo/detail/lock_rank.hpp>
-
 namespace ringo {
 
 descriptor::~descriptor() {
-  if (number_ < 0) return;
-  detail::without_locks("close");
-  ::close(number_);
+  if (number_ >= 0) ::close(number_);
 }
 
 }  // namespace ringo

@@ -11,12 +11,12 @@
 
 namespace ringo::detail {
 
-std::shared_ptr<passed_descriptors> duplicate(std::span<const int> numbers) {
+shared<passed_descriptors> duplicate(std::span<const int> numbers) {
   if (numbers.size() > most_descriptors) {
     throw std::invalid_argument("ringo: " + std::to_string(numbers.size()) + " descriptors in one message: at most " +
                                 std::to_string(most_descriptors) + " can pass at once");
   }
-  auto copies = std::make_shared<passed_descriptors>();
+  const shared<passed_descriptors> copies(new passed_descriptors);
   copies->all.reserve(numbers.size());
   for (const int number : numbers) {
     const int copy = ::fcntl(number, F_DUPFD_CLOEXEC, 3);
@@ -70,7 +70,7 @@ msghdr* message_in_flight::send(const std::byte* from, std::size_t size) noexcep
   header_.msg_iovlen = 1;
   header_.msg_control = nullptr;
   header_.msg_controllen = 0;
-  if (going == nullptr || going->all.empty()) return &header_;
+  if (!going || going->all.empty()) return &header_;
   const std::size_t bytes = going->all.size() * sizeof(int);
   std::memset(control_, 0, CMSG_SPACE(bytes));
   header_.msg_control = control_;

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include <ringo/descriptor.hpp>
+#include <ringo/detail/pointers.hpp>
 
 namespace ringo::detail {
 
 // The kernel's limit for one message (SCM_MAX_FD).
 inline constexpr std::size_t most_descriptors = 253;
 
-class passed_descriptors {
+class passed_descriptors final : public shared_object {
  public:
   std::vector<descriptor> all;
   bool some_lost = false;  // this process had no room for all of them
@@ -23,7 +24,7 @@ class passed_descriptors {
 
 // Duplicates descriptors that are to be sent, so that the caller may close its own at any time. Throws:
 // std::system_error, std::invalid_argument.
-std::shared_ptr<passed_descriptors> duplicate(std::span<const int> numbers);
+shared<passed_descriptors> duplicate(std::span<const int> numbers);
 
 // One message in flight, in one direction.
 class message_in_flight {
@@ -39,7 +40,7 @@ class message_in_flight {
 
   // Prepares to send, with the descriptors in `going`.
   msghdr* send(const std::byte* from, std::size_t size) noexcept;
-  std::shared_ptr<passed_descriptors> going;
+  shared<passed_descriptors> going;
 
  private:
   msghdr header_{};

@@ -97,7 +97,7 @@ void stream_core::serve_senders(section& here) noexcept {
   }
   if (turn_ == turn::free && filter_ != nullptr) send_coded(w);
   if (turn_ != turn::free) return;
-  if (outgoing_ != nullptr) outgoing_->going.reset();
+  if (outgoing_ != nullptr) outgoing_->going = {};
   if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
 }
 
@@ -153,7 +153,7 @@ std::span<const std::byte> stream_core::gather(sending& s) noexcept {
 void stream_core::fill_send(kernel_call& call) noexcept {
   if (turn_ == turn::put_off) {
     call.set_nothing();
-  } else if (outgoing_ != nullptr && outgoing_->going != nullptr) {
+  } else if (outgoing_ != nullptr && outgoing_->going) {
     call.set_send(descriptor(), *outgoing_->send(in_flight_, in_flight_size_), MSG_NOSIGNAL | MSG_WAITALL);
   } else if (kind_ != kind::other) {
     call.set_send(descriptor(), in_flight_, in_flight_size_, MSG_NOSIGNAL | MSG_WAITALL);
@@ -183,7 +183,7 @@ bool stream_core::note_sent(int result) noexcept {
     in_flight_ += result;
     in_flight_size_ -= static_cast<std::size_t>(result);
     progress_ += static_cast<std::size_t>(result);
-    if (outgoing_ != nullptr) outgoing_->going.reset();  // they went with the first byte
+    if (outgoing_ != nullptr) outgoing_->going = {};  // they went with the first byte
     has_room_ = in_flight_size_ == 0;
   } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     fail_to_send(-result);

@@ -57,7 +57,8 @@ detail::stream_send_operation unix_writer::send_message(std::span<const std::byt
   if (bytes.empty() && !descriptors.empty()) {
     throw std::invalid_argument("ringo: send_message: descriptors pass beside bytes, and there is none");
   }
-  return {core_.source(), bytes, descriptors.empty() ? nullptr : detail::duplicate(descriptors)};
+  return {core_.source(), bytes,
+          descriptors.empty() ? detail::shared<detail::passed_descriptors>() : detail::duplicate(descriptors)};
 }
 
 detail::one_shot_operation<unix_stream> unix_stream::connect(std::string_view name) {

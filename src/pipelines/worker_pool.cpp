@@ -15,7 +15,7 @@ namespace detail {
 // Invariants, whenever the lock is free: a job is in the queue => `max` jobs run; a routine waits to submit => the
 // queue is full, too. So jobs begin in the order in which they were submitted, and a job that ends makes room for a
 // waiting one. Jobs start and end without the lock.
-class pool_core {
+class pool_core final : public shared_object {
  public:
   explicit pool_core(const pool_options& o) : options(o), under(context::with_cancel()), workers_(o.min) {}
 
@@ -153,7 +153,7 @@ void job_has_ended(pool_core& pool, worker& w) noexcept { pool.job_ended(w); }
 
 // ---- submit
 
-submission::submission(std::shared_ptr<pool_core> pool, routine& job, std::source_location from) noexcept
+submission::submission(shared<pool_core> pool, routine& job, std::source_location from) noexcept
     : pool_(std::move(pool)), job_(&job) {
   job.started = from;
 }
@@ -229,7 +229,12 @@ worker_pool::worker_pool(pool_options o) {
     throw std::invalid_argument("ringo: a worker_pool of at least " + std::to_string(o.min) + " and at most " +
                                 std::to_string(o.max) + " workers");
   }
-  core_ = std::make_shared<detail::pool_core>(o);
+  core_ = detail::shared<detail::pool_core>(new detail::pool_core(o));
+}
+
+detail::pool_core& worker_pool::core(const char* call) const {
+  if (!core_) detail::throw_used_after_end(call);
+  return *core_;
 }
 
 detail::drain_operation worker_pool::drain() {

@@ -41,7 +41,7 @@ void blocking_call::release() noexcept {
 void blocking_call::enter(worker& w) {
   const auto& pool = w.runtime.pool;
   if (pool_ == pool) return;
-  if (pool_ != nullptr && pool_->has_begun_or_queued(*this)) {
+  if (pool_ && pool_->has_begun_or_queued(*this)) {
     throw std::logic_error("ringo: blocking: awaited in another runtime than the one whose pool has the call");
   }
   pool_ = pool;
@@ -204,7 +204,7 @@ std::exception_ptr blocking_pool::start_thread() noexcept {
     member& self = one.front();
     {
       const signals_blocked while_it_starts;
-      self.thread = std::thread([pool = shared_from_this(), &self] { pool->work(self); });
+      self.thread = std::thread([pool = shared<blocking_pool>(this), &self] { pool->work(self); });
     }
     ::pthread_setname_np(self.thread.native_handle(), "ringo blocking");
     const std::lock_guard guard(mutex_);

@@ -48,7 +48,7 @@ class blocking_call_list {
   std::size_t size_ = 0;
 };
 
-class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
+class blocking_pool final : public shared_object {
  public:
   blocking_pool(runtime_core& rt, std::size_t most_threads, duration idle_time, bool simulated);
   blocking_pool(const blocking_pool&) = delete;

@@ -1,6 +1,7 @@
 #include <ringo/context.hpp>
 
 #include <stdexcept>
+#include <stop_token>
 #include <utility>
 
 namespace ringo {
@@ -42,6 +43,8 @@ context context::from(std::stop_token token, const context& parent) {
   return child;
 }
 
+std::stop_token context::stop_token() const { return core_ ? core_->stop_token() : std::stop_token(); }
+
 void context::cancel(std::exception_ptr cause) const {
   if (!core_) {
     throw std::logic_error(
@@ -62,12 +65,7 @@ cancel_guard::cancel_guard(context c) : of_(std::move(c)) {
 }
 
 std::function<bool()> context::call_after(detail::worker* w, detail::routine& r) const {
-  if (!core_) {
-    const auto never = std::make_shared<detail::after_call>(r);
-    return [never] { return never->stop(); };
-  }
-  auto call = core_->call_after(w, r);
-  return [of = *this, call] { return of.core_->stop_call(*call); };
+  return core_ ? core_->call_after(w, r) : detail::context_core::call_never(r);
 }
 
 }  // namespace ringo

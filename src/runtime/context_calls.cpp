@@ -4,18 +4,25 @@
 #include <ringo/context.hpp>
 #include <ringo/detail/started.hpp>
 
+#include "runtime/context_followers.hpp"
+
 namespace ringo::detail {
 
-after_call::~after_call() { stop(); }
-
-bool after_call::stop() noexcept {
+bool context_core::after_call::stop() noexcept {
   // acq_rel: whichever of stop() and start_calls() has the routine sees all that was done with it before.
   routine* r = pending.exchange(nullptr, std::memory_order_acq_rel);
   if (r != nullptr) r->release();
   return r != nullptr;
 }
 
-std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
+context_core::followers& context_core::with_followers(worker* w) {
+  owned<followers> made(new followers);
+  const checked_guard guard(*this, root_.lock_, is_shared(w));
+  if (!followers_) followers_.swap(made);
+  return *followers_;
+}
+
+std::function<bool()> context_core::call_after(worker* w, routine& r) {
   std::list<std::shared_ptr<after_call>> one;
   try {
     one.push_back(std::make_shared<after_call>(r));
@@ -25,10 +32,15 @@ std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
   }
   const auto call = one.front();
   enter(w, "context::after_func");
+  retain();
+  std::function<bool()> stop = [of = context_access::adopt(this), call] {
+    return context_access::core(of)->stop_call(*call);
+  };
+  auto& calls = with_followers(w).calls;
   {
     const checked_guard guard(*this, root_.lock_, is_shared(w));
     call->place = one.begin();
-    calls_.splice(calls_.end(), one);
+    calls.splice(calls.end(), one);
   }
   if (is_cancelled()) {
     if (w != nullptr) {
@@ -37,7 +49,12 @@ std::shared_ptr<after_call> context_core::call_after(worker* w, routine& r) {
       calls_pending_.store(true, std::memory_order_relaxed);
     }
   }
-  return call;
+  return stop;
+}
+
+std::function<bool()> context_core::call_never(routine& r) {
+  const auto never = std::make_shared<after_call>(r);
+  return [never] { return never->stop(); };
 }
 
 bool context_core::stop_call(after_call& c) {
@@ -46,7 +63,7 @@ bool context_core::stop_call(after_call& c) {
   std::list<std::shared_ptr<after_call>> stopped;
   {
     const checked_guard guard(*this, root_.lock_, is_shared(w));
-    if (c.place) stopped.splice(stopped.end(), calls_, *std::exchange(c.place, std::nullopt));
+    if (c.place) stopped.splice(stopped.end(), followers_->calls, *std::exchange(c.place, std::nullopt));
   }
   return c.stop();
 }
@@ -57,8 +74,8 @@ void context_core::start_calls(worker& w) noexcept {
     routine* r;
     {
       const checked_guard guard(*this, root_.lock_, w.shared);
-      if (calls_.empty()) return;
-      next.splice(next.end(), calls_, calls_.begin());
+      if (!has_calls()) return;
+      next.splice(next.end(), followers_->calls, followers_->calls.begin());
       next.front()->place.reset();
       r = next.front()->pending.exchange(nullptr, std::memory_order_acq_rel);
     }
@@ -70,17 +87,18 @@ std::stop_token context_core::stop_token() {
   worker* w = worker_or_unused("context::stop_token");
   enter(w, "context::stop_token");
   std::stop_source source;
+  auto& stop = with_followers(w).stop;
   {
     const checked_guard guard(*this, root_.lock_, is_shared(w));
-    if (!stop_) stop_ = source;
-    source = *stop_;
+    if (!stop) stop = source;
+    source = *stop;
   }
   if (is_cancelled()) source.request_stop();  // an earlier cancellation has not seen the source
   return source.get_token();
 }
 
 void context_core::follow(std::stop_token token) {
-  followed_ = std::make_unique<std::stop_callback<on_stop>>(std::move(token), on_stop{this});
+  with_followers(current_worker()).followed.emplace(std::move(token), followers::on_stop{this});
 }
 
 void context_core::stop_requested() noexcept {

@@ -6,6 +6,8 @@
 #include <ringo/detail/foreign_threads.hpp>
 #include <ringo/errors.hpp>
 
+#include "runtime/context_followers.hpp"
+
 namespace ringo::detail {
 
 context_core::context_core(context_core* parent, bool follows, time_point deadline) noexcept
@@ -88,9 +90,11 @@ bool context_core::take_out() noexcept {
   }
 }
 
+bool context_core::has_calls() const noexcept { return followers_ && !followers_->calls.empty(); }
+
 context_core* context_core::dispose() noexcept {
   unwatch();
-  followed_.reset();
+  if (followers_) followers_->followed.reset();
   context_core* parent = parent_;
   delete this;
   return parent;
@@ -181,7 +185,7 @@ context_core* context_core::mark(worker* w, const std::exception_ptr& cause, rea
       }
       c->cause_ = cause;
       c->why_ = why;
-      if (w == nullptr && !c->calls_.empty()) c->calls_pending_.store(true, std::memory_order_relaxed);
+      if (w == nullptr && c->has_calls()) c->calls_pending_.store(true, std::memory_order_relaxed);
       // seq_cst: watch() either sees it, or has set queue_ before after_cancellation() looks there.
       c->cancelled_.store(true, std::memory_order_seq_cst);
       if (w != nullptr) {
@@ -191,7 +195,7 @@ context_core* context_core::mark(worker* w, const std::exception_ptr& cause, rea
         c->waiting_.claim_all(shared, woken);
       }
       // A context that is about to be freed has no user whom this concerns.
-      if ((c->watched_ || !c->calls_.empty() || c->stop_) && c->try_retain()) {
+      if ((c->watched_ || c->followers_) && c->try_retain()) {
         c->next_to_finish_ = to_finish;
         to_finish = c;
       }
@@ -216,7 +220,7 @@ void context_core::after_cancellation(worker* w) noexcept {
   std::optional<std::stop_source> stop;
   {
     const checked_guard guard(*this, root_.lock_, is_shared(w));
-    stop = stop_;
+    if (followers_) stop = followers_->stop;
   }
   if (stop) stop->request_stop();
 }

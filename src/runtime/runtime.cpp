@@ -103,7 +103,7 @@ runtime::runtime(runtime_options o) {
   if (o.ring_entries == 0) throw std::invalid_argument("ringo: runtime_options::ring_entries is 0: 1 is the least");
   auto [drivers, kind, warning] = detail::choose_drivers(o, worker_count(o.workers));
   o.driver = kind;
-  core_ = std::make_unique<detail::runtime_core>(std::move(o), std::move(drivers), nullptr);
+  core_ = detail::owned(new detail::runtime_core(std::move(o), std::move(drivers), nullptr));
   if (!warning.empty() && !is_told_of_fallback(core_->settings)) core_->warn(warning);
 }
 

@@ -30,8 +30,8 @@ runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver
       settings(std::move(o)),
       warned(settings),
       simulation(s),
-      pool(std::make_shared<blocking_pool>(*this, settings.blocking_threads, delay(settings.blocking_idle).value(),
-                                           simulation != nullptr)),
+      pool(new blocking_pool(*this, settings.blocking_threads, delay(settings.blocking_idle).value(),
+                             simulation != nullptr)),
       grace_end_(no_grace_end) {
   for (auto& d : drivers) {
     const auto index = static_cast<unsigned>(workers.size());

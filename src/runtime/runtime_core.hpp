@@ -124,7 +124,7 @@ class runtime_core {
   std::vector<std::unique_ptr<scheduler>> workers;
   std::atomic<routine*> main = nullptr;        // null again after its end
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and other work that will end with a post
-  const std::shared_ptr<blocking_pool> pool;   // of blocking calls
+  const shared<blocking_pool> pool;            // of blocking calls
   // What resolve.cpp keeps for each runtime.
   std::once_flag resolver_made;
   std::shared_ptr<void> resolver;

@@ -14,7 +14,7 @@
 #include <utility>
 
 #include <ringo/detail/current_worker.hpp>
-#include <ringo/detail/library.hpp>
+#include <ringo/detail/pointers.hpp>
 #include <ringo/detail/task_promise.hpp>
 
 namespace ringo::detail {
@@ -54,7 +54,7 @@ class blocking_call {
   enum class stage : std::uint8_t { new_or_withdrawn, queued, running, over };
 
   wait_queue waiting_;  // under the lock
-  std::shared_ptr<blocking_pool> pool_;
+  shared<blocking_pool> pool_;
   std::atomic<std::uint32_t> count_ = 1;
   // Under the pool's mutex.
   stage stage_ = stage::new_or_withdrawn;

@@ -12,6 +12,7 @@
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/library.hpp>
+#include <ringo/detail/pointers.hpp>
 
 namespace ringo::detail {
 
@@ -58,7 +59,7 @@ class slot {
   }
   struct nothing {};
   [[no_unique_address]] std::conditional_t<inside, place, nothing> inside_;
-  [[no_unique_address]] std::conditional_t<inside, nothing, std::unique_ptr<place>> outside_;
+  [[no_unique_address]] std::conditional_t<inside, nothing, owned<place>> outside_;
 };
 
 struct signal {};  // the value of a channel<void>

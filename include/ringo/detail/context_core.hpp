@@ -6,9 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <exception>
-#include <list>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -16,6 +14,7 @@
 #include <ringo/detail/library.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
+#include <ringo/detail/pointers.hpp>
 #include <ringo/detail/time_types.hpp>
 #include <ringo/detail/timer_queue.hpp>
 
@@ -36,16 +35,6 @@ template <class T>
 constexpr type_key key_of() noexcept {
   return &key_holder<T>::key;
 }
-
-// A function that waits for its context's cancellation, as a routine that was not started.
-struct after_call {
-  explicit after_call(routine& r) noexcept : pending(&r) {}
-  ~after_call();
-  bool stop() noexcept;           // false if it was started or stopped before
-  std::atomic<routine*> pending;  // null after that
-  // Under the tree's lock: its place in its context's list, while it is there.
-  std::optional<std::list<std::shared_ptr<after_call>>::iterator> place;
-};
 
 class context_core : private timer_entry {
  public:
@@ -93,8 +82,9 @@ class context_core : private timer_entry {
     std::exchange(r.context, nullptr)->release();
   }
 
-  std::shared_ptr<after_call> call_after(worker* w, routine& r);
-  bool stop_call(after_call& c);
+  // Starts r, which was not started, after the cancellation. The result stops that: false if it has been started.
+  std::function<bool()> call_after(worker* w, routine& r);
+  static std::function<bool()> call_never(routine& r);  // the same for the background
   std::stop_token stop_token();
   void follow(std::stop_token token);
 
@@ -105,10 +95,8 @@ class context_core : private timer_entry {
   friend class done_operation;
   template <class, class>
   friend class checked_guard;
-  struct on_stop {
-    context_core* of;
-    void operator()() const noexcept { of->stop_requested(); }
-  };
+  struct after_call;
+  struct followers;
 
   void check() const;
 
@@ -131,6 +119,9 @@ class context_core : private timer_entry {
   void expire_now(worker* w) noexcept;
   void start_calls(worker& w) noexcept;
   void stop_requested() noexcept;
+  followers& with_followers(worker* w);
+  bool stop_call(after_call& c);
+  bool has_calls() const noexcept;   // under the tree's lock
   bool take_out() noexcept;          // false: a worker of its runtime will do it, and dispose of it
   context_core* dispose() noexcept;  // returns its parent, which the caller must release
   bool may_yet_be_served(time_point now) noexcept;
@@ -160,12 +151,10 @@ class context_core : private timer_entry {
   context_core* next_to_finish_ = nullptr;
   routine* first_member_ = nullptr;
   wait_queue waiting_;
-  std::list<std::shared_ptr<after_call>> calls_;
-  std::optional<std::stop_source> stop_;
+  owned<followers> followers_;  // made when it is first needed, and stays
 
   std::atomic<bool> calls_pending_ = false;    // it was cancelled on a thread that cannot start routines
   std::atomic<timer_queue*> queue_ = nullptr;  // the queue of its timer, until after_expiry()
-  std::unique_ptr<std::stop_callback<on_stop>> followed_;
 };
 
 // The awaitable of context::wait. Throws: cancelled. Cancel safety: waiting changes nothing. With null it is never

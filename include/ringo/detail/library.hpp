@@ -1,7 +1,8 @@
-// The parts of the standard library that the headers need, and no more. In libstdc++ <memory>, <functional>, <chrono>
-// and <ranges> include streams, hash tables, calendars and views, for which every file that includes ringo would pay;
-// the parts that are needed here stand in headers of their own. These are libstdc++'s insides, so they are included
-// only in the releases whose files are known; any other library's headers are included whole.
+// The parts of the standard library that the headers need, and no more. In libstdc++ <functional>, <chrono>, <ranges>
+// and <stop_token> include hash tables, calendars, views and threads, for which every file that includes ringo would
+// pay; the parts that are needed here stand in headers of their own, and of stop_token only its name is needed. These
+// are libstdc++'s insides, so they are included only in the releases whose files are known; any other library's headers
+// are included whole.
 #pragma once
 #include <iterator>  // which bits/ranges_base.h needs
 #include <utility>
@@ -10,9 +11,11 @@
 #include <bits/chrono.h>
 #include <bits/invoke.h>
 #include <bits/ranges_base.h>
-#include <bits/shared_ptr.h>
 #include <bits/std_function.h>
-#include <bits/unique_ptr.h>
+
+namespace std {
+class stop_token;
+}
 
 namespace ringo::detail {
 template <class F, class... A>
@@ -23,8 +26,8 @@ decltype(auto) invoke(F&& f, A&&... args) {
 #else
 #include <chrono>
 #include <functional>
-#include <memory>
 #include <ranges>
+#include <stop_token>
 
 namespace ringo::detail {
 using std::invoke;

@@ -3,7 +3,6 @@
 // code runs, and not only when two threads meet; a release build does nothing.
 #pragma once
 #include <cstdint>
-#include <mutex>
 
 #include <ringo/detail/checked.hpp>
 

@@ -13,7 +13,7 @@
 
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/foreign_threads.hpp>
-#include <ringo/detail/library.hpp>
+#include <ringo/detail/pointers.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo::detail {
@@ -51,9 +51,9 @@ class outbox : public channel_feeder, public deferred_post {
     outbox* of_;
   };
 
-  bool add(std::unique_ptr<item> one);  // false: it is dropped, since the channel's runtime has ended
+  bool add(owned<item> one);  // false: it is dropped, since the channel's runtime has ended
   // Null if there is none: then the mover ends, and from then on the outbox may be gone.
-  std::unique_ptr<item> next(moving& in);
+  owned<item> next(moving& in);
   void note_dropped() noexcept { ++dropped_; }  // called by the mover
   virtual task<> move_on(moving in) = 0;
 
@@ -84,10 +84,10 @@ class outbox_of final : public outbox {
 
   // Called by a thread that has a handle of the channel.
   static bool post(channel_state<T>& to, T&& value, std::source_location at) {
-    auto one = std::make_unique<value_item>(std::move(value), at);
+    owned<item> one(new value_item(std::move(value), at));
     channel_feeder* box = to.feeder();
     if (box == nullptr) {
-      auto made = std::make_unique<outbox_of>(to);
+      owned<outbox_of> made(new outbox_of(to));
       box = to.feed_by_first(*made);
       if (box == made.get()) (void)made.release();
     }
@@ -98,7 +98,7 @@ class outbox_of final : public outbox {
  private:
   task<> move_on(moving in) override {
     outbox_of& self = static_cast<outbox_of&>(in.of());
-    while (const std::unique_ptr<item> one = self.next(in)) {
+    while (const owned<item> one = self.next(in)) {
       try {
         co_await in_name_of(one->posted_at, send_operation<T>(static_cast<channel_state<T>*>(&self.core_),
                                                               static_cast<value_item&>(*one).value));

@@ -5,8 +5,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <ringo/detail/library.hpp>
 #include <ringo/detail/operation.hpp>
+#include <ringo/detail/pointers.hpp>
 #include <ringo/go.hpp>
 
 namespace ringo::detail {
@@ -18,7 +18,7 @@ template <class T>
 struct pool_record : record<T> {
   void at_end(worker& w) noexcept override;
 
-  std::shared_ptr<pool_core> pool;
+  shared<pool_core> pool;
 };
 void job_has_ended(pool_core& pool, worker& w) noexcept;
 
@@ -31,7 +31,7 @@ void pool_record<T>::at_end(worker& w) noexcept {
 class submission : public queued_operation<submission, void> {
  public:
   static constexpr const char* call_name = "submit";
-  submission(std::shared_ptr<pool_core> pool, routine& job, std::source_location from) noexcept;
+  submission(shared<pool_core> pool, routine& job, std::source_location from) noexcept;
   submission(submission&& from) noexcept;
   submission& operator=(submission&& from) noexcept;
   ~submission();
@@ -49,7 +49,7 @@ class submission : public queued_operation<submission, void> {
   friend class pool_core;
   void begin() noexcept;
 
-  std::shared_ptr<pool_core> pool_;
+  shared<pool_core> pool_;
   routine* job_;         // null once the pool has it
   bool begins_ = false;  // a worker was free for it at once
 };
@@ -59,7 +59,7 @@ template <class R>
 class RINGO_AWAITABLE submit_operation : public submission {
  public:
   using result_type = handle<R>;
-  submit_operation(std::shared_ptr<pool_core> pool, pool_record<R>& job, std::source_location from) noexcept
+  submit_operation(shared<pool_core> pool, pool_record<R>& job, std::source_location from) noexcept
       : submission(std::move(pool), job, from), handle_(handle_access::make(&job)) {}
   submit_operation(submit_operation&&) noexcept = default;
   submit_operation& operator=(submit_operation&&) noexcept = default;
@@ -81,7 +81,7 @@ class RINGO_AWAITABLE submit_operation : public submission {
 class RINGO_AWAITABLE drain_operation final : public queued_operation<drain_operation, void> {
  public:
   static constexpr const char* call_name = "drain";
-  explicit drain_operation(std::shared_ptr<pool_core> pool) noexcept : pool_(std::move(pool)) {}
+  explicit drain_operation(shared<pool_core> pool) noexcept : pool_(std::move(pool)) {}
   drain_operation(drain_operation&&) noexcept = default;
   drain_operation& operator=(drain_operation&&) noexcept = default;
   ~drain_operation();
@@ -93,7 +93,7 @@ class RINGO_AWAITABLE drain_operation final : public queued_operation<drain_oper
   void append_to(std::string& text) const;
 
  private:
-  std::shared_ptr<pool_core> pool_;
+  shared<pool_core> pool_;
 };
 
 }  // namespace ringo::detail

@@ -104,9 +104,9 @@ class held_case<Kept> {
   explicit held_case(Kept&& kept) : kept_(std::forward<Kept>(kept)) {}
   void make(std::source_location where) {
     if constexpr (is_task<Kept>) {
-      made_.reset(make_routine(std::move(kept_)));
+      made_ = owned<record<T>, release>(make_routine(std::move(kept_)));
     } else {
-      made_.reset(make_routine(kept_.begin(where)));
+      made_ = owned<record<T>, release>(make_routine(kept_.begin(where)));
     }
     handle_ = handle_access::make(made_.get());
     join_ = handle_.join();
@@ -125,7 +125,7 @@ class held_case<Kept> {
   };
 
   Kept kept_;
-  std::unique_ptr<record<T>, release> made_;  // until it is started
+  owned<record<T>, release> made_;  // until it is started
   routine* routine_ = nullptr;
   handle<T> handle_;
   join_operation<T> join_ = join_operation<T>(nullptr);

@@ -10,6 +10,7 @@
 #include <ringo/chunk.hpp>
 #include <ringo/detail/io_operation.hpp>
 #include <ringo/detail/library.hpp>
+#include <ringo/detail/pointers.hpp>
 
 namespace ringo::detail {
 
@@ -47,7 +48,7 @@ struct sending : io_request {
   std::vector<std::span<const std::byte>> many;  // the bytes
   std::size_t index = 0, offset = 0;             // of the next byte, in `many` and its piece
   std::size_t left = 0;                          // bytes that neither the kernel nor the filter has
-  std::shared_ptr<passed_descriptors> passed;    // go with the first byte
+  shared<passed_descriptors> passed;             // go with the first byte
 
   void start_over() noexcept {
     has_begun = in_select = false;
@@ -115,7 +116,7 @@ class RINGO_AWAITABLE stream_send_operation final : public io_operation<stream_s
 
   stream_send_operation(descriptor_source* to, sending::kind k) noexcept : io_operation(to, k) {}
   stream_send_operation(descriptor_source* to, std::span<const std::byte> bytes,
-                        std::shared_ptr<passed_descriptors> with = nullptr) noexcept
+                        shared<passed_descriptors> with = {}) noexcept
       : io_operation(to, bytes) {
     passed = std::move(with);
   }

@@ -13,6 +13,7 @@
 #include <ringo/detail/frame.hpp>
 #include <ringo/detail/library.hpp>
 #include <ringo/detail/operation.hpp>
+#include <ringo/detail/pointers.hpp>
 
 namespace ringo {
 
@@ -43,7 +44,7 @@ class apart {
   T& operator*() noexcept { return *value_; }
 
  private:
-  std::unique_ptr<T> value_;
+  owned<T> value_;
 };
 
 // The result of a coroutine: none yet, a value or an exception.
