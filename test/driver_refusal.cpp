@@ -22,6 +22,8 @@
 using ringo::detail::explain;
 using ringo::detail::look_around;
 using ringo::detail::make_uring;
+using ringo::detail::missing_feature;
+using ringo::detail::refusal;
 using ringo::detail::surroundings;
 
 namespace {
@@ -329,6 +331,15 @@ TEST_CASE("a filter that forbids io_uring_register makes attach fail with its na
   });
   CHECK(end.text.starts_with(errno_text(EPERM)));
   CHECK(has(end.text, "now forbids io_uring_register"));
+}
+
+TEST_CASE("a refusal's text ends with the error's name, which it has once") {
+  const std::string full = refusal("eventfd", ENFILE).what();
+  CHECK(full ==
+        "ringo: eventfd was refused: the machine has as many open files as it may. Close some, or raise the limit as "
+        "root (sysctl fs.file-max): Too many open files in system");
+  const std::string missing = missing_feature("mkdir", "5.15").what();
+  CHECK(missing.ends_with("which came with Linux 5.15. Linux 6.1 or newer is recommended: Function not implemented"));
 }
 
 TEST_CASE("a filter that comes later makes poll fail, and the driver can still be destroyed") {

@@ -134,22 +134,23 @@ class blocking_call_with final : public blocking_call_of<R> {
 
 }  // namespace detail
 
-// Calls f(args...) on a thread of the runtime's pool, and yields what it returns (what is a reference decays) or
-// rethrows what it throws; the worker runs others meanwhile (semantics 164). f and the arguments are copied or moved
-// into the call at once, which begins when it is awaited. The pool has at most runtime_options::blocking_threads
-// threads, and those that have been idle for runtime_options::blocking_idle end; signals are blocked in them. A call
-// for which there is no thread waits in a queue.
-//
-// Throws, when awaited: cancelled; std::system_error where not even one thread can be started; std::logic_error on a
-// thread that is no worker, and when the result has been taken before.
-// Cancel safety: a call that still waits for a thread when it loses a select or is cancelled never runs. One that runs
-// cannot be stopped: it goes on without its caller, what it was given lives as long as it runs, and its result is
-// destroyed. So give it by value what it uses. An operation that you keep when it has lost can be awaited again.
-// The runtime's end waits for the calls that run, but not beyond runtime_options::shutdown_grace.
-// Fairness: first come, first served. Thread: workers.
-//
-// In a simulation a call is one step, on the simulation's own thread, at a point that the seed chooses and in no
-// virtual time.
+/// Calls f(args...) on a thread of the runtime's pool, while the worker runs other routines, and yields a copy of its
+/// result or rethrows its exception (semantics 164).
+///
+///   std::string page = co_await blocking(render, document);
+///
+/// f and the arguments are copied or moved at once; the call begins when it is awaited. The pool has at most
+/// runtime_options::blocking_threads threads, which block all signals; a thread ends after
+/// runtime_options::blocking_idle without a call. Without a free thread the call waits in a queue.
+///
+/// Throws, when awaited: cancelled; std::system_error if the pool has no thread and cannot start one; std::logic_error
+/// on a thread that is not a worker, and if the result has been taken.
+/// Cancel safety: a call that has not begun when it loses a select, or when its routine is cancelled, never runs. A
+/// call that has begun cannot be stopped: it goes on without its caller, with the function and the arguments, and its
+/// result is destroyed. So pass values, and no references to the caller's variables. An operation that has lost may be
+/// awaited again. The runtime's end waits for the running calls, at most for runtime_options::shutdown_grace. Fairness:
+/// first come, first served. Thread: workers. Simulations: the call is one step on the simulation's thread, at a time
+/// that the seed chooses; it takes no virtual time.
 template <class F, class... A>
 requires detail::callable_later<F, A...>
 auto blocking(F&& f, A&&... args) {

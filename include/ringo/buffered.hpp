@@ -66,6 +66,7 @@ class buffered_reader {
   using location = std::source_location;
 
  public:
+  // The longest line or record, unless the caller says otherwise: a peer that never ends one takes no more memory.
   static constexpr std::size_t usual_limit = 64 * 1024;
 
   explicit buffered_reader(Source&& from) : source_(std::forward<Source>(from)) {}

@@ -11,6 +11,7 @@ class passed_descriptors;
 
 // The length, with the head, is not a power of two: else the heads of all buffers would share one set of the cache.
 struct alignas(64) buffer {
+  // A TLS record's plain text, and a receive's usual bytes.
   static constexpr std::size_t size = 16 * 1024;
 
   buffer* next;
@@ -45,7 +46,7 @@ class buffer_pool {
   static bool heap_is_trimmed() noexcept;  // false: a later trim_heap() may give memory back
 
  private:
-  static constexpr std::size_t most_free = 256;
+  static constexpr std::size_t most_free = 256;  // 4 MiB for each worker, whatever the last burst needed
 
   buffer* free_ = nullptr;
   std::size_t count_ = 0;

@@ -35,8 +35,8 @@ class provided_buffers {
   void leave_to_kernel() noexcept;  // never frees them: the kernel may still write there
 
  private:
-  static constexpr unsigned entries = 2048;
-  static constexpr unsigned at_first = 64;
+  static constexpr unsigned entries = 2048;      // 32 MiB: streams beyond that receive into buffers of their own
+  static constexpr unsigned at_first = 64;       // 1 MiB for each worker that receives
   static constexpr unsigned most_at_once = 256;  // to take back, so that the worker is not busy with it for long
 
   void provide(std::uint16_t id) noexcept;

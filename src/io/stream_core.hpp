@@ -54,8 +54,10 @@ class stream_core final : public descriptor_core {
   stream_core* next_accepted = nullptr;  // in a listener's list of connections that no case has taken
 
  private:
-  static constexpr std::size_t most_answers = 64 * 1024;  // bytes of the filter's own that may wait to be sent
-  static constexpr std::size_t most_pieces = 16;          // of a send that may win a select at once
+  // Bytes of the filter's own that may wait to be sent: four TLS records, where a handshake's answers need less than
+  // one.
+  static constexpr std::size_t most_answers = 64 * 1024;
+  static constexpr std::size_t most_pieces = 16;  // of a send that may win a select at once: they are on the stack
 
   // What the sending direction is doing.
   enum class turn : std::uint8_t {

@@ -12,7 +12,9 @@
 namespace ringo::detail {
 namespace {
 
-constexpr std::size_t most_at_once = 128 * 1024;  // bytes that are copied, and given to the kernel, at once
+// Bytes that are copied, and given to the kernel, at once. So many make the system call small beside the copy; the lock
+// is held for some 10 us.
+constexpr std::size_t most_at_once = 128 * 1024;
 
 }  // namespace
 

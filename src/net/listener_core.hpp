@@ -53,6 +53,8 @@ class listener_core final : public descriptor_core {
   const std::string& address() const noexcept { return name_; }
 
  private:
+  // Between attempts while the process has no free descriptor or memory. Soon enough for a client that waits, and at
+  // last so rare that the attempts cost nothing.
   static constexpr std::chrono::milliseconds first_pause{5}, longest_pause{500};
 
   ~listener_core() override;

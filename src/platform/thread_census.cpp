@@ -85,7 +85,7 @@ std::optional<std::size_t> threads_by_count() {
 std::optional<std::size_t> foreign_threads(std::span<const pid_t> own) {
   // The kernel lists threads one by one, and a thread that ends meanwhile can hide another. So a list is valid only if
   // its length is the kernel's own count, and if it is the same before and after the threads were examined.
-  constexpr int attempts = 8;
+  constexpr int attempts = 8;  // threads that come and go all the time could make it endless
   std::vector<pid_t> before = listed_threads();
   for (int attempt = 0; attempt < attempts && !before.empty(); ++attempt) {
     std::size_t users = 0;

@@ -118,7 +118,7 @@ const void* context_core::find(type_key type) const noexcept {
 
 // Under the tree's lock.
 void context_core::check() const {
-  constexpr int most_looked_at = 64;
+  constexpr int most_looked_at = 64;  // a tree may be large, and each change of it is checked
   const bool cancelled = cancelled_.load(std::memory_order_relaxed);
   invariant(!linked_ || !cancelled, "a cancelled context has left its parent");
   invariant(

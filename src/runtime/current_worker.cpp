@@ -75,7 +75,7 @@ worker* worker_or_unused_slow(const char* call) {
 }
 
 void throw_cancelled() {
-  // A routine may await something once or twice, to clean up.
+  // A routine may await some operations to clean up; one that goes on far beyond that may never end.
   constexpr std::uint32_t usual = 64;
   if (worker* w = current_worker(); w != nullptr && w->current != nullptr) {
     w->current->count_ended_await();

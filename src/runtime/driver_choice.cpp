@@ -26,6 +26,7 @@ constexpr bool has_uring = true;
 
 ringo::driver wanted_kind(const runtime_options& o) {
   if (o.driver != ringo::driver::automatic) return o.driver;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): a program that sets variables in another thread meanwhile is wrong anyway
   const char* const variable = std::getenv("RINGO_DRIVER");
   const std::string_view name = variable != nullptr ? variable : "";
   if (name == "io_uring") return ringo::driver::io_uring;

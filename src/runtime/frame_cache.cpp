@@ -82,6 +82,7 @@ class exchange {
   }
 
   ranked<std::mutex, lock_rank::leaf> mutex_;
+  // A bound for how long the mutex is held: so many batches of 256 blocks take some milliseconds.
   static constexpr std::size_t most_at_once = 256;
   std::array<std::vector<void*>, frame_cache::classes> batches_;
   std::array<std::size_t, frame_cache::classes> fewest_{};  // since the last release_unneeded()

@@ -20,6 +20,7 @@
 namespace ringo {
 namespace {
 
+// A bound against mistakes, above the number of CPUs of any machine that ringo was tried on.
 constexpr unsigned most_workers = 1024;
 
 unsigned worker_count(unsigned asked) {

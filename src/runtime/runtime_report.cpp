@@ -83,7 +83,7 @@ ringo::metrics runtime_core::metrics() const {
 
 // Names a few only: there may be a million.
 void runtime_core::warn_of_unended() noexcept {
-  constexpr std::size_t most_named = 10;
+  constexpr std::size_t most_named = 10;  // fits a screen
   std::vector<std::string> named;
   std::size_t count = 0;
   // If some routines catch `cancelled` and go on, these delay the end, not the routines that wait for them.

@@ -44,6 +44,7 @@ void scheduler::become_current() noexcept {
 
 void scheduler::run() noexcept {
   sigpipe_blocked while_it_runs;
+  // A look is a system call, for SIGPIPE: rare beside the rounds, and soon for a person.
   constexpr unsigned rounds_without_a_look = 256;
   constexpr duration time_without_a_look = std::chrono::milliseconds(10);
   unsigned rounds = 0;

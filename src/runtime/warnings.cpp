@@ -11,9 +11,10 @@
 namespace ringo::detail {
 namespace {
 
+// A person who reads along sees a warning's repetitions, and a log that no one reads grows by two dozen lines a day.
 constexpr duration first_pause = std::chrono::seconds(1);
 constexpr duration longest_pause = std::chrono::hours(1);
-constexpr std::size_t most_kinds = 100;  // further kinds share the last place
+constexpr std::size_t most_kinds = 100;  // a bound for the memory: further kinds share the last place
 
 }  // namespace
 

@@ -52,7 +52,8 @@ void check_writes_at_offsets(const file_handle& f, const char* call) {
 
 namespace {
 
-// The kernel reads into and writes from memory of the record, so much of it at the most.
+// The kernel reads into and writes from memory of the record, at most so much. The copy costs little beside such a
+// system call, and thousands of files being read need no gigabytes.
 constexpr std::size_t largest_piece = 256 * 1024;
 
 // A read or a write, piece by piece. The caller's memory is touched while the routine waits, under the lock, or by the

@@ -14,6 +14,7 @@ namespace ringo {
 namespace detail {
 namespace {
 
+// A pipe's capacity, so one read takes all of it; a larger read of a file gains little more.
 constexpr std::size_t most_in_a_chunk = 64 * 1024;
 
 class chunk_call final : public file_call<std::optional<chunk>> {

@@ -123,7 +123,7 @@ bool timer_queue::advance(time_point now, time_point due, int at_most, routine_l
 }
 
 void timer_queue::fetch_what_runs(const timer_entry& e) noexcept {
-  constexpr std::ptrdiff_t line = 64;
+  constexpr std::ptrdiff_t line = 64;  // of the cache
   // The entry is in the frame that its routine resumes, after the frame's head.
   const char* const frame = reinterpret_cast<const char*>(&e);
   for (std::ptrdiff_t on = -2; on <= 1; ++on) __builtin_prefetch(frame + on * line);

@@ -53,7 +53,7 @@ class received_bytes {
   }
 
  private:
-  static constexpr std::size_t most_kept = 4096;
+  static constexpr std::size_t most_kept = 4096;  // capacity of joined_ between reads: a page for each idle connection
 
   std::optional<Piece> piece_;
   std::string joined_;  // if there is no piece

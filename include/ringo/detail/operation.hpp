@@ -167,10 +167,10 @@ void note_cancelled(parked_operation& by) noexcept;
 //                                    unused, and the caller calls dispose() after the unlock
 //   void dispose() noexcept          deletes the source
 //   void leave() noexcept            without the lock: unlink() and dispose(), for a case that has not won
-//   progress current_state()              its state
+//   progress current_state()         its state
 //   result_type take()               the result of a case that has won; `idle` then
 //   void discard() noexcept          drops that result, or gives it back to the source; `idle` then
-//   void append_to(std::string&) const  what it waits for, for reports
+//   void append_to(std::string&) const   appends what it waits for, for reports
 // While the lock is held, ready() and commit() agree; only a waiter's wait may be claimed elsewhere in between.
 // The base class `operation` provides leave(), current_state() and discard().
 template <class C>

@@ -73,7 +73,7 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
 // timer queue in which it is, and which calls expire() under it.
 class alarm_core final : public object_source, private timer_entry {
  public:
-  alarm_core() noexcept : period_(), armed_(false) {}  // for what stands in for a destroyed one
+  alarm_core() noexcept : period_(), armed_(false) {}  // takes a destroyed one's place (end_of)
   alarm_core(duration first, duration period) noexcept;
 
   timer_queue* enter(worker& w, const char* call);
@@ -82,9 +82,8 @@ class alarm_core final : public object_source, private timer_entry {
     timer_queue* q = timers_.load(std::memory_order_acquire);
     return q ? &q->lock : nullptr;
   }
-  bool has_value(time_point at) const noexcept {
-    return is_due(at) && queue_.empty();
-  }  // for a newcomer: waiters come first
+  // For a newcomer: waiters come first.
+  bool has_value(time_point at) const noexcept { return is_due(at) && queue_.empty(); }
   time_point take_value(time_point at) noexcept;
   void link(waiter& w) noexcept override;
   bool unlink(waiter& w) noexcept override;
@@ -102,8 +101,8 @@ class alarm_core final : public object_source, private timer_entry {
   time_point next_;
   duration period_;    // zero: once
   bool armed_ = true;  // a value will come, or has come and was not received (semantics 87)
-  bool counted_ =
-      false;  // it counts itself as a live timer: while it is armed and in no timer queue, which would count it
+  // It counts itself as a live timer: while it is armed and in no timer queue, which would count it.
+  bool counted_ = false;
 };
 
 // The operation of timer::wait() and ticker::tick(). Yields the deadline. Throws: cancelled. Cancel safety: a value
@@ -128,7 +127,7 @@ class RINGO_AWAITABLE alarm_operation final : public source_operation<alarm_oper
   time_point value_;
 };
 
-// What a timer and a ticker have of it.
+// The member of a timer and of a ticker that holds the core.
 class alarm {
  public:
   alarm(duration first, duration period) : core_(new alarm_core(first, period)) {}

@@ -35,7 +35,7 @@ class lock_set {
  private:
   void lock_each() noexcept;
 
-  static constexpr std::size_t usual = 16;
+  static constexpr std::size_t usual = 16;  // locks that need no allocation: selects of more cases are rare
   std::size_t count_ = 0;
   std::array<raw_spin_lock*, usual> few_;
   std::vector<raw_spin_lock*> many_;
