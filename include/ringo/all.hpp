@@ -3,7 +3,6 @@
 #include <ringo/detail/cpp20.hpp>
 
 #include <cstddef>
-#include <exception>
 #include <optional>
 #include <source_location>
 #include <tuple>

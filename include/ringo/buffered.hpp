@@ -15,7 +15,6 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
-#include <optional>
 #include <source_location>
 #include <span>
 #include <stdexcept>
@@ -23,7 +22,6 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <ringo/bytes.hpp>
 #include <ringo/detail/buffered_read.hpp>

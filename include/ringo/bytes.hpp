@@ -5,7 +5,6 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
-#include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>

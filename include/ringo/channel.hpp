@@ -5,7 +5,6 @@
 #include <cstddef>
 
 #include <ringo/detail/channel_handle.hpp>
-#include <ringo/detail/library.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo {

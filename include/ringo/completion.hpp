@@ -3,7 +3,6 @@
 #include <ringo/detail/cpp20.hpp>
 
 #include <atomic>
-#include <concepts>
 #include <cstdint>
 #include <exception>
 #include <source_location>

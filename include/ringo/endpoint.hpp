@@ -8,8 +8,6 @@
 #include <string>
 #include <string_view>
 
-#include <ringo/detail/library.hpp>
-
 namespace ringo {
 
 namespace detail {

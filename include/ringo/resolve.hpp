@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <source_location>
-#include <string>
 #include <string_view>
 #include <vector>
 

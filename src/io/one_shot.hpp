@@ -5,7 +5,6 @@
 #pragma once
 #include <cerrno>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include <ringo/detail/one_shot.hpp>

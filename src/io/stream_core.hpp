@@ -22,7 +22,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <utility>
 
 #include <ringo/detail/stream_operation.hpp>
 #include <ringo/endpoint.hpp>

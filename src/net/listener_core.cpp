@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
-#include <stdexcept>
 #include <utility>
 
 #include "net/shared_port.hpp"

@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <stdexcept>
-#include <system_error>
 
 #include "net/datagram_core.hpp"
 #include "net/socket.hpp"

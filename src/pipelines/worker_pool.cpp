@@ -149,7 +149,7 @@ void pool_core::refuse(worker* w, bool cancel) noexcept {
   while (routine* r = woken.pop_front()) w->push(*r);
 }
 
-void job_has_ended(pool_core& pool, worker& w) noexcept { pool.job_ended(w); }
+void job_has_ended(const shared<pool_core>& pool, worker& w) noexcept { pool->job_ended(w); }
 
 // ---- submit
 

@@ -9,7 +9,6 @@
 #include <limits>
 #include <string_view>
 #include <thread>
-#include <utility>
 
 #include "platform/text_file.hpp"
 

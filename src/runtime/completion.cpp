@@ -2,7 +2,6 @@
 
 #include <future>
 #include <stdexcept>
-#include <string>
 
 #include <ringo/detail/foreign_threads.hpp>
 

@@ -1,6 +1,5 @@
 // Finds out whether any routine can still go on, and reports a deadlock if not.
 #include <algorithm>
-#include <string>
 #include <vector>
 
 #include "platform/thread_census.hpp"

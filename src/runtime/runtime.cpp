@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <limits>
 #include <mutex>
 #include <ostream>
 #include <stdexcept>

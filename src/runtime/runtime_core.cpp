@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>

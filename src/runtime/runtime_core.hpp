@@ -18,7 +18,6 @@
 // the workers. If none does, the end of the grace period stops them, and the frames are destroyed.
 #pragma once
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 #include <ringo/detail/compilers.hpp>

@@ -1,7 +1,6 @@
 #include <ringo/condition.hpp>
 
 #include <exception>
-#include <stdexcept>
 #include <string>
 
 #include <ringo/detail/foreign_threads.hpp>

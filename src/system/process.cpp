@@ -15,7 +15,6 @@
 #include <new>
 #include <optional>
 #include <stdexcept>
-#include <system_error>
 
 #include <ringo/blocking.hpp>
 #include <ringo/descriptor.hpp>

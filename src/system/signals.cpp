@@ -23,9 +23,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
-#include <utility>
 
 #include "driver/refusal.hpp"
 #include "io/descriptor_core.hpp"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>

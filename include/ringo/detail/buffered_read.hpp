@@ -8,11 +8,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 #include <ringo/bytes.hpp>
-#include <ringo/detail/library.hpp>
 #include <ringo/select.hpp>
 
 namespace ringo::detail {

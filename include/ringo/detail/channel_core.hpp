@@ -15,11 +15,9 @@
 #pragma once
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <exception>
 #include <new>
 #include <source_location>
-#include <stdexcept>
 #include <string>
 #include <utility>
 

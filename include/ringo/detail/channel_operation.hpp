@@ -7,11 +7,9 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/compilers.hpp>
-#include <ringo/detail/library.hpp>
 #include <ringo/detail/pointers.hpp>
 
 namespace ringo::detail {

@@ -1,10 +1,8 @@
 // How datagrams are sent and received. What stands behind it is in src/net/datagram_core.hpp.
 #pragma once
 #include <cstddef>
-#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 

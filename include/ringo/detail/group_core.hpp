@@ -1,7 +1,6 @@
 // The shared state of a group, its members and its waiters. It lives until the group is destroyed, no routine waits for
 // it, and no member runs.
 #pragma once
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>

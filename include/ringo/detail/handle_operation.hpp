@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <source_location>
 #include <string>
-#include <utility>
 
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/join.hpp>

@@ -2,7 +2,6 @@
 #pragma once
 #include <source_location>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include <ringo/detail/operation.hpp>
@@ -20,11 +19,11 @@ struct pool_record : record<T> {
 
   shared<pool_core> pool;
 };
-void job_has_ended(pool_core& pool, worker& w) noexcept;
+void job_has_ended(const shared<pool_core>& pool, worker& w) noexcept;
 
 template <class T>
 void pool_record<T>::at_end(worker& w) noexcept {
-  job_has_ended(*pool, w);
+  job_has_ended(pool, w);
 }
 
 // The part of submit that does not depend on the job's result.

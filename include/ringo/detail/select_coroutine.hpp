@@ -10,7 +10,6 @@
 #include <utility>
 #include <variant>
 
-#include <ringo/detail/library.hpp>
 #include <ringo/detail/select_operation.hpp>
 #include <ringo/go.hpp>
 

@@ -9,7 +9,6 @@
 
 #include <ringo/chunk.hpp>
 #include <ringo/detail/io_operation.hpp>
-#include <ringo/detail/library.hpp>
 #include <ringo/detail/pointers.hpp>
 
 namespace ringo::detail {

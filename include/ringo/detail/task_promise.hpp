@@ -6,12 +6,10 @@
 #include <exception>
 #include <new>
 #include <source_location>
-#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include <ringo/detail/frame.hpp>
-#include <ringo/detail/library.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/pointers.hpp>
 

@@ -1,5 +1,6 @@
 // The types of the runtime's clock, for headers that need no more of clock.hpp.
 #pragma once
+#include <ringo/detail/library.hpp>
 
 namespace ringo {
 

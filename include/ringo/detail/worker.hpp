@@ -5,7 +5,6 @@
 #include <coroutine>
 #include <cstdint>
 #include <limits>
-#include <source_location>
 
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/counter.hpp>
