@@ -128,7 +128,7 @@ void channel_core::check() const {
   senders.check();
   const waiter* const receiver = receivers.first_open();
   const waiter* const sender = senders.first_open();
-  invariant(!closed() || (receiver == nullptr && sender == nullptr), "nobody waits at a closed channel");
+  invariant(!closed() || (receiver == nullptr && sender == nullptr), "no routine waits at a closed channel");
   invariant(receiver == nullptr || filled == 0, "a receiver waits only while the buffer is empty");
   invariant(sender == nullptr || filled == capacity_, "a sender waits only while the buffer is full");
   invariant(receiver == nullptr || sender == nullptr || receiver->blocked == sender->blocked,

@@ -129,7 +129,7 @@ class stream_core final : public descriptor_core {
   void run_filter(worker* w) noexcept;  // without the lock, in turn
 
   const kind kind_;
-  bool at_end_ = false;         // of what is received
+  bool at_end_ = false;         // the peer has ended its side
   bool more_is_there_ = false;  // the kernel has said so with its last answer
   bool can_borrow_ = true;      // the kernel chooses the buffer
   bool ends_when_sent_ = false;

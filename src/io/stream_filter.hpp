@@ -68,7 +68,7 @@ class filtering {
     buffer_list received;
     std::span<const std::byte> plain;  // to be encoded
     bool ends_output = false;
-    bool may_send = false;  // no bytes are on their way: what is last may be sent at once
+    bool may_send = false;  // no bytes are on their way: the last words may go at once
     bool closes = false;
   } orders;
   struct {
@@ -78,7 +78,7 @@ class filtering {
     bool is_established = false, has_ended = false;
     std::exception_ptr error;
   } results;
-  const std::unique_ptr<stream_filter> filter;  // whose turn it is may use it
+  const std::unique_ptr<stream_filter> filter;  // for the worker in turn
 };
 
 }  // namespace ringo::detail

@@ -114,7 +114,7 @@ unix_listener unix_listener::bind(std::string_view name, unix_options o) {
   if (o.backlog < 0) throw std::invalid_argument(doing + ": unix_options::backlog is less than 0");
   descriptor s = detail::make_socket(AF_UNIX, SOCK_STREAM, doing);
   detail::socket_file file = detail::bind_to_name(s.native_handle(), name, o.mode, doing);
-  if (::listen(s.native_handle(), o.backlog) != 0) {  // until then nobody can connect
+  if (::listen(s.native_handle(), o.backlog) != 0) {  // until then no client can connect
     const int error = errno;
     file.remove();
     throw std::system_error(error, std::generic_category(), doing);

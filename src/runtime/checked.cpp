@@ -107,7 +107,7 @@ void wait_queue::check() const {
   invariant((first == nullptr) == (tail_ == nullptr), "a queue of waiters has a first if it has a last");
   if (first == nullptr) return;
   invariant(first->previous == nullptr && tail_->next == nullptr,
-            "nobody is before a queue's first or behind its last");
+            "no waiter is before a queue's first or behind its last");
   int seen = 0;
   for (const waiter* w = first; w != nullptr && seen < 64; w = w->next, ++seen) {
     invariant(w->where_queued == waiter::place::queued, "a waiter in a queue says that it is in one");

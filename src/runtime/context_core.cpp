@@ -194,7 +194,7 @@ context_core* context_core::mark(worker* w, const std::exception_ptr& cause, rea
         }
         c->waiting_.claim_all(shared, woken);
       }
-      // A context that is about to be freed has no user whom this concerns.
+      // Nothing refers to a context that is about to be freed, so it needs no more.
       if ((c->watched_ || c->followers_) && c->try_retain()) {
         c->next_to_finish_ = to_finish;
         to_finish = c;

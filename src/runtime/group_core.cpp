@@ -50,7 +50,7 @@ void group_core::check() const {
   for (const routine* r = queue_.front(); r != nullptr && queued <= queued_; r = r->next) ++queued;
   invariant(queued == queued_, "a group's queue has as many routines as it counts");
   invariant(queued_ == 0 || running_ >= limit_, "a group queues members only at its limit");
-  invariant(!wait_is_over() || !joining_.anyone_open(), "nobody waits for a group whose members have ended");
+  invariant(!wait_is_over() || !joining_.anyone_open(), "no routine waits for a group whose members have ended");
 }
 
 group_core::ending group_core::kind_of(const std::exception_ptr& error) noexcept {

@@ -34,7 +34,8 @@ std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
   return w.switch_away();
 }
 
-// A request for more than there is waits for its routine's cancellation only, and holds up nobody (semantics 128).
+// A request for more than there is waits for its routine's cancellation only, and holds up no other waiter (semantics
+// 128).
 wait_queue& permit_core::queue_of(const waiter& w) noexcept {
   return static_cast<const permit_request&>(w).amount_ > total_ ? apart_ : queue_;
 }
