@@ -26,7 +26,7 @@ bool receives(const kernel_call& c) noexcept {
   using kind = kernel_call::kind;
   return c.what == kind::receive || c.what == kind::receive_message || c.what == kind::accept;
 }
-bool sends(const kernel_call& c) noexcept {
+bool is_send(const kernel_call& c) noexcept {
   return c.what == kernel_call::kind::send || c.what == kernel_call::kind::send_message;
 }
 
@@ -77,7 +77,7 @@ bool interest_table::is_worth_trying(const kernel_call& c) const noexcept {
   const interest& i = all_[static_cast<std::size_t>(c.descriptor)];
   if (is_trusted(i, c)) {
     if (receives(c) && (i.armed & EPOLLIN) != 0) return !i.empty;
-    if (sends(c) && (i.armed & EPOLLOUT) != 0) return !i.full;
+    if (is_send(c) && (i.armed & EPOLLOUT) != 0) return !i.full;
   }
   return !c.waits_first;
 }
@@ -89,7 +89,7 @@ void interest_table::note(const kernel_call& c, const kernel_answer* answer) noe
     const bool has_read_all = answer != nullptr && answer->result > 0 && !answer->more_is_there &&
                               c.what == kernel_call::kind::receive && i.is_tcp && !i.is_special;
     i.empty = answer == nullptr || has_read_all;
-  } else if (sends(c)) {
+  } else if (is_send(c)) {
     i.full = answer == nullptr || (answer->result >= 0 && c.what == kernel_call::kind::send &&
                                    static_cast<std::uint64_t>(answer->result) < c.size);
   }

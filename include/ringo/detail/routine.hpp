@@ -196,9 +196,8 @@ class routine_list {
   }
   routine* pop_front() noexcept {
     routine* r = first_;
-    if (r == nullptr) return nullptr;
-    first_ = r->next;
-    if (first_ == nullptr) last_ = nullptr;
+    // NOLINTNEXTLINE(bugprone-assignment-in-if-condition): written in parts, g++ 12 makes spawn_join 3 % longer
+    if (r != nullptr && (first_ = r->next) == nullptr) last_ = nullptr;
     return r;
   }
 
