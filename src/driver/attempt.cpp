@@ -72,6 +72,12 @@ attempted send(const kernel_call& c, kernel_answer& answer) noexcept {
                 answer);
 }
 
+bool listens(int descriptor) noexcept {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value != 0;
+}
+
 int accept(const kernel_call& c) noexcept {
   // EINTR is passed on: the connection may be another process' by now.
   const int result =
@@ -89,6 +95,8 @@ attempted connect(const kernel_call& c, bool has_connected, kernel_answer& answe
     size = sizeof peer;
     if (error == 0 && ::getpeername(c.descriptor, reinterpret_cast<sockaddr*>(&peer), &size) != 0 && errno == ENOTCONN)
       return attempted::must_wait;
+    // The kernel notes that the connection is made only when it is asked once more.
+    if (error == 0) (void)::connect(c.descriptor, static_cast<const sockaddr*>(c.from), static_cast<socklen_t>(c.size));
     result = -error;
   } else {
     // The socket is ringo's own and new, so no other process shares its mode, which is restored at once.
@@ -138,10 +146,13 @@ attempted transfer_when_ready(const kernel_call& c, kernel_answer& answer) noexc
       answer);
 }
 
-attempted transfer_at_once(const kernel_call& c, kernel_answer& answer) noexcept {
+attempted transfer_at_once(kernel_call& c, kernel_answer& answer) noexcept {
   int result;
   do {
     result = transfer(c, c.size, static_cast<int>(c.flags) | RWF_NOWAIT);
+    if (result != -ESPIPE || !is_positioned(c)) continue;
+    c.offset = kernel_call::current_position;  // a pipe or a terminal has no other
+    result = -EINTR;
   } while (result == -EINTR);
   // EPERM: from a sandbox that does not know the call.
   if (result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM) return transfer_when_ready(c, answer);
@@ -149,7 +160,7 @@ attempted transfer_at_once(const kernel_call& c, kernel_answer& answer) noexcept
   return settle(result, answer);
 }
 
-attempted attempt_on(const kernel_call& c, bool has_connected, kernel_answer& answer) noexcept {
+attempted attempt_on(kernel_call& c, bool has_connected, kernel_answer& answer) noexcept {
   switch (c.what) {
     case kernel_call::kind::receive:
     case kernel_call::kind::receive_message:
@@ -158,7 +169,7 @@ attempted attempt_on(const kernel_call& c, bool has_connected, kernel_answer& an
     case kernel_call::kind::send_message:
       return send(c, answer);
     case kernel_call::kind::accept:
-      if (ready_events(c.descriptor, POLLIN) == 0) return attempted::must_wait;
+      if (ready_events(c.descriptor, POLLIN) == 0 && listens(c.descriptor)) return attempted::must_wait;
       return c.is_shared ? attempted::needs_thread : settle(accept(c), answer);
     case kernel_call::kind::connect:
       return connect(c, has_connected, answer);
@@ -188,7 +199,7 @@ void put_in(kernel_call& c, buffer& lent) noexcept {
   }
 }
 
-attempted attempt(const kernel_call& c, bool has_connected, buffer_pool& buffers, kernel_answer& answer) noexcept {
+attempted attempt(kernel_call& c, bool has_connected, buffer_pool& buffers, kernel_answer& answer) noexcept {
   if (!c.lends) return attempt_on(c, has_connected, answer);
   buffer* const lent = buffers.take();
   if (lent == nullptr) {
@@ -198,6 +209,7 @@ attempted attempt(const kernel_call& c, bool has_connected, buffer_pool& buffers
   kernel_call with_buffer = c;
   put_in(with_buffer, *lent);
   const attempted how = attempt_on(with_buffer, has_connected, answer);
+  c.offset = with_buffer.offset;
   if (how == attempted::answered && answer.result > 0) {
     answer.filled = lent;
   } else {

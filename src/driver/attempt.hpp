@@ -20,7 +20,9 @@ enum class attempted : std::uint8_t {
 // descriptor that does not know RWF_NOWAIT (terminals; pipes before Linux 6.4). If another process takes the connection
 // or the bytes between the two calls, the worker waits in the kernel for the next ones. So a listener that was adopted,
 // which other processes may share, needs a thread.
-attempted attempt(const kernel_call& c, bool has_connected, buffer_pool& buffers, kernel_answer& answer) noexcept;
+//
+// May correct the offset of a call: a pipe has only the current position.
+attempted attempt(kernel_call& c, bool has_connected, buffer_pool& buffers, kernel_answer& answer) noexcept;
 
 // Lets a call that `lends` receive into this buffer.
 void put_in(kernel_call& c, buffer& lent) noexcept;

@@ -310,7 +310,7 @@ class epoll_driver final : public driver {
   }
 
   // Whether it is answered.
-  bool begin(kernel_request& r, const kernel_call& call, kernel_answer& answer) noexcept {
+  bool begin(kernel_request& r, kernel_call& call, kernel_answer& answer) noexcept {
     using kind = kernel_call::kind;
     answer = {};
     if (call.what == kind::nothing) return true;
@@ -349,7 +349,7 @@ class epoll_driver final : public driver {
     return false;
   }
 
-  attempted try_now(const kernel_call& call, bool has_connected, kernel_answer& answer) noexcept {
+  attempted try_now(kernel_call& call, bool has_connected, kernel_answer& answer) noexcept {
     const attempted how = attempt(call, has_connected, buffers, answer);
     if (how != attempted::needs_thread) table_.note(call, how == attempted::answered ? &answer : nullptr);
     return how;

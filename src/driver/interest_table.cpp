@@ -98,10 +98,12 @@ void interest_table::note(const kernel_call& c, const kernel_answer* answer) noe
 void interest_table::wait(begun_call& c) noexcept {
   interest& i = of(c);
   c.where = begun_call::place::on_descriptor;
-  c.wants = events_for(c.call);
+  c.wants = static_cast<short>(events_for(c.call) | static_cast<short>(failures));
   i.calls.push_back(c);
   ++waiting_;
   const std::uint32_t wanted = static_cast<std::uint16_t>(c.wants);
+  // The program may have put another file at the number, even while an earlier call waits.
+  if (i.owner == 0) i.armed = 0;
   if ((wanted & ~i.armed) != 0) list(c.call.descriptor, i);
 }
 
