@@ -14,6 +14,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "driver/uring.hpp"
@@ -59,8 +60,9 @@ constexpr std::size_t many = 100;
 // "<n> answered" of many requests through a small queue, and what was thrown meanwhile.
 std::string answered_while(task_work kind, const std::vector<int>& errors) {
   std::string text;
+  auto made = make_uring(4, kind);  // which enters the kernel, too
   with_failing_enter(errors, [&] {
-    const auto driver = make_uring(4, kind);
+    const auto driver = std::move(made);
     driver->attach();
     std::vector<asked> requests(many);
     try {
@@ -101,11 +103,12 @@ TEST_CASE("What is asked to end early, or drained, while the kernel takes nothin
     for (const bool drains : {false, true}) {
       const auto end = sandbox::in_child([&] {
         std::string text;
+        auto made = make_uring(4, kind);
         with_failing_enter({0, 0, EAGAIN, EAGAIN, EAGAIN, EAGAIN, EBUSY, EBUSY, EINTR, EINTR, EAGAIN, EAGAIN}, [&] {
           const pipe_ends pipe;
           std::vector<asked> waits(20);
           {
-            const auto driver = make_uring(4, kind);
+            const auto driver = std::move(made);
             driver->attach();
             for (asked& each : waits) ask_to_poll(*driver, each, pipe.read_end, POLLIN);
             try {
@@ -135,14 +138,14 @@ TEST_CASE("What has ended before the kernel could be asked to end it leaves alon
   for (const task_work kind : kinds) {
     const auto end = sandbox::in_child([&] {
       std::string text;
-      // The new ring tries the call, and the first poll() gives the kernel what is asked; while the queue is full, the
-      // ending finds no room.
-      with_failing_enter({0, 0, EAGAIN, EAGAIN}, [&] {
+      auto made = make_uring(4, kind);
+      // The first poll() gives the kernel what is asked; while the queue is full, the ending finds no room.
+      with_failing_enter({0, EAGAIN, EAGAIN}, [&] {
         const pipe_ends ends_at_once, never;
         asked first;
         std::vector<asked> others(4);
         {
-          const auto driver = make_uring(4, kind);
+          const auto driver = std::move(made);
           driver->attach();
           char byte = 0;
           ask_to_read(*driver, first, ends_at_once.read_end, &byte);
