@@ -506,7 +506,7 @@ class everything {
 
 TEST_CASE("Everything that waits can be ended, drained, or left to the destructor, and leaves nothing") {
   for (const real_driver& each : real_drivers()) {
-    CAPTURE(each.name);
+    CAPTURE(std::string(each.name));
     for (const int polls : {0, 1, 5}) {
       for (const int way : {0, 1, 2}) {
         CAPTURE(polls);
@@ -533,7 +533,7 @@ TEST_CASE("Everything that waits can be ended, drained, or left to the destructo
 
 TEST_CASE("Drivers that come and go leave no descriptor") {
   for (const real_driver& each : real_drivers()) {
-    CAPTURE(each.name);
+    CAPTURE(std::string(each.name));
     const pipe_ends pipe;
     const auto before = open_descriptors();
     int answers = 0;
@@ -567,7 +567,7 @@ TEST_CASE("Drivers that come and go leave no descriptor") {
 
 TEST_CASE("A forked child may destroy its copy of a driver, and the parent's does not notice") {
   for (const real_driver& each : real_drivers()) {
-    CAPTURE(each.name);
+    CAPTURE(std::string(each.name));
     const auto before = open_descriptors();
     auto d = each.make();
     d->attach();

@@ -112,7 +112,7 @@ TEST_CASE("A sleep until almost the end of time is a sleep") {
 
 TEST_CASE("A wake that comes before the sleep ends it, once") {
   for (const real_driver& each : real_drivers()) {
-    CAPTURE(each.name);
+    CAPTURE(std::string(each.name));
     const auto d = each.make();
     d->wake();
     d->attach();
@@ -130,7 +130,7 @@ TEST_CASE("A wake that comes before the sleep ends it, once") {
 TEST_CASE("What was written before a wake is seen after the sleep that it ended") {
   // `value` is no atomic: only the wake orders it, and ThreadSanitizer looks on.
   for (const real_driver& each : real_drivers()) {
-    CAPTURE(each.name);
+    CAPTURE(std::string(each.name));
     for (int i = 1; i <= 100; ++i) {
       const auto d = each.make();
       d->attach();
@@ -168,7 +168,7 @@ TEST_CASE("No wake-up is lost: many threads, one sleeper") {
 TEST_CASE("No wake-up is lost: two drivers wake each other in turn") {
   constexpr int rounds = 5000;
   for (const real_driver& each : real_drivers()) {
-    CAPTURE(each.name);
+    CAPTURE(std::string(each.name));
     const auto here = each.make(), there = each.make();
     here->attach();
     std::atomic<int> turn = 0;
@@ -272,7 +272,7 @@ TEST_CASE("A signal ends a sleep, or does not, without an error; a handler may w
 
 TEST_CASE("With nothing in flight a poll without sleep, and a wake of a worker that is awake, make no system call") {
   for (const real_driver& each : real_drivers()) {
-    CAPTURE(each.name);
+    CAPTURE(std::string(each.name));
     const auto end = sandbox::in_child([&] {
       const auto d = each.make();
       d->attach();
