@@ -20,7 +20,9 @@ void on_the_network(F make_main) {
   for (const unsigned workers : {1u, 2u, 4u}) {
     const auto before = open_descriptors();
     scheduler_under_test::real(workers).run(make_main);
-    CHECK(open_descriptors() == before);
+    const auto after = open_descriptors();
+    INFO(list_of_descriptors());
+    CHECK(after == before);
   }
 }
 

@@ -3,10 +3,21 @@
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
+#include <string>
+#include <system_error>
 
 inline std::ptrdiff_t entries_of(const char* folder) {
   const std::filesystem::directory_iterator all(folder);
   return std::distance(begin(all), end(all));
 }
 inline std::ptrdiff_t open_descriptors() { return entries_of("/proc/self/fd"); }
+// What they are, for the message of a test that finds too many.
+inline std::string list_of_descriptors() {
+  std::string text;
+  for (const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    text += each.path().filename().string() + ": " + std::filesystem::read_symlink(each, gone).string() + "; ";
+  }
+  return text;
+}
 inline std::ptrdiff_t threads_of_this_process() { return entries_of("/proc/self/task"); }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -44,7 +45,7 @@ std::uint32_t wanted_by(const begun_list& calls) noexcept {
 
 // The end of the peer's bytes, and urgent bytes, are for a call that receives.
 std::uint32_t woken_by(short wants) noexcept {
-  return static_cast<std::uint16_t>(wants) | failures | ((wants & EPOLLIN) != 0 ? ends_empty : 0);
+  return static_cast<std::uint16_t>(wants) | failures | ((wants & POLLIN) != 0 ? ends_empty : 0);
 }
 
 }  // namespace
