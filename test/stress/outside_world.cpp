@@ -25,16 +25,6 @@
 using namespace ringo;
 using namespace std::chrono_literals;
 
-// io_uring closes and opens descriptors in the kernel. ThreadSanitizer does not see that, and takes the next use of the
-// number, on another worker, for a race with the one before.
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-extern "C" const char* __tsan_default_suppressions() {
-  return "race:^close$\nrace:^socket$\nrace:^socketpair$\nrace:^pipe2$\nrace:^accept4$\nrace:^open$\n";
-}
-#endif
-#endif
-
 namespace {
 
 std::chrono::microseconds moment(dice& d) { return std::chrono::microseconds(d.below(80)); }
