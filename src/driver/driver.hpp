@@ -17,7 +17,7 @@ namespace ringo::detail {
 // answer: the kernel may write until then, even after end_early().
 class kernel_request {
  public:
-  // Sets what is asked. Called once for each submit(), in the worker's thread: at once, or when the kernel has room.
+  // Sets what is asked. Called once in each submit(), whose caller holds the lock of the operation's source.
   virtual void fill(kernel_call& call) noexcept = 0;
 
   // The one answer to a submit(). The driver does not touch the object again. Called in the worker's thread, inside
@@ -26,7 +26,7 @@ class kernel_request {
 
   // The driver's own, from submit() until the answer.
   kernel_request* next = nullptr;
-  void* record = nullptr;   // of epoll, while the request waits
+  void* record = nullptr;   // of its call, while the request waits
   unsigned position = 0;    // its place in a ring's submission queue
   bool is_put_off = false;  // it is in the driver's list of requests that were not begun
   bool is_ended = false;    // and end_early() was called for it

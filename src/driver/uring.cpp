@@ -17,6 +17,7 @@
 #include <cstring>
 #include <exception>
 #include <iterator>
+#include <new>
 #include <optional>
 #include <ratio>
 #include <stdexcept>
@@ -60,6 +61,7 @@ class uring_driver final : public uring {
     } else {
       assert((in_flight() == 0 || is_lost_) && "a ring with operations in flight is destroyed by its worker's thread");
     }
+    for (; !backlog_.empty(); backlog_.pop_front()) forget_call(*backlog_.front());
     if (in_flight() != 0 || taking_back_ != 0) provided_.leave_to_kernel();  // operations may still write to them
     if (is_closed_behind_) {
       // The program has closed these descriptors: their numbers are free, or name other files.
@@ -115,7 +117,10 @@ class uring_driver final : public uring {
   void submit(kernel_request& r) noexcept override {
     asks_.store(true, std::memory_order_relaxed);
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
-    if (!backlog_.empty() || !try_submit(r)) backlog_.push_back(r);
+    // Now, under the lock of the request's source.
+    kernel_call call;
+    r.fill(call);
+    if (!backlog_.empty() || !try_submit(r, call)) put_off(r, call);
   }
 
   void end_early(kernel_request& r) noexcept override {
@@ -196,9 +201,19 @@ class uring_driver final : public uring {
     return &entry;
   }
 
+  void put_off(kernel_request& r, const kernel_call& call) noexcept {
+    r.record = new (std::nothrow) kernel_call(call);
+    r.record != nullptr ? backlog_.push_back(r) : withdrawn_.push_back(r);
+  }
+  static void forget_call(kernel_request& r) noexcept {
+    delete static_cast<kernel_call*>(std::exchange(r.record, nullptr));
+  }
+
   // Takes an operation that is not yet submitted out of the queue. The kernel would start it before it cancels it.
   bool withdraw(kernel_request& r) noexcept {
-    if (!backlog_.remove(r)) {
+    if (backlog_.remove(r)) {
+      forget_call(r);
+    } else {
       io_uring_sqe& entry = ring_.submission(r.position);
       const bool is_queued = tail_ - r.position <= unsubmitted() && r.position != tail_;
       if (!is_queued || entry.user_data != reinterpret_cast<std::uintptr_t>(&r)) return false;
@@ -221,14 +236,12 @@ class uring_driver final : public uring {
   }
 
   // These return false if the kernel takes no more now.
-  bool try_submit(kernel_request& r) noexcept {
+  bool try_submit(kernel_request& r, const kernel_call& call) noexcept {
     try {
       io_uring_sqe* const entry = next_entry();
       if (entry == nullptr) return false;
       entry->user_data = reinterpret_cast<std::uintptr_t>(&r);
       r.position = tail_ - 1;
-      kernel_call call;
-      r.fill(call);
       translate(call, *entry);
       return true;
     } catch (const std::system_error&) {
@@ -280,7 +293,11 @@ class uring_driver final : public uring {
   }
 
   bool submit_backlog() {
-    while (!backlog_.empty() && try_submit(*backlog_.front())) backlog_.pop_front();
+    for (; !backlog_.empty(); backlog_.pop_front()) {
+      kernel_request& first = *backlog_.front();
+      if (!try_submit(first, *static_cast<const kernel_call*>(first.record))) break;
+      forget_call(first);
+    }
     if (!backlog_.empty()) return false;
     while (!to_end_.empty() && try_cancel(*to_end_.back())) to_end_.pop_back();
     return to_end_.empty();
