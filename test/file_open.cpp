@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -29,16 +32,26 @@ ringo::task<ringo::file> open_file(std::string path, ringo::open_options o) {
   co_return co_await ringo::file::open(path, o);
 }
 
-// Whether that many of the kernel's threads of this process wait for the other side of a FIFO.
+std::string first_bytes(const std::filesystem::path& of) {
+  char text[64] = {};
+  const int number = ::open(of.c_str(), O_RDONLY | O_CLOEXEC);
+  if (number < 0) return {};
+  const ssize_t size = ::read(number, text, sizeof text);
+  ::close(number);
+  return {text, static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+}
+
+// Returns when so many threads wait for the other side of a FIFO: io_uring's, or those of the epoll driver.
 ringo::task<> until_waiting(std::size_t count) {
   for (;;) {
     std::size_t waiting = 0;
     for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
-      char where[64] = {};
-      const int number = ::open((thread.path() / "comm").c_str(), O_RDONLY | O_CLOEXEC);
-      if (number < 0) continue;
-      if (::read(number, where, sizeof where - 1) > 0 && std::string_view(where).starts_with("iou-wrk")) ++waiting;
-      ::close(number);
+      const std::string name = first_bytes(thread.path() / "comm");
+      if (name.starts_with("iou-wrk") ||
+          (name.starts_with("ringo files") &&
+           first_bytes(thread.path() / "syscall").starts_with(std::to_string(SYS_openat) + " "))) {
+        ++waiting;
+      }
     }
     if (waiting >= count) co_return;
     co_await ringo::sleep(1ms);
