@@ -52,7 +52,7 @@ namespace {
 
 using place = begun_call::place;
 
-constexpr std::uint64_t woken = ~std::uint64_t{0} - 1;  // the eventfd's event
+constexpr std::uint64_t event_of_wake = ~std::uint64_t{0} - 1;  // the eventfd's event
 // Much more than an epoll_wait() costs, and little beside what a request costs.
 constexpr duration look_period = std::chrono::microseconds(50);
 constexpr duration interrupt_period = std::chrono::milliseconds(1);
@@ -76,7 +76,7 @@ class epoll_driver final : public driver {
     // Edge-triggered, and never read: each write is an edge.
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
-    event.data.u64 = woken;
+    event.data.u64 = event_of_wake;
     if (::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, wake_.number(), &event) != 0) throw refusal("epoll_ctl", errno);
     threads_ = std::make_unique<call_threads>(wake_);
   }
@@ -443,7 +443,7 @@ class epoll_driver final : public driver {
 
   void take(int events) noexcept {
     for (const epoll_event& each : std::span(events_).first(static_cast<std::size_t>(events))) {
-      if (each.data.u64 != woken && each.data.u64 != epoll_sleep::timer) {
+      if (each.data.u64 != event_of_wake && each.data.u64 != epoll_sleep::timer) {
         table_.take(each.data.u64, each.events, ready_);
       }
     }
