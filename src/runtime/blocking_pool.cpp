@@ -92,8 +92,8 @@ blocking_call* blocking_call_list::pop_front() noexcept {
 
 // ---- the queue
 
-blocking_pool::blocking_pool(runtime_core& rt, std::size_t most_threads, duration idle_time, bool simulated)
-    : runtime_id_(rt.id), most_threads_(most_threads), idle_time_(idle_time), simulated_(simulated), runtime_(&rt) {}
+blocking_pool::blocking_pool(runtime_core& rt, std::size_t most_threads, duration longest_idle, bool simulated)
+    : runtime_id_(rt.id), most_threads_(most_threads), idle_time_(longest_idle), simulated_(simulated), runtime_(&rt) {}
 
 void blocking_pool::add(blocking_call& c) noexcept {
   const checked_guard guard(*this, mutex_, true);

@@ -49,7 +49,7 @@ class blocking_call_list {
 
 class blocking_pool final : public shared_object {
  public:
-  blocking_pool(runtime_core& rt, std::size_t most_threads, duration idle_time, bool simulated);
+  blocking_pool(runtime_core& rt, std::size_t most_threads, duration longest_idle, bool simulated);
   blocking_pool(const blocking_pool&) = delete;
   blocking_pool& operator=(const blocking_pool&) = delete;
 
