@@ -1,4 +1,4 @@
-// What the epoll driver keeps of a request that it could not answer at once.
+// What the epoll driver keeps of a request from submit() until its answer.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -11,7 +11,7 @@ namespace ringo::detail {
 
 struct begun_call {
   // Where it is: in exactly one of these places.
-  enum class place : std::uint8_t { unused, tried_next, on_descriptor, pausing, on_thread, answered };
+  enum class place : std::uint8_t { unused, submitted, tried_next, on_descriptor, pausing, on_thread, answered };
 
   kernel_call call;
   kernel_request* request = nullptr;

@@ -28,8 +28,7 @@ class kernel_request {
   kernel_request* next = nullptr;
   void* record = nullptr;   // of its call, while the request waits
   unsigned position = 0;    // its place in a ring's submission queue
-  bool is_put_off = false;  // it is in the driver's list of requests that were not begun
-  bool is_ended = false;    // and end_early() was called for it
+  bool is_put_off = false;  // the kernel's ring had no room for it yet
 
  protected:
   kernel_request() = default;

@@ -1,13 +1,10 @@
-// A request is in one of these places, from submit() until its answer:
-// - `submitted_`: poll() has not looked at it yet, nor called fill();
-// - else it has a begun_call (kernel_request::record), which waits for its descriptor (interest_table), pauses
-//   (pause_queue), is carried out by a thread (call_threads), is tried next (`ready_`), or has its answer
-//   (`answered_`).
-// A request that is answered in the poll() that first looks at it needs no begun_call, and a poll() allocates nothing
-// when there are enough of those.
+// submit() fills a begun_call (kernel_request::record), under the source's lock, which guards what fill() reads. Until
+// its answer it is in one of these places: it was submitted since the last poll() (`submitted_`), waits for its
+// descriptor (interest_table), pauses (pause_queue), is carried out by a thread (call_threads), is tried next
+// (`ready_`), or has its answer (`answered_`). When there have been enough of them, nothing is allocated.
 //
 // poll() first gives the answers that are there, then looks at what the threads have done, the pauses that are over,
-// and the requests that were submitted before it began: each is tried once. If nothing was answered, it sleeps in
+// and the requests that were submitted before: each is tried once. If nothing was answered, it sleeps in
 // epoll_wait. It looks at epoll without a sleep only if a call waits there, and not more often than every
 // `look_period`: a worker with much to do calls poll() after each turn. An answer may come later by as much; the sleep
 // of a worker with nothing to do is a look in any case.
@@ -142,20 +139,30 @@ class epoll_driver final : public driver {
   void submit(kernel_request& r) noexcept override {
     asks_.store(true, std::memory_order_relaxed);
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
-    r.next = nullptr;
-    r.is_put_off = true;
-    r.is_ended = false;
-    (last_submitted_ != nullptr ? last_submitted_->next : submitted_) = &r;
-    last_submitted_ = &r;
+    begun_call* const c = calls_.take();
+    r.record = c;
+    if (c == nullptr) {
+      r.next = std::exchange(starved_, &r);
+      return;
+    }
+    c->call = {};
+    r.fill(c->call);
+    c->request = &r;
+    c->has_connected = false;
+    c->in_vain = 0;
+    c->where = place::submitted;
+    submitted_.push_back(*c);
+    ++submitted_count_;
   }
 
   void end_early(kernel_request& r) noexcept override {
-    if (r.is_put_off) {
-      r.is_ended = true;
-      return;
-    }
+    if (r.record == nullptr) return;  // its answer is that there is no memory
     begun_call& c = *static_cast<begun_call*>(r.record);
     switch (c.where) {
+      case place::submitted:
+        submitted_.remove(c);
+        --submitted_count_;
+        break;
       case place::on_descriptor:
         table_.stop_waiting(c);
         break;
@@ -181,7 +188,7 @@ class epoll_driver final : public driver {
       calls_.each([this](begun_call& c) {
         if (c.where != place::unused) end_early(*c.request);
       });
-      if (serve() || in_flight() == 0 || !answered_.empty() || submitted_ != nullptr) continue;
+      if (serve() || in_flight() == 0 || !answered_.empty() || submitted_count_ != 0) continue;
       // A thread carries the rest out. It wakes this sleep when it has done so.
       try {
         if (wake_.begin_sleep()) take(wait(now() + interrupt_period));
@@ -245,7 +252,9 @@ class epoll_driver final : public driver {
       interrupts_ = threads_->interrupt();
     if (!pauses_.empty()) any = end_pauses() || any;
     if (!ready_.empty()) any = try_ready() || any;
-    if (submitted_ != nullptr) any = begin_submitted() || any;
+    if (starved_ != nullptr) [[unlikely]]
+      any = answer_starved() || any;
+    if (submitted_count_ != 0) any = begin_submitted() || any;
     tell_others();
     if (checked_build) check();
     return any;
@@ -288,64 +297,55 @@ class epoll_driver final : public driver {
 
   // ---- attempts
 
+  // Those that were submitted before: a completion may submit again, also the same request.
   bool begin_submitted() noexcept {
     bool any = false;
-    last_submitted_ = nullptr;
-    // A completion may submit again, also the same request.
-    for (kernel_request* r = std::exchange(submitted_, nullptr); r != nullptr;) {
-      any = begin(*std::exchange(r, r->next)) || any;
+    for (std::size_t left = submitted_count_; left != 0 && submitted_count_ != 0; --left) {
+      begun_call& c = submitted_.pop_front();
+      --submitted_count_;
+      kernel_answer answer;
+      if (!begin(c, answer)) continue;
+      complete(c, answer);
+      any = true;
     }
     return any;
   }
 
-  bool begin(kernel_request& r) noexcept {
-    r.is_put_off = false;
-    kernel_call call;
-    kernel_answer answer{.result = -ECANCELED};
-    if (r.is_ended || (r.fill(call), begin(r, call, answer))) {
-      complete(r, answer);
-      return true;
+  bool answer_starved() noexcept {
+    for (kernel_request* r = std::exchange(starved_, nullptr); r != nullptr;) {
+      complete(*std::exchange(r, r->next), {.result = -ENOMEM});
     }
-    return false;
+    return true;
   }
 
   // Whether it is answered.
-  bool begin(kernel_request& r, kernel_call& call, kernel_answer& answer) noexcept {
+  bool begin(begun_call& c, kernel_answer& answer) noexcept {
     using kind = kernel_call::kind;
-    answer = {};
+    kernel_call& call = c.call;
     if (call.what == kind::nothing) return true;
     attempted how = attempted::must_wait;
+    if (call.what == kind::pause) {
+      const auto& length = *static_cast<const pause_length*>(call.from);
+      pause(c, delay(std::chrono::seconds(length.seconds) + std::chrono::nanoseconds(length.nanoseconds)).value());
+      return false;
+    }
     if (call.what == kind::close) {
       table_.forget(call.descriptor);
-      how = attempted::needs_thread;
       if (!may_wait_to_close(call.descriptor)) {
         answer.result = carry_out(call);
         return true;
       }
+      how = attempted::needs_thread;
     } else if (call.what >= kind::sync) {
       how = attempted::needs_thread;
-    } else if (call.what != kind::pause) {
+    } else {
       answer.result = -table_.prepare(call);
       if (answer.result != 0) return true;
       if (table_.is_worth_trying(call)) how = try_now(call, false, answer);
       if (how == attempted::answered) return true;
+      c.has_connected = call.what == kind::connect;
     }
-    begun_call* const c = calls_.take();
-    if (c == nullptr) {
-      answer.result = -ENOMEM;
-      return true;
-    }
-    c->call = call;
-    c->request = &r;
-    c->has_connected = call.what == kind::connect;
-    c->in_vain = 0;
-    r.record = c;
-    if (call.what == kind::pause) {
-      const auto& length = *static_cast<const pause_length*>(call.from);
-      pause(*c, delay(std::chrono::seconds(length.seconds) + std::chrono::nanoseconds(length.nanoseconds)).value());
-    } else {
-      go_on(*c, how);
-    }
+    go_on(c, how);
     return false;
   }
 
@@ -450,18 +450,16 @@ class epoll_driver final : public driver {
   }
 
   void tell_others() noexcept {
-    asks_.store(submitted_ != nullptr || !answered_.empty() || !ready_.empty() || table_.has_to_arm(),
-                std::memory_order_relaxed);
+    asks_.store(
+        submitted_count_ != 0 || starved_ != nullptr || !answered_.empty() || !ready_.empty() || table_.has_to_arm(),
+        std::memory_order_relaxed);
     waits_.store(table_.waiting() != 0, std::memory_order_release);
   }
 
   void check() noexcept {
     std::size_t counted = calls_.used();
-    for (const kernel_request* r = submitted_; r != nullptr; r = r->next) {
-      ++counted;
-      invariant(r->is_put_off, "a request in the list of submitted ones is marked so");
-    }
-    invariant(counted == in_flight(), "a request in flight is submitted and not begun, or has one begun_call");
+    for (const kernel_request* r = starved_; r != nullptr; r = r->next) ++counted;
+    invariant(counted == in_flight(), "a request in flight has one begun_call, or is starved");
     for (const begun_call* c = answered_.front(); c != nullptr; c = c->next) {
       invariant(c->where == place::answered, "the list of answers has calls with an answer only");
     }
@@ -477,9 +475,9 @@ class epoll_driver final : public driver {
   pause_queue pauses_;
   std::unique_ptr<call_threads> threads_;
   std::thread::id owner_;
-  kernel_request* submitted_ = nullptr;  // a list
-  kernel_request* last_submitted_ = nullptr;
-  begun_list ready_, answered_;
+  begun_list submitted_, ready_, answered_;
+  std::size_t submitted_count_ = 0;
+  kernel_request* starved_ = nullptr;  // a list of requests for which there was no memory
   time_point last_look_{};
   unsigned checks_ = 0;
   bool interrupts_ = false;                 // a running call of a thread was asked to end

