@@ -217,11 +217,19 @@ task<> work(std::string address, std::string me) {
   channel<job> jobs;
   channel<result> results;
   job_ids ours;
-  auto pool =
-      all(fetch(incoming, me, jobs, ours, stopping), run_workers(jobs, results), store(outgoing, results, ours));
-  // The one that ends first ends the others: the pool after a signal, a connection with an error, or the grace period.
-  co_await select(std::move(pool), hold_on_to(ours, outgoing, me), stop_gracefully(stop, stopping), incoming.drive(),
-                  outgoing.drive());
+  // The first error ends all of them, and the others' errors, which it causes, are dropped: Redis may end both
+  // connections, and every command, at the same moment.
+  co_await scope([&](group& members) -> task<> {
+    members.go([&] { return incoming.drive(); });
+    members.go([&] { return outgoing.drive(); });
+    members.go([&] { return hold_on_to(ours, outgoing, me); });
+    members.go([&]() -> task<> {
+      co_await stop_gracefully(stop, stopping);
+      members.cancel();
+    });
+    co_await all(fetch(incoming, me, jobs, ours, stopping), run_workers(jobs, results), store(outgoing, results, ours));
+    members.cancel();  // what has begun is done
+  });
 }
 
 task<> add_all(redis& to, std::int64_t first, std::int64_t last) {
