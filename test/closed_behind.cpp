@@ -142,12 +142,13 @@ TEST_CASE(
       co_await c.there.send("in time");
       const std::string came = co_await receiving;
       CHECK(came == "in time");
+      const auto next = co_await outcome(c.here.recv());
+      CHECK(number_of(next) == EBADF);
     } else {
       receiving.cancel();
       co_await receiving.wait();
+      CHECK(receiving.is_done());
     }
-    const auto next = co_await outcome(c.here.recv());
-    CHECK(number_of(next) == EBADF);
   });
 }
 

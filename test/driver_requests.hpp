@@ -20,14 +20,17 @@ inline bool has(const std::string& text, const std::string& part) { return text.
 // Asks for what `call` says, and notes the answer.
 struct asked final : ringo::detail::kernel_request {
   ringo::detail::kernel_call call;
-  int answers = 0;
+  int fills = 0, answers = 0;
   int result = INT_MIN;
   bool more_is_there = false;
   ringo::detail::buffer* filled = nullptr;
   std::function<void()> then;  // called when the answer has been noted
 
   bool is_over() const noexcept { return answers != 0; }
-  void fill(ringo::detail::kernel_call& c) noexcept override { c = call; }
+  void fill(ringo::detail::kernel_call& c) noexcept override {
+    ++fills;
+    c = call;
+  }
   void complete(const ringo::detail::kernel_answer& answer) noexcept override {
     ++answers;
     result = answer.result;
@@ -41,9 +44,10 @@ struct asked final : ringo::detail::kernel_request {
 template <class Set>
 void ask(ringo::detail::driver& in, asked& r, Set set) {
   set(r.call);
-  const int before = r.answers;
+  const int answers = r.answers, fills = r.fills;
   in.submit(r);
-  if (r.answers != before) throw std::logic_error("answered inside submit()");
+  if (r.answers != answers) throw std::logic_error("answered inside submit()");
+  if (r.fills != fills + 1) throw std::logic_error("not asked once inside submit()");
 }
 inline void end_early(ringo::detail::driver& in, asked& r) {
   const int before = r.answers;

@@ -61,9 +61,8 @@ class hostile_driver final : public ringo::detail::driver {
   void submit(ringo::detail::kernel_request& r) noexcept override {
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
     auto one = std::make_unique<request>(*this, r);
-    ringo::detail::kernel_call call;
-    r.fill(call);
-    one->what = call.what;
+    r.fill(one->call);
+    const ringo::detail::kernel_call& call = one->call;
     int refusal = below(6) == 0 ? reason_to_refuse(call) : 0;
     if (const int error = deeds_.accept_error; error != 0 && call.what == kind::accept) {
       refusal = -error;
@@ -115,14 +114,14 @@ class hostile_driver final : public ringo::detail::driver {
   class request final : public ringo::detail::kernel_request {
    public:
     request(hostile_driver& in, ringo::detail::kernel_request& of) noexcept : asked(&of), in_(in) {}
-    void fill(ringo::detail::kernel_call& call) noexcept override {
-      asked->fill(call);
-      in_.shorten(call);
+    void fill(ringo::detail::kernel_call& into) noexcept override {
+      into = call;
+      in_.shorten(into);
     }
     void complete(const ringo::detail::kernel_answer& a) noexcept override { in_.hold(*this, a); }
 
     ringo::detail::kernel_request* const asked;
-    kind what = kind::nothing;
+    ringo::detail::kernel_call call;
     bool is_given = false;  // to the real driver
     ringo::detail::kernel_answer answer;
     std::uint64_t turns = 0;  // until the answer is given
@@ -161,7 +160,7 @@ class hostile_driver final : public ringo::detail::driver {
   }
 
   void hold(request& r, const ringo::detail::kernel_answer& answer) noexcept {
-    if (r.what == kind::close && answer.result != -ECANCELED)
+    if (r.call.what == kind::close && answer.result != -ECANCELED)
       ++(answer.result == 0 ? deeds_.closed : deeds_.closed_wrong);
     r.is_given = false;
     r.answer = answer;
@@ -193,7 +192,9 @@ class hostile_driver final : public ringo::detail::driver {
     }
   }
   // Not by mistake: a close is not interrupted, and a connection that is being made goes on being made.
-  static bool may_be_mistaken(const request& r) noexcept { return r.what != kind::close && r.what != kind::connect; }
+  static bool may_be_mistaken(const request& r) noexcept {
+    return r.call.what != kind::close && r.call.what != kind::connect;
+  }
   void end_later(ringo::detail::kernel_request& r) noexcept { to_end_.push_back({&r, below(4)}); }
   void end_what_was_asked_for() noexcept {
     for (const ending& each : std::exchange(to_end_, {})) {

@@ -73,6 +73,7 @@ int interest_table::prepare(const kernel_call& c) noexcept {
   i.is_tcp = i.is_special = i.empty = i.full = false;
   i.unwanted = 0;
   if (c.owner != 0 && c.what != kernel_call::kind::accept) i.is_tcp = is_tcp(c.descriptor);
+  if (!i.calls.empty()) list(c.descriptor, i);  // those that wait, too, are registered anew
   return 0;
 }
 
@@ -209,6 +210,7 @@ void interest_table::forget(int descriptor) noexcept {
   interest& i = all_[static_cast<std::size_t>(descriptor)];
   if (i.is_registered) remove(descriptor, i);
   i.owner = 0;
+  if (!i.calls.empty()) list(descriptor, i);  // of the program's own waits: they hear that it is closed
 }
 
 void interest_table::check() const {
