@@ -92,10 +92,10 @@ class hostile_driver final : public ringo::detail::driver {
 
   void drain() noexcept override {
     to_end_.clear();
-    while (in_flight() != 0) {
-      real_->drain();
+    do {
+      real_->drain();  // also if nothing is in flight here: it may be taking buffers back
       answer(true);
-    }
+    } while (in_flight() != 0);
   }
 
   bool lends_buffers(bool more) noexcept override {

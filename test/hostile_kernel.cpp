@@ -109,7 +109,7 @@ void on_hostile_kernels(F make_main, std::uint64_t seeds = 8) {
       CHECK(deeds.asked_in_vain == 0);
       // Under AddressSanitizer the library keeps marks of what is gone (ringo/detail/destroyed.hpp); there
       // LeakSanitizer looks for leaks.
-      if (seed != first && detail::frame_cache::recycles) CHECK(allocations == memory);
+      if (seed != first && detail::frame_cache::recycles) CHECK(allocations.load() == memory);
     }
   }
 }
