@@ -125,8 +125,11 @@ int transfer(const kernel_call& c, std::size_t size, int flags) noexcept {
 }
 
 // Of a descriptor that does not know RWF_NOWAIT.
-attempted transfer_when_ready(const kernel_call& c, kernel_answer& answer) noexcept {
+attempted transfer_when_ready(kernel_call& c, kernel_answer& answer) noexcept {
   const mode_t file_kind = file_kind_of_descriptor(c.descriptor);
+  // A pipe or a terminal has no other position than the current one.
+  if (is_positioned(c) && ::lseek(c.descriptor, 0, SEEK_CUR) < 0 && errno == ESPIPE)
+    c.offset = kernel_call::current_position;
   if (is_positioned(c) || is_on_disk(file_kind)) return attempted::needs_thread;
   const bool reads = c.what == kernel_call::kind::read;
   if (S_ISSOCK(file_kind)) {

@@ -60,6 +60,7 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
     event.events = EPOLLIN | EPOLLET;
     event.data.u64 = event_of_wake;
     if (::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, wake_.number(), &event) != 0) throw refusal("epoll_ctl", errno);
+    sleep_.prepare(epoll_.number());
   }
 
   ~epoll_driver() override {

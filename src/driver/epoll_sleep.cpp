@@ -27,6 +27,12 @@ int count_of(long result) noexcept { return result >= 0 ? static_cast<int>(resul
 
 }  // namespace
 
+void epoll_sleep::prepare(int epoll) noexcept {
+  has_pwait2_ =
+      ::syscall(epoll_pwait2_number, -1, nullptr, 1, nullptr, nullptr, 0) >= 0 || (errno != ENOSYS && errno != EPERM);
+  if (!has_pwait2_) make_timer(epoll);
+}
+
 int epoll_sleep::wait(int epoll, std::span<epoll_event> into, time_point until) noexcept {
   const int most = static_cast<int>(into.size());
   if (until == time_point::min()) return count_of(::epoll_wait(epoll, into.data(), most, 0));
@@ -51,23 +57,26 @@ int epoll_sleep::wait(int epoll, std::span<epoll_event> into, time_point until) 
 // It is set by the clock's own time, so it does not expire before `until`. It is edge-triggered, so it need not be
 // read. One that was set for an earlier sleep may end this sleep early.
 bool epoll_sleep::set_timer(int epoll, time_point until) noexcept {
-  if (timerfd_.number() < 0) {
-    const int made = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (made < 0) return false;
-    epoll_event event{};
-    event.events = EPOLLIN | EPOLLET;
-    event.data.u64 = timer;
-    if (::epoll_ctl(epoll, EPOLL_CTL_ADD, made, &event) != 0) {
-      ::close(made);
-      return false;
-    }
-    timerfd_.set(made);
-  }
+  if (timerfd_.number() < 0 && !make_timer(epoll)) return false;
   const duration at = until.time_since_epoch();
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(at.count() / 1'000'000'000);
   when.it_value.tv_nsec = static_cast<long>(at.count() % 1'000'000'000);
   return ::timerfd_settime(timerfd_.number(), TFD_TIMER_ABSTIME, &when, nullptr) == 0;
+}
+
+bool epoll_sleep::make_timer(int epoll) noexcept {
+  const int made = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (made < 0) return false;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = timer;
+  if (::epoll_ctl(epoll, EPOLL_CTL_ADD, made, &event) != 0) {
+    ::close(made);
+    return false;
+  }
+  timerfd_.set(made);
+  return true;
 }
 
 }  // namespace ringo::detail

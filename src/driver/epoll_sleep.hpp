@@ -17,12 +17,15 @@ class epoll_sleep {
  public:
   static constexpr std::uint64_t timer = ~std::uint64_t{0};  // the timerfd's event
 
+  // Makes the timerfd where it will be needed, so that no descriptor is made, or missing, later.
+  void prepare(int epoll) noexcept;
   // time_point::min(): does not wait; max(): without limit. The number of events, or a negative errno.
   int wait(int epoll, std::span<epoll_event> into, time_point until) noexcept;
   void forget_descriptor() noexcept { timerfd_.forget(); }
 
  private:
   bool set_timer(int epoll, time_point until) noexcept;
+  bool make_timer(int epoll) noexcept;
 
   owned_descriptor timerfd_{-1};
   bool has_pwait2_ = true;
