@@ -139,7 +139,13 @@ attempted transfer_when_ready(kernel_call& c, kernel_answer& answer) noexcept {
                   }),
                   answer);
   }
-  if (ready_events(c.descriptor, reads ? POLLIN : POLLOUT) == 0) return attempted::must_wait;
+  if (ready_events(c.descriptor, reads ? POLLIN : POLLOUT) == 0) {
+    // The end of a pipe that is not for this is never ready.
+    if (const int mode = ::fcntl(c.descriptor, F_GETFL);
+        mode >= 0 && (mode & O_ACCMODE) == (reads ? O_WRONLY : O_RDONLY))
+      return settle(-EBADF, answer);
+    return attempted::must_wait;
+  }
   // A terminal that is ready may have less room than there are bytes, and then waits.
   if (!reads && S_ISCHR(file_kind)) return attempted::needs_thread;
   // A pipe that is ready has room for so much.
