@@ -171,7 +171,7 @@ void interest_table::take(std::uint64_t data, std::uint32_t events, begun_list& 
   if (i.serial != data >> 32 || !i.is_registered) return;
   if ((events & ends_empty) != 0) i.empty = false;
   if ((events & ends_full) != 0) i.full = false;
-  if ((events & (ends_empty & ~EPOLLIN)) != 0) i.is_special = true;
+  if ((events & ends_empty & ~std::uint32_t{EPOLLIN}) != 0) i.is_special = true;
   if (i.owner == 0) i.armed = 0;
   bool is_wanted = false;
   for (begun_call* c = i.calls.front(); c != nullptr;) {

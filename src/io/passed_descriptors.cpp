@@ -74,11 +74,12 @@ msghdr* message_in_flight::send(const std::byte* from, std::size_t size) noexcep
   const std::size_t bytes = going->all.size() * sizeof(int);
   std::memset(control_, 0, CMSG_SPACE(bytes));
   header_.msg_control = control_;
-  header_.msg_controllen = CMSG_SPACE(bytes);
+  // The fields' types differ between C libraries.
+  header_.msg_controllen = static_cast<decltype(header_.msg_controllen)>(CMSG_SPACE(bytes));
   cmsghdr* rights = CMSG_FIRSTHDR(&header_);
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(bytes);
+  rights->cmsg_len = static_cast<decltype(rights->cmsg_len)>(CMSG_LEN(bytes));
   for (std::size_t i = 0; i < going->all.size(); ++i) {
     const int number = going->all[i].native_handle();
     std::memcpy(CMSG_DATA(rights) + i * sizeof number, &number, sizeof number);

@@ -55,7 +55,7 @@ ssize_t stream_core::send_now(const sending& s) const noexcept {
   for (const auto& each : s.many) add(each);
   msghdr message{};
   message.msg_iov = pieces.data();
-  message.msg_iovlen = count;
+  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);  // its type differs between C libraries
   without_locks("sendmsg");
   return ::sendmsg(descriptor(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
