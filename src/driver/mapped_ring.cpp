@@ -73,8 +73,9 @@ void mapped_ring::check_calls() const {
   alignas(io_uring_probe) std::byte known[sizeof(io_uring_probe)]{};
   if (const int result = ::io_uring_register(number, IORING_REGISTER_PROBE, known, 0); result < 0)
     throw refusal("io_uring_register", -result);
-  if (reinterpret_cast<const io_uring_probe*>(known)->last_op < IORING_OP_MKDIRAT)
-    throw missing_feature("mkdir", "5.15");
+  if (reinterpret_cast<const io_uring_probe*>(known)->last_op <
+      IORING_OP_SOCKET)  // as old as IORING_RECVSEND_POLL_FIRST
+    throw missing_feature("receives that wait first", "5.19");
   // Any other error is the ring's own answer: it is not enabled yet.
   const int result = ::io_uring_enter(number, 0, 0, 0, nullptr);
   if (result == -EPERM || result == -EACCES || result == -ENOSYS) throw refusal("io_uring_enter", -result);
