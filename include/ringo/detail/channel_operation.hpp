@@ -30,7 +30,7 @@ class slot {
 
  public:
   slot() {
-    if constexpr (!inside) outside_.reset(new place);
+    if constexpr (!inside) outside_ = owned<place>(new place);
   }
   slot(const slot&) = delete;
   slot& operator=(const slot&) = delete;
