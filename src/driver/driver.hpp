@@ -41,6 +41,7 @@ class kernel_request {
 class driver {
  public:
   driver() = default;
+  explicit driver(bool may_put_off_looks) : puts_off_looks(may_put_off_looks) {}
   driver(const driver&) = delete;
   driver& operator=(const driver&) = delete;
   virtual ~driver() = default;
@@ -52,9 +53,13 @@ class driver {
 
   // Submits the queued operations, and reaps the completed ones. Sleeps until a completion, a wake() or `until`; it may
   // also return early for no reason. time_point::min(): does not sleep, and makes no system call if there is nothing to
-  // submit or to reap. time_point::max(): sleeps without limit. Returns whether anything had completed. Throws
+  // submit or to reap. Another time that has passed: does not sleep, and misses no
+  // answer that came before. time_point::max(): sleeps without limit. Returns whether anything had completed. Throws
   // std::system_error if the ring is lost.
   virtual bool poll(time_point until) = 0;
+
+  // Whether poll(time_point::min()) may leave answers that have come for a later call.
+  const bool puts_off_looks = false;
 
   // Whether a poll() that begins now may find a completion: operations were submitted since the last poll(), or the
   // kernel has an answer. False is certain for completions older than some microseconds. Thread: any.

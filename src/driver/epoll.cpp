@@ -93,13 +93,14 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
   bool poll(time_point until) override {
     check_thread();
     const answering now_and_at_the_end(answers_);
+    const bool is_certain = until != time_point::min() && until != time_point::max() && until <= now();
     if (serve()) {
-      look();
+      look(is_certain);
       return true;
     }
-    if (until == time_point::min() || (until != time_point::max() && until <= now())) return look();
+    if (is_certain || until == time_point::min()) return look(is_certain);
     prepare_to_look();
-    if (!answered_.empty() || !wake_.begin_sleep()) return look();
+    if (!answered_.empty() || !wake_.begin_sleep()) return look(false);
     answers_.store(false, std::memory_order_release);
     const int events = wait(limited(until));
     answers_.store(true, std::memory_order_release);
@@ -159,8 +160,8 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
   }
 
   // Without a sleep.
-  bool look() {
-    if (table_.waiting() == 0 || now() - last_look_ < look_period) return false;
+  bool look(bool is_certain) {
+    if (table_.waiting() == 0 || (!is_certain && now() - last_look_ < look_period)) return false;
     prepare_to_look();
     take(wait(time_point::min()));
     return serve();

@@ -28,7 +28,8 @@ class epoll_calls : public driver {
   std::size_t in_flight() const noexcept override { return in_flight_.load(std::memory_order_acquire); }
 
  protected:
-  epoll_calls(int epoll, wake_event& wakes) : table_(epoll), threads_(std::make_unique<call_threads>(wakes)) {}
+  epoll_calls(int epoll, wake_event& wakes)
+      : driver(true), table_(epoll), threads_(std::make_unique<call_threads>(wakes)) {}
 
   // Answers what can be answered without a look at epoll, and returns whether that was anything.
   bool serve() noexcept;

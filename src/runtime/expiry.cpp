@@ -37,14 +37,17 @@ class scheduler::goes_before_queue {
 
 // `now` is min() if there are no timers.
 void scheduler::look(time_point now, bool late) {
+  const bool is_due = driver_->puts_off_looks && now != time_point::min() && has_due_timers(now);
   {
     const goes_before_queue what_comes(*this, late);
     // More completions may follow at once, such as the rest of a message.
-    for (int looks = late ? looks_when_late : 1; driver_->poll(time_point::min()) && looks > 1;) --looks;
+    const time_point how = is_due ? time_point() : time_point::min();
+    for (int looks = late ? looks_when_late : 1; driver_->poll(how) && looks > 1;) --looks;
     if (runtime.has_posts()) runtime.run_posts(*this);
   }
   // release: a thread that sees this value sees the claimed waits.
-  if (shared) looked_at_.store(now.time_since_epoch().count(), std::memory_order_release);
+  if (shared && (is_due || !driver_->puts_off_looks))
+    looked_at_.store(now.time_since_epoch().count(), std::memory_order_release);
   if (now == time_point::min()) return put_off_at_.reset();
   const goes_before_queue what_expires(*this, false);
   if (put_off_at_ && (before_expiry_ == 0 || !has_early())) {
@@ -117,6 +120,11 @@ void scheduler::go_on_with(expired_timers& expired) {
     expired.put_off = timer_queue::next_put_off(e);
     e.after_expiry(*this);
   }
+}
+
+bool scheduler::has_due_timers(time_point now) noexcept {
+  optional_guard guard(timers.lock, shared);
+  return timers.is_late(now);
 }
 
 time_point scheduler::next_timer() noexcept {

@@ -171,6 +171,7 @@ class scheduler final : public worker {
   void judge_resumes(duration took) noexcept;
   void judge_stolen() noexcept;
   void back_off();
+  bool has_due_timers(time_point now) noexcept;
   time_point next_timer() noexcept;
   struct expired_timers {
     routine_list woken;
