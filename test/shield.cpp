@@ -95,9 +95,10 @@ TEST_CASE("shields nest: the outermost counts") {
   each_way([](by how) {
     on_every_scheduler([how]() -> task<> {
       const context ctx = context::with_cancel();
+      channel<void> is_cancelled;  // else the program could end before its cancellation
       int steps = 0;
       auto inner = [&]() -> task<> {
-        co_await shield(yield());
+        co_await shield(is_cancelled.recv());
         ++steps;
         co_await yield();
         ++steps;
@@ -109,6 +110,7 @@ TEST_CASE("shields nest: the outermost counts") {
       };
       auto h = go(ctx, program);
       cancel(how, ctx, h);
+      co_await is_cancelled.send();
       const auto o = co_await outcome(h);
       CHECK(told(o) == "cancelled");
       CHECK(steps == 2);
