@@ -191,6 +191,14 @@ TEST_CASE("where there is no memory for all rings, all workers use epoll") {
   CHECK(end.text.starts_with("epoll this runtime uses epoll, since io_uring_setup was refused: "));
 }
 
+// UndefinedBehaviorSanitizer needs a descriptor of its own to check a virtual call.
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+#define RINGO_TEST_NEEDS_DESCRIPTORS
+#endif
+#endif
+
+#ifndef RINGO_TEST_NEEDS_DESCRIPTORS
 TEST_CASE("too many open descriptors are no reason for epoll") {
   const environment none({});
   if (!io_uring_works()) return;
@@ -205,3 +213,4 @@ TEST_CASE("too many open descriptors are no reason for epoll") {
   CHECK(end.text.starts_with("refused: ringo: io_uring_setup was refused: "));
   CHECK(has(end.text, "the limit is"));
 }
+#endif

@@ -173,9 +173,12 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
   }
 
   int wait(time_point until) {
-    const int result = sleep_.wait(epoll_.number(), events_, until);
+    int result;
+    do {
+      result = sleep_.wait(epoll_.number(), events_, until);
+    } while (result == -EINTR);  // a handler that called wake() has left an event
     last_look_ = now();
-    if (result >= 0 || result == -EINTR) return std::max(result, 0);
+    if (result >= 0) return result;
     is_lost_ = true;
     throw std::system_error(-result, std::generic_category(),
                             "ringo: the epoll descriptor (" + std::to_string(epoll_.number()) +
