@@ -437,6 +437,55 @@ TEST_CASE("A sleep ends while a routine of its worker computes, though all other
   }
 }
 
+TEST_CASE(
+    "A sleep ends while a routine of its worker computes, though a timer before it was given up in the same turn") {
+  runtime rt({.workers = 2});
+  rt.run([&rt]() -> task<> {
+    const auto the_other_sleeps = [&rt] {
+      const metrics m = rt.metrics();
+      return m.parks == m.wakes + 1;
+    };
+    for (int round = 0; round != rounds / 4; ++round) {
+      std::atomic<bool> begun = false, is_busy = false, may_sleep = false, slept = false;
+      channel<int> begin, given_up, go_on;
+      auto computing = go([&begun, &slept, begin]() -> task<bool> {
+        begun = true;
+        co_await begin.recv();
+        const time_point end = now() + 10s;
+        while (!slept && now() < end) {
+        }
+        co_return slept;
+      });
+      while (!begun || !the_other_sleeps()) co_await yield();
+      auto busy = go([&is_busy, &may_sleep]() -> task<> {
+        is_busy = true;
+        while (!may_sleep) {
+        }
+        co_return;
+      });
+      while (!is_busy) co_await yield();
+      // All of the following is one turn. The timer of `first` has a watch asked for, while nobody is idle.
+      auto wakes = go([given_up]() -> task<> { co_await given_up.send(1); });
+      auto first = go([given_up, go_on]() -> task<> {
+        co_await select(given_up.recv(), sleep(1h));
+        co_await go_on.send(1);
+      });
+      co_await go_on.recv();
+      may_sleep = true;
+      for (const time_point end = now() + 1s; !the_other_sleeps() && now() < end;) {
+      }
+      spin_past(now());  // it has looked for timers, too, and found none
+      CHECK(begin.try_send(1));
+      co_await sleep(1ms);
+      slept = true;
+      CHECK(co_await computing);
+      co_await busy;
+      co_await wakes;
+      co_await first;
+    }
+  });
+}
+
 TEST_CASE("In a simulation, what comes a moment before a limit wins over it") {
   on_simulated_schedulers([]() -> task<> {
     channel<int> values;

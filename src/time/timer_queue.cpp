@@ -71,7 +71,10 @@ void timer_queue::rest(timer_entry& e) noexcept {
 
 void timer_queue::remove(timer_entry& e) noexcept {
   if (e.place_ == timer_entry::out) return;
-  if (has_deadline(e)) armed_.add(-1);
+  if (has_deadline(e)) {
+    armed_.add(-1);
+    if (empty()) watch_was_asked_ = false;  // a worker that goes to sleep now sees no reason to watch
+  }
   list& l = list_of(e.place_);
   unlink(l, e);
   if (e.place_ >= 0 && l.first == nullptr) {

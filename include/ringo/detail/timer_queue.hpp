@@ -123,7 +123,7 @@ class timer_queue {
   worker& of_;
   const bool checks_;
   const bool is_plain_;           // one worker, and no checks
-  bool watch_was_asked_ = false;  // since the last advance()
+  bool watch_was_asked_ = false;  // since the last advance(), and since the queue was empty
   std::int64_t base_ = 0;
   list fresh_;
   list endless_;
