@@ -53,7 +53,7 @@ class barrier_core final : public object_source {
         continue;
       }
       if (in.shared()) {
-        r.state.fetch_and(~(routine::waiting | routine::inspected), std::memory_order_acq_rel);
+        r.state.fetch_and(~(routine::waiting | routine::ring_bits | routine::inspected), std::memory_order_acq_rel);
       } else {
         (void)r.claim(false);
       }
