@@ -26,6 +26,7 @@
 
 #include "driver/epoll_calls.hpp"
 #include "driver/epoll_sleep.hpp"
+#include "driver/raised_flag.hpp"
 #include "driver/refusal.hpp"
 #include "driver/wake_event.hpp"
 #include "platform/standard_streams.hpp"
@@ -39,6 +40,7 @@ constexpr std::uint64_t event_of_wake = ~std::uint64_t{0} - 1;  // the eventfd's
 // Much more than an epoll_wait() costs, and little beside what a request costs.
 constexpr duration look_period = std::chrono::microseconds(50);
 constexpr duration interrupt_period = std::chrono::milliseconds(1);
+
 int made_epoll() {
   hold_standard_streams();
   const int made = ::epoll_create1(EPOLL_CLOEXEC);
@@ -92,7 +94,7 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
 
   bool poll(time_point until) override {
     check_thread();
-    const answering now_and_at_the_end(answers_);
+    const raised_flag now_and_at_the_end(answers_);
     const bool is_certain = until != time_point::min() && until != time_point::max() && until <= now();
     if (serve()) {
       look(is_certain);
@@ -147,14 +149,6 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
   void list_threads(std::vector<pid_t>& ids) const override { threads_->list_threads(ids); }
 
  private:
-  struct answering {
-    explicit answering(std::atomic<bool>& now) noexcept : now_(now) { now_.store(true, std::memory_order_release); }
-    answering(const answering&) = delete;
-    answering& operator=(const answering&) = delete;
-    ~answering() { now_.store(false, std::memory_order_release); }
-    std::atomic<bool>& now_;
-  };
-
   void check_thread() const {
     assert(owner_ == std::this_thread::get_id() && "a driver is used by the thread that it is attached to");
   }

@@ -32,7 +32,6 @@ void epoll_calls::submit(kernel_request& r) noexcept {
     r.next = std::exchange(starved_, &r);
     return;
   }
-  c->call = {};
   r.fill(c->call);
   c->request = &r;
   c->has_connected = false;

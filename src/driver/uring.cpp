@@ -29,6 +29,7 @@
 
 #include "driver/mapped_ring.hpp"
 #include "driver/provided_buffers.hpp"
+#include "driver/raised_flag.hpp"
 #include "driver/refusal.hpp"
 #include "driver/request_backlog.hpp"
 #include "driver/uring_call.hpp"
@@ -83,7 +84,7 @@ class uring_driver final : public uring {
 
   bool poll(time_point until) override {
     check_thread();
-    const answering now_and_at_the_end(answers_);
+    const raised_flag now_and_at_the_end(answers_);
     const bool all_submitted = (backlog_.empty() && to_end_.empty()) || submit_backlog();
     bool has_reaped = reap();
     if (!has_reaped && all_submitted && wants_to_sleep(until) && (wake_.reads() || arm_wake()) && wake_.begin_sleep()) {
@@ -161,14 +162,6 @@ class uring_driver final : public uring {
   }
 
  private:
-  struct answering {
-    explicit answering(std::atomic<bool>& now) noexcept : now_(now) { now_.store(true, std::memory_order_release); }
-    answering(const answering&) = delete;
-    answering& operator=(const answering&) = delete;
-    ~answering() { now_.store(false, std::memory_order_release); }
-    std::atomic<bool>& now_;
-  };
-
   void check_thread() const {
     assert(owner_ == std::this_thread::get_id() && "a ring is used by the thread that it is attached to");
   }

@@ -59,7 +59,7 @@ void descriptor_core::fill_close(kernel_call& call) noexcept {
 // The number is free whatever the answer is (close(2)), with one exception: ECANCELED says that the kernel has not
 // begun. It does so if a runtime ends while all threads that could close the file are busy.
 void descriptor_core::has_closed(const kernel_answer& answer) noexcept {
-  int result = answer.result;
+  const int result = answer.result;
   if (says_farewell_) {
     farewell(current_worker());
     section here(*this);

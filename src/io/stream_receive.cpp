@@ -86,7 +86,7 @@ void stream_core::received(const kernel_answer& answer) noexcept {
 }
 
 void stream_core::accept_answer(const kernel_answer& answer, scheduler& w) noexcept {
-  int result = answer.result;
+  const int result = answer.result;
   buffer* b = answer.filled;
   if (!can_borrow_ && own_ == nullptr) {  // there was no memory
     own_ = w.driver_->buffers.take();

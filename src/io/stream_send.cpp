@@ -165,7 +165,7 @@ void stream_core::fill_send(kernel_call& call) noexcept {
 }
 
 void stream_core::sent(const kernel_answer& answer) noexcept {
-  int result = answer.result;
+  const int result = answer.result;
   bool in_turn, shuts_down;
   {
     section here(*this);

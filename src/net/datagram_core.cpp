@@ -162,7 +162,7 @@ int datagram_core::take_in(std::size_t size, datagram& into) noexcept {
 }
 
 void datagram_core::received(const kernel_answer& answer) noexcept {
-  int result = answer.result;
+  const int result = answer.result;
   datagram come;
   int error = result >= 0 ? take_in(static_cast<std::size_t>(result), come) : -result;
   // The receive has been ended early (for a close, or for an earlier receive), or it has been waited for
@@ -218,11 +218,10 @@ void datagram_core::fill_send(kernel_call& call) noexcept {
 }
 
 void datagram_core::sent(const kernel_answer& answer) noexcept {
-  int result = answer.result;
   section here(*this);
   scheduler& w = *here.on();
   send_.over();
-  if (is_starved_) result = -ENOMEM;
+  const int result = is_starved_ ? -ENOMEM : answer.result;
   const bool is_over = result != -ECANCELED && result != -EINTR && result != -EAGAIN;
   if (std::exchange(of_in_flight_, nullptr) != nullptr && is_over) {
     auto& s = static_cast<datagram_sending&>(*waiting(io_side::out).front());

@@ -220,7 +220,7 @@ accept_failure failure_of(int error) noexcept {
 }  // namespace
 
 void listener_core::accepted(const kernel_answer& answer) noexcept {
-  int result = answer.result;
+  const int result = answer.result;
   runtime_core& runtime = current_worker()->runtime;
   if (result >= 0) {
     const bare_connection connection{result, to_endpoint(peer_.get())};

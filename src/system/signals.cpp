@@ -264,7 +264,7 @@ void signals_core::fill_read(kernel_call& call) noexcept {
 }
 
 void signals_core::has_read(const kernel_answer& answer) noexcept {
-  int result = answer.result;
+  const int result = answer.result;
   section here(*this);
   read_.over();
   if (result > 0) {
