@@ -117,11 +117,8 @@ void on_hostile_kernels(F make_main, std::uint64_t seeds = 8) {
 template <class Sink>
 task<> send_numbered(Sink& to, std::size_t size, std::uint64_t seed) {
   dice d(seed);
-  std::string piece;
-  for (std::size_t sent = 0; sent < size;) {
-    piece.resize(std::min<std::size_t>(1 + d.below(d.below(8) == 0 ? 40'000 : 600), size - sent));
-    for (char& b : piece) b = numbered(sent++);
-    co_await to.send(piece);
+  for (numbered_pieces cut(size); cut.next(1 + d.below(d.below(8) == 0 ? 40'000 : 600));) {
+    co_await to.send(cut.piece());
   }
 }
 
@@ -327,10 +324,8 @@ TEST_CASE("Where memory is short for a while, who waits for a stream is told, an
     auto sending = go(
         [](tcp_stream& s, std::uint64_t n) -> task<> {
           dice d(n);
-          for (std::size_t sent = 0; sent < size;) {
-            std::string piece(std::min<std::size_t>(1 + d.below(3000), size - sent), ' ');
-            for (char& b : piece) b = numbered(sent++);
-            const auto send = [&] { return s.send(piece); };
+          for (numbered_pieces cut(size); cut.next(1 + d.below(3000));) {
+            const auto send = [&] { return s.send(cut.piece()); };
             co_await again_while_short(send);
           }
           co_await s.shutdown_send();

@@ -53,6 +53,16 @@ void spin_until_readable(int descriptor) {
   }
 }
 
+// Computes from the first value of `begin` until `slept`, which fails if it takes 10 s.
+task<bool> computes_until(std::atomic<bool>& slept, channel<int> begin, std::atomic<bool>& begun) {
+  begun = true;
+  co_await begin.recv();
+  const time_point end = now() + 10s;
+  while (!slept && now() < end) {
+  }
+  co_return slept;
+}
+
 // In a routine that is resumed by the caller's worker as soon as the caller waits: computes until a limit has passed.
 class hog {
  public:
@@ -417,14 +427,7 @@ TEST_CASE("A sleep ends while a routine of its worker computes, though all other
       for (int round = 0; round != rounds; ++round) {
         std::atomic<bool> begun = false, slept = false;
         channel<int> begin;
-        auto computing = go([&begun, &slept, begin]() -> task<bool> {
-          begun = true;
-          co_await begin.recv();
-          const time_point end = now() + 10s;
-          while (!slept && now() < end) {
-          }
-          co_return slept;
-        });
+        auto computing = go(computes_until, std::ref(slept), begin, std::ref(begun));
         while (!begun) co_await yield();
         // The others sleep: each has parked once more than it has woken.
         for (metrics m = rt.metrics(); m.parks != m.wakes + workers - 1; m = rt.metrics()) co_await yield();
@@ -448,14 +451,7 @@ TEST_CASE(
     for (int round = 0; round != rounds / 4; ++round) {
       std::atomic<bool> begun = false, is_busy = false, may_sleep = false, slept = false;
       channel<int> begin, given_up, go_on;
-      auto computing = go([&begun, &slept, begin]() -> task<bool> {
-        begun = true;
-        co_await begin.recv();
-        const time_point end = now() + 10s;
-        while (!slept && now() < end) {
-        }
-        co_return slept;
-      });
+      auto computing = go(computes_until, std::ref(slept), begin, std::ref(begun));
       while (!begun || !the_other_sleeps()) co_await yield();
       auto busy = go([&is_busy, &may_sleep]() -> task<> {
         is_busy = true;

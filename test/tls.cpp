@@ -169,11 +169,7 @@ TEST_CASE("TLS is whole both ways on a kernel that answers in hostile orders (c3
           constexpr std::size_t size = 100'000;
           auto sending = go(
               [](tls_stream& to) -> task<> {
-                for (std::size_t sent = 0; sent < size;) {
-                  std::string piece(std::min<std::size_t>(7000, size - sent), ' ');
-                  for (char& b : piece) b = numbered(sent++);
-                  co_await to.send(piece);
-                }
+                for (numbered_pieces cut(size); cut.next(7000);) co_await to.send(cut.piece());
                 co_await to.shutdown_send();
               },
               std::ref(s));

@@ -33,11 +33,8 @@ std::chrono::microseconds moment(dice& d) { return std::chrono::microseconds(d.b
 template <class Sink>
 task<> send_numbered(Sink to, std::size_t size, std::uint64_t seed) {
   dice d(seed);
-  std::string piece;
-  for (std::size_t sent = 0; sent < size;) {
-    piece.resize(std::min<std::size_t>(1 + d.below(d.below(8) == 0 ? 30'000 : 500), size - sent));
-    for (char& b : piece) b = numbered(sent++);
-    co_await to.send(piece);
+  for (numbered_pieces cut(size); cut.next(1 + d.below(d.below(8) == 0 ? 30'000 : 500));) {
+    co_await to.send(cut.piece());
     if (d.below(4) == 0) co_await sleep(moment(d));
   }
   co_await to.close();

@@ -28,11 +28,8 @@ namespace {
 
 task<> send_numbered(tcp_stream s, std::size_t size, std::uint64_t seed) {
   dice d(seed);
-  std::string piece;
-  for (std::size_t sent = 0; sent < size;) {
-    piece.resize(std::min<std::size_t>(1 + d.below(d.below(10) == 0 ? 40'000 : 600), size - sent));
-    for (char& b : piece) b = numbered(sent++);
-    co_await s.send(piece);
+  for (numbered_pieces cut(size); cut.next(1 + d.below(d.below(10) == 0 ? 40'000 : 600));) {
+    co_await s.send(cut.piece());
     if (d.below(4) == 0) co_await yield();
   }
 }

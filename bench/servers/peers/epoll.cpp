@@ -1,14 +1,12 @@
 // By hand: level-triggered epoll, one receive and one send a request. Usage: epoll PORT WORKERS (1)
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
+
+#include "listener.hpp"
 
 namespace {
 
@@ -62,14 +60,8 @@ void accept_all(int listener) {
 
 int main(int argc, char** argv) {
   if (argc < 2) return 2;
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(static_cast<std::uint16_t>(std::atoi(argv[1])));
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 || listen(listener, 1024) != 0) return 1;
+  const int listener = listen_on(argv[1], SOCK_STREAM | SOCK_NONBLOCK);
+  if (listener < 0) return 1;
   poll = epoll_create1(0);
   connection listening{listener, 0, 0, 0, {}};
   wait_for(listening, EPOLLIN);

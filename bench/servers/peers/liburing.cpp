@@ -1,12 +1,9 @@
 // By hand: a ring, one receive or one send a connection. Usage: liburing PORT WORKERS (1)
-#include <arpa/inet.h>
 #include <liburing.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include "listener.hpp"
 
 namespace {
 
@@ -51,14 +48,8 @@ void accept_one(int listener) {
 
 int main(int argc, char** argv) {
   if (argc < 2) return 2;
-  const int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(static_cast<std::uint16_t>(std::atoi(argv[1])));
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 || listen(listener, 1024) != 0) return 1;
+  const int listener = listen_on(argv[1]);
+  if (listener < 0) return 1;
   io_uring_params how{};
   how.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
   if (io_uring_queue_init_params(1024, &ring, &how) != 0) return 1;
