@@ -550,7 +550,7 @@ TEST_CASE("Drivers that come and go leave no descriptor") {
     }
     CHECK(answers == 1200);
     {
-      // One that was never attached, and one whose thread has ended.
+      // A driver that was never attached, and a driver whose thread has ended.
       const auto unused = each.make(), used = each.make();
       std::thread worker([&] {
         used->attach();

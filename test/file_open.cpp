@@ -105,8 +105,8 @@ TEST_CASE("an open that waits loses a select, is cancelled, and may be awaited a
   on_the_network([]() -> ringo::task<> {
     const folder in;
     const std::string path = in.fifo("f");
-    // The kernel may still be ending an open that has lost. A writer of the same FIFO that came then would meet it, and
-    // neither would wait. So the writers that have to wait open a FIFO that nobody reads.
+    // The kernel may still be ending an open that has lost. A writer of the same FIFO would meet that reader, and both
+    // opens would succeed. So the writers that have to wait open a FIFO without a reader.
     const std::string unread = in.fifo("g");
     auto opening = ringo::file::open(path);
     for (int i = 0; i < 3; ++i) {

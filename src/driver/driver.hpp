@@ -17,7 +17,8 @@ namespace ringo::detail {
 // answer: the kernel may write until then, even after end_early().
 class kernel_request {
  public:
-  // Sets what is asked. Called once in each submit(), whose caller holds the lock of the operation's source.
+  // The request sets what it asks the kernel for. The driver calls this once in each submit(), while the caller of
+  // submit() holds the lock of the operation's source.
   virtual void fill(kernel_call& call) noexcept = 0;
 
   // The one answer to a submit(). The driver does not touch the object again. Called in the worker's thread, inside

@@ -47,8 +47,8 @@ class interest_table {
 
   void wait(begun_call& c) noexcept;
   void stop_waiting(begun_call& c) noexcept;
-  // Registers what is not registered yet. Calls whose descriptor cannot be registered go to `refused`, with the error
-  // as their answer.
+  // The table registers the descriptors that wait for it. The calls of a descriptor that the kernel refuses go to
+  // `refused`, with the error as their answer.
   void arm(begun_list& refused) noexcept;
   bool has_to_arm() const noexcept { return !to_arm_.empty(); }
   // Takes an event: moves the calls that may go on now to `ready`.

@@ -112,7 +112,7 @@ void install(std::string_view name) {
     for (int each = 0; ::prctl(PR_CAPBSET_READ, each, 0, 0, 0) >= 0; ++each) {
       if (std::find(std::begin(docker_capabilities), std::end(docker_capabilities), each) ==
           std::end(docker_capabilities))
-        (void)::prctl(PR_CAPBSET_DROP, each, 0, 0, 0);  // fails for a user who has none to drop
+        (void)::prctl(PR_CAPBSET_DROP, each, 0, 0, 0);  // fails if the process has no capability to drop
     }
     constexpr std::uint32_t new_namespaces = 0x7e020000, vm_sockets = 40;
     for (const long call : docker_allows) f.answer(call, 0);

@@ -1,8 +1,8 @@
 // The parts of the standard library that the headers need, and no more. In libstdc++ <functional>, <chrono>, <ranges>
 // and <stop_token> include hash tables, calendars, views and threads, for which every file that includes ringo would
-// pay; the parts that are needed here stand in headers of their own, and of stop_token only its name is needed. These
-// are libstdc++'s insides, so they are included only in the releases whose files are known; any other library's headers
-// are included whole.
+// pay; the parts that ringo needs stand in headers of their own, and of stop_token it needs only the name. These
+// headers are libstdc++'s insides, so this file includes them only in the releases whose files are known; of any other
+// library it includes the public headers whole.
 #pragma once
 #include <iterator>  // which bits/ranges_base.h needs
 #include <utility>
