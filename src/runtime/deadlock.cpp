@@ -44,6 +44,7 @@ time_point runtime_core::check_quiet(scheduler& w) {
   }
   pool->list_threads(own);
   list_reaper(own);
+  list_end_watchers(own);
   const std::optional<std::size_t> foreign = foreign_threads(own);
   if (!foreign || *foreign != 0 || has_posts()) {
     quiet_check_ = std::clamp(quiet_check_ * 2, first_quiet_check, longest_quiet_check);

@@ -1,31 +1,45 @@
 #include "runtime/reaper.hpp"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <mutex>
 #include <new>
+#include <thread>
 
 #include <ringo/detail/lock_rank.hpp>
+
+#include "platform/signals_blocked.hpp"
 
 namespace ringo::detail {
 namespace {
 
+std::uint64_t packed(const child& c) noexcept {
+  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(c.id)) << 32 | static_cast<std::uint32_t>(c.descriptor);
+}
+child unpacked(std::uint64_t both) noexcept {
+  return {static_cast<pid_t>(both >> 32), static_cast<int>(static_cast<std::uint32_t>(both))};
+}
+
+// False: it runs, or has ended and its tracer has not seen that yet.
+bool has_reaped(const child& c) noexcept {
+  siginfo_t end{};
+  return note_end(c, end) != 0 || end.si_pid != 0;  // an error: it is not a child of this process any more
+}
+
 // Of the process, and never destroyed: its thread may outlive main().
 class reaper {
  public:
-  void add(int pidfd) noexcept {
+  void add(const child& c) noexcept {
     const std::lock_guard guard(mutex_);
     reap_unwatched();
-    if (has_reaped(pidfd)) {
-      ::close(pidfd);
-    } else if (!watch(pidfd)) {
-      keep_unwatched(pidfd);
+    if (has_reaped(c)) {
+      close_descriptor(c);
+    } else if (!watch(c)) {
+      keep_unwatched(c);
     }
   }
 
@@ -35,24 +49,14 @@ class reaper {
   }
 
  private:
-  // False: its end is not there to be taken note of. It runs, or has ended and is its tracer's still.
-  static bool has_reaped(int pidfd) noexcept {
-    siginfo_t info{};
-    int result;
-    do {
-      result = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG);
-    } while (result != 0 && errno == EINTR);
-    return result != 0 || info.si_pid != 0;  // it has ended, or is no child of this process any more
-  }
-
-  bool watch(int pidfd) noexcept {
+  bool watch(const child& c) noexcept {
     if (epoll_ < 0 && !start()) return false;
     // Edge-triggered: the descriptor of a traced child that has ended is readable for as long as its tracer likes, and
-    // the kernel tells of it again when the tracer lets it go.
+    // the kernel reports it again when the tracer lets it go.
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
-    event.data.fd = pidfd;
-    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, pidfd, &event) != 0) return false;
+    event.data.u64 = packed(c);
+    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, c.descriptor, &event) != 0) return false;
     ++watched_;
     return true;
   }
@@ -61,25 +65,14 @@ class reaper {
   bool start() noexcept {
     epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
     if (epoll_ < 0) return false;
-    pthread_attr_t how;
-    ::pthread_attr_init(&how);
-    ::pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
-    sigset_t all, before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    const int error = ::pthread_create(
-        &thread, &how,
-        [](void* self) -> void* {
-          static_cast<reaper*>(self)->run();
-          return nullptr;
-        },
-        this);
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    ::pthread_attr_destroy(&how);
-    if (error == 0) return true;
-    stop();
-    return false;
+    try {
+      const signals_blocked while_it_starts;
+      std::thread([this] { run(); }).detach();
+      return true;
+    } catch (const std::exception&) {  // no memory, or too many threads
+      stop();
+      return false;
+    }
   }
   void stop() noexcept {
     ::close(epoll_);
@@ -99,28 +92,28 @@ class reaper {
       epoll_event event{};
       if (::epoll_wait(epoll, &event, 1, -1) != 1) continue;
       const std::lock_guard guard(mutex_);
-      const int pidfd = event.data.fd;
-      if (!has_reaped(pidfd)) continue;
-      // Closing it would not take it out while a program that is being started has a copy of it: it would be told of
-      // again, by a number that is another's.
-      ::epoll_ctl(epoll, EPOLL_CTL_DEL, pidfd, nullptr);
-      ::close(pidfd);
+      const child c = unpacked(event.data.u64);
+      if (!has_reaped(c)) continue;
+      // Closing it alone would not take it out while a program that is being started has a copy of it: epoll would
+      // report it again, by a number that is another descriptor's by then.
+      ::epoll_ctl(epoll, EPOLL_CTL_DEL, c.descriptor, nullptr);
+      close_descriptor(c);
       if (--watched_ == 0) return stop();
     }
   }
 
-  // Without a thread or memory: tried again when the next one comes.
-  void keep_unwatched(int pidfd) noexcept {
+  // There is no thread or no memory: the next add() tries again.
+  void keep_unwatched(const child& c) noexcept {
     try {
-      unwatched_.push_back(pidfd);
+      unwatched_.push_back(c);
     } catch (const std::bad_alloc&) {
-      ::close(pidfd);
+      close_descriptor(c);
     }
   }
   void reap_unwatched() noexcept {
     for (std::size_t i = 0; i < unwatched_.size();) {
       if (has_reaped(unwatched_[i])) {
-        ::close(unwatched_[i]);
+        close_descriptor(unwatched_[i]);
       } else if (!watch(unwatched_[i])) {
         ++i;
         continue;
@@ -130,11 +123,11 @@ class reaper {
     }
   }
 
-  ranked<std::mutex, lock_rank::leaf> mutex_;
-  int epoll_ = -1;  // while the thread runs
+  ranked<std::mutex, lock_rank::process> mutex_;  // closing a child's descriptor may take a lock of rank leaf
+  int epoll_ = -1;                                // while the thread runs
   pid_t thread_ = 0;
   std::size_t watched_ = 0;
-  std::vector<int> unwatched_;
+  std::vector<child> unwatched_;
 };
 
 reaper& the_reaper() {
@@ -144,7 +137,7 @@ reaper& the_reaper() {
 
 }  // namespace
 
-void reap_in_background(int pidfd) noexcept { the_reaper().add(pidfd); }
+void reap_in_background(const child& c) noexcept { the_reaper().add(c); }
 void list_reaper(std::vector<pid_t>& threads) { the_reaper().list(threads); }
 
 }  // namespace ringo::detail

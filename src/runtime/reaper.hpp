@@ -4,10 +4,13 @@
 
 #include <vector>
 
+#include "runtime/child.hpp"
+
 namespace ringo::detail {
 
-// Takes the pidfd of a child. One thread waits for all children that still run, and ends with the last. Thread: any.
-void reap_in_background(int pidfd) noexcept;
+// Takes the child, with its descriptor. One thread waits for all such children that still run, and ends with the last.
+// Thread: any.
+void reap_in_background(const child& c) noexcept;
 
 // Adds the id of that thread, which never posts work to a runtime.
 void list_reaper(std::vector<pid_t>& threads);

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,38 +20,31 @@
 
 #include "io/one_shot.hpp"
 #include "io/stream_core.hpp"
+#include "runtime/child.hpp"
 #include "runtime/outside_error.hpp"
 #include "runtime/reaper.hpp"
 
 namespace ringo {
 namespace detail {
 
-// A child, from its start until its end has been noted (waitid(2)).
+// A started program, for its process object and for all that wait for its end.
 class process_state {
  public:
-  process_state(int id, int pidfd) noexcept : id_(id), pidfd_(pidfd) {}
+  explicit process_state(const child& c) noexcept : child_(c) {}
   process_state(const process_state&) = delete;
   process_state& operator=(const process_state&) = delete;
-  ~process_state() { end_ || error_ != 0 ? static_cast<void>(::close(pidfd_)) : reap_in_background(pidfd_); }
+  ~process_state() { end_ || error_ != 0 ? close_descriptor(child_) : reap_in_background(child_); }
 
-  int id() const noexcept { return id_; }
-  int pidfd() const noexcept { return pidfd_; }
+  int id() const noexcept { return child_.id; }
+  int descriptor() const noexcept { return child_.descriptor; }
 
-  // Notes the end, if there is one. False: not yet. The descriptor may be readable then: a child that another process
-  // traces ends for its tracer first.
+  // Notes the end. False: that is not possible yet.
   bool note_end() noexcept {
     const std::lock_guard guard(mutex_);
     if (end_ || error_ != 0) return true;
     siginfo_t info{};
-    int result;
-    do {
-      result = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_), &info, WEXITED | WNOHANG);
-    } while (result != 0 && errno == EINTR);
-    if (result != 0) {
-      error_ = errno;
-    } else if (info.si_pid != 0) {
-      end_.emplace(info.si_code != CLD_EXITED, info.si_status);
-    }
+    error_ = detail::note_end(child_, info);
+    if (error_ == 0 && info.si_pid != 0) end_.emplace(info.si_code != CLD_EXITED, info.si_status);
     return end_ || error_ != 0;
   }
 
@@ -60,30 +52,24 @@ class process_state {
   exit_status end() {
     const std::lock_guard guard(mutex_);
     if (end_) return *end_;
-    throw_outside_error(error_ == ECHILD ? end_was_taken : error_, "ringo: waiting for process " + std::to_string(id_));
+    throw_outside_error(error_ == ECHILD ? end_was_taken : error_,
+                        "ringo: waiting for process " + std::to_string(id()));
   }
 
   bool kill(int signal) {
     const std::lock_guard guard(mutex_);
-    // The kernel accepts a signal for a process that has ended until its end has been noted.
-    if (end_ || error_ != 0 || has_ended()) return false;
-    if (::syscall(SYS_pidfd_send_signal, pidfd_, signal, nullptr, 0) == 0) return true;
-    if (errno == ESRCH) return false;
-    throw_outside_error(errno,
-                        "ringo: sending signal " + std::to_string(signal) + " to process " + std::to_string(id_));
+    if (end_ || error_ != 0) return false;
+    const int error = send_signal(child_, signal);
+    if (error == 0 || error == ESRCH) return error == 0;
+    throw_outside_error(error,
+                        "ringo: sending signal " + std::to_string(signal) + " to process " + std::to_string(id()));
   }
 
  private:
-  bool has_ended() const noexcept {
-    pollfd one{pidfd_, POLLIN, 0};
-    return ::poll(&one, 1, 0) == 1;
-  }
-
-  const int id_;
-  const int pidfd_;
-  ranked<std::mutex, lock_rank::process> mutex_;  // of the two below
+  const child child_;
+  ranked<std::mutex, lock_rank::process> mutex_;  // of the child's number, and of the two below
   std::optional<exit_status> end_;
-  int error_ = 0;  // why there is no end to be had
+  int error_ = 0;  // why the end cannot be noted
 };
 
 namespace {
@@ -94,7 +80,7 @@ class wait_call final : public one_shot_of<exit_status> {
 
  private:
   std::string describe() const override { return "the end of process " + std::to_string(of_->id()); }
-  void ask(kernel_call& call) noexcept override { call.set_poll(of_->pidfd(), POLLIN); }
+  void ask(kernel_call& call) noexcept override { call.set_poll(of_->descriptor(), POLLIN); }
   next judge(int& result) noexcept override {
     if (result >= 0 && !of_->note_end()) return next::after_a_pause;
     return one_shot_of::judge(result);
@@ -219,25 +205,24 @@ std::shared_ptr<process_state> spawn(launch what) {
   const spawn_attributes attributes(what.blocked);
   std::vector<char*> arguments = pointers_to(what.arguments);
   std::vector<char*> environment = pointers_to(what.environment);
-  pid_t id = -1;
-  const int error =
-      ::posix_spawnp(&id, arguments.front(), actions.get(), attributes.get(), arguments.data(), environment.data());
+  child started{-1, -1};
+  int error = ::posix_spawnp(&started.id, arguments.front(), actions.get(), attributes.get(), arguments.data(),
+                             environment.data());
   if (error != 0) throw_outside_error(error, what.doing);
-  const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, id, 0));
-  if (pidfd < 0) {
-    const int why = errno;
+  error = open_descriptor(started);
+  if (error != 0) {
     // Where SIGCHLD is ignored, the number may be another process' by now.
-    if (::waitid(P_PID, static_cast<id_t>(id), nullptr, WEXITED | WNOHANG | WNOWAIT) == 0) {
-      ::kill(id, SIGKILL);
-      while (::waitpid(id, nullptr, 0) < 0 && errno == EINTR) {
+    if (::waitid(P_PID, static_cast<id_t>(started.id), nullptr, WEXITED | WNOHANG | WNOWAIT) == 0) {
+      ::kill(started.id, SIGKILL);
+      while (::waitpid(started.id, nullptr, 0) < 0 && errno == EINTR) {
       }
     }
-    throw_outside_error(why, what.doing + ": no descriptor of the process");
+    throw_outside_error(error, what.doing + ": no descriptor of the process");
   }
   try {
-    return std::make_shared<process_state>(id, pidfd);
+    return std::make_shared<process_state>(started);
   } catch (...) {
-    reap_in_background(pidfd);
+    reap_in_background(started);
     throw;
   }
 }

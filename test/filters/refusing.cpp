@@ -4,6 +4,7 @@
 //   hidden_io_uring  they answer ENOSYS, as in gVisor and in kernels that were built without them
 //   epoll_pwait2     io_uring's calls answer EPERM, and epoll_pwait2 ENOSYS, as before Linux 5.11
 //   docker           Docker's whole default profile, and its default capabilities; all else answers EPERM
+//   pidfds           descriptors of processes do not exist, as before Linux 5.3; nor does clone3
 //   linux_4_18       calls that came after Linux 4.18 answer ENOSYS, and RWF_NOWAIT EOPNOTSUPP, which 4.18 knew of
 //   files only
 #include <linux/audit.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -101,6 +103,7 @@ void install(std::string_view name) {
   const auto refuse_io_uring = [&f](int error) {
     for (const long call : {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register}) f.answer(call, error);
   };
+  const auto refuse_waiting_by_pidfd = [&f] { f.answer_by(SYS_waitid, 0, ~0u, P_PIDFD, EINVAL, 0); };
   if (name == "io_uring") {
     refuse_io_uring(EPERM);
   } else if (name == "hidden_io_uring") {
@@ -120,9 +123,13 @@ void install(std::string_view name) {
     f.answer_by(SYS_clone, 0, new_namespaces, 0, 0, EPERM);
     f.answer(SYS_clone3, ENOSYS);
     otherwise = EPERM;
+  } else if (name == "pidfds") {
+    for (const long call : {SYS_pidfd_open, SYS_pidfd_send_signal, SYS_clone3}) f.answer(call, ENOSYS);
+    refuse_waiting_by_pidfd();
   } else if (name == "linux_4_18") {
     // Since Linux 5.1 each call has one number on all architectures; these begin with 424.
     f.answer_from(SYS_pidfd_send_signal, ENOSYS);
+    refuse_waiting_by_pidfd();
     for (const long call : {SYS_preadv2, SYS_pwritev2}) f.answer_by(call, 5, RWF_NOWAIT, RWF_NOWAIT, EOPNOTSUPP, 0);
   } else {
     std::fprintf(stderr, "refusing: there is no filter %.*s\n", static_cast<int>(name.size()), name.data());
