@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <vector>
 
 #include <ringo/detail/current_worker.hpp>
 
@@ -13,15 +12,9 @@
 namespace ringo::detail {
 namespace {
 
-struct registry {
-  ranked<std::recursive_mutex, lock_rank::registry> mutex;  // a post that is run under it may look up another runtime
-  std::vector<runtime_core*> all;
-  std::uint64_t last_id = 0;
-};
-
 // Never destroyed: a static channel's destructor may come after it.
 registry& runtimes() {
-  static auto* one = new registry;
+  static auto* one = ringo_runtimes = new registry;
   return *one;
 }
 

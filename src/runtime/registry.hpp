@@ -2,11 +2,20 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <vector>
+
+#include <ringo/detail/lock_rank.hpp>
 
 namespace ringo::detail {
 
 class runtime_core;
+
+struct registry {
+  ranked<std::recursive_mutex, lock_rank::registry> mutex;  // a post that is run under it may look up another runtime
+  std::vector<runtime_core*> all;
+  std::uint64_t last_id = 0;
+};
 
 // Any thread.
 class runtime_registry {
@@ -22,3 +31,7 @@ class runtime_registry {
 };
 
 }  // namespace ringo::detail
+
+// What scripts for debuggers begin with: null until the first runtime. It is in debugger/embedded.cpp, which a program
+// with a runtime thereby contains.
+extern "C" ringo::detail::registry* ringo_runtimes;
