@@ -405,7 +405,7 @@ TEST_CASE("A write that is larger than there is room for does not hold up the wo
             c.set_send(each.from, &out[sent], size - sent, MSG_NOSIGNAL);
           } else {
             c.set_write(each.from, &out[sent], size - sent, here);
-            c.may_take_long = each.from == slave;  // a terminal that says it can take bytes may take a part only
+            c.needs_thread = each.from == slave;  // a terminal that says it can take bytes may take a part only
           }
         });
       };

@@ -100,6 +100,7 @@ struct kernel_call {
   bool lends = false;          // into a buffer that the driver lends when bytes are there (answer::filled)
   bool waits_first = false;    // a first attempt would probably be in vain: nothing is there yet
   bool may_take_long = false;  // a thread that carries this out may wait for long, as in opening a FIFO
+  bool needs_thread = false;   // may wait although the descriptor is ready, as a write to a terminal; for io_uring
   bool is_shared = false;      // accept: other processes may accept from the same listener
   // Calls with the same number are of the same open file, which only ringo closes. 0: not known.
   std::uint32_t owner = 0;

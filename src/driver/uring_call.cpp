@@ -91,7 +91,8 @@ void translate(const kernel_call& c, io_uring_sqe& entry) noexcept {
       break;
   }
   if (c.waits_first) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
-  if (c.may_take_long) entry.flags |= IOSQE_ASYNC;
+  // Else the kernel makes the call in the worker's thread as soon as the descriptor is ready.
+  if (c.may_take_long || c.needs_thread) entry.flags |= IOSQE_ASYNC;
   if (c.lends) {
     entry.flags |= IOSQE_BUFFER_SELECT;
     entry.buf_group = 0;

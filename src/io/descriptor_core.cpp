@@ -1,5 +1,6 @@
 #include "io/descriptor_core.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -7,6 +8,11 @@
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
+
+bool waits_when_ready(int descriptor) noexcept {
+  struct stat s{};
+  return ::fstat(descriptor, &s) == 0 && S_ISCHR(s.st_mode);
+}
 
 std::uint32_t descriptor_core::next_identity() noexcept {
   static std::atomic<std::uint32_t> last = 0;
@@ -53,7 +59,9 @@ void descriptor_core::fill_poll(kernel_call& call, int descriptor, short events)
 }
 
 void descriptor_core::fill_close(kernel_call& call) noexcept {
-  says_farewell_ ? call.set_nothing() : call.set_close(descriptor());
+  if (says_farewell_) return call.set_nothing();
+  call.set_close(descriptor());
+  call.needs_thread = waits_when_ready_;
 }
 
 // The number is free whatever the answer is (close(2)), with one exception: ECANCELED says that the kernel has not

@@ -24,6 +24,10 @@
 
 namespace ringo::detail {
 
+// Whether a write to this file, or its close, may wait in the kernel although poll(2) says that it is ready: a terminal
+// or a serial line is ready when it has room for some of the bytes, and a write waits until it has room for all.
+bool waits_when_ready(int descriptor) noexcept;
+
 class descriptor_core : public descriptor_source {
  public:
   // Deletes a core that no operation has used and that nothing else refers to. The caller owns the descriptor then.
@@ -34,7 +38,8 @@ class descriptor_core : public descriptor_source {
   }
 
  protected:
-  explicit descriptor_core(int number) noexcept : descriptor_source(number), identity_(next_identity()) {}
+  explicit descriptor_core(int number, bool waits = false) noexcept
+      : descriptor_source(number), waits_when_ready_(waits), identity_(next_identity()) {}
 
   void begin_closing(detail::section& here) noexcept override;
   [[noreturn]] void fail(const io_request& r) override { throw_outside_error(r.failure, "ringo: " + doing(r)); }
@@ -54,6 +59,8 @@ class descriptor_core : public descriptor_source {
 
   // Under the lock: closes the descriptor if the core is closing and quiet.
   void settle(worker& w) noexcept;
+
+  const bool waits_when_ready_;
 
   // As any section; at its end the descriptor is closed if it is time, and the routines that were woken go to the end
   // of the worker's queue.

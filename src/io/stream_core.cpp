@@ -13,7 +13,10 @@
 namespace ringo::detail {
 
 stream_core::stream_core(int descriptor, kind k, const endpoint& peer, std::string name)
-    : descriptor_core(descriptor), kind_(k), peer_(peer), name_(std::move(name)) {
+    : descriptor_core(descriptor, k == kind::other && waits_when_ready(descriptor)),
+      kind_(k),
+      peer_(peer),
+      name_(std::move(name)) {
   if (k != kind::unix_socket) return;
   incoming_ = std::make_unique<message_in_flight>();
   outgoing_ = std::make_unique<message_in_flight>();

@@ -161,6 +161,7 @@ void stream_core::fill_send(kernel_call& call) noexcept {
     call.set_send(descriptor(), in_flight_, in_flight_size_, MSG_NOSIGNAL | MSG_WAITALL);
   } else {
     call.set_write(descriptor(), in_flight_, in_flight_size_, kernel_call::current_position);
+    call.needs_thread = waits_when_ready_;
   }
 }
 

@@ -115,6 +115,7 @@ class write_call final : public piecewise<void, std::span<const std::byte>> {
   }
   void ask(kernel_call& call) noexcept override {
     call.set_write(descriptor(), piece_.get(), size(), position(), offset_ ? 0 : RWF_APPEND);
+    call.needs_thread = core().waits_when_ready();
   }
   bool is_part(int& result, bool is_waited_for) noexcept override {
     if (result == 0) result = -ENOSPC;  // a device that is full takes nothing

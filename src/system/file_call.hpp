@@ -37,6 +37,7 @@ class file_call : public one_shot_of<R> {
 
   std::string describe() const final { return doing_ + in_quotes(file_.get()->path()); }
   int descriptor() const noexcept { return is_open_ ? file_.get()->descriptor() : -1; }
+  const file_core& core() const noexcept { return *file_.get(); }
   int answered() {
     if (is_open_) return this->take();
     throw std::logic_error("ringo: " + describe() + ": it has been closed");

@@ -13,9 +13,11 @@ namespace ringo::detail {
 
 class file_core final : public descriptor_core {
  public:
-  file_core(int descriptor, std::string path) noexcept : descriptor_core(descriptor), path_(std::move(path)) {}
+  file_core(int descriptor, std::string path) noexcept
+      : descriptor_core(descriptor, detail::waits_when_ready(descriptor)), path_(std::move(path)) {}
 
   const std::string& path() const noexcept { return path_; }
+  bool waits_when_ready() const noexcept { return waits_when_ready_; }
   std::string name() const override { return path_; }
 
   // Under the lock: a call begins (false: the file is closed), and ends.
