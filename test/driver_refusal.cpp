@@ -22,7 +22,6 @@
 using ringo::detail::explain;
 using ringo::detail::look_around;
 using ringo::detail::make_uring;
-using ringo::detail::missing_feature;
 using ringo::detail::refusal;
 using ringo::detail::surroundings;
 
@@ -223,6 +222,7 @@ TEST_CASE("EMFILE, ENFILE, EINVAL and the unexpected") {
   CHECK(has(explain("io_uring_setup", ENFILE, around), "fs.file-max"));
   CHECK(has(explain("io_uring_setup", EINVAL, around, "8 entries"), "8 entries"));
   CHECK(has(explain("io_uring_setup", EINVAL, around), "6.12.1-test"));
+  CHECK(has(explain("io_uring_setup", EINVAL, around), "needs Linux 5.19 or newer"));
   CHECK(has(explain("io_uring_setup", EIO, around), "not expected"));
 }
 
@@ -230,13 +230,6 @@ TEST_CASE("the exception's text ends with the error's name") {
   const std::system_error problem = ringo::detail::refusal("io_uring_setup", ENFILE);
   CHECK(problem.code() == std::errc::too_many_files_open_in_system);
   CHECK(has(problem.what(), "fs.file-max): " + problem.code().message()));
-}
-
-TEST_CASE("a kernel that lacks a feature is called too old") {
-  const std::system_error problem = ringo::detail::missing_feature("waiting with a timeout", "5.11");
-  CHECK(has(problem.what(), "waiting with a timeout"));
-  CHECK(has(problem.what(), "5.11"));
-  CHECK(problem.code() == std::errc::function_not_supported);
 }
 
 TEST_CASE("the surroundings are read from /proc") {
@@ -338,8 +331,6 @@ TEST_CASE("a refusal's text ends with the error's name, which it has once") {
   CHECK(full ==
         "ringo: eventfd was refused: the machine has as many open files as it may. Close some, or raise the limit as "
         "root (sysctl fs.file-max): Too many open files in system");
-  const std::string missing = missing_feature("mkdir", "5.15").what();
-  CHECK(missing.ends_with("which came with Linux 5.15. Linux 6.1 or newer is recommended: Function not implemented"));
 }
 
 TEST_CASE("a filter that comes later makes poll fail, and the driver can still be destroyed") {

@@ -12,8 +12,8 @@
 
 #include "driver/uring.hpp"
 
-inline constexpr ringo::detail::task_work kinds[] = {
-    ringo::detail::task_work::deferred, ringo::detail::task_work::cooperative, ringo::detail::task_work::eager};
+inline constexpr ringo::detail::task_work kinds[] = {ringo::detail::task_work::deferred,
+                                                     ringo::detail::task_work::cooperative};
 
 inline bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

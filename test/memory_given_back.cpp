@@ -142,7 +142,7 @@ TEST_CASE("A pool of buffers gives back what it has not needed since the last lo
 }
 
 TEST_CASE("Blocks that the kernel has borrowed are taken back, and what is being received gets its bytes") {
-  for (const auto kind : {detail::task_work::deferred, detail::task_work::cooperative, detail::task_work::eager}) {
+  for (const auto kind : {detail::task_work::deferred, detail::task_work::cooperative}) {
     const auto driver = lending(kind, most_provided);
     if (driver == nullptr) return;
     CHECK(driver->has_plenty());

@@ -44,8 +44,7 @@ inline std::vector<real_driver> real_drivers() {
   }
   if (has_rings) {
     found = {{"io_uring, deferred", make_ring<task_work::deferred>},
-             {"io_uring, cooperative", make_ring<task_work::cooperative>},
-             {"io_uring, eager", make_ring<task_work::eager>}};
+             {"io_uring, cooperative", make_ring<task_work::cooperative>}};
   }
 #endif
   if (named != "io_uring") found.push_back({"epoll", ringo::detail::make_epoll});

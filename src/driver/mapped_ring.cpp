@@ -25,13 +25,11 @@ std::string sizes_tried(unsigned first, unsigned last) {
 }  // namespace
 
 mapped_ring::mapped_ring(unsigned entries, task_work best) {
-  // SUBMIT_ALL is as old as 5.18, so the last step goes without it.
-  constexpr unsigned always = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  constexpr unsigned always = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+                              IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG;
   constexpr unsigned steps[] = {
-      always | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER |
-          IORING_SETUP_DEFER_TASKRUN,
-      always | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_COOP_TASKRUN,
-      always,
+      always | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+      always | IORING_SETUP_COOP_TASKRUN,
   };
   constexpr std::size_t last = std::size(steps) - 1;
   unsigned size = std::min(entries, most_entries);
@@ -52,8 +50,6 @@ mapped_ring::mapped_ring(unsigned entries, task_work best) {
   }
   (void)rings_unmapped.load(std::memory_order_acquire);
   try {
-    if (!has(IORING_FEAT_NODROP)) throw missing_feature("completions that cannot be lost", "5.5");
-    if (!has(IORING_FEAT_EXT_ARG)) throw missing_feature("waiting with a timeout", "5.11");
     check_calls();
     // Else a child that is forked while a runtime runs would write into the parent's queues.
     if (const int result = ::io_uring_ring_dontfork(&ring_); result < 0) throw refusal("madvise", -result);
@@ -66,16 +62,13 @@ mapped_ring::mapped_ring(unsigned entries, task_work best) {
   for (unsigned i = 0; i < parameters_.sq_entries; ++i) ring_.sq.array[i] = i;
 }
 
-// A profile may allow io_uring_setup alone, and a kernel may know only some operations. The automatic choice of a
-// driver has to hear of that before the workers start.
+// A profile may allow io_uring_setup alone. The automatic choice of a driver has to hear of that before the workers
+// start.
 void mapped_ring::check_calls() const {
   const auto number = static_cast<unsigned>(ring_.ring_fd);
   alignas(io_uring_probe) std::byte known[sizeof(io_uring_probe)]{};
   if (const int result = ::io_uring_register(number, IORING_REGISTER_PROBE, known, 0); result < 0)
     throw refusal("io_uring_register", -result);
-  if (reinterpret_cast<const io_uring_probe*>(known)->last_op <
-      IORING_OP_SOCKET)  // as old as IORING_RECVSEND_POLL_FIRST
-    throw missing_feature("receives that wait first", "5.19");
   // Any other error is the ring's own answer: it is not enabled yet.
   const int result = ::io_uring_enter(number, 0, 0, 0, nullptr);
   if (result == -EPERM || result == -EACCES || result == -ENOSYS) throw refusal("io_uring_enter", -result);

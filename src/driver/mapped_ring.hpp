@@ -39,7 +39,6 @@ class mapped_ring {
 
  private:
   void check_calls() const;
-  bool has(unsigned feature) const { return (parameters_.features & feature) != 0; }
 
   // Counters in memory that is shared with the kernel.
   static unsigned load(unsigned* shared, std::memory_order order) {

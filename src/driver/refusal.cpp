@@ -64,6 +64,9 @@ std::string kernel(const surroundings& around) {
   return around.release.empty() ? std::string("this kernel") : "this kernel (Linux " + around.release + ")";
 }
 
+// docs/platforms.md has the features that decide it.
+constexpr char kernels_needed[] = "io_uring needs Linux 5.19 or newer here; 6.1 or newer is recommended.";
+
 constexpr std::string_view ring_calls = "io_uring_setup, io_uring_enter and io_uring_register";
 
 std::string allow_in_profile(std::string_view calls) {
@@ -129,7 +132,7 @@ std::string explain_missing_call(std::string_view call, const surroundings& arou
   constexpr std::int64_t first_with_io_uring = 5001;
   const std::int64_t version = version_of(around.release);
   if (version != 0 && version < first_with_io_uring)
-    return kernel(around) + " is too old to have io_uring. Linux 6.1 or newer is needed.";
+    return kernel(around) + " is too old to have io_uring. " + kernels_needed;
   if (around.seccomp == seccomp_filters) {
     return kernel(around) +
            " is new enough, but a seccomp filter of this process answers as if io_uring did not exist, as "
@@ -137,8 +140,8 @@ std::string explain_missing_call(std::string_view call, const surroundings& arou
            allow_in_profile(ring_calls);
   }
   return kernel(around) +
-         " has no io_uring: it was built without CONFIG_IO_URING, or is an emulation (gVisor, WSL 1). "
-         "Linux 6.1 or newer with io_uring is needed.";
+         " has no io_uring: it was built without CONFIG_IO_URING, or is an emulation (gVisor, WSL 1). " +
+         kernels_needed;
 }
 
 // Rings counted as locked memory until Linux 5.11, and do again since 6.13; but not for a process with CAP_IPC_LOCK.
@@ -208,7 +211,7 @@ std::string explain(std::string_view call, int error, const surroundings& around
     case EINVAL:
       text += kernel(around) + " does not know what was asked of it";
       if (!tried.empty()) text += " (tried " + std::string(tried) + ")";
-      return text + ". It may be too old: Linux 6.1 or newer is needed.";
+      return text + ". It may be too old. " + kernels_needed;
     case EEXIST:
       return text + "the ring is used by a thread that it does not belong to. Please report this.";
     default:
@@ -220,13 +223,6 @@ std::system_error refusal(std::string_view call, int error, std::string_view tri
   std::string text = explain(call, error, look_around(), tried);
   if (text.ends_with('.')) text.pop_back();  // what() appends a colon and the error's name
   return std::system_error(error, std::generic_category(), text);
-}
-
-std::system_error missing_feature(std::string_view feature, std::string_view since) {
-  return std::system_error(ENOSYS, std::generic_category(),
-                           "ringo: " + kernel(look_around()) + " is too old: it has an io_uring without " +
-                               std::string(feature) + ", which came with Linux " + std::string(since) +
-                               ". Linux 6.1 or newer is recommended");
 }
 
 }  // namespace ringo::detail

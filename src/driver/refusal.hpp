@@ -33,7 +33,4 @@ std::string explain(std::string_view call, int error, const surroundings& around
 // The same as an exception, with the errno as its code. Thread: any.
 std::system_error refusal(std::string_view call, int error, std::string_view tried = {});
 
-// The exception for a kernel whose rings lack a feature that ringo needs.
-std::system_error missing_feature(std::string_view feature, std::string_view since);
-
 }  // namespace ringo::detail

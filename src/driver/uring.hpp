@@ -26,9 +26,10 @@ class uring : public driver {
   virtual std::size_t provided() const noexcept = 0;  // the number of provided buffers
 };
 
-// When the kernel posts completions: when the worker asks for them (Linux 6.1), when it enters the kernel for any
-// reason (5.19), or at any time, by an interrupt (the only way before).
-enum class task_work { deferred, cooperative, eager };
+// When the kernel posts completions: when the worker asks for them (Linux 6.1), or when it enters the kernel for any
+// reason (5.19). Before 5.19 the kernel interrupts the worker at any time, and lacks more of what ringo uses
+// (docs/platforms.md), so a ring is refused there.
+enum class task_work { deferred, cooperative };
 
 // Makes a ring with `entries` submission entries (rounded up to a power of two, at most 32768; fewer if memory is
 // short) and four times as many completion entries, with the best mode, up to `best`, that the kernel has. Thread: any.
