@@ -111,19 +111,20 @@ TEST_CASE_TEMPLATE("Who waits ends with cancelled when the object is destroyed (
 TEST_CASE_TEMPLATE("So they do on real workers (D8)", Kind, EVERY_KIND) {
   for (const unsigned workers : {1u, 2u, 4u}) {
     CAPTURE(workers);
-    runtime r({.workers = workers});
-    r.run([&r]() -> task<> {
-      auto object = std::make_unique<mortal<Kind>>();
-      channel<void> silent;
-      std::vector<handle<void>> waiting;
-      for (int i = 0; i != 4; ++i) waiting.push_back(go(wait_for_either<mortal<Kind>>, std::ref(*object), silent));
-      co_await until_parked(r, "waits for select", waiting.size());
-      object.reset();
-      for (auto& each : waiting) {
-        const auto end = co_await ending_of(each);
-        CHECK(end == ending::was_cancelled);
-      }
-    });
+    run(
+        []() -> task<> {
+          auto object = std::make_unique<mortal<Kind>>();
+          channel<void> silent;
+          std::vector<handle<void>> waiting;
+          for (int i = 0; i != 4; ++i) waiting.push_back(go(wait_for_either<mortal<Kind>>, std::ref(*object), silent));
+          co_await until_parked("waits for select", waiting.size());
+          object.reset();
+          for (auto& each : waiting) {
+            const auto end = co_await ending_of(each);
+            CHECK(end == ending::was_cancelled);
+          }
+        },
+        {.workers = workers});
   }
 }
 
@@ -247,7 +248,7 @@ TEST_CASE_TEMPLATE("The runtime may destroy the object's frame before its waiter
           if (owner_first) go(owns);
           for (int i = 0; i != 3; ++i) go(waits);
           if (!owner_first) go(owns);
-          co_await until_parked(r, "waits for select", 3);
+          co_await until_parked("waits for select", 3);
         });
       }
       CHECK(testing::live() == before);

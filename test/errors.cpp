@@ -107,7 +107,7 @@ TEST_CASE("a thread that waits for a runtime which ends gets a std::system_error
         }
       });
       // Until a routine waits in the thread's name.
-      co_await until_parked(rt, "waits for");
+      co_await until_parked("waits for");
     });
     waiting.join();
     CHECK(code == std::errc::operation_canceled);

@@ -275,7 +275,7 @@ TEST_CASE("a descriptor that was opened to append refuses an offset, and appends
 }
 
 TEST_CASE("a descriptor that would not wait does as a file, too") {
-  on_the_network([](ringo::runtime& rt) -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     int ends[2];
     REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
     const ringo::file f = ringo::file::adopt(ends[0]);
@@ -286,7 +286,7 @@ TEST_CASE("a descriptor that would not wait does as a file, too") {
           co_return std::string(got->text());
         },
         std::ref(reader));
-    co_await until_parked(rt, "waits for reading");
+    co_await until_parked("waits for reading");
     CHECK_FALSE(reads.is_done());
     CHECK(::write(ends[1], "x", 1) == 1);
     const std::string got = co_await reads;
@@ -299,7 +299,7 @@ TEST_CASE("a descriptor that would not wait does as a file, too") {
           co_return std::string(read->text());
         },
         std::ref(reader));
-    co_await until_parked(rt, "waits for reading");
+    co_await until_parked("waits for reading");
     CHECK(::write(ends[1], "y", 1) == 1);
     const std::string other = co_await again;
     CHECK(other == "y");
@@ -308,13 +308,13 @@ TEST_CASE("a descriptor that would not wait does as a file, too") {
 }
 
 TEST_CASE("two that use one reader or writer at a time are told so") {
-  on_the_network([](ringo::runtime& rt) -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     int ends[2];
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
     const ringo::file f = ringo::file::adopt(ends[0]);
     ringo::file_reader reader = f.reader();
     auto waits = ringo::go([](ringo::file_reader& from) -> ringo::task<> { co_await from.recv(); }, std::ref(reader));
-    co_await until_parked(rt, "waits for reading");
+    co_await until_parked("waits for reading");
     const std::string second = co_await what_of(reader.recv());
     CHECK(second.find("another routine") != std::string::npos);
     waits.cancel();

@@ -9,8 +9,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 #include <ringo/ringo.hpp>
 #include <ringo/unix.hpp>
 #include <string>
@@ -20,24 +18,24 @@
 #include "error_told.hpp"
 #include "io/stream_core.hpp"
 #include "network.hpp"
+#include "refused_memory.hpp"
+#include "states.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
 
-// While one of these is set new refuses all that is asked for, or what a stream takes, on whichever thread.
-static std::atomic<bool> memory_is_gone = false, memory_for_streams_is_gone = false;
+// How often memory for a stream has been refused.
 static std::atomic<int> refused = 0;
 
-void* operator new(std::size_t size) {
-  if (memory_is_gone || (memory_for_streams_is_gone && size == sizeof(detail::stream_core))) {
-    refused.fetch_add(1, std::memory_order_relaxed);
-    throw std::bad_alloc();
-  }
-  if (void* const memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
+static bool is_for_a_stream(std::size_t size) {
+  if (size != sizeof(detail::stream_core)) return false;
+  ++refused;
+  return true;
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+static bool is_any(std::size_t size) {
+  (void)is_for_a_stream(size);
+  return true;
+}
 
 // Without a routine: while memory is gone nothing but the listener is to need any.
 static int connect_plainly(const endpoint& to) {
@@ -57,20 +55,20 @@ static int connect_plainly_to_abstract(std::string_view name) {
   return ::connect(s, reinterpret_cast<sockaddr*>(&address), size) == 0 ? s : -1;
 }
 
-// How often memory has been refused. (No check is made while it is gone: doctest may need some.)
-class refusals {
+static task<> accept_one(tcp_listener& from) { co_await from.accept(); }
+
+// While it lives, there is no memory for streams.
+class no_streams {
  public:
-  refusals() noexcept : before_(refused) {}
-  int since() const noexcept { return refused - before_; }
+  explicit no_streams(bool (*if_so)(std::size_t) = is_for_a_stream) : refused_before_(refused), refused_now_(if_so) {}
+  int refusals() const noexcept { return refused - refused_before_; }
 
  private:
-  int before_;
+  int refused_before_;
+  memory_is_refused refused_now_;
 };
 
-static task<> accept_one(tcp_listener& from, std::atomic<bool>& accepts) {
-  accepts = true;
-  co_await from.accept();
-}
+static task<> until_one_accepts() { return until_parked("waits for a connection to"); }
 
 template <class Listener, class Connect>
 static void accepts_when_memory_is_back(Listener make_listener, Connect connect) {
@@ -87,9 +85,7 @@ static void accepts_when_memory_is_back(Listener make_listener, Connect connect)
     run(
         [&]() -> task<> {
           auto listener = make_listener();
-          std::atomic<bool> accepts = false;
-          auto accepting = go([&listener, &accepts]() -> task<> {
-            accepts = true;
+          auto accepting = go([&listener]() -> task<> {
             for (int i = 0; i < 2; ++i) {
               auto s = co_await listener.accept();
               co_await s.send("served");
@@ -97,14 +93,15 @@ static void accepts_when_memory_is_back(Listener make_listener, Connect connect)
               CHECK(!end);
             }
           });
-          while (!accepts) co_await yield();
-          const refusals met;
-          memory_is_gone = true;
-          const int first = connect(listener), second = connect(listener);
-          while (met.since() < 3) co_await sleep(1ms);
-          memory_is_gone = false;
+          co_await until_one_accepts();
+          std::array<int, 2> clients{};
+          {
+            const no_streams now(is_any);
+            for (int& each : clients) each = connect(listener);
+            while (now.refusals() < 3) co_await sleep(1ms);
+          }
           CHECK(warnings == 1);
-          for (const int each : {first, second}) {
+          for (const int each : clients) {
             std::array<char, 6> answer{};
             co_await readable(each);
             CHECK(::recv(each, answer.data(), answer.size(), MSG_WAITALL) == 6);
@@ -133,16 +130,16 @@ TEST_CASE("accept on a Unix socket goes on waiting where there is no memory for 
 TEST_CASE("a connection for which there was no memory is the next one's, if its case has given up meanwhile") {
   on_the_network([]() -> task<> {
     auto listener = listen_locally();
-    std::atomic<bool> accepts = false;
-    auto quits = go(accept_one, std::ref(listener), std::ref(accepts));
-    while (!accepts) co_await yield();
-    const refusals met;
-    memory_for_streams_is_gone = true;
-    const int client = connect_plainly(listener.local());
-    while (met.since() < 1) co_await sleep(1ms);
-    quits.cancel();
-    co_await quits.wait();
-    memory_for_streams_is_gone = false;
+    auto quits = go(accept_one, std::ref(listener));
+    co_await until_one_accepts();
+    int client = -1;
+    {
+      const no_streams now;
+      client = connect_plainly(listener.local());
+      while (now.refusals() < 1) co_await sleep(1ms);
+      quits.cancel();
+      co_await quits.wait();
+    }
     const tcp_stream s = co_await listener.accept();
     CHECK(s.peer().port() != 0);
     ::close(client);
@@ -152,15 +149,15 @@ TEST_CASE("a connection for which there was no memory is the next one's, if its 
 TEST_CASE("a listener that is closed without memory for a connection closes that") {
   on_the_network([]() -> task<> {
     auto listener = listen_locally();
-    std::atomic<bool> accepts = false;
-    auto accepting = go(accept_one, std::ref(listener), std::ref(accepts));
-    while (!accepts) co_await yield();
-    const refusals met;
-    memory_for_streams_is_gone = true;
-    const int client = connect_plainly(listener.local());
-    while (met.since() < 1) co_await sleep(1ms);
-    co_await listener.close();
-    memory_for_streams_is_gone = false;
+    auto accepting = go(accept_one, std::ref(listener));
+    co_await until_one_accepts();
+    int client = -1;
+    {
+      const no_streams now;
+      client = connect_plainly(listener.local());
+      while (now.refusals() < 1) co_await sleep(1ms);
+      co_await listener.close();
+    }
     const auto ended = co_await outcome(accepting.join());
     CHECK(told(ended).find("its own side has closed it") != std::string::npos);
     co_await readable(client);
@@ -173,14 +170,14 @@ TEST_CASE("a listener that is closed without memory for a connection closes that
 TEST_CASE("a listener that shares its port hands over the connection for which it had no memory") {
   on_the_network([]() -> task<> {
     auto one = listen_locally({.reuse_port = true});
-    std::atomic<bool> accepts = false;
-    auto accepting = go(accept_one, std::ref(one), std::ref(accepts));
-    while (!accepts) co_await yield();
-    const refusals met;
-    memory_for_streams_is_gone = true;
-    const int client = connect_plainly(one.local());
-    while (met.since() < 1) co_await sleep(1ms);
-    memory_for_streams_is_gone = false;
+    auto accepting = go(accept_one, std::ref(one));
+    co_await until_one_accepts();
+    int client = -1;
+    {
+      const no_streams now;
+      client = connect_plainly(one.local());
+      while (now.refusals() < 1) co_await sleep(1ms);
+    }
     // Or the one has come to it meanwhile: either way it is served.
     auto other = tcp_listener::bind(one.local(), {.reuse_port = true});
     co_await one.close();

@@ -83,7 +83,7 @@ std::string told_after(unsigned workers, const std::function<void()>& lose_the_r
           co_await c.there.send("nobody takes this");
           co_await sleep(1h);
         },
-        {.workers = workers, .on_unhandled = [](std::exception_ptr, const std::source_location&) {}});
+        {.workers = workers, .on_unhandled = [](std::exception_ptr, const std::source_location&) { std::abort(); }});
   } catch (const std::system_error& e) {
     text = std::to_string(e.code().value()) + ' ' + e.what();
   }

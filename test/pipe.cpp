@@ -155,14 +155,14 @@ TEST_CASE("read and read_exactly take what they are asked for") {
 }
 
 TEST_CASE("an adopted descriptor that would not wait does, and belongs to its stream") {
-  on_the_network([](ringo::runtime& rt) -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     int ends[2];
     REQUIRE(::pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
     auto reader = ringo::pipe_reader::adopt(ends[0]);
     auto writer = ringo::pipe_writer::adopt(ends[1]);
     auto late = ringo::go(
-        [&rt](ringo::pipe_writer w) -> ringo::task<> {
-          co_await until_parked(rt, "waits for bytes from");
+        [](ringo::pipe_writer w) -> ringo::task<> {
+          co_await until_parked("waits for bytes from");
           co_await w.send("late");
         },
         std::move(writer));
@@ -203,7 +203,7 @@ TEST_CASE("what cannot be written although it is said to be writable is tried ag
 }
 
 TEST_CASE("a terminal is read line by line, and a reader that has lost a select loses nothing") {
-  on_the_network([](ringo::runtime& rt) -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     const int keyboard = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     REQUIRE(keyboard >= 0);
     REQUIRE(::grantpt(keyboard) == 0);
@@ -221,7 +221,7 @@ TEST_CASE("a terminal is read line by line, and a reader that has lost a select 
       CHECK(c->text() == line);
     }
     auto waits = ringo::go([](ringo::pipe_reader& from) -> ringo::task<> { co_await from.recv(); }, std::ref(reader));
-    co_await until_parked(rt, "waits for bytes from");
+    co_await until_parked("waits for bytes from");
     waits.cancel();
     co_await waits.wait();
     co_await reader.close();

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <string>
 #include <system_error>
@@ -20,4 +21,12 @@ inline std::string list_of_descriptors() {
   }
   return text;
 }
-inline std::ptrdiff_t threads_of_this_process() { return entries_of("/proc/self/task"); }
+// The kernel's own count: a thread that ends while they are listed can hide another.
+inline std::ptrdiff_t threads_of_this_process() {
+  std::ifstream status("/proc/self/status");
+  const std::string wanted = "Threads:";
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(wanted)) return std::stol(line.substr(wanted.size()));
+  }
+  return -1;
+}

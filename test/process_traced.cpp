@@ -79,7 +79,7 @@ std::chrono::microseconds cpu_time() {
 }  // namespace
 
 TEST_CASE("a child that is traced has ended when its tracer lets its end be seen, and not before") {
-  on_the_network([](ringo::runtime& rt) -> ringo::task<> {
+  on_the_network([]() -> ringo::task<> {
     ringo::process_options o;
     o.input = process_stream::pipe;
     ringo::process p = co_await ringo::process::start(shell("read line; exit 7"), o);
@@ -92,7 +92,7 @@ TEST_CASE("a child that is traced has ended when its tracer lets its end be seen
     CHECK(either.index() == 1);
     auto waits =
         ringo::go([](ringo::process& of) -> ringo::task<int> { co_return (co_await of.wait()).status(); }, std::ref(p));
-    co_await until_parked(rt, "the end of process");
+    co_await until_parked("the end of process");
     CHECK_FALSE(waits.is_done());
     CHECK_FALSE(p.kill(SIGTERM));  // it has ended, though its end is not to be had
     t.let_go();

@@ -545,7 +545,7 @@ TEST_CASE("Without a thread for a worker, run throws, says which and what limits
     sandbox::filter_calls({SYS_clone, SYS_clone3}, SECCOMP_RET_ERRNO | EAGAIN);
     std::string told = "nothing";
     try {
-      run([]() -> task<> { co_await sleep(1h); }, {.workers = 3, .on_unhandled = [](auto, auto&) {}});
+      run([]() -> task<> { co_await sleep(1h); }, {.workers = 3, .on_unhandled = [](auto, auto&) { std::abort(); }});
     } catch (const std::system_error& e) {
       told = e.what();
     }
@@ -555,6 +555,18 @@ TEST_CASE("Without a thread for a worker, run throws, says which and what limits
   CHECK(child.text.find("worker 2 of 3") != std::string::npos);
   CHECK(child.text.find("RLIMIT_NPROC") != std::string::npos);
   CHECK(child.text.find("; none open") != std::string::npos);
+}
+
+TEST_CASE("When main begins, the threads of all workers are there") {
+  // Else main could take the memory, or refuse the threads, that they need.
+  for (std::size_t i = 0; i != stressed(20); ++i) {
+    run(
+        []() -> task<> {
+          CHECK(threads_of_this_process() >= 8);
+          co_return;
+        },
+        {.workers = 8});
+  }
 }
 
 TEST_CASE("run uses the calling thread as its first worker, and with one worker no other") {

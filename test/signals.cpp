@@ -241,16 +241,17 @@ TEST_CASE("who still waits when the object goes ends as if it had been cancelled
   for (const unsigned workers : {1u, 2u, 4u}) {
     ringo::runtime_options how;
     how.workers = workers;
-    ringo::runtime rt(how);
-    rt.run([&rt]() -> ringo::task<> {
-      auto s = std::make_unique<ringo::signals>(std::initializer_list<int>{SIGUSR1});
-      auto h = ringo::go([](const ringo::signals& from) -> ringo::task<int> { co_return co_await from.recv(); },
-                         std::cref(*s));
-      co_await until_parked(rt, "waits for a signal (");
-      s.reset();
-      const ringo::outcome_of<int> o = co_await ringo::outcome(h.join());
-      CHECK(told(o) == "cancelled");
-    });
+    ringo::run(
+        []() -> ringo::task<> {
+          auto s = std::make_unique<ringo::signals>(std::initializer_list<int>{SIGUSR1});
+          auto h = ringo::go([](const ringo::signals& from) -> ringo::task<int> { co_return co_await from.recv(); },
+                             std::cref(*s));
+          co_await until_parked("waits for a signal (");
+          s.reset();
+          const ringo::outcome_of<int> o = co_await ringo::outcome(h.join());
+          CHECK(told(o) == "cancelled");
+        },
+        how);
   }
 }
 

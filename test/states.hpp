@@ -15,8 +15,11 @@
 #include <ringo/ringo.hpp>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
+
+#include "runtime/runtime_core.hpp"
 
 inline std::string dump_of(const ringo::runtime& rt) {
   std::ostringstream text;
@@ -24,15 +27,18 @@ inline std::string dump_of(const ringo::runtime& rt) {
   return std::move(text).str();
 }
 
-// Yields until that many routines of the runtime wait for it, as its dump says: "waits for bytes from ...".
-inline ringo::task<> until_parked(const ringo::runtime& rt, std::string waits_for, std::size_t count = 1) {
-  for (;;) {
-    const std::string text = dump_of(rt);
-    std::size_t found = 0;
-    for (auto at = text.find(waits_for); at != text.npos; at = text.find(waits_for, at + 1)) ++found;
-    if (found >= count) co_return;
-    co_await ringo::yield();
-  }
+// How many routines of this runtime wait for it, as its dump says: "waits for bytes from ...".
+inline std::size_t parked(std::string_view waits_for) {
+  std::string text;
+  ringo::detail::current_worker()->runtime.dump(text);
+  std::size_t found = 0;
+  for (auto at = text.find(waits_for); at != text.npos; at = text.find(waits_for, at + 1)) ++found;
+  return found;
+}
+
+// Yields until that many do. (A flag that a routine sets before its await comes too early.)
+inline ringo::task<> until_parked(std::string waits_for, std::size_t count = 1) {
+  while (parked(waits_for) < count) co_await ringo::yield();
 }
 
 // What a thread, or the main thread of a process, does: R runs, S sleeps, Z is dead and not waited for; - there is

@@ -80,7 +80,7 @@ TEST_CASE("of a name's addresses the one that answers is taken") {
 }
 
 TEST_CASE("connecting that is cancelled or loses leaves no socket") {
-  on_the_network([](runtime& rt) -> task<> {
+  on_the_network([]() -> task<> {
     tcp_options few;
     few.backlog = 0;
     auto full = listen_locally(few);
@@ -103,7 +103,7 @@ TEST_CASE("connecting that is cancelled or loses leaves no socket") {
     for (bool is_full = false; !is_full;) {
       auto waits =
           go([](endpoint to) -> task<tcp_stream> { co_return co_await tcp_stream::connect(to); }, full.local());
-      co_await until_parked(rt, "waits for connecting to");
+      while (!waits.is_done() && parked("waits for connecting to") == 0) co_await yield();
       waits.cancel();
       auto one = co_await outcome(waits.join());
       is_full = !one.has_value();

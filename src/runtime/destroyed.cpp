@@ -62,7 +62,10 @@ void note_mark(void* at, std::size_t size) noexcept {
   mark_list& all = all_marks();
   const std::lock_guard guard(all.mutex);
   if (all.marks.size() >= most_marks) all.marks.clear();
-  all.marks[reinterpret_cast<std::uintptr_t>(at)] = size;
+  try {
+    all.marks[reinterpret_cast<std::uintptr_t>(at)] = size;
+  } catch (const std::bad_alloc&) {  // then the sanitizer reports a use, too
+  }
 }
 
 void poison_but_marks(void* block, std::size_t size) noexcept {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <latch>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -21,6 +22,18 @@ namespace ringo::detail {
 namespace {
 
 constexpr std::int64_t no_grace_end = time_point::max().time_since_epoch().count();
+
+std::exception_ptr no_thread_for(std::size_t number, std::size_t workers, const std::system_error& why) noexcept {
+  try {
+    throw std::system_error(
+        why.code(), "ringo: no thread could be started for worker " + std::to_string(number) + " of " +
+                        std::to_string(workers) +
+                        " (the limits are RLIMIT_NPROC, the cgroup's pids.max and memory; runtime_options::workers may "
+                        "be fewer)");
+  } catch (...) {  // or there is no memory to say so
+    return std::current_exception();
+  }
+}
 
 }  // namespace
 
@@ -68,24 +81,25 @@ void runtime_core::run(routine& r) {
   } else {
     set_current_worker(nullptr);
     std::vector<std::thread> threads;
+    // The threads begin together: else main might run on one of them while another cannot be started, for which there
+    // may be no memory, since main may use all of it.
+    std::latch all_are_there(1);
     try {
+      threads.reserve(workers.size() - 1);
       for (std::size_t i = 1; i < workers.size(); ++i) {
-        threads.emplace_back([w = workers[i].get()] { w->run(); });
+        threads.emplace_back([&all_are_there, w = workers[i].get()] {
+          all_are_there.wait();
+          w->run();
+        });
         ::pthread_setname_np(threads.back().native_handle(), "ringo worker");
       }
-      first.run();
-    } catch (const std::system_error& e) {  // no thread could be started
-      fail(std::make_exception_ptr(std::system_error(
-          e.code(),
-          "ringo: no thread could be started for worker " + std::to_string(threads.size() + 2) + " of " +
-              std::to_string(workers.size()) +
-              " (the limits are RLIMIT_NPROC, the cgroup's pids.max and memory; runtime_options::workers may be "
-              "fewer)")));
-      first.run();
+    } catch (const std::system_error& e) {
+      fail(no_thread_for(threads.size() + 2, workers.size(), e));
     } catch (...) {
       fail(std::current_exception());
-      first.run();
     }
+    all_are_there.count_down();
+    first.run();
     for (std::thread& t : threads) t.join();
   }
   first.become_current();
@@ -324,6 +338,7 @@ void runtime_core::destroy_what_is_left() noexcept {
       w->routines.remove(*r);
       here.counts.routines.add(-1);
       r->fail(why);
+      if (failure_) r->failed = false;  // run() throws it: it is not unhandled, too
       r->ended.store(true, std::memory_order_release);
       r->at_end(here);
       // Routines that the frame's end has woken are destroyed later in this loop.
