@@ -138,6 +138,9 @@ class channel_operation : public operation<Derived, Result> {
     return core_ && core_->unlink(Derived::queue(*core_), *this);
   }
   void dispose() noexcept { delete core_; }
+  void check_source() const {
+    if (core_) core_->check();
+  }
   void append_to(std::string& text) const {
     text += Derived::call_name;
     text += core_ ? " on " + core_->name() : std::string(" on a nil channel");

@@ -40,6 +40,10 @@ class ended_case {
     operation_.link(w, r);
     end().link(w, r);
   }
+  void check_source() {
+    check_source_of(operation_);
+    check_source_of(end());
+  }
   bool unlink() noexcept {
     operation_.unlink();
     end().unlink();

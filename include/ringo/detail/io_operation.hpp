@@ -137,6 +137,7 @@ class io_operation : public operation<Derived, Result, Request> {
     return source_->end(*this);
   }
   void dispose() noexcept { source_->delete_this(); }
+  void check_source() const { source_->check(); }
   Result take() {
     this->set_state(progress::idle);
     source_->take(*this);

@@ -171,6 +171,7 @@ void note_cancelled(parked_operation& by) noexcept;
 //   result_type take()               the result of a case that has won; `idle` then
 //   void discard() noexcept          drops that result, or gives it back to the source; `idle` then
 //   void append_to(std::string&) const   appends what it waits for, for reports
+//   void check_source() const        under the lock, in checked builds: the source's invariants. May be missing
 // While the lock is held, ready() and commit() agree; only a waiter's wait may be claimed elsewhere in between.
 // The base class `operation` provides leave(), current_state() and discard().
 template <class C>
@@ -190,6 +191,11 @@ concept follows_case_protocol =
     } && (requires(C& c) { c.places(); } || requires(C& c) {
       { c.lock() } -> std::convertible_to<spin_lock*>;
     });
+
+template <class C>
+RINGO_ALWAYS_INLINE inline void check_source_of([[maybe_unused]] C& c) {
+  if constexpr (checked_build && requires { c.check_source(); }) c.check_source();
+}
 
 template <class Operation>
 concept case_operation = requires {
@@ -303,11 +309,13 @@ class operation : public parked_operation, public Case {
   RINGO_ALWAYS_INLINE bool commit_alone(worker& w) {
     routine* woken = nullptr;
     const bool committed = derived().commit(w, false, woken);
+    check_source_of(derived());
     if (woken) w.make_next(*woken);
     return committed;
   }
   RINGO_ALWAYS_INLINE bool park_alone(worker& w, routine& r) {
     derived().link(w, r);
+    check_source_of(derived());
     announce(w, r);
     if (r.open_wait(false)) [[likely]]
       return true;
@@ -326,6 +334,7 @@ class operation : public parked_operation, public Case {
     {
       optional_guard guard(derived().lock());
       committed = derived().commit(w, true, woken);
+      check_source_of(derived());
     }
     w.wake(woken);
     return committed;
@@ -337,6 +346,7 @@ class operation : public parked_operation, public Case {
       // It may have become ready since await_ready.
       if (!derived().commit(w, true, woken)) {
         derived().link(w, r);
+        check_source_of(derived());
         announce(w, r);
         if (r.open_wait(true)) return true;  // from the unlock on, the frame may be gone
         refuse_to_park();

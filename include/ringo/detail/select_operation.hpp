@@ -121,7 +121,9 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     const std::size_t choice = pick(w, ready);
     const bool committed = with_element(cases_, choice, [&](auto, auto& c) {
       const optional_guard guard(c.lock());
-      return commit_shared(c, w, woken);
+      const bool done = commit_shared(c, w, woken);
+      check_source_of(c);
+      return done;
     });
     if (!committed) return progress::idle;
     chosen_ = choice;
@@ -332,6 +334,7 @@ class forwarding_case {
   }
   bool commit(worker& w, bool shared, routine*& woken) { return operation_.commit(w, shared, woken); }
   void link(worker& w, routine& r) { operation_.link(w, r); }
+  void check_source() { check_source_of(operation_); }
   bool unlink() noexcept { return operation_.unlink(); }
   void leave() noexcept { operation_.leave(); }
   void discard() noexcept { operation_.discard(); }

@@ -148,6 +148,7 @@ class source_operation : public operation<Derived, Result> {
   }
   bool unlink() noexcept { return !won(this->current_state()) && of_->unlink(*this); }
   void dispose() noexcept { delete of_; }
+  void check_source() const { of_->check(); }
   void take() noexcept { this->set_state(progress::idle); }
 
  protected:

@@ -113,6 +113,9 @@ class wait_for_many : public parked_operation {
   }
   bool commit(worker& w, bool shared, routine*& woken) { return derived().commit_one(w, shared, woken); }
   void link(worker& w, routine& r) { derived().link_all(w, r); }
+  RINGO_ALWAYS_INLINE void check_source() {
+    if constexpr (checked_build) derived().each([](auto& c) { check_source_of(c); });
+  }
   bool unlink() noexcept {
     derived().each([](auto& c) { c.unlink(); });
     return false;
@@ -169,6 +172,7 @@ class wait_for_many : public parked_operation {
   RINGO_ALWAYS_INLINE bool try_alone(worker& w) {
     routine* woken = nullptr;
     const bool committed = derived().commit_one(w, false, woken);
+    check_source();
     if (woken) w.make_next(*woken);
     return committed;
   }
@@ -207,6 +211,7 @@ class wait_for_many : public parked_operation {
       add_locks(locks);
       locks.lock();
       committed = derived().commit_one(w, true, woken);
+      check_source();
     }
     w.wake(woken);
     return committed;
@@ -227,6 +232,7 @@ class wait_for_many : public parked_operation {
   // Under all locks, if there are others.
   bool park(worker& w, routine& r, bool shared) {
     derived().link_all(w, r);
+    check_source();
     parked_ = &r;
     r.parked = this;
     describe = [](const parked_operation& p, std::string& text) { static_cast<const Derived&>(p).append_to(text); };
