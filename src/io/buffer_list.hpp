@@ -9,6 +9,7 @@
 #include <ringo/detail/checked.hpp>
 
 #include "driver/buffer_pool.hpp"
+#include "io/passed_descriptors.hpp"
 
 namespace ringo::detail {
 
@@ -57,8 +58,8 @@ class buffer_list {
     }
     invariant(size == size_, "a list counts the bytes in its buffers");
   }
-  // Moves the first n bytes out; the list has so many.
-  void copy_out(std::byte* to, std::size_t n) noexcept {
+  // Moves the first n bytes out; the list has so many. Descriptors that came with them go to `dropped`.
+  void copy_out(std::byte* to, std::size_t n, passed_descriptors*& dropped) noexcept {
     while (n != 0) {
       const std::size_t part = std::min<std::size_t>(n, first_->end - first_->begin);
       std::memcpy(to, first_->bytes() + first_->begin, part);
@@ -66,7 +67,13 @@ class buffer_list {
       n -= part;
       first_->begin += static_cast<std::uint32_t>(part);
       size_ -= part;
-      if (first_->begin == first_->end) give_back(pop_front());
+      if (first_->begin != first_->end) return;
+      buffer& empty = pop_front();
+      if (empty.passed != nullptr) {
+        empty.passed->next = dropped;
+        dropped = std::exchange(empty.passed, nullptr);
+      }
+      give_back(empty);
     }
   }
 

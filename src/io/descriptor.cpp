@@ -2,10 +2,14 @@
 
 #include <unistd.h>
 
+#include <ringo/detail/lock_rank.hpp>
+
 namespace ringo {
 
 descriptor::~descriptor() {
-  if (number_ >= 0) ::close(number_);
+  if (number_ < 0) return;
+  detail::without_locks("close");
+  ::close(number_);
 }
 
 }  // namespace ringo

@@ -20,6 +20,7 @@ class passed_descriptors final : public shared_object {
  public:
   std::vector<descriptor> all;
   bool some_lost = false;  // this process had no room for all of them
+  passed_descriptors* next = nullptr;
 };
 
 // Duplicates descriptors that are to be sent, so that the caller may close its own at any time. Throws:

@@ -1,5 +1,6 @@
 // The system calls that routines make themselves, without the stream's lock (stream_core.hpp): a send that has won a
-// select, and a shutdown. Meanwhile turn_ is at_once, and no send is in flight.
+// select, and a shutdown: meanwhile turn_ is at_once, and no send is in flight; and the close of descriptors that came
+// with bytes which were only read.
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -19,7 +20,20 @@ void stream_core::give_turn(sending& s) noexcept {
   s.acts = true;
 }
 
+namespace {
+
+void close_dropped(reading& r) noexcept {
+  without_locks("close");
+  while (passed_descriptors* const one = r.dropped) {
+    r.dropped = one->next;
+    delete one;
+  }
+}
+
+}  // namespace
+
 void stream_core::act(io_request& r) noexcept {
+  if (r.side == io_side::in) return close_dropped(static_cast<reading&>(r));
   auto& s = static_cast<sending&>(r);
   {
     const section here(*this);

@@ -61,6 +61,7 @@ void stream_core::left(io_request& r) noexcept {
 }
 
 void stream_core::put_back(io_request& r) noexcept {
+  if (r.side == io_side::in && r.acts) act(r);
   if (r.side == io_side::out) {
     auto& s = static_cast<sending&>(r);
     if (s.acts && s.what == sending::kind::shutdown) return act(r);  // later sends have been refused

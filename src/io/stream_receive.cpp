@@ -40,7 +40,8 @@ void stream_core::give_bytes(reading& r) noexcept {
     r.got = &there_.pop_front();
   } else {
     r.count = std::min(there_.size(), r.into.size());
-    there_.copy_out(r.into.data(), r.count);
+    there_.copy_out(r.into.data(), r.count, r.dropped);
+    r.acts = r.dropped != nullptr;
   }
 }
 

@@ -99,7 +99,6 @@ void stream_core::serve_senders(section& here) noexcept {
   }
   if (turn_ == turn::free && filter_ != nullptr) send_coded(w);
   if (turn_ != turn::free) return;
-  if (outgoing_ != nullptr) outgoing_->going = {};
   if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
 }
 
@@ -168,10 +167,13 @@ void stream_core::fill_send(kernel_call& call) noexcept {
 void stream_core::sent(const kernel_answer& answer) noexcept {
   const int result = answer.result;
   bool in_turn, shuts_down;
+  shared<passed_descriptors> gone;  // if its sender has gone, too, they are closed here, without the lock
   {
     section here(*this);
     send_.over();
-    if (note_sent(result) && !here.on()->runtime.done()) return send_.start(*here.on());
+    const bool goes_on = note_sent(result) && !here.on()->runtime.done();
+    if (outgoing_ != nullptr && (result > 0 || !goes_on)) gone = std::exchange(outgoing_->going, {});  // with a byte
+    if (goes_on) return send_.start(*here.on());
     turn_ = turn::free;
     in_turn = go_on(here);
     shuts_down = begin_shutdown();
@@ -186,7 +188,6 @@ bool stream_core::note_sent(int result) noexcept {
     in_flight_ += result;
     in_flight_size_ -= static_cast<std::size_t>(result);
     progress_ += static_cast<std::size_t>(result);
-    if (outgoing_ != nullptr) outgoing_->going = {};  // they went with the first byte
     has_room_ = in_flight_size_ == 0;
   } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     fail_to_send(-result);

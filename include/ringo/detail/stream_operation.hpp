@@ -26,8 +26,9 @@ struct reading : io_request {
 
   kind what;
   std::span<std::byte> into;
-  std::size_t count = 0;  // of bytes read
-  buffer* got = nullptr;  // null at the end of the stream
+  std::size_t count = 0;                  // of bytes read
+  buffer* got = nullptr;                  // null at the end of the stream
+  passed_descriptors* dropped = nullptr;  // came with bytes that were only read; it closes them
 };
 
 // Waits until bytes have been sent, or until the direction has been shut down.
