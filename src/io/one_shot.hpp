@@ -88,9 +88,36 @@ template <class R>
 class one_shot_of : public one_shot, public answers<R> {
  protected:
   using one_shot::one_shot;
+  int answered() { return take(); }
+  template <class Fill, class State>
+  void fill_by(Fill& fill, State& state, kernel_call& call) noexcept {
+    fill(state, call);
+  }
 };
 
-// Submits one operation. The state is the memory that the kernel reads and writes; it lives until the last answer.
+// A call whose parts are functions of a state, the memory that the kernel reads and writes; it lives until the last
+// answer. Base says which arguments `fill` gets, and how the answer is taken.
+template <class Base, class R, class State, class Fill, class Result>
+class one_shot_with : public Base {
+ protected:
+  template <class... A>
+  one_shot_with(State&& s, Fill f, Result r, A&&... base)
+      : Base(std::forward<A>(base)...), state_(std::move(s)), fill_(f), result_(r) {}
+
+  State state_;
+
+ private:
+  void ask(kernel_call& call) noexcept final { this->fill_by(fill_, state_, call); }
+  R result() final {
+    const int answer = this->answered();
+    return result_(state_, answer);
+  }
+
+  Fill fill_;
+  Result result_;
+};
+
+// Submits one operation.
 //   fill(state, call)         sets what the kernel is asked
 //   describe(state)           what is done, as a std::string: "removing "a""
 //   result(state, answer)     what the answer means; the default is for R = void
@@ -100,22 +127,15 @@ struct no_result {
 };
 template <class R, class State, class Fill, class Describe, class Result = no_result>
 one_shot_operation<R> ask_once(State state, Fill fill, Describe describe, Result result = {}) {
-  class record final : public one_shot_of<R> {
+  using base = one_shot_with<one_shot_of<R>, R, State, Fill, Result>;
+  class record final : public base {
    public:
-    record(State&& s, Fill f, Describe d, Result r) : state_(std::move(s)), fill_(f), describe_(d), result_(r) {}
+    record(State&& s, Fill f, Describe d, Result r) : base(std::move(s), f, r), describe_(d) {}
 
    private:
-    std::string describe() const override { return describe_(state_); }
-    void ask(kernel_call& call) noexcept override { fill_(state_, call); }
-    R result() override {
-      const int answer = this->take();
-      return result_(state_, answer);
-    }
+    std::string describe() const override { return describe_(this->state_); }
 
-    State state_;
-    Fill fill_;
     Describe describe_;
-    Result result_;
   };
   return one_shot_operation<R>(new record(std::move(state), fill, describe, result));
 }

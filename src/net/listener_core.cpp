@@ -17,8 +17,9 @@
 
 namespace ringo::detail {
 
-listener_handle make_listener(int descriptor, bool is_unix, bool is_adopted, std::string name, socket_file file) {
-  return listener_handle(make_core<listener_core>(descriptor, is_unix, is_adopted, std::move(name), std::move(file)));
+listener_handle make_listener(int descriptor, stream_core::kind k, listener_core::origin from, std::string name,
+                              socket_file file) {
+  return listener_handle(make_core<listener_core>(descriptor, k, from, std::move(name), std::move(file)));
 }
 
 listener_core::~listener_core() {
@@ -143,9 +144,11 @@ bool listener_core::make_streams() noexcept {
   try {
     for (; !bare_.empty(); bare_.pop_back()) {
       const auto& [number, peer] = bare_.back();
-      auto* const made = is_unix_ ? new stream_core(number, stream_core::kind::unix_socket, {}, name_)
-                                  : new stream_core(number, stream_core::kind::socket, peer,
-                                                    peer ? std::string() : "a peer without an address");
+      const bool has_name = kind_ == stream_core::kind::unix_socket;
+      auto* const made = new stream_core(number, kind_, peer,
+                                         has_name ? name_
+                                         : peer   ? std::string()
+                                                  : "a peer without an address");
       made->add_handle();
       made->next_accepted = std::exchange(there_, made);
       has_warned_ = false;
@@ -174,7 +177,7 @@ void listener_core::go_on(scheduler& w) noexcept {
 void listener_core::fill_accept(kernel_call& call) noexcept {
   peer_ = {};
   call.set_accept(descriptor(), peer_.get(), peer_.length, SOCK_CLOEXEC);
-  call.is_shared = is_adopted_;
+  call.is_shared = origin_ == origin::adopted;
 }
 
 bool listener_core::keep(const bare_connection& c) noexcept {

@@ -34,14 +34,12 @@ struct bare_connection {
 
 class listener_core final : public descriptor_core {
  public:
+  enum class origin : std::uint8_t { made_here, adopted };  // other processes may accept from an adopted one, too
+
   // Takes the descriptor. `name` is for errors and reports; a Unix socket's connections, which have no address, have
   // it, too.
-  listener_core(int descriptor, bool is_unix, bool is_adopted, std::string name, socket_file file)
-      : descriptor_core(descriptor),
-        is_unix_(is_unix),
-        is_adopted_(is_adopted),
-        name_(std::move(name)),
-        file_(std::move(file)) {
+  listener_core(int descriptor, stream_core::kind k, origin from, std::string name, socket_file file)
+      : descriptor_core(descriptor), kind_(k), origin_(from), name_(std::move(name)), file_(std::move(file)) {
     bare_.reserve(1);
   }
 
@@ -81,8 +79,8 @@ class listener_core final : public descriptor_core {
   void fill_pause(kernel_call& call) noexcept;
   void paused(const kernel_answer& answer) noexcept;
 
-  const bool is_unix_;
-  const bool is_adopted_;  // other processes may accept from it, too
+  const stream_core::kind kind_;  // of its connections
+  const origin origin_;
   bool shares_port_ = false;
   int error_ = 0;            // one that will not pass
   bool has_warned_ = false;  // since the last connection
@@ -99,6 +97,7 @@ class listener_core final : public descriptor_core {
 };
 
 // A handle of a new listener over the descriptor, which it takes, also where it throws std::bad_alloc.
-listener_handle make_listener(int descriptor, bool is_unix, bool is_adopted, std::string name, socket_file file = {});
+listener_handle make_listener(int descriptor, stream_core::kind k, listener_core::origin from, std::string name,
+                              socket_file file = {});
 
 }  // namespace ringo::detail

@@ -66,7 +66,8 @@ tcp_listener tcp_listener::bind(const endpoint& at, tcp_options o) {
   }
   if (::listen(s.native_handle(), o.backlog) != 0) throw std::system_error(errno, std::generic_category(), doing);
   std::string name = detail::local_endpoint(s.native_handle()).to_string();
-  tcp_listener made(detail::make_listener(s.release(), false, false, std::move(name)));
+  tcp_listener made(detail::make_listener(s.release(), detail::stream_core::kind::socket,
+                                          detail::listener_core::origin::made_here, std::move(name)));
   if (o.reuse_port) made.core_.get()->share_port();
   return made;
 }
@@ -75,7 +76,8 @@ tcp_listener tcp_listener::adopt(int descriptor) {
   detail::check_not_simulated("tcp_listener::adopt");
   detail::check_adopted(descriptor, true, "tcp_listener::adopt");
   std::string name = detail::local_endpoint(descriptor).to_string();
-  return tcp_listener(detail::make_listener(descriptor, false, true, std::move(name)));
+  return tcp_listener(detail::make_listener(descriptor, detail::stream_core::kind::socket,
+                                            detail::listener_core::origin::adopted, std::move(name)));
 }
 
 endpoint tcp_listener::local() const {

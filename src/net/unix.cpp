@@ -119,13 +119,17 @@ unix_listener unix_listener::bind(std::string_view name, unix_options o) {
     file.remove();
     throw std::system_error(error, std::generic_category(), doing);
   }
-  return unix_listener(detail::make_listener(s.release(), true, false, std::string(name), std::move(file)));
+  return unix_listener(detail::make_listener(s.release(), detail::stream_core::kind::unix_socket,
+                                             detail::listener_core::origin::made_here, std::string(name),
+                                             std::move(file)));
 }
 
 unix_listener unix_listener::adopt(int descriptor) {
   detail::check_not_simulated("unix_listener::adopt");
   detail::check_is_unix(descriptor, true, "unix_listener::adopt");
-  return unix_listener(detail::make_listener(descriptor, true, true, detail::local_unix_name(descriptor)));
+  return unix_listener(detail::make_listener(descriptor, detail::stream_core::kind::unix_socket,
+                                             detail::listener_core::origin::adopted,
+                                             detail::local_unix_name(descriptor)));
 }
 
 std::string unix_listener::local() const {

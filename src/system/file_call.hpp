@@ -42,6 +42,10 @@ class file_call : public one_shot_of<R> {
     if (is_open_) return this->take();
     throw std::logic_error("ringo: " + describe() + ": it has been closed");
   }
+  template <class Fill, class State>
+  void fill_by(Fill& fill, State& state, kernel_call& call) noexcept {
+    fill(state, descriptor(), call);
+  }
   void begins() noexcept override { is_open_ = file_.get()->begin_call(); }
 
  private:
@@ -58,23 +62,11 @@ class file_call : public one_shot_of<R> {
 //   fill(state, descriptor, call)
 template <class R, class State, class Fill, class Result = no_result>
 one_shot_operation<R> ask_file(file_handle f, const char* doing, State state, Fill fill, Result result = {}) {
-  class record final : public file_call<R> {
-   public:
-    record(file_handle of, const char* what, State&& s, Fill g, Result r)
-        : file_call<R>(std::move(of), what), state_(std::move(s)), fill_(g), result_(r) {}
-
-   private:
-    void ask(kernel_call& call) noexcept override { fill_(state_, this->descriptor(), call); }
-    R result() override {
-      const int answer = this->answered();
-      return result_(state_, answer);
-    }
-
-    State state_;
-    Fill fill_;
-    Result result_;
+  struct record final : one_shot_with<file_call<R>, R, State, Fill, Result> {
+    record(State&& s, Fill how, Result r, file_handle of, const char* what)
+        : one_shot_with<file_call<R>, R, State, Fill, Result>(std::move(s), how, r, std::move(of), what) {}
   };
-  return one_shot_operation<R>(new record(std::move(f), doing, std::move(state), fill, result));
+  return one_shot_operation<R>(new record(std::move(state), fill, result, std::move(f), doing));
 }
 
 }  // namespace ringo::detail
