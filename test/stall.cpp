@@ -440,6 +440,32 @@ TEST_CASE("A sleep ends while a routine of its worker computes, though all other
   }
 }
 
+TEST_CASE("A sleep ends while a routine of its worker computes, and one of another worker, which may have watched it") {
+  runtime rt({.workers = 3});
+  rt.run([&rt]() -> task<> {
+    for (int round = 0; round != rounds; ++round) {
+      std::atomic<bool> begun = false, begun_elsewhere = false, slept = false;
+      channel<int> begin, begin_elsewhere;
+      auto computing = go(computes_until, std::ref(slept), begin, std::ref(begun));
+      auto elsewhere = go(computes_until, std::ref(slept), begin_elsewhere, std::ref(begun_elsewhere));
+      auto later = go([] { return sleep(1h); });  // reason for a watch
+      while (!begun || !begun_elsewhere) co_await yield();
+      for (metrics m = rt.metrics(); m.parks != m.wakes + 2; m = rt.metrics()) co_await yield();
+      std::thread([begin_elsewhere] { begin_elsewhere.send_blocking(1); }).join();  // served by a worker that slept
+      CHECK(begin.try_send(1));                                                     // which makes it this worker's next
+      co_await sleep(1ms);
+      slept = true;
+      CHECK(co_await computing);
+      CHECK(co_await elsewhere);
+      later.cancel();
+      try {
+        co_await later;
+      } catch (const cancelled&) {
+      }
+    }
+  });
+}
+
 TEST_CASE(
     "A sleep ends while a routine of its worker computes, though a timer before it was given up in the same turn") {
   runtime rt({.workers = 2});

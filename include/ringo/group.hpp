@@ -17,6 +17,9 @@
 
 namespace ringo {
 
+/// What a group does after the first error of a member.
+enum class on_error { cancel_rest, keep_going };
+
 /// The members run under a context of the group's own, a child of `parent`. The first error cancels that context, with
 /// the error as its cause, unless the policy is keep_going; wait() rethrows it. Later errors are counted and told to
 /// runtime_options::on_warning.

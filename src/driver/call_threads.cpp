@@ -51,7 +51,7 @@ void let_interruptions_in(bool in) noexcept {
 }  // namespace
 
 call_threads::~call_threads() {
-  std::unique_lock guard(mutex_);
+  locked guard(mutex_);
   closed_ = true;
   while (!queue_.empty()) queue_.pop_front();
   queued_ = 0;
@@ -62,7 +62,7 @@ call_threads::~call_threads() {
 
 void call_threads::add(begun_call& c) noexcept {
   c.where = begun_call::place::on_thread;
-  std::unique_lock guard(mutex_);
+  locked guard(mutex_);
   c.ends = false;
   c.is_queued = true;
   queue_.push_back(c);
@@ -73,7 +73,7 @@ void call_threads::add(begun_call& c) noexcept {
 }
 
 bool call_threads::withdraw(begun_call& c) noexcept {
-  const std::lock_guard guard(mutex_);
+  const locked guard(mutex_);
   c.ends = true;
   if (!c.is_queued) return false;
   queue_.remove(c);
@@ -84,7 +84,7 @@ bool call_threads::withdraw(begun_call& c) noexcept {
 }
 
 bool call_threads::interrupt() noexcept {
-  const std::lock_guard guard(mutex_);
+  const locked guard(mutex_);
   bool some = false;
   for (member& m : members_) {
     if (m.running == nullptr || !m.running->ends || !may_be_interrupted(m.running->call)) continue;
@@ -95,20 +95,20 @@ bool call_threads::interrupt() noexcept {
 }
 
 begun_list call_threads::take_done() noexcept {
-  const std::lock_guard guard(mutex_);
+  const locked guard(mutex_);
   has_done_.store(false, std::memory_order_relaxed);
   return std::exchange(done_, {});
 }
 
 void call_threads::list_threads(std::vector<pid_t>& ids) const {
-  const std::lock_guard guard(mutex_);
+  const locked guard(mutex_);
   for (const member& m : members_) {
     if (m.id != 0 && !m.ended) ids.push_back(m.id);
   }
 }
 
 // Under the mutex, which it gives up while it joins threads that have ended.
-void call_threads::staff(std::unique_lock<std::mutex>& guard) noexcept {
+void call_threads::staff(locked& guard) noexcept {
   if (idle_ >= queued_) return come_.notify_one();
   if (idle_ != 0) come_.notify_one();
   if (threads_ >= usual_threads + long_calls_) return;
@@ -123,7 +123,7 @@ void call_threads::staff(std::unique_lock<std::mutex>& guard) noexcept {
   }
 }
 
-void call_threads::join_ended(std::unique_lock<std::mutex>& guard) noexcept {
+void call_threads::join_ended(locked& guard) noexcept {
   std::list<member> ended;
   for (auto m = members_.begin(); m != members_.end();) {
     const auto next = std::next(m);
@@ -155,7 +155,7 @@ bool call_threads::start_thread() noexcept {
 }
 
 void call_threads::work(member& self) noexcept {
-  std::unique_lock guard(mutex_);
+  locked guard(mutex_);
   self.id = ::gettid();
   for (;;) {
     while (!queue_.empty()) {

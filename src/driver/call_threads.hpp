@@ -31,6 +31,7 @@
 
 #include "driver/begun_call.hpp"
 #include "driver/wake_event.hpp"
+#include "platform/ranked_lock.hpp"
 
 namespace ringo::detail {
 
@@ -59,11 +60,13 @@ class call_threads {
     bool ended = false;  // about to return
   };
 
-  void staff(std::unique_lock<std::mutex>& guard) noexcept;
+  using locked = ranked_lock<lock_rank::leaf>;
+
+  void staff(locked& guard) noexcept;
   bool start_thread() noexcept;
   void work(member& self) noexcept;
   void finish(begun_call& c) noexcept;
-  void join_ended(std::unique_lock<std::mutex>& guard) noexcept;
+  void join_ended(locked& guard) noexcept;
   void check() const;
 
   wake_event& wakes_;

@@ -57,9 +57,7 @@ namespace {
 class linking_section final : public section {
  public:
   explicit linking_section(worker& w) noexcept : section(&w, w.shared) {}
-  ~linking_section() {
-    while (routine* each = woken_.pop_front()) worker_->push(*each);
-  }
+  ~linking_section() { push_woken(); }
 };
 
 }  // namespace

@@ -88,12 +88,6 @@ class pool_core final : public shared_object {
     for (; first != idle_since_.end() && workers_ > options.min && at - *first >= options.idle; ++first) --workers_;
     idle_since_.erase(idle_since_.begin(), first);
   }
-  void turn_away_submitters(bool shared, routine_list& woken) noexcept {
-    while (waiter* one = submitters.claim_first(shared)) {
-      one->state = progress::closed;
-      woken.push_back(*one->blocked);
-    }
-  }
   routine_list take_queue() noexcept {
     queued_ = 0;
     return std::exchange(queue_, routine_list());
@@ -112,41 +106,37 @@ void pool_core::begin(worker& w, routine& job) noexcept { start_in(w, job, conte
 
 void pool_core::job_ended(worker& w) noexcept {
   routine* next = nullptr;
-  routine_list woken, never_begun;
-  {
-    const optional_guard guard(lock, w.shared);
-    const bool is_cancelled = context_access::core(under)->is_marked();
-    if (is_cancelled) turn_away_submitters(w.shared, woken);
-    if (is_cancelled || w.runtime.unwinding()) {  // which cancels the waiting submissions itself
-      never_begun = take_queue();
-    } else {
-      if (waiter* one = submitters.claim_first(w.shared)) {
-        enqueue(w, *std::exchange(static_cast<submission&>(*one).job_, nullptr));
-        woken.push_back(*one->blocked);
-      }
-      next = queue_.pop_front();
+  routine_list never_begun;
+  section_of here(*this, &w);
+  const bool is_cancelled = context_access::core(under)->is_marked();
+  if (is_cancelled) submitters.claim_all(here, progress::closed);
+  if (is_cancelled || w.runtime.unwinding()) {  // which cancels the waiting submissions itself
+    never_begun = take_queue();
+  } else {
+    if (waiter* one = submitters.claim_first(here, progress::done)) {
+      enqueue(w, *std::exchange(static_cast<submission&>(*one).job_, nullptr));
     }
-    next != nullptr ? void(--queued_) : free_worker();
-    if (is_drained()) drainers.claim_all(w.shared, woken);
+    next = queue_.pop_front();
   }
+  next != nullptr ? void(--queued_) : free_worker();
+  if (is_drained()) drainers.claim_all(here);
+  here.unlock();
   if (next != nullptr) begin(w, *next);
   while (routine* job = never_begun.pop_front()) end_unbegun(&w, *job);
-  while (routine* r = woken.pop_front()) w.push(*r);
+  here.end_behind_queue();
 }
 
 void pool_core::refuse(worker* w, bool cancel) noexcept {
-  const bool shared = w != nullptr && w->shared;
-  routine_list woken, never_begun;
+  routine_list never_begun;
   if (cancel) context_access::core(under)->cancel(w, std::make_exception_ptr(cancelled()));
-  {
-    const optional_guard guard(lock, shared);
-    refuses_ = true;
-    turn_away_submitters(shared, woken);
-    if (cancel) never_begun = take_queue();
-    if (is_drained()) drainers.claim_all(shared, woken);
-  }
+  section_of here(*this, w);
+  refuses_ = true;
+  submitters.claim_all(here, progress::closed);
+  if (cancel) never_begun = take_queue();
+  if (is_drained()) drainers.claim_all(here);
+  here.unlock();
   while (routine* job = never_begun.pop_front()) end_unbegun(w, *job);
-  while (routine* r = woken.pop_front()) w->push(*r);
+  here.end_behind_queue();
 }
 
 void job_has_ended(const shared<pool_core>& pool, worker& w) noexcept { pool->job_ended(w); }

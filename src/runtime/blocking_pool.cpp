@@ -11,8 +11,9 @@
 #include <utility>
 
 #include <ringo/blocking.hpp>
-#include <ringo/detail/checked_guard.hpp>
+#include <ringo/detail/section.hpp>
 
+#include "platform/ranked_lock.hpp"
 #include "platform/signals_blocked.hpp"
 #include "runtime/live_counts.hpp"
 #include "runtime/runtime_core.hpp"
@@ -90,13 +91,29 @@ blocking_call* blocking_call_list::pop_front() noexcept {
   return c;
 }
 
+// Checks the invariants in checked builds, and in a simulation.
+class blocking_pool::locked final : public ranked_lock<lock_rank::blocking_pool> {
+ public:
+  explicit locked(const blocking_pool& of) : ranked_lock(of.mutex_), of_(of) {}
+  ~locked() {
+    if (owns_lock()) unlock();
+  }
+  void unlock() {
+    if (checked_build || of_.simulated_) of_.check();
+    ranked_lock::unlock();
+  }
+
+ private:
+  const blocking_pool& of_;
+};
+
 // ---- the queue
 
 blocking_pool::blocking_pool(runtime_core& rt, std::size_t most_threads, duration longest_idle, bool simulated)
     : runtime_id_(rt.id), most_threads_(most_threads), idle_time_(longest_idle), simulated_(simulated), runtime_(&rt) {}
 
 void blocking_pool::add(blocking_call& c) noexcept {
-  const checked_guard guard(*this, mutex_, true);
+  const locked guard(*this);
   if (c.stage_ != blocking_call::stage::new_or_withdrawn) return;
   c.stage_ = blocking_call::stage::queued;
   c.hold();
@@ -105,7 +122,7 @@ void blocking_pool::add(blocking_call& c) noexcept {
 }
 
 void blocking_pool::withdraw(blocking_call& c) noexcept {
-  const checked_guard guard(*this, mutex_, true);
+  const locked guard(*this);
   if (c.stage_ != blocking_call::stage::queued) return;
   c.stage_ = blocking_call::stage::new_or_withdrawn;
   queue_.remove(c);
@@ -130,12 +147,12 @@ void blocking_pool::check() const {
 }
 
 bool blocking_pool::has_begun_or_queued(const blocking_call& c) const {
-  const std::lock_guard guard(mutex_);
+  const locked guard(*this);
   return c.stage_ != blocking_call::stage::new_or_withdrawn;
 }
 
 bool blocking_pool::is_queued(const blocking_call& c) const {
-  const std::lock_guard guard(mutex_);
+  const locked guard(*this);
   return c.stage_ == blocking_call::stage::queued;
 }
 
@@ -150,17 +167,14 @@ void blocking_pool::serve(worker& w) noexcept {
   staff();
   blocking_call_list over;
   {
-    const checked_guard guard(*this, mutex_, true);
+    const locked guard(*this);
     over = std::exchange(completed_, {});
   }
   while (blocking_call* c = over.pop_front()) {
-    routine_list woken;
-    {
-      const optional_guard guard(c->lock, w.shared);
-      c->delivered = true;
-      c->waiting_.claim_all(w.shared, woken);
-    }
-    while (routine* r = woken.pop_front()) w.push(*r);
+    section_of here(*c, &w);
+    c->delivered = true;
+    c->waiting_.claim_all(here);
+    here.end_behind_queue();
     c->release();
   }
 }
@@ -169,7 +183,7 @@ void blocking_pool::serve(worker& w) noexcept {
 
 void blocking_pool::staff() noexcept {
   if (simulated_) return;
-  std::unique_lock guard(mutex_);
+  locked guard(*this);
   while (queue_.size() > coming_) {
     if (member* top = idle_) {
       idle_ = top->idle_below;
@@ -207,7 +221,7 @@ std::exception_ptr blocking_pool::start_thread() noexcept {
       self.thread = std::thread([pool = shared<blocking_pool>(this), &self] { pool->work(self); });
     }
     ::pthread_setname_np(self.thread.native_handle(), "ringo blocking");
-    const std::lock_guard guard(mutex_);
+    const locked guard(*this);
     members_.splice(members_.end(), one);
   } catch (const std::system_error& e) {
     return std::make_exception_ptr(
@@ -221,7 +235,7 @@ std::exception_ptr blocking_pool::start_thread() noexcept {
 }
 
 void blocking_pool::work(member& self) noexcept {
-  std::unique_lock guard(mutex_);
+  locked guard(*this);
   self.id = ::gettid();
   --coming_;
   do {
@@ -239,7 +253,7 @@ void blocking_pool::work(member& self) noexcept {
 }
 
 // False if the thread must end.
-bool blocking_pool::wait_for_work(std::unique_lock<std::mutex>& guard, member& self) {
+bool blocking_pool::wait_for_work(locked& guard, member& self) {
   if (closed_) return false;
   self.idle_below = std::exchange(idle_, &self);
   self.wake.wait_until(guard, from_now(idle_time_), [&] { return self.woken || closed_; });
@@ -253,7 +267,7 @@ bool blocking_pool::wait_for_work(std::unique_lock<std::mutex>& guard, member& s
   return false;
 }
 
-void blocking_pool::run(blocking_call& c, std::unique_lock<std::mutex>& guard) noexcept {
+void blocking_pool::run(blocking_call& c, locked& guard) noexcept {
   c.stage_ = blocking_call::stage::running;
   guard.unlock();
   runtime_of_call = runtime_id_;
@@ -270,7 +284,6 @@ void blocking_pool::run(blocking_call& c, std::unique_lock<std::mutex>& guard) n
   const bool rings = abandoned ? in_flight_ == 1 : completed_.size() == 1;
   if (rings && runtime_ != nullptr) runtime_->ring();
   count(-1);
-  if (checks_here()) check();
   if (!abandoned) return;
   guard.unlock();
   c.release();
@@ -288,14 +301,14 @@ std::list<blocking_pool::member> blocking_pool::take_ended() {
 }
 
 void blocking_pool::list_threads(std::vector<pid_t>& ids) const {
-  const std::lock_guard guard(mutex_);
+  const locked guard(*this);
   for (const member& m : members_) {
     if (m.id != 0 && !m.ended) ids.push_back(m.id);
   }
 }
 
 void blocking_pool::shut_down(time_point until) noexcept {
-  std::unique_lock guard(mutex_);
+  locked guard(*this);
   if (std::exchange(closed_, true)) return;
   blocking_call_list left;
   while (blocking_call* c = queue_.pop_front()) {
@@ -320,12 +333,12 @@ void blocking_pool::shut_down(time_point until) noexcept {
 // ---- in a simulation
 
 std::size_t blocking_pool::runnable() const {
-  const std::lock_guard guard(mutex_);
+  const locked guard(*this);
   return std::min(queue_.size(), most_threads_);
 }
 
 void blocking_pool::run_simulated(std::size_t index) noexcept {
-  std::unique_lock guard(mutex_);
+  locked guard(*this);
   blocking_call* c = queue_.first();
   while (index-- > 0) c = c->next_;
   queue_.remove(*c);

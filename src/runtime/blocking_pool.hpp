@@ -74,9 +74,7 @@ class blocking_pool final : public shared_object {
   void run_simulated(std::size_t index) noexcept;
 
  private:
-  template <class, class>
-  friend class checked_guard;
-
+  class locked;
   struct member {
     std::thread thread;
     std::condition_variable wake;
@@ -87,9 +85,9 @@ class blocking_pool final : public shared_object {
   };
 
   void work(member& self) noexcept;
-  bool wait_for_work(std::unique_lock<std::mutex>& guard, member& self);
+  bool wait_for_work(locked& guard, member& self);
   std::exception_ptr start_thread() noexcept;
-  void run(blocking_call& c, std::unique_lock<std::mutex>& guard) noexcept;
+  void run(blocking_call& c, locked& guard) noexcept;
   std::list<member> take_ended();
   void count(int change) noexcept;
   void check() const;

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include <ringo/detail/foreign_threads.hpp>
+#include <ringo/detail/section.hpp>
 
 #include "runtime/runtime_core.hpp"
 
@@ -28,19 +29,11 @@ void completion_core::deliver(worker* w) noexcept {
 }
 
 void completion_core::wake_all(worker& w) noexcept {
-  routine_list woken;
+  section_of here(*this, &w);
   std::int64_t left = 0;
-  {
-    const optional_guard guard(lock, w.shared);
-    for (; waiter* first = waiting_.front(); ++left) {
-      waiting_.pop_front(*first);
-      if (!first->blocked->claim(w.shared)) continue;
-      first->state = progress::done;
-      woken.push_back(*first->blocked);
-    }
-  }
+  while (waiting_.claim_first(here, progress::done, [&left](waiter&) { ++left; })) ++left;
+  here.unlock();
   w.runtime.outside_work.fetch_sub(left, std::memory_order_release);
-  w.make_ready(woken);
 }
 
 void completion_core::add_waiter(waiter& one, worker& w) noexcept {

@@ -17,7 +17,7 @@ bool context_core::after_call::stop() noexcept {
 
 context_core::followers& context_core::with_followers(worker* w) {
   owned<followers> made(new followers);
-  const checked_guard guard(*this, root_.lock_, is_shared(w));
+  const auto here = locked(w);
   if (!followers_) followers_.swap(made);
   return *followers_;
 }
@@ -38,7 +38,7 @@ std::function<bool()> context_core::call_after(worker* w, routine& r) {
   };
   auto& calls = with_followers(w).calls;
   {
-    const checked_guard guard(*this, root_.lock_, is_shared(w));
+    const auto here = locked(w);
     call->place = one.begin();
     calls.splice(calls.end(), one);
   }
@@ -62,7 +62,7 @@ bool context_core::stop_call(after_call& c) {
   enter(w, "the stop function of context::after_func");
   std::list<std::shared_ptr<after_call>> stopped;
   {
-    const checked_guard guard(*this, root_.lock_, is_shared(w));
+    const auto here = locked(w);
     if (c.place) stopped.splice(stopped.end(), followers_->calls, *std::exchange(c.place, std::nullopt));
   }
   return c.stop();
@@ -73,7 +73,7 @@ void context_core::start_calls(worker& w) noexcept {
     std::list<std::shared_ptr<after_call>> next;
     routine* r;
     {
-      const checked_guard guard(*this, root_.lock_, w.shared);
+      const auto here = locked(&w);
       if (!has_calls()) return;
       next.splice(next.end(), followers_->calls, followers_->calls.begin());
       next.front()->place.reset();
@@ -89,7 +89,7 @@ std::stop_token context_core::stop_token() {
   std::stop_source source;
   auto& stop = with_followers(w).stop;
   {
-    const checked_guard guard(*this, root_.lock_, is_shared(w));
+    const auto here = locked(w);
     if (!stop) stop = source;
     source = *stop;
   }

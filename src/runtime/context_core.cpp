@@ -29,7 +29,7 @@ void context_core::join_tree(worker* w, const char* call) {
   }
   root_.owner_.enter(w, call);
   if (follows_) {
-    const checked_guard guard(*this, root_.lock_, is_shared(w));
+    const auto here = locked(w);
     if (parent_->is_marked()) {
       cause_ = parent_->cause_;
       why_ = parent_->why_;
@@ -70,7 +70,7 @@ void context_core::release() noexcept {
 bool context_core::take_out() noexcept {
   const worker* w = current_worker();
   const auto leave = [this] {
-    const checked_guard guard(*this, root_.lock_, true);  // also for a runtime with one worker, which may be ending
+    const section_of here(*this, current_worker(), true);  // also for a runtime with one worker, which may be ending
     leave_parent();
   };
   for (;;) {
@@ -167,42 +167,38 @@ void context_core::cancel_from_outside(const std::exception_ptr& cause, reason w
 
 // Without a worker no runtime uses the tree: no routine runs under it, and its waiters have outlived their runtime.
 context_core* context_core::mark(worker* w, const std::exception_ptr& cause, reason why) noexcept {
-  const bool shared = is_shared(w);
-  routine_list woken;
   context_core* to_finish = nullptr;
-  {
-    const checked_guard guard(*this, root_.lock_, shared);
-    if (cancelled_.load(std::memory_order_relaxed)) return nullptr;
-    leave_parent();
-    expired_ = why == reason::timed_out;
-    // Not by recursion: a tree may be deep. The nodes that are still to be visited are linked as siblings.
-    for (context_core* c = this; c != nullptr;) {
-      context_core* rest = std::exchange(c->next_sibling_, nullptr);
-      while (context_core* child = c->first_child_) {
-        child->leave_parent();
-        child->next_sibling_ = rest;
-        rest = child;
-      }
-      c->cause_ = cause;
-      c->why_ = why;
-      if (w == nullptr && c->has_calls()) c->calls_pending_.store(true, std::memory_order_relaxed);
-      // seq_cst: watch() either sees it, or has set queue_ before after_cancellation() looks there.
-      c->cancelled_.store(true, std::memory_order_seq_cst);
-      if (w != nullptr) {
-        for (routine* r = c->first_member_; r != nullptr; r = r->member_next) {
-          if (r->cancel(shared, routine::context_cancelled)) woken.push_back(*r);
-        }
-        c->waiting_.claim_all(shared, woken);
-      }
-      // Nothing refers to a context that is about to be freed, so it needs no more.
-      if ((c->watched_ || c->followers_) && c->try_retain()) {
-        c->next_to_finish_ = to_finish;
-        to_finish = c;
-      }
-      c = rest;
+  auto here = locked(w);
+  if (cancelled_.load(std::memory_order_relaxed)) return nullptr;
+  leave_parent();
+  expired_ = why == reason::timed_out;
+  // Not by recursion: a tree may be deep. The nodes that are still to be visited are linked as siblings.
+  for (context_core* c = this; c != nullptr;) {
+    context_core* rest = std::exchange(c->next_sibling_, nullptr);
+    while (context_core* child = c->first_child_) {
+      child->leave_parent();
+      child->next_sibling_ = rest;
+      rest = child;
     }
+    c->cause_ = cause;
+    c->why_ = why;
+    if (w == nullptr && c->has_calls()) c->calls_pending_.store(true, std::memory_order_relaxed);
+    // seq_cst: watch() either sees it, or has set queue_ before after_cancellation() looks there.
+    c->cancelled_.store(true, std::memory_order_seq_cst);
+    if (w != nullptr) {
+      for (routine* r = c->first_member_; r != nullptr; r = r->member_next) {
+        if (r->cancel(here.shared(), routine::context_cancelled)) here.wake(*r);
+      }
+      c->waiting_.claim_all(here);
+    }
+    // Nothing refers to a context that is about to be freed, so it needs no more.
+    if ((c->watched_ || c->followers_) && c->try_retain()) {
+      c->next_to_finish_ = to_finish;
+      to_finish = c;
+    }
+    c = rest;
   }
-  while (routine* r = woken.pop_front()) w->push(*r);
+  here.end_behind_queue();
   return to_finish;
 }
 
@@ -219,14 +215,14 @@ void context_core::after_cancellation(worker* w) noexcept {
   if (w != nullptr) start_calls(*w);
   std::optional<std::stop_source> stop;
   {
-    const checked_guard guard(*this, root_.lock_, is_shared(w));
+    const auto here = locked(w);
     if (followers_) stop = followers_->stop;
   }
   if (stop) stop->request_stop();
 }
 
-void context_core::add_member(routine& r, bool shared) noexcept {
-  const checked_guard guard(*this, root_.lock_, shared);
+void context_core::add_member(routine& r, worker* w) noexcept {
+  const auto here = locked(w);
   r.member_previous = nullptr;
   r.member_next = first_member_;
   if (first_member_) first_member_->member_previous = &r;
@@ -234,8 +230,8 @@ void context_core::add_member(routine& r, bool shared) noexcept {
   if (is_marked()) r.state.fetch_or(routine::context_cancelled, std::memory_order_relaxed);
 }
 
-void context_core::remove_member(routine& r, bool shared) noexcept {
-  const checked_guard guard(*this, root_.lock_, shared);
+void context_core::remove_member(routine& r, worker* w) noexcept {
+  const auto here = locked(w);
   (r.member_previous ? r.member_previous->member_next : first_member_) = r.member_next;
   if (r.member_next) r.member_next->member_previous = r.member_previous;
   if (is_marked()) r.state.fetch_and(~routine::context_cancelled, std::memory_order_relaxed);
@@ -246,11 +242,11 @@ entered_context::entered_context(context_core* c) {
   in_ = w.current;
   before_ = in_->context;
   if (c) c->enter(&w, "with_context");
-  if (before_) before_->remove_member(*in_, w.shared);
+  if (before_) before_->remove_member(*in_, &w);
   in_->context = c;
   if (c) {
     c->retain();
-    c->add_member(*in_, w.shared);
+    c->add_member(*in_, &w);
     w.look_for_cancellation(*in_);
   }
 }
@@ -258,11 +254,10 @@ entered_context::entered_context(context_core* c) {
 entered_context::~entered_context() {
   // A coroutine stays in its routine, whichever worker that is on; its frame may be destroyed by its runtime's end.
   worker* w = current_worker();
-  const bool shared = w == nullptr || w->shared;
   context_core* left = in_->context;
-  if (left) left->remove_member(*in_, shared);
+  if (left) left->remove_member(*in_, w);
   in_->context = before_;
-  if (before_) before_->add_member(*in_, shared);
+  if (before_) before_->add_member(*in_, w);
   if (w != nullptr) w->look_for_cancellation(*in_);
   if (left) left->release();
 }

@@ -48,7 +48,7 @@ namespace {
 // sanitizer itself reports a use.
 constexpr std::size_t most_marks = 100'000;
 struct mark_list {
-  std::mutex mutex;
+  ranked<std::mutex, lock_rank::leaf> mutex;
   std::map<std::uintptr_t, std::size_t> marks;
 };
 mark_list& all_marks() noexcept {

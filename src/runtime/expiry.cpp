@@ -37,7 +37,8 @@ class scheduler::goes_before_queue {
 
 // `now` is min() if there are no timers.
 void scheduler::look(time_point now, bool late) {
-  const bool is_due = driver_->puts_off_looks && now != time_point::min() && has_due_timers(now);
+  const bool puts_off = driver_->puts_off_looks;  // it must not while a timer is due
+  const bool is_due = puts_off && now != time_point::min() && has_due_timers(now);
   {
     const goes_before_queue what_comes(*this, late);
     // More completions may follow at once, such as the rest of a message.
@@ -46,8 +47,7 @@ void scheduler::look(time_point now, bool late) {
     if (runtime.has_posts()) runtime.run_posts(*this);
   }
   // release: a thread that sees this value sees the claimed waits.
-  if (shared && (is_due || !driver_->puts_off_looks))
-    looked_at_.store(now.time_since_epoch().count(), std::memory_order_release);
+  if (shared && is_due == puts_off) looked_at_.store(now.time_since_epoch().count(), std::memory_order_release);
   if (now == time_point::min()) return put_off_at_.reset();
   const goes_before_queue what_expires(*this, false);
   if (put_off_at_ && (before_expiry_ == 0 || !has_early())) {

@@ -21,15 +21,12 @@ routine& adopt(worker& w, bool in_task) {
   if (station->context != nullptr) {
     wait->context = station->context;
     wait->context->retain();
-    wait->context->add_member(*wait, w.shared);
+    wait->context->add_member(*wait, &w);
   }
   return *wait;
 }
 
-foreign_record::~foreign_record() {
-  const worker* w = current_worker();
-  context_core::leave(*this, w == nullptr || w->shared);
-}
+foreign_record::~foreign_record() { context_core::leave(*this, current_worker()); }
 
 foreign_record* make_station() {
   auto* station = new foreign_record(nullptr);

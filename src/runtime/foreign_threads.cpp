@@ -12,6 +12,7 @@
 #include <ringo/go.hpp>
 
 #include "platform/never_destroyed.hpp"
+#include "platform/ranked_lock.hpp"
 #include "runtime/choices.hpp"
 #include "runtime/outside_error.hpp"
 #include "runtime/registry.hpp"
@@ -26,13 +27,14 @@ class request {
   enum class outcome { waiting, done, failed, runtime_ended };
 
   void finish(outcome o, std::exception_ptr error = nullptr) {
-    const std::lock_guard guard(mutex_);  // notifies under the lock: the request is gone as soon as the thread goes on
+    const ranked_lock<lock_rank::leaf> guard(
+        mutex_);  // notifies under the lock: the request is gone as soon as the thread goes on
     error_ = std::move(error);
     outcome_ = o;
     changed_.notify_one();
   }
   outcome wait() {
-    std::unique_lock guard(mutex_);
+    ranked_lock<lock_rank::leaf> guard(mutex_);
     changed_.wait(guard, [this] { return outcome_ != outcome::waiting; });
     return outcome_;
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <ringo/errors.hpp>
+#include <ringo/group.hpp>
 
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
@@ -16,8 +17,7 @@ group_core::group_core(const context& parent, on_error policy, std::source_locat
     : policy_(policy), made_(made), parent_(parent), ctx_((worker_or_unused("group"), context::with_cancel(parent))) {}
 
 context group_core::ctx() const noexcept {
-  const worker* w = current_worker();
-  const checked_guard guard(*this, lock_, w == nullptr || w->shared);
+  const section_of here(*this);
   return ctx_;
 }
 
@@ -25,11 +25,11 @@ context group_core::ctx() const noexcept {
 // meantime another routine may begin the new use; then this context is not needed. Each routine whose wait() was over
 // cancels the old context (semantics 150).
 template <class F>
-void group_core::in_current_use(worker* w, F act) {
+void group_core::in_current_use(F act) {
   context fresh, passed, passed_background;
   for (;;) {
     {
-      const checked_guard guard(*this, lock_, w == nullptr || w->shared);
+      const section_of here(*this);
       const bool begins_anew = finished_ && !first_error_;
       if (!begins_anew || fresh != context::background()) {
         if (begins_anew) {
@@ -68,17 +68,13 @@ group_core::ending group_core::kind_of(const std::exception_ptr& error) noexcept
 void group_core::limit(std::size_t most) {
   worker* w = worker_or_unused("group::limit");
   owner_.enter(w, "group::limit");
-  routine_list woken;
-  {
-    const checked_guard guard(*this, lock_, w != nullptr && w->shared);
-    if (!all_ended()) {
-      throw std::logic_error("ringo: group::limit while " + std::to_string(running_ + queued_ + background_) +
-                             " of its members have yet to end: set it before the first go()");
-    }
-    limit_ = most;
-    if (w != nullptr) wake_for_slot(w->shared, woken);
+  section_of here(*this, w);
+  if (!all_ended()) {
+    throw std::logic_error("ringo: group::limit while " + std::to_string(running_ + queued_ + background_) +
+                           " of its members have yet to end: set it before the first go()");
   }
-  if (w != nullptr) w->make_ready(woken);
+  limit_ = most;
+  if (w != nullptr) wake_for_slot(here);
 }
 
 void group_core::add(routine& r) {
@@ -87,7 +83,7 @@ void group_core::add(routine& r) {
   try {
     w = &require_worker("group::go");
     owner_.enter(w, "group::go");
-    in_current_use(w, [&] {
+    in_current_use([&] {
       if (running_ < limit_) {
         ++running_;
       } else if (is_cancelled()) {
@@ -113,7 +109,7 @@ void group_core::add_background(routine& r) {
   try {
     w = &require_worker("group::background");
     owner_.enter(w, "group::background");
-    in_current_use(w, [&] {
+    in_current_use([&] {
       ++background_;
       counted = true;
     });
@@ -125,7 +121,7 @@ void group_core::add_background(routine& r) {
   }
   context under, ended;
   {
-    const checked_guard guard(*this, lock_, w->shared);
+    const section_of here(*this, w);
     if (background_ctx_ == context::background()) background_ctx_ = made;
     under = background_ctx_;
     ended = background_to_end();  // the last ordinary member may have ended since this one was counted
@@ -138,7 +134,7 @@ bool group_core::reserve() {
   worker& w = require_worker("group::try_go");
   owner_.enter(&w, "group::try_go");
   bool reserved = false;
-  in_current_use(&w, [&] {
+  in_current_use([&] {
     reserved = running_ < limit_;
     if (reserved) ++running_;
   });
@@ -154,32 +150,29 @@ void group_core::start(worker& w, routine& r) noexcept { start_in(w, r, context_
 void group_core::member_ended(worker& w, std::exception_ptr error, member kind) noexcept {
   if (error && note_error(error, false)) cancel(std::move(error));
   routine* next = nullptr;
-  routine_list woken, never_started;
+  routine_list never_started;
   context ended;
-  bool last;
-  {
-    const checked_guard guard(*this, lock_, w.shared);
-    --(kind == member::background ? background_ : running_);
-    if (queued_ != 0 && is_cancelled()) {  // through ctx()
-      never_started = take_queue();
-    } else if (running_ < limit_) {
-      next = queue_.pop_front();
-      if (next != nullptr) {
-        --queued_;
-        ++running_;
-      }
+  section_of here(*this, &w);
+  --(kind == member::background ? background_ : running_);
+  if (queued_ != 0 && is_cancelled()) {  // through ctx()
+    never_started = take_queue();
+  } else if (running_ < limit_) {
+    next = queue_.pop_front();
+    if (next != nullptr) {
+      --queued_;
+      ++running_;
     }
-    ended = background_to_end();
-    wake_waiting(w.shared, woken);
-    last = unused();
   }
+  ended = background_to_end();
+  wake_waiting(here);
+  const group_core* const unused = here.unlock();
   // From the unlock on, a woken routine may have destroyed the group, unless this was the last member or starts
   // another.
   if (next != nullptr) start(w, *next);
   if (ended != context::background()) ended.cancel();
   drop(never_started);
-  w.make_ready(woken);
-  if (last) delete this;
+  here.end();
+  delete unused;
 }
 
 // A member's `cancelled` is an error of the group only if the group's context was cancelled, other than by
@@ -190,7 +183,7 @@ bool group_core::note_error(std::exception_ptr error, bool of_the_body) noexcept
   const ending how = kind_of(error);
   worker* w = current_worker();
   const bool by_runtime = w != nullptr && w->runtime.unwinding();
-  const checked_guard guard(*this, lock_, w == nullptr || w->shared);
+  const section_of here(*this);
   if (how == ending::cancelled && (stopped_ || !(of_the_body || by_runtime || is_cancelled()))) return false;
   if (first_error_ && (first_ending_ != ending::cancelled || how == ending::cancelled)) {
     if (how == ending::error) ++further_errors_;
@@ -204,8 +197,7 @@ bool group_core::note_error(std::exception_ptr error, bool of_the_body) noexcept
 
 void group_core::body_ended(std::exception_ptr error) noexcept {
   {
-    const worker* w = current_worker();
-    const checked_guard guard(*this, lock_, w == nullptr || w->shared);
+    const section_of here(*this);
     body_runs_ = false;
   }
   if (error && note_error(error, true)) cancel(std::move(error));
@@ -214,16 +206,12 @@ void group_core::body_ended(std::exception_ptr error) noexcept {
 void group_core::stop() {
   worker* w = worker_or_unused("group::cancel");
   owner_.enter(w, "group::cancel");
-  const bool shared = w != nullptr && w->shared;
   context use;
-  routine_list never_started, woken;
-  in_current_use(w, [&] {
+  in_current_use([&] {
     stopped_ = true;
     use = ctx_;
-    never_started = take_queue();
-    wake_waiting(shared, woken);
   });
-  end_members(w, use, nullptr, never_started, woken);
+  cancel(nullptr, &use);
 }
 
 routine_list group_core::take_queue() noexcept {
@@ -236,39 +224,25 @@ void group_core::drop(routine_list queued) noexcept {
 }
 
 void group_core::cancel(std::exception_ptr cause, const context* use) noexcept {
-  worker* w = current_worker();
-  const bool shared = w == nullptr || w->shared;
-  context current;
-  routine_list never_started, woken;
-  {
-    const checked_guard guard(*this, lock_, shared);
-    if (use != nullptr && *use != ctx_) return;
-    current = ctx_;
-    never_started = take_queue();
-    wake_waiting(shared, woken);
-  }
-  end_members(w, current, std::move(cause), never_started, woken);
-}
-
-void group_core::end_members(worker* w, const context& use, std::exception_ptr cause, routine_list& never_started,
-                             routine_list& woken) noexcept {
-  use.cancel(std::move(cause));
+  section_of here(*this);
+  if (use != nullptr && *use != ctx_) return;
+  const context current = ctx_;
+  const routine_list never_started = take_queue();
+  wake_waiting(here);
+  here.unlock();
+  current.cancel(std::move(cause));
   drop(never_started);
-  if (w != nullptr) w->make_ready(woken);
 }
 
 void group_core::leave() noexcept {
   worker* w = current_worker();
-  const bool shared = w == nullptr || w->shared;
-  routine_list woken;
   std::size_t left = 0;
   if (w != nullptr && w->runtime_id == owner_.runtime_id()) {  // else their runtime has ended, and no waiter can go on
-    const checked_guard guard(*this, lock_, shared);
+    section_of here(*this, w);
     left = running_ + queued_ + background_;
-    end_waits(joining_, shared, woken);
-    end_waits(slots_, shared, woken);
+    end_waits(joining_, here);
+    end_waits(slots_, here);
   }
-  if (w != nullptr) w->make_ready(woken);
   cancel(nullptr);
   // At the end of the runtime all routines are cancelled, and not all groups are joined.
   if (left != 0 && !w->runtime.unwinding()) {
@@ -281,31 +255,24 @@ void group_core::leave() noexcept {
 }
 
 // Under the lock. A waiter that another source has claimed takes itself out; it keeps this core alive.
-void group_core::end_waits(wait_queue& queue, bool shared, routine_list& woken) noexcept {
+void group_core::end_waits(wait_queue& queue, section& in) noexcept {
   waiter* next;
   for (waiter* each = queue.front(); each != nullptr; each = next) {
     next = each->next;
-    if (!each->blocked->claim(shared)) continue;
+    if (!each->blocked->claim(in.shared())) continue;
     queue.remove(*each);
-    woken.push_back(*each->blocked);
+    in.wake(*each->blocked);
   }
 }
 
 void group_core::retain() noexcept {
-  const worker* w = current_worker();
-  const checked_guard guard(*this, lock_, w == nullptr || w->shared);
+  const section_of here(*this);
   ++holds_;
 }
 
 void group_core::let_go() noexcept {
-  bool last;
-  {
-    const worker* w = current_worker();
-    const checked_guard guard(*this, lock_, w == nullptr || w->shared);
-    --holds_;
-    last = unused();
-  }
-  if (last) delete this;
+  const section_of here(*this);
+  --holds_;
 }
 
 // Warns of errors that came after the last wait(): no other call reports them.

@@ -17,7 +17,7 @@ context group_core::background_to_end() const noexcept {
 context group_core::wait_begins(worker* w) {
   context use, ended;
   {
-    const checked_guard guard(*this, lock_, w != nullptr && w->shared);
+    const section_of here(*this, w);
     waited_for_ = !body_runs_;
     use = ctx_;
     ended = background_to_end();
@@ -31,34 +31,24 @@ void group_core::note_wait_is_over() noexcept {
   if (!body_runs_) finished_ = true;
 }
 
-void group_core::wake_waiting(bool shared, routine_list& woken) noexcept {
-  if (wait_is_over()) {
-    joining_.claim_all(shared, woken);
-    if (!woken.empty()) note_wait_is_over();
-  }
-  wake_for_slot(shared, woken);
+void group_core::wake_waiting(section& in) noexcept {
+  while (wait_is_over() && joining_.claim_first(in, progress::done) != nullptr) note_wait_is_over();
+  wake_for_slot(in);
 }
 
 // If a place is free and routines wait for one, a woken routine is on its way. Under the lock it finds the place taken,
 // and waits again; or it wakes the next waiter, in each case: when it goes on, when it is cancelled, and when its frame
 // is destroyed. So it is enough to wake one.
-void group_core::wake_for_slot(bool shared, routine_list& woken) noexcept {
+void group_core::wake_for_slot(section& in) noexcept {
   if (!has_slot()) return;
-  if (waiter* one = slots_.claim_first(shared)) {
-    static_cast<group_slot_operation&>(*one).look_again();
-    woken.push_back(*one->blocked);
-  }
+  if (waiter* one = slots_.claim_first(in, progress::done)) static_cast<group_slot_operation&>(*one).look_again();
 }
 
 void group_core::pass_slot_on() noexcept {
   worker* w = current_worker();
   if (w == nullptr || w->runtime_id != owner_.runtime_id() || slots_.looks_empty()) return;
-  routine_list woken;
-  {
-    const checked_guard guard(*this, lock_, w->shared);
-    wake_for_slot(w->shared, woken);
-  }
-  w->make_ready(woken);
+  section_of here(*this, w);
+  wake_for_slot(here);
 }
 
 // The routine that was woken before may not have used the place yet. So this one looks again when it runs. A case of a
@@ -93,7 +83,7 @@ void group_core::finish(const context& use) {
   std::size_t further = 0;
   bool body_runs = false;
   {
-    const checked_guard guard(*this, lock_, w.shared);
+    const section_of here(*this, &w);
     if (use == ctx_) {  // else that use has passed without an error, and this wait has no business with the next one
       body_runs = body_runs_;
       error = first_error_;

@@ -37,6 +37,11 @@ bool routine::cancel(bool shared, std::uint32_t why) noexcept {
   }
 }
 
+bool routine::refuse_wait() noexcept {
+  state.fetch_and(~ring_bits, std::memory_order_relaxed);
+  return false;
+}
+
 std::uint32_t routine::wait_while_inspected() const noexcept {
   std::uint32_t seen;
   for (int turns = 0; (seen = state.load(std::memory_order_relaxed)) & inspected; ++turns) pause_while_spinning(turns);

@@ -79,8 +79,9 @@ class signal_dump {
     inside.fetch_sub(1, std::memory_order_seq_cst);
     errno = saved;
   }
-  static std::mutex& mutex() noexcept {  // never destroyed: a thread may run a runtime while the process exits
-    static auto& one = *new std::mutex;
+  using its_mutex = detail::ranked<std::mutex, detail::lock_rank::leaf>;
+  static its_mutex& mutex() noexcept {  // never destroyed: a thread may run a runtime while the process exits
+    static auto& one = *new its_mutex;
     return one;
   }
 

@@ -334,7 +334,7 @@ void runtime_core::destroy_what_is_left() noexcept {
   for (const auto& w : workers) {
     while (routine* r = w->routines.first()) {
       r->close();
-      context_core::leave(*r, here.shared);
+      context_core::leave(*r, &here);
       w->routines.remove(*r);
       here.counts.routines.add(-1);
       r->fail(why);

@@ -82,7 +82,8 @@ class runtime_core {
   // worker may begin this when it goes to sleep. A busy worker asks for it, since all sleepers may have gone to sleep
   // before it was busy or had timers. It asks after it has seen its own timers, or after a full fence that follows a
   // new timer. A worker that goes to sleep enters the idle list, and makes a full fence, before it looks at the others.
-  // So one of the two sees the other. A watcher that finds work asks the next one.
+  // So one of the two sees the other. A watcher that finds work, in idle() or in a later turn, asks the next one; so
+  // does a worker that was awake, or woke for something else, when it was asked (scheduler::owes_watch_).
   bool begin_watching(const scheduler& by) noexcept;
   void stop_watching() noexcept { watching_.store(false, std::memory_order_relaxed); }
   void ask_to_watch() noexcept {
@@ -90,12 +91,8 @@ class runtime_core {
       wake_to_watch();
     }
   }
-  void pass_watch_on(bool has_watched) noexcept {
-    if (has_watched || watch_is_wanted_.load(std::memory_order_relaxed)) {
-      watch_is_wanted_.store(false, std::memory_order_relaxed);
-      ask_to_watch();
-    }
-  }
+  // By a worker that has just left the idle list: a request made of it is seen, by that list's mutex.
+  bool watch_is_wanted() const noexcept { return watch_is_wanted_.load(std::memory_order_relaxed); }
   bool work_anywhere(const scheduler& besides) noexcept;
   time_point check_quiet(scheduler& w);  // when all workers are idle; returns how long to sleep at most
 

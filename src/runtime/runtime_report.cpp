@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "platform/ranked_lock.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -21,7 +22,7 @@ void report_from_any_thread(runtime_core& rt, std::string& text) {
   bool made = false;
   std::exception_ptr error;  // want of memory for the text is an error of the caller, not of the runtime
   const bool accepted = rt.post([&](worker* there) {
-    const std::lock_guard guard(mutex);
+    const ranked_lock<lock_rank::dump_request> guard(mutex);
     try {
       if (there != nullptr) rt.dump(text);
     } catch (...) {
@@ -31,7 +32,7 @@ void report_from_any_thread(runtime_core& rt, std::string& text) {
     changed.notify_one();
   });
   if (!accepted) return;
-  std::unique_lock guard(mutex);
+  ranked_lock<lock_rank::dump_request> guard(mutex);
   changed.wait(guard, [&made] { return made; });
   if (error) std::rethrow_exception(error);
 }

@@ -65,7 +65,7 @@ void scheduler::run() noexcept {
       end_turn();
       if (has_work() || runtime.done()) continue;
       if (find_work()) {
-        runtime.pass_watch_on(false);
+        have_timers_watched();
         continue;
       }
       if (const time_point now = driver_->now(); now >= next_look) {
@@ -107,12 +107,13 @@ void scheduler::end_turn() {
     runtime.check_grace(driver_->now());
   runtime.serve_dump_request(*this);
   if (yielded != nullptr) go_on_after_turn(*std::exchange(yielded, nullptr), was_given_work);
-  if (shared) have_timers_watched();
+  have_timers_watched();
   if (checked_build || simulated) check();
 }
 
 void scheduler::have_timers_watched() noexcept {
-  if (has_work() && !timers.empty()) runtime.ask_to_watch();
+  if (!shared || !has_work()) return;
+  if (std::exchange(owes_watch_, false) || !timers.empty()) runtime.ask_to_watch();
 }
 
 void scheduler::run_early() noexcept {
@@ -193,7 +194,7 @@ void scheduler::find_forgotten() noexcept {
 
 // Called when the routine's frames are gone.
 RINGO_ALWAYS_INLINE inline void scheduler::end_and_tell(routine& r) noexcept {
-  context_core::leave(r, shared);
+  context_core::leave(r, this);
   r.listed_in->remove(r);
   counts.routines.add(-1);
   // A joiner has a handle, which counts. acquire: sees the joiners that came before a handle was dropped.
@@ -235,7 +236,10 @@ routine_list end_and_claim_joiners(routine& r, bool shared) noexcept {
   routine_list woken;
   const optional_guard guard(r.joining, shared);
   r.ended.store(true, std::memory_order_release);  // pairs with handle::is_done()
-  r.joiners.claim_all(shared, woken);
+  while (waiter* w = r.joiners.take_open(shared)) {
+    w->state = progress::done;
+    woken.push_back(*w->blocked);
+  }
   return woken;
 }
 

@@ -190,6 +190,7 @@ class scheduler final : public worker {
   void find_forgotten() noexcept;
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
+  bool owes_watch_ = false;  // in its last sleep it watched timers, or was asked to; it has had no work since
   int turn_length_ = turn_length;
   time_point turn_end_{};     // the end of the last turn, or a later reading of the clock
   time_point next_expiry_{};  // a lower bound

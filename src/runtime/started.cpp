@@ -20,7 +20,7 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
   if (context != nullptr) {
     context->retain();
     r.context = context;
-    context->add_member(r, w.shared);
+    context->add_member(r, &w);
   }
   // After the entry into the roster: either this sees `unwinding`, or the thread that set it finds the routine there
   // (runtime_core.hpp).

@@ -120,7 +120,7 @@ void scheduler::idle() {
     const time_point until = now + runtime.settings.spin;
     do {
       end_turn();
-      if (has_work() || find_work() || runtime.done()) return;
+      if (has_work() || find_work() || runtime.done()) return have_timers_watched();
       now = driver_->now();
       if (shared && now >= next_watch) {
         expire_timers_of_others();
@@ -130,7 +130,6 @@ void scheduler::idle() {
   }
   runtime.list_idle(*this);
   bool woken_to_search = false;
-  bool has_watched = false;
   if (runtime.work_anywhere(*this) || runtime.done()) {
     woken_to_search = !runtime.unlist_idle(*this);
   } else {
@@ -142,12 +141,12 @@ void scheduler::idle() {
         is_long && (frames.has_plenty() || driver_->has_plenty() || (!simulated && !buffer_pool::heap_is_trimmed()))
             ? driver_->now() + frames_kept
             : time_point::max();
-    has_watched = runtime.begin_watching(*this);
-    until = std::min({until, trim_at, has_watched ? driver_->now() + watch_period : time_point::max()});
+    owes_watch_ = runtime.begin_watching(*this);
+    until = std::min({until, trim_at, owes_watch_ ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) driver_->poll(until);
     turn_end_ = shared ? driver_->now() : time_point();
     woken_to_search = !runtime.unlist_idle(*this);
-    if (has_watched) {
+    if (owes_watch_) {
       runtime.stop_watching();
       expire_timers_of_others();
     }
@@ -158,6 +157,7 @@ void scheduler::idle() {
     }
     counts.wakes.add();
   }
+  owes_watch_ |= runtime.watch_is_wanted();
   if (woken_to_search) {
     // Looks at the other queues before it goes on. But if completions or timers have filled its own queue, stolen
     // routines would have no room there (steal_into). Then it wakes a sleeping worker to look instead.
@@ -165,10 +165,7 @@ void scheduler::idle() {
     runtime.stop_searching();
     if (has_work()) tell_others();  // there may be more work than one worker can do
   }
-  if (shared && has_work()) {
-    runtime.pass_watch_on(has_watched);
-    have_timers_watched();
-  }
+  have_timers_watched();
 }
 
 }  // namespace ringo::detail

@@ -187,9 +187,10 @@ void simulation::run_blocking_call(blocking_pool& pool) {
 void simulation::wake_settling(runtime_core& rt) {
   scheduler& w = *rt.workers.front();
   w.become_current();
-  routine_list woken;
-  settling.claim_all(w.shared, woken);
-  while (routine* r = woken.pop_front()) w.push(*r);
+  while (waiter* one = settling.take_open(w.shared)) {
+    one->state = progress::done;
+    w.push(*one->blocked);
+  }
 }
 
 void refuse_simulation_inside_routine() {

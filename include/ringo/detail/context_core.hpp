@@ -9,11 +9,11 @@
 #include <string>
 #include <utility>
 
-#include <ringo/detail/checked_guard.hpp>
 #include <ringo/detail/library.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/pointers.hpp>
+#include <ringo/detail/section.hpp>
 #include <ringo/detail/time_types.hpp>
 #include <ringo/detail/timer_queue.hpp>
 
@@ -72,12 +72,12 @@ class context_core : private timer_entry {
   const void* find(type_key type) const noexcept;
 
   // The routines that run under it. A member's record, with its links, stays while it is in the list.
-  void add_member(routine& r, bool shared) noexcept;
-  void remove_member(routine& r, bool shared) noexcept;
+  void add_member(routine& r, worker* w) noexcept;
+  void remove_member(routine& r, worker* w) noexcept;
   // The routine's frames are gone: it no longer runs under its context.
-  static void leave(routine& r, bool shared) noexcept {
+  static void leave(routine& r, worker* w) noexcept {
     if (r.context == nullptr) return;
-    r.context->remove_member(r, shared);
+    r.context->remove_member(r, w);
     std::exchange(r.context, nullptr)->release();
   }
 
@@ -92,16 +92,17 @@ class context_core : private timer_entry {
 
  private:
   friend class done_operation;
-  template <class, class>
-  friend class checked_guard;
+  template <class>
+  friend class section_of;
   struct after_call;
   struct followers;
 
+  section_of<context_core> locked(worker* w) noexcept { return {*this, w, w == nullptr || w->shared}; }
   void check() const;
+  spin_lock* section_lock() const noexcept { return &root_.lock_; }
 
   enum class reason : std::uint8_t { cancelled, timed_out };
 
-  static bool is_shared(const worker* w) noexcept { return w == nullptr || w->shared; }
   // One runtime at a time uses a tree, like one object.
   const ownership& owner() const noexcept { return root_.owner_; }
   void cancel(worker* w, const std::exception_ptr& cause, reason why) noexcept;

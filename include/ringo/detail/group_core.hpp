@@ -11,14 +11,14 @@
 
 #include <ringo/context.hpp>
 #include <ringo/detail/awaited.hpp>
-#include <ringo/detail/checked_guard.hpp>
 #include <ringo/detail/locked_count.hpp>
 #include <ringo/detail/operation.hpp>
+#include <ringo/detail/section.hpp>
 #include <ringo/detail/started.hpp>
 
 namespace ringo {
 
-enum class on_error { cancel_rest, keep_going };
+enum class on_error;
 
 namespace detail {
 
@@ -71,16 +71,17 @@ class group_core {
 
   enum class ending : std::uint8_t { error, disconnected, cancelled };
 
-  template <class, class>
-  friend class checked_guard;
+  template <class>
+  friend class section_of;
 
   ~group_core();
+  spin_lock* section_lock() const noexcept { return &lock_; }
   void check() const;
   static ending kind_of(const std::exception_ptr& error) noexcept;
   bool ordinary_ended() const noexcept { return running_ == 0 && queued_ == 0; }
   bool all_ended() const noexcept { return ordinary_ended() && background_ == 0; }
   bool wait_is_over() const noexcept { return ordinary_ended() && (background_ == 0 || body_runs_); }
-  bool unused() const noexcept { return holds_ == 0 && all_ended(); }  // the thread that finds this deletes it
+  bool unused() const noexcept { return holds_ == 0 && all_ended(); }
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
   // Under the lock. Also true if the use has passed.
   bool is_over(const context& use) const noexcept { return use != ctx_ || wait_is_over(); }
@@ -90,21 +91,19 @@ class group_core {
   // Under the lock: the context of the background members, if they must end now, else the background context.
   context background_to_end() const noexcept;
   void start(worker& w, routine& r) noexcept;
-  // Calls act() under the lock, after it has begun a new use if the last one is over. May throw before it calls.
+  // Calls act() in a section, after it has begun a new use if the last one is over. May throw before it calls.
   template <class F>
-  void in_current_use(worker* w, F act);
+  void in_current_use(F act);
   void note_wait_is_over() noexcept;
-  static void end_members(worker* w, const context& use, std::exception_ptr cause, routine_list& never_started,
-                          routine_list& woken) noexcept;
   // "the group made at file:line" + how + members + what.
   void warn(worker& w, const char* how, std::size_t members, const char* what,
             const std::source_location& call = std::source_location::current()) const noexcept;
   routine_list take_queue() noexcept;
   static void drop(routine_list queued) noexcept;
-  void wake_waiting(bool shared, routine_list& woken) noexcept;
-  void wake_for_slot(bool shared, routine_list& woken) noexcept;
+  void wake_waiting(section& in) noexcept;
+  void wake_for_slot(section& in) noexcept;
   void pass_slot_on() noexcept;
-  static void end_waits(wait_queue& queue, bool shared, routine_list& woken) noexcept;
+  static void end_waits(wait_queue& queue, section& in) noexcept;
 
   const on_error policy_;
   const std::source_location made_;

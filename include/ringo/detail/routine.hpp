@@ -22,6 +22,7 @@
 #include <source_location>
 #include <string>
 
+#include <ringo/detail/checked.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/spin_lock.hpp>
 #include <ringo/detail/wait_queue.hpp>
@@ -88,13 +89,19 @@ struct routine {
   bool open_wait(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
     do {
-      if (ends_awaits(seen)) return false;
+      if (ends_awaits(seen)) [[unlikely]]
+        return refuse_wait();
       if (!shared) {
         state.store(seen | waiting, std::memory_order_relaxed);
         return true;
       }
     } while (!state.compare_exchange_weak(seen, seen | waiting, std::memory_order_acq_rel, std::memory_order_relaxed));
     return true;
+  }
+
+  void check_runs() const {  // when a worker begins to run it
+    invariant((state.load(std::memory_order_relaxed) & (waiting | ring_bits)) == 0,
+              "a routine that runs has no open wait, and no ring feeds it");
   }
 
   // False: its wait has been claimed. True may be wrong in the next moment.
@@ -127,6 +134,8 @@ struct routine {
     }
     return false;
   }
+  // The linked cases may have noted rings (is_fed_by), which the next wait must not find.
+  [[gnu::cold, gnu::noinline]] bool refuse_wait() noexcept;
   // Returns the state after the wait. A report may take long for a routine.
   [[gnu::cold, gnu::noinline]] std::uint32_t wait_while_inspected() const noexcept;
 
@@ -223,17 +232,6 @@ RINGO_ALWAYS_INLINE inline waiter* wait_queue::take_open(bool shared, Lost lost)
     lost(*w);
   }
   return nullptr;
-}
-inline waiter* wait_queue::claim_first(bool shared) noexcept {
-  waiter* const w = take_open(shared, [](waiter&) {});
-  if (w != nullptr) w->state = progress::done;
-  return w;
-}
-inline void wait_queue::claim_all(bool shared, routine_list& woken) noexcept {
-  while (waiter* w = take_open(shared, [](waiter&) {})) {
-    w->state = progress::done;
-    woken.push_back(*w->blocked);
-  }
 }
 
 }  // namespace ringo::detail

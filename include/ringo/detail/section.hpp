@@ -56,6 +56,10 @@ class section {
       return drop_from_queue();
     worker_->make_ready(woken_);
   }
+  // All of them go to the end of the worker's queue.
+  void push_woken() noexcept {
+    while (routine* r = woken_.pop_front()) worker_ != nullptr ? worker_->push(*r) : detail::drop_from_queue(*r);
+  }
   // Their runtime has ended, so they cannot go on.
   [[gnu::cold]] void drop_from_queue() noexcept {
     while (routine* r = woken_.pop_front()) detail::drop_from_queue(*r);
@@ -82,11 +86,15 @@ RINGO_ALWAYS_INLINE inline void check_in_place([[maybe_unused]] const Source& s)
 }
 
 template <class Lost>
-inline void wait_queue::claim_all(section& in, progress result, Lost lost) noexcept {
-  while (waiter* w = take_open(in.shared(), lost)) in.wake(*w, result);
+inline waiter* wait_queue::claim_first(section& in, progress result, Lost lost) noexcept {
+  waiter* const w = take_open(in.shared(), lost);
+  if (w != nullptr) in.wake(*w, result);
+  return w;
 }
-inline void wait_queue::claim_all(section& in) noexcept {
-  claim_all(in, progress::done, [](waiter&) {});
+template <class Lost>
+inline void wait_queue::claim_all(section& in, progress result, Lost lost) noexcept {
+  while (claim_first(in, result, lost) != nullptr) {
+  }
 }
 
 template <class Source>
@@ -105,7 +113,6 @@ class section_of : public section {
 
   // The same as the destructor, earlier.
   RINGO_ALWAYS_INLINE void end() noexcept {
-    if (of_ == nullptr) return;
     Source* const unused = unlock();
     make_ready();
     delete_if(unused);
@@ -113,15 +120,14 @@ class section_of : public section {
   // The same, but all the woken routines go to the end of the worker's queue.
   void end_behind_queue() noexcept {
     Source* const unused = unlock();
-    while (routine* r = woken_.pop_front()) on() != nullptr ? on()->push(*r) : detail::drop_from_queue(*r);
+    push_woken();
     delete_if(unused);
   }
-
- private:
-  section_of(Source& of, worker* w, std::nullptr_t) noexcept : section_of(of, w, w == nullptr || w->shared) {}
-
+  // The first part of end(), for a caller that acts before the woken routines are ready. Returns the source if it is
+  // unused: then the caller deletes it.
   RINGO_ALWAYS_INLINE Source* unlock() noexcept {
     Source* const of = std::exchange(of_, nullptr);
+    if (of == nullptr) return nullptr;
     if constexpr (requires { of->check(); }) {
       if (checks()) [[unlikely]]
         of->check();
@@ -134,6 +140,10 @@ class section_of : public section {
     if (lock_ != nullptr) lock_->unlock();
     return unused;
   }
+
+ private:
+  section_of(Source& of, worker* w, std::nullptr_t) noexcept : section_of(of, w, w == nullptr || w->shared) {}
+
   static spin_lock* lock_of(Source& of) noexcept {
     if constexpr (requires { of.section_lock(); }) {
       return of.section_lock();

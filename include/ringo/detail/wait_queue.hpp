@@ -5,7 +5,6 @@
 
 namespace ringo::detail {
 
-class routine_list;
 class section;
 struct routine;
 
@@ -52,6 +51,10 @@ struct waiter : wait_case {
 // The waiters of one source, oldest first (semantics 5). The source's lock guards it.
 class wait_queue {
  public:
+  struct uncounted {  // for a source that does not count the waiters that have lost
+    void operator()(waiter&) const noexcept {}
+  };
+
   bool empty() const noexcept { return front() == nullptr; }
   waiter* front() const noexcept { return head_.load(std::memory_order_relaxed); }
   // Without the lock: whether no routine waits at this instant.
@@ -72,15 +75,13 @@ class wait_queue {
   }
   // Claims the wait of the first waiter that is still open, and takes it out; null if there is none. Waiters before it
   // have lost to another source or a cancellation: they are taken out, and given to `lost`.
-  template <class Lost>
-  waiter* take_open(bool shared, Lost lost) noexcept;
-  // The same for a source that does not count the lost ones; the waiter's state becomes done.
-  waiter* claim_first(bool shared) noexcept;
-  void claim_all(bool shared, routine_list& woken) noexcept;
-  // The same for all waiters: each gets `result`, and is woken.
-  template <class Lost>
-  void claim_all(section& in, progress result, Lost lost) noexcept;
-  void claim_all(section& in) noexcept;
+  template <class Lost = uncounted>
+  waiter* take_open(bool shared, Lost lost = {}) noexcept;
+  // The same; the waiter gets `result`, and is woken.
+  template <class Lost = uncounted>
+  waiter* claim_first(section& in, progress result, Lost lost = {}) noexcept;
+  template <class Lost = uncounted>
+  void claim_all(section& in, progress result = progress::done, Lost lost = {}) noexcept;
 
   // Takes out the first waiter, w.
   void pop_front(waiter& w) noexcept {

@@ -112,6 +112,7 @@ class worker {
 
   // From now on this worker runs the routine, and what awaits does so as that routine.
   RINGO_ALWAYS_INLINE void set_current(routine& r) noexcept {
+    if constexpr (checked_build) r.check_runs();
     current = &r;
     budget = ready_budget;
     if (r.is_cancelled()) [[unlikely]]
