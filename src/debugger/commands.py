@@ -9,12 +9,8 @@ LEAST_GROUPED = 1000
 MOST_NAMED = 12
 
 
-def plural(count, noun):
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def names_of(numbers):
-    shown = ", ".join(f"#{n}" for n in sorted(numbers)[:MOST_NAMED])
+    shown = ", ".join(f"#{n}" for n in numbers[:MOST_NAMED])
     return shown + (f" and {len(numbers) - MOST_NAMED:,} more" if len(numbers) > MOST_NAMED else "")
 
 
@@ -35,7 +31,12 @@ def what_it_waits_for(r, numbers):
     text = operation_of(r)
     if text in ("select", "select any"):
         return text + (" of " + ", ".join(role(c, numbers) for c in cases) if cases else "")
-    return text + (f" on {describe_source(cases[0].source, numbers)}" if cases else "")
+    if not cases:
+        return text
+    on = describe_source(cases[0].source, numbers)
+    if text in _SAID_BY_SOURCE:
+        return {"the end of a routine": "the end of "}.get(text, "") + on
+    return text if text == "a blocking call" else f"{text} on {on}"
 
 
 def role(c, numbers):
@@ -131,15 +132,17 @@ def show_chain(innermost, r):
             the.write("  Its frames are not known: it awaits something that is not ringo's.")
         return
     no_lines = no_locals = False
-    for i, one in enumerate(chain(innermost, r.waits_at())):
-        if one.is_ringos and one.place is None:
+    number = 0
+    for one in chain(innermost, r.waits_at()):
+        if one.name.endswith("::call_and_await"):
             continue  # it awaits what go() was given
         line = the.line_of(one.code)
         where = f"at {one.place}" if one.place else f"in the coroutine at {line}" if line else ""
-        the.write(f"  {i}  {without_arguments(one.name) if one.is_ringos else one.name}  {where}".rstrip())
-        no_lines = no_lines or line is None
+        the.write(f"  {number}  {without_arguments(one.name) if one.is_ringos else one.name}  {where}".rstrip())
+        number += 1
         if one.is_ringos:
             continue
+        no_lines = no_lines or line is None
         variables = the.locals_in(one.code, one.address)
         no_locals = no_locals or variables is None
         for name, text in variables or ():
@@ -170,15 +173,16 @@ def show_sources(arguments):
         if not s.queues:
             the.write(f"    waiting: {names_of(waiting)}")
         for queue in s.queues:
-            found = {blocked for _, blocked in s.waiters(queue)}
+            found = dict.fromkeys(s.waiters(queue).values())
             if found:
                 known = [numbers[b] for b in found if b in numbers]
                 title = {"receivers": "receivers", "senders": "senders"}.get(queue, "waiting")
                 strangers = len(found) - len(known)
-                the.write(f"    {title}: {names_of(known)}" + (f" and {plural(strangers, 'foreign coroutine')}" if strangers else ""))
+                others = f" and {plural(strangers, 'foreign coroutine')}" if strangers else ""
+                the.write(f"    {title}: {names_of(known)}{others}")
         if s.is_permit and s.it.word("available_") < s.it.word("total_"):
             holders = holders_of(s, runtimes, set(waiting))
-            the.write("    held, as far as frames tell, by: " + (names_of(holders) if holders else "no routine that was found"))
+            the.write(f"    held, as far as frames tell, by: {names_of(holders) or 'no routine that was found'}")
     for operation, waiting in unknown.items():
         the.write(f"{operation}: {names_of(waiting)}")
 
@@ -186,7 +190,7 @@ def show_sources(arguments):
 def holders_of(s, runtimes, besides):
     """The routines in whose frames a `hold` of the permits lies. Its bytes stay for a time after its end."""
     found, total = [], s.it.word("total_")
-    frames = [(r, one) for rt in runtimes for r in rt.routines if r.frame() for one in chain(r.frame(), None)]
+    frames = [(r, one) for rt in runtimes for r in rt.routines for one in chain(innermost_of(r), None)]
     starts = sorted([r.address for rt in runtimes for r in rt.routines] + [one.address for _, one in frames])
     for r, one in frames:
         after = bisect.bisect_right(starts, one.address)
@@ -195,6 +199,12 @@ def holders_of(s, runtimes, besides):
         if r.number not in besides and r.number not in found and holds(one.address, size, s.address, total):
             found.append(r.number)
     return found
+
+
+def innermost_of(r):
+    if r.runs_on is None:
+        return r.frame()
+    return next((f for f in the.stack(r.runs_on.thread)[1] if f), 0) if the.thread(r.runs_on.thread) else 0
 
 
 def holds(at, size, core, total):

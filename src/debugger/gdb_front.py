@@ -57,57 +57,89 @@ class gdb_front:
         at = gdb.find_pc_line(address)
         return f"{short(at.symtab.filename)}:{at.line}" if at.symtab is not None and at.line else None
 
-    def _type_of_frame(self, address):
+    def _frame_symbol(self, block):
+        return next((s for s in block if s.name in ("frame_ptr", "__coro_frame")), None)
+
+    def _block_of(self, address):
+        """The outermost block of the function there."""
         block = gdb.block_for_pc(address)
         while block is not None and block.function is None:
             block = block.superblock
-        for symbol in block or ():
-            if symbol.name in ("frame_ptr", "__coro_frame"):
-                return _whole(symbol.type)
-        return None
+        return block or ()
 
     def size_of_frame(self, address):
-        type = self._type_of_frame(address)
-        return type.sizeof if type is not None and type.sizeof > PROMISE else None
+        symbol = self._frame_symbol(self._block_of(address))
+        size = _whole(symbol.type).sizeof if symbol is not None else 0
+        return size if size > PROMISE else None
 
     def locals_in(self, address, frame):
-        type = self._type_of_frame(address)
-        return type and self._members_of_frame(gdb.Value(frame).cast(type.pointer()).dereference())
-
-    def _members_of_frame(self, value):
         """g++ makes a struct of each frame: `name_DEPTH_NUMBER` is a local, a plain name a parameter."""
-        if not value.type.fields():
+        block = self._block_of(address)
+        symbol = self._frame_symbol(block)
+        if symbol is None:
             return None
+        type = _whole(symbol.type)
+        if type.fields():
+            members = [(f.name or "", f.bitpos // 8, f.type) for f in type.fields()]
+        else:
+            members = self._members_without_types(block, type.name or "", symbol.symtab.objfile.filename)
         found = []
-        for f in value.type.fields():
-            name = f.name or ""
-            if re.match(r"_Coro_|__|(Is|Fs|Aw\d*|Rn\d*|Yd\d*|T\d+|D\.\d+)_|D\.\d+", name):
-                continue
-            found.append((re.sub(r"_\d+_\d+$", "", name), self._text(value[f])))
-        return found
+        for name, at, type in members or ():
+            value = gdb.Value(frame + at).cast(type.pointer()).dereference()
+            if name == "__closure":
+                found += self._captures(value)
+            elif not re.match(r"_Coro_|__|(Is|Fs|Aw\d*|Rn\d*|Yd\d*|T\d+)_|D\.\d+|$", name):
+                text = self._text(value)
+                found.append((re.sub(r"_\d+_\d+$", "", name),
+                              f"{text} -> {self._text(value.dereference())}" if name == "this" else text))
+        return found if members else None
+
+    def _captures(self, closure):
+        try:
+            it = closure.dereference()
+            return [("[" + re.sub("^__", "", f.name or "") + "]", self._text(it[f])) for f in it.type.fields()]
+        except (gdb.error, RuntimeError):
+            return []
+
+    def _members_without_types(self, block, type_name, path):
+        """As above; the types are those of the function's variables with these names."""
+        types = {}
+        for symbol in block:
+            types.setdefault(symbol.name, []).append(symbol.type)
+        members = []
+        for name, at in members_in_file(path, type_name.rsplit("::", 1)[-1]) or ():
+            of_name = types.get(re.sub(r"_\d+_\d+$", "", name))
+            if of_name:
+                members.append((name, at, of_name.pop(0) if len(of_name) > 1 else of_name[0]))
+        return members or None
 
     def _text(self, value):
         try:
-            handle = self._handle(value)
-            if handle is not None:
-                return handle
             if value.type.strip_typedefs().code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
                 value = value.referenced_value()
-            text = value.format_string(max_elements=40, repeat_threshold=10, symbols=False)
+            handle = self._handle(value) if (_whole(value.type).name or "").startswith("ringo::") else None
+            if handle is not None:
+                return handle
+            text = value.format_string(max_elements=40, repeat_threshold=10, symbols=False,
+                                       static_members=False)
         except (gdb.error, RuntimeError) as why:
             return f"<{why}>"
         text = " ".join(text.split())
         return text if len(text) <= 120 else text[:117] + "..."
 
     def _handle(self, value):
-        """A channel, a mutex and the like, which refer to their insides."""
-        for name in ("core_", "of_"):
+        """A channel, a mutex, a guard and the like, which refer to their insides."""
+        for name in ("core_", "of_", "hold_", "alarm_", "source_"):
             try:
-                to = int(value[name])
-            except (gdb.error, TypeError):
+                inside = value[name]
+            except (gdb.error, TypeError, ValueError):
                 continue
+            if inside.type.strip_typedefs().code != gdb.TYPE_CODE_PTR:
+                text = self._handle(inside)
+                return f"holds {text}" if name == "hold_" and text not in (None, "empty") else text
+            to = int(inside)
             kind = class_of(to) if to > 4096 else None
-            return describe_source(source(to, kind), {}) if kind and "ringo::" in kind else None
+            return "empty" if to == 0 else describe_source(source_at(to, kind), {}) if kind and "ringo::" in kind else None
         return None
 
     def _find_thread(self, id):

@@ -26,16 +26,15 @@ class unreadable(Exception):
 
 
 the = None
-_layouts = {}
-_classes = {}
+_layouts, _classes, _sources = {}, {}, {}  # what was read since the command began
 
 
 def use(front):
     """Called at the start of each command: what was read before may have changed."""
     global the
     the = front
-    _layouts.clear()
-    _classes.clear()
+    for known in (_layouts, _classes, _sources):
+        known.clear()
 
 
 def layout(type):
@@ -106,6 +105,10 @@ def place_at(address):
     return f"{short(text_at(file))}:{line}" if file and line else None
 
 
+def plural(count, noun):
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def short(path):
     return path.rsplit("/", 1)[-1]
 
@@ -147,7 +150,8 @@ def function_name(symbol):
     g++:    planted::pick(planted::pick(ringo::channel<int>)::_ZN7planted4pickEN5ringo7channelIiEE.Frame*) [clone .actor]
     clang:  planted::pick(ringo::channel<int>) [clone .resume]
     """
-    name = re.sub(r"( \[clone [^\]]*\]| \(\.\w+\)|\.(actor|destroy|resume|cleanup))+$", "", symbol).replace("->", "\1")
+    name = re.sub(r"( \[clone [^\]]*\]| \(\.\w+\)|\.(actor|destroy|resume|cleanup))+$", "", symbol)
+    name = name.replace("->", "\1").replace(") const::", ")::")
     if name.endswith(")"):
         inside = re.match(r"(.*)::[^ ]*\.Frame ?\*$", name[matching(name, len(name) - 1) + 1:-1])
         name = re.sub(r" (const|&|&&)+$", "", inside.group(1) if inside else name)
@@ -160,7 +164,13 @@ def function_name(symbol):
         if name[i] == " " and depth == 0:
             name = name[i + 1:]
             break
-    return name.replace("\1", "->")
+    name = re.sub(r"::operator\(\)(\([^()]*\)(?=::))?", "", name)  # of lambdas
+    return plain_strings(re.sub(r"\((?!anonymous)[^()]*\)(?=::)", "", name).replace("\1", "->"))
+
+
+def plain_strings(name):
+    return re.sub(r"std::(__cxx11::|__1::)?basic_string<char, std::(__1::)?char_traits<char>, "
+                  r"std::(__1::)?allocator<char> ?>", "std::string", name)
 
 
 def without_arguments(name):

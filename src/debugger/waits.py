@@ -7,9 +7,13 @@ BYTES_OF_A_WAIT = 8192
 BYTES_OF_A_CASE = 256
 
 _words = {
-    "recv": "receive", "one shot": "call of the kernel", "permit request": "lock or acquire", "gate": "wait",
-    "alarm": "timer", "finished": "end of a routine", "done": "end of a context", "group ended": "end of a group",
-    "group slot": "room in a group", "settle": "settle", "send value": "send", "barrier": "arrive at a barrier"}
+    "one shot": "a call of the kernel", "permit request": "a lock or permits", "gate": "an event, a latch or a wait_group",
+    "alarm": "a timer", "finished": "the end of a routine", "done": "a context's end", "group ended": "a group's end",
+    "group slot": "room in a group", "send value": "send", "barrier": "a barrier", "condition": "a condition",
+    "blocking": "a blocking call", "signal": "a signal", "completion": "a completion"}
+# These say no more than the object does.
+_SAID_BY_SOURCE = {_words[name] for name in (
+    "permit request", "gate", "alarm", "done", "barrier", "condition", "finished", "completion", "signal")}
 
 
 def operation_of(r):
@@ -76,19 +80,25 @@ def case_with_source(at, words, blocked):
             return None
         name = class_of(to) if to > 4096 else None
         if name is not None and "ringo::" in name and not name.endswith("_operation"):
-            s = source(to, name)
+            s = source_at(to, name)
             for queue in s.queues:
-                if at in (waiter for waiter, _ in s.waiters(queue)):
+                if at in s.waiters(queue):
                     return case(at, s, queue)
             return case(at, s, None) if not s.queues else None
     return None
+
+
+def source_at(address, name):
+    if address not in _sources:
+        _sources[address] = source(address, name)
+    return _sources[address]
 
 
 class source:
     """Something that routines wait for."""
 
     def __init__(self, address, name):
-        self.address, self.name = address, name
+        self.address, self.name, self._waiters = address, name, {}
         plain = without_arguments(name).replace("ringo::detail::", "")
         self.is_channel = plain == "channel_state"
         self.is_permit = plain == "permit_core"
@@ -96,9 +106,8 @@ class source:
         self.queues = []
         if self.is_channel:
             self.it = thing("channel_core", address)
-            self.kind = name[name.index("channel_state") :].replace("channel_state", "channel", 1)
-            if self.kind == "channel<ringo::detail::signal>":
-                self.kind = "channel<void>"
+            self.kind = plain_strings(name[name.index("channel_state"):].replace("channel_state", "channel", 1))
+            self.kind = self.kind.replace("ringo::detail::signal>", "void>").replace(" >", ">")
             self.queues = ["receivers", "senders"]
         elif self.is_permit:
             self.it = thing("permit_core", address)
@@ -119,15 +128,18 @@ class source:
                 self.queues = ["queue_"]
 
     def waiters(self, queue):
-        """(waiter, the routine that it blocks) of each, the oldest first."""
-        at, count = self.it.word(queue, within=offset("wait_queue", "head_")), 0
-        while at and count < MOST_WAITERS:
-            try:
-                w = thing("waiter", at)
-            except unreadable:
-                return
-            yield at, w.word("blocked")
-            at, count = w.word("next"), count + 1
+        """{waiter: the routine that it blocks}, the oldest first."""
+        if queue not in self._waiters:
+            found = self._waiters[queue] = {}
+            at = self.it.word(queue, within=offset("wait_queue", "head_"))
+            while at and at not in found and len(found) < MOST_WAITERS:
+                try:
+                    w = thing("waiter", at)
+                except unreadable:
+                    break
+                found[at] = w.word("blocked")
+                at = w.word("next")
+        return self._waiters[queue]
 
     def state(self):
         """In words: what else is known of it."""
@@ -136,7 +148,9 @@ class source:
             return text + (", closed" if self.it.flag("closed_") else "")
         if self.is_permit:
             free, total = self.it.word("available_"), self.it.word("total_")
-            if self.kind == "mutex":
-                return "free" if free else "locked"
-            return f"{free} of {total} permits are free"
+            if self.kind == "semaphore":
+                return f"{free} of {total} permits are free"
+            if self.kind == "shared_mutex" and 0 < free < total:
+                return "locked by " + plural(total - free, "reader")
+            return "free" if free else "locked"
         return ""

@@ -95,7 +95,7 @@ ringo::task<> run(const ringo::runtime& rt) {
 
   ringo::go(serve, std::ref(there), orders);
   ringo::go(send_on_full, results);
-  ringo::go(hold_mutex, std::ref(books), std::ref(closing_time));
+  ringo::go([&books, &closing_time]() -> ringo::task<> { co_await hold_mutex(books, closing_time); });
   ringo::go(wait_for_any, news, std::ref(seats));
   ringo::go(sleep_long);
   for (int i = 0; i < 20; ++i) ringo::go(tick, ticks);  // place: crowd is started
