@@ -124,6 +124,24 @@ int transfer(const kernel_call& c, std::size_t size, int flags) noexcept {
   return result >= 0 ? static_cast<int>(result) : -errno;
 }
 
+// EPERM: from a sandbox that does not know the call. The C library makes EOPNOTSUPP of some other refusals.
+bool is_unknown(int result) noexcept { return result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM; }
+
+// On a thread. Where RWF_APPEND is unknown (gVisor, qemu's emulation of system calls), the file is opened once more to
+// append: the kernel chooses the end for each write, as with the flag.
+int transfer_on_thread(const kernel_call& c) noexcept {
+  const auto flags = static_cast<int>(c.flags);
+  const int result = transfer(c, c.size, flags);
+  if (flags == 0 || !is_unknown(result)) return result;
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", c.descriptor);
+  const int again = ::open(path, O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+  if (again < 0) return result;
+  const int written = call_result([&] { return ::write(again, c.from, c.size); });
+  ::close(again);
+  return written;
+}
+
 // Of a descriptor that does not know RWF_NOWAIT.
 attempted transfer_when_ready(kernel_call& c, kernel_answer& answer) noexcept {
   const mode_t file_kind = file_kind_of_descriptor(c.descriptor);
@@ -163,8 +181,7 @@ attempted transfer_at_once(kernel_call& c, kernel_answer& answer) noexcept {
     c.offset = kernel_call::current_position;  // a pipe or a terminal has no other
     result = -EINTR;
   } while (result == -EINTR);
-  // EPERM: from a sandbox that does not know the call.
-  if (result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM) return transfer_when_ready(c, answer);
+  if (is_unknown(result)) return transfer_when_ready(c, answer);
   if (would_wait(result) && is_positioned(c)) return attempted::needs_thread;
   return settle(result, answer);
 }
@@ -265,7 +282,7 @@ int carry_out(const kernel_call& c) noexcept {
   switch (c.what) {
     case kernel_call::kind::read:
     case kernel_call::kind::write:
-      return transfer(c, c.size, flags);
+      return transfer_on_thread(c);
     case kernel_call::kind::accept:
       return accept(c);
     case kernel_call::kind::connect:

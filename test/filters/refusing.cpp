@@ -5,6 +5,7 @@
 //   epoll_pwait2     io_uring's calls answer EPERM, and epoll_pwait2 ENOSYS, as before Linux 5.11
 //   docker           Docker's whole default profile, and its default capabilities; all else answers EPERM
 //   pidfds           descriptors of processes do not exist, as before Linux 5.3; nor does clone3
+//   pwritev2         io_uring's calls answer EPERM, preadv2 and pwritev2 ENOSYS, as in qemu's emulation of system calls
 //   linux_4_18       calls that came after Linux 4.18 answer ENOSYS, and RWF_NOWAIT EOPNOTSUPP, which 4.18 knew of
 //   files only
 #include <linux/audit.h>
@@ -126,6 +127,9 @@ void install(std::string_view name) {
   } else if (name == "pidfds") {
     for (const long call : {SYS_pidfd_open, SYS_pidfd_send_signal, SYS_clone3}) f.answer(call, ENOSYS);
     refuse_waiting_by_pidfd();
+  } else if (name == "pwritev2") {
+    refuse_io_uring(EPERM);
+    for (const long call : {SYS_preadv2, SYS_pwritev2}) f.answer(call, ENOSYS);
   } else if (name == "linux_4_18") {
     // Since Linux 5.1 each call has one number on all architectures; these begin with 424.
     f.answer_from(SYS_pidfd_send_signal, ENOSYS);
