@@ -5,7 +5,6 @@
 #include <malloc.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "descriptor_limit.hpp"
 #include "dice.hpp"
 #include "driver_requests.hpp"
 #include "driver_sandbox.hpp"
@@ -67,11 +67,8 @@ TEST_CASE("Many more operations than any queue holds: each is answered once") {
 }
 
 TEST_CASE("Ten thousand operations wait at a time: those whose bytes come are answered, the others can be ended") {
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-  const rlimit most{before.rlim_max, before.rlim_max};
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &most) == 0);
-  const std::size_t count = std::min<std::size_t>(10'000, (most.rlim_cur - 200) / 2);
+  const descriptor_limit most(RLIM_INFINITY);
+  const std::size_t count = std::min<std::size_t>(10'000, (most.count() - 200) / 2);
   on_every_driver([count](driver& d) {
     std::vector<std::unique_ptr<pipe_ends>> pipes(count);
     std::vector<asked> reads(count);
@@ -97,7 +94,6 @@ TEST_CASE("Ten thousand operations wait at a time: those whose bytes come are an
     }
     CHECK(is_right);
   });
-  ::setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_CASE(

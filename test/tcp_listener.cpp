@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "descriptor_limit.hpp"
 #include "error_told.hpp"
 #include "network.hpp"
 
@@ -240,15 +240,11 @@ TEST_CASE("without a free descriptor the listener pauses, says so once, and goes
       warnings.emplace_back(text);
     };
     const auto before = open_descriptors();
-    rlimit limit{};
-    REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
     run(
         [&]() -> task<> {
           auto listener = listen_locally();
           tcp_stream client = co_await tcp_stream::connect(listener.local());
-          rlimit tight = limit;
-          tight.rlim_cur = static_cast<rlim_t>(client.native_handle()) + 1;
-          ::setrlimit(RLIMIT_NOFILE, &tight);
+          std::optional<descriptor_limit> tight(static_cast<rlim_t>(client.native_handle()) + 1);
           std::vector<descriptor> taken;  // what is free below
           for (int number = 0; (number = ::dup(client.native_handle())) >= 0;) taken.emplace_back(number);
           auto accepted =
@@ -260,7 +256,7 @@ TEST_CASE("without a free descriptor the listener pauses, says so once, and goes
           while (!warned()) co_await sleep(1ms);
           co_await sleep(20ms);  // several more attempts
           CHECK(!accepted.is_done());
-          ::setrlimit(RLIMIT_NOFILE, &limit);
+          tight.reset();
           tcp_stream served = co_await accepted;
           co_await served.send("at last");
           const auto came = co_await client.recv();

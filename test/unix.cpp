@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -13,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <ringo/ringo.hpp>
 #include <stdexcept>
 #include <string>
@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "descriptor_limit.hpp"
 #include "error_told.hpp"
 #include "every_scheduler.hpp"
 #include "process_counts.hpp"
@@ -344,12 +345,9 @@ TEST_CASE("of descriptors for which this process has no room it is told that the
     auto [a, b] = unix_stream::pair();
     const std::array<int, 2> both{0, 1};
     co_await a.send_message("bytes", both);
-    rlimit limit{};
-    CHECK(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    const rlimit none{0, limit.rlim_max};
-    CHECK(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    std::optional<descriptor_limit> none(0);
     const auto m = co_await b.recv_message();
-    CHECK(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    none.reset();
     CHECK(m->bytes.text() == "bytes");
     CHECK(m->descriptors.empty());
     CHECK(m->some_lost);
