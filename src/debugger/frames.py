@@ -40,3 +40,50 @@ def chain(innermost, place):
                 place = place_at(by + offset("awaited_task", member))
                 break
         at, count = word(by + offset("awaited_task", "awaiting")), count + 1
+
+
+def is_resume(symbol):
+    return re.search(r"\.(actor|resume)\b", symbol) is not None
+
+
+def frame_among(words, function):
+    """The coroutine's frame that a function on the stack runs in: in a register, or between its stack pointer and its
+    caller's, which are `words`. Compilers lose the variable that refers to it, but a frame begins with the function."""
+    function = re.sub(r" \[clone \.cold\]| \(\.cold\)|\.cold(?=\))", "", function)
+    for each in words:
+        try:
+            symbol = the.symbol_at(word(each)) if each > 4096 and each % 16 == 0 else None
+        except unreadable:
+            continue
+        if symbol == (function, 0):
+            return each
+    return None
+
+
+# The members of a frame as g++ names them: a plain name is a parameter, `name_DEPTH_NUMBER` a local.
+def is_local(name):
+    return not re.match(r"_Coro_|__|(Is|Fs|Aw\d*|Rn\d*|Yd\d*|T\d+)_|D\.\d+|$", name)
+
+
+def name_of_local(name):
+    return re.sub(r"_\d+_\d+$", "", name)
+
+
+def clipped(text):
+    text = " ".join(text.split())
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+# Members by which a channel, a mutex, a guard and the like refer to their insides.
+HANDLES = ("core_", "of_", "hold_", "alarm_", "source_")
+
+
+def held(name, text):
+    return f"holds {text}" if name == "hold_" and text not in (None, "empty") else text
+
+
+def text_of_handle(to):
+    if to == 0:
+        return "empty"
+    kind = class_of(to) if to > 4096 else None
+    return describe_source(source_at(to, kind), {}) if kind and "ringo::" in kind else None

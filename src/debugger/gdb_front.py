@@ -73,7 +73,6 @@ class gdb_front:
         return size if size > PROMISE else None
 
     def locals_in(self, address, frame):
-        """g++ makes a struct of each frame: `name_DEPTH_NUMBER` is a local, a plain name a parameter."""
         block = self._block_of(address)
         symbol = self._frame_symbol(block)
         if symbol is None:
@@ -88,9 +87,9 @@ class gdb_front:
             value = gdb.Value(frame + at).cast(type.pointer()).dereference()
             if name == "__closure":
                 found += self._captures(value)
-            elif not re.match(r"_Coro_|__|(Is|Fs|Aw\d*|Rn\d*|Yd\d*|T\d+)_|D\.\d+|$", name):
+            elif is_local(name):
                 text = self._text(value)
-                found.append((re.sub(r"_\d+_\d+$", "", name),
+                found.append((name_of_local(name),
                               f"{text} -> {self._text(value.dereference())}" if name == "this" else text))
         return found if members else None
 
@@ -108,7 +107,7 @@ class gdb_front:
             types.setdefault(symbol.name, []).append(symbol.type)
         members = []
         for name, at in members_in_file(path, type_name.rsplit("::", 1)[-1]) or ():
-            of_name = types.get(re.sub(r"_\d+_\d+$", "", name))
+            of_name = types.get(name_of_local(name))
             if of_name:
                 members.append((name, at, of_name.pop(0) if len(of_name) > 1 else of_name[0]))
         return members or None
@@ -124,22 +123,17 @@ class gdb_front:
                                        static_members=False)
         except (gdb.error, RuntimeError) as why:
             return f"<{why}>"
-        text = " ".join(text.split())
-        return text if len(text) <= 120 else text[:117] + "..."
+        return clipped(text)
 
     def _handle(self, value):
-        """A channel, a mutex, a guard and the like, which refer to their insides."""
-        for name in ("core_", "of_", "hold_", "alarm_", "source_"):
+        for name in HANDLES:
             try:
                 inside = value[name]
             except (gdb.error, TypeError, ValueError):
                 continue
             if inside.type.strip_typedefs().code != gdb.TYPE_CODE_PTR:
-                text = self._handle(inside)
-                return f"holds {text}" if name == "hold_" and text not in (None, "empty") else text
-            to = int(inside)
-            kind = class_of(to) if to > 4096 else None
-            return "empty" if to == 0 else describe_source(source_at(to, kind), {}) if kind and "ringo::" in kind else None
+                return held(name, self._handle(inside))
+            return text_of_handle(int(inside))
         return None
 
     def _find_thread(self, id):
@@ -168,17 +162,13 @@ class gdb_front:
             place = f"  at {short(line.symtab.filename)}:{line.line}" if line.symtab is not None and line.line else ""
             symbol = self.symbol_at(at)
             name = f.name() or (symbol and symbol[0]) or f"0x{at:x}"
-            is_coroutine = f.type() != gdb.INLINE_FRAME and symbol is not None and re.search(
-                r"\.(actor|resume)\b", symbol[0])
+            is_coroutine = f.type() != gdb.INLINE_FRAME and symbol is not None and is_resume(symbol[0])
             lines.append((function_name(symbol[0]) + "  (a coroutine)" if is_coroutine else name) + place)
             frames.append(self._frame_of(f, symbol[0]) if is_coroutine else None)
             f = f.older()
         return lines, frames
 
     def _frame_of(self, f, function):
-        """The coroutine's frame that a function on the stack runs in: in a register, or between its stack pointer and
-        its caller's. Compilers lose the variable that refers to it, but a frame begins with the function."""
-        function = function.replace(" [clone .cold]", "")
         try:
             words = [int(f.read_register(r.name).cast(gdb.lookup_type("unsigned long")))
                      for r in f.architecture().registers("general") if len(r.name) == 3 or r.name.startswith("x")]
@@ -188,14 +178,7 @@ class gdb_front:
                 words += [word(at) for at in range(start, end - 7, 8)]
         except (gdb.error, ValueError, unreadable):
             return None
-        for each in words:
-            try:
-                symbol = self.symbol_at(word(each)) if each > 4096 and each % 16 == 0 else None
-            except unreadable:
-                continue
-            if symbol is not None and symbol == (function, 0):
-                return each
-        return None
+        return frame_among(words, function)
 
     def write(self, text):
         gdb.write(text + "\n")

@@ -151,7 +151,7 @@ def function_name(symbol):
     clang:  planted::pick(ringo::channel<int>) [clone .resume]
     """
     name = re.sub(r"( \[clone [^\]]*\]| \(\.\w+\)|\.(actor|destroy|resume|cleanup))+$", "", symbol)
-    name = name.replace("->", "\1").replace(") const::", ")::")
+    name = re.sub(r" (const|&|&&)+$", "", name.replace("->", "\1").replace(") const::", ")::"))
     if name.endswith(")"):
         inside = re.match(r"(.*)::[^ ]*\.Frame ?\*$", name[matching(name, len(name) - 1) + 1:-1])
         name = re.sub(r" (const|&|&&)+$", "", inside.group(1) if inside else name)
