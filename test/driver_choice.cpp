@@ -81,7 +81,7 @@ std::string outcome(driver wanted, unsigned workers = 2) {
 
 bool io_uring_works() { return outcome(driver::io_uring) == "io_uring "; }
 
-constexpr int ring_calls[] = {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register};
+[[maybe_unused]] constexpr int ring_calls[] = {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register};
 
 }  // namespace
 
@@ -125,6 +125,8 @@ TEST_CASE("a ring without entries is an error on each driver") {
     CHECK_THROWS_AS(runtime(runtime_options{.driver = each, .ring_entries = 0}), std::invalid_argument);
   }
 }
+
+#ifndef RINGO_WITHOUT_URING
 
 TEST_CASE("where a filter refuses any of io_uring's calls, automatic takes epoll and tells why in one line") {
   const environment none({});
@@ -213,4 +215,17 @@ TEST_CASE("too many open descriptors are no reason for epoll") {
   CHECK(end.text.starts_with("refused: ringo: io_uring_setup was refused: "));
   CHECK(has(end.text, "the limit is"));
 }
+#endif
+
+#else
+
+TEST_CASE("a library without io_uring takes epoll and warns of nothing; a program that asks for io_uring is told why") {
+  const environment none({});
+  CHECK(outcome(driver::automatic) == "epoll ");
+  const std::string refused = outcome(driver::io_uring);
+  CHECK(refused.starts_with("refused: ringo: this library was built without io_uring (RINGO_URING=OFF)"));
+  const environment ring("io_uring");
+  CHECK(outcome(driver::automatic) == refused);
+}
+
 #endif

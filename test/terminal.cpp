@@ -63,13 +63,13 @@ ringo::task<> send_all(ringo::pipe_writer& to, const std::string& text) { co_awa
 
 TEST_CASE("a send to either end of a terminal that nobody reads yet holds up no other routine") {
   const std::string text = many_bytes();
-  on_the_network([&text](ringo::runtime& rt) -> ringo::task<> {
+  on_the_network([&text]() -> ringo::task<> {
     for (const bool from_slave : {true, false}) {
       const terminal t;
       ringo::pipe_writer to = ringo::pipe_writer::adopt(from_slave ? t.slave : t.master);
       ringo::pipe_reader from = ringo::pipe_reader::adopt(from_slave ? t.master : t.slave);
       auto sending = ringo::go(send_all, std::ref(to), std::cref(text));
-      co_await until_parked(rt, "to be taken by");
+      co_await until_parked("to be taken by");
       co_await do_something_else();
       CHECK_FALSE(sending.is_done());
       const std::string got = co_await read_so_many(from, text.size());
@@ -81,7 +81,7 @@ TEST_CASE("a send to either end of a terminal that nobody reads yet holds up no 
 
 TEST_CASE("a write to a terminal that was opened as a file holds up no other routine") {
   const std::string text = many_bytes();
-  on_the_network([&text](ringo::runtime& rt) -> ringo::task<> {
+  on_the_network([&text]() -> ringo::task<> {
     const terminal t;
     ::close(t.slave);
     ringo::pipe_reader from = ringo::pipe_reader::adopt(t.master);
@@ -89,7 +89,7 @@ TEST_CASE("a write to a terminal that was opened as a file holds up no other rou
     o.write = true;
     const ringo::file f = co_await ringo::file::open(t.name, o);
     auto writing = ringo::go([&]() -> ringo::task<> { co_await f.append(text); });
-    co_await until_parked(rt, "writing");
+    co_await until_parked("writing");
     co_await do_something_else();
     CHECK_FALSE(writing.is_done());
     const std::string got = co_await read_so_many(from, text.size());
@@ -119,11 +119,11 @@ TEST_CASE("a runtime ends though a send waits for a terminal's reader") {
   const std::string text = many_bytes();
   const terminal t;
   const ringo::descriptor master(t.master);
-  on_the_network([&](ringo::runtime& rt) -> ringo::task<> {
+  on_the_network([&]() -> ringo::task<> {
     ringo::pipe_writer to = ringo::pipe_writer::adopt(::dup(t.slave));
     ringo::go([](ringo::pipe_writer w, const std::string& all) -> ringo::task<> { co_await w.send(all); },
               std::move(to), std::cref(text));
-    co_await until_parked(rt, "to be taken by");
+    co_await until_parked("to be taken by");
   });
   reached("each runtime has ended");
   ::close(t.slave);
