@@ -60,9 +60,11 @@ def frame_among(words, function):
     return None
 
 
-# The members of a frame as g++ names them: a plain name is a parameter, `name_DEPTH_NUMBER` a local.
+# The members of a frame as g++ names them: a plain name is a parameter, `name_DEPTH_NUMBER` a local. clang, without
+# optimisation, keeps the names; it calls temporary objects by their types.
 def is_local(name):
-    return not re.match(r"_Coro_|__|(Is|Fs|Aw\d*|Rn\d*|Yd\d*|T\d+)_|D\.\d+|$", name)
+    return not re.match(r"_Coro_|__|(Is|Fs|Aw\d*|Rn\d*|Yd\d*|T\d+)_|D\.\d+|$|PointerType|UnknownType|"
+                        r"(class|struct|union|enum)_.*(__|_\d+$)", name)
 
 
 def name_of_local(name):

@@ -117,11 +117,13 @@ class gdb_front:
             if value.type.strip_typedefs().code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
                 value = value.referenced_value()
             handle = self._handle(value) if (_whole(value.type).name or "").startswith("ringo::") else None
+            if handle is None and value.is_optimized_out is False and not _whole(value.type).sizeof:
+                handle = text_of_handle(word(int(value.address)))  # a type that the program does not describe
             if handle is not None:
                 return handle
             text = value.format_string(max_elements=40, repeat_threshold=10, symbols=False,
                                        static_members=False)
-        except (gdb.error, RuntimeError) as why:
+        except (gdb.error, RuntimeError, unreadable) as why:
             return f"<{why}>"
         return clipped(text)
 

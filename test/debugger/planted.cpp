@@ -1,10 +1,11 @@
 // Routines that wait in each way that test/debugger/check looks for, one that computes, and one that is ready but gets
-// no worker. Then it aborts.
+// no worker. Then it aborts, or, with an argument, says so and stays.
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <string>
@@ -81,8 +82,9 @@ ringo::task<> until_parked(const ringo::runtime& rt, std::uint64_t count) {
   while (rt.metrics().operations < count) co_await ringo::yield();
 }
 
-// When each of the others is parked, one blocks the other worker, the last one finds no worker, and this one aborts.
-ringo::task<> run(const ringo::runtime& rt) {
+// When each of the others is parked, one blocks the other worker, the last one finds no worker, and this one aborts or
+// stays.
+ringo::task<> run(const ringo::runtime& rt, bool stays) {
   ringo::channel<order> orders;
   ringo::channel<int> results(2), news, ticks;
   co_await results.send(1);
@@ -105,12 +107,15 @@ ringo::task<> run(const ringo::runtime& rt) {
   ringo::go(compute, std::ref(is_blocked));
   while (!is_blocked) co_await ringo::yield();
   ringo::go(sleep_long);  // place: no worker is left
-  std::abort();
+  if (!stays) std::abort();
+  std::puts("all are there");
+  std::fflush(stdout);
+  for (;;) ::pause();
 }
 
 }  // namespace planted
 
-int main() {
+int main(int argc, char**) {
   ringo::runtime rt({.workers = 2});
-  rt.run([&rt] { return planted::run(rt); });
+  rt.run([&rt, argc] { return planted::run(rt, argc > 1); });
 }
