@@ -51,8 +51,9 @@ inline char state_of(pid_t thread) {
   return name_ends == std::string::npos ? '-' : text[name_ends + 2];
 }
 
+// Or until it has ended.
 inline void spin_until_asleep(pid_t thread) {
-  while (state_of(thread) != 'S') std::this_thread::yield();
+  for (char state = 'R'; state != 'S' && state != '-'; state = state_of(thread)) std::this_thread::yield();
 }
 inline void spin_until_asleep(const std::atomic<pid_t>& thread) {
   while (thread == 0) std::this_thread::yield();
