@@ -181,6 +181,8 @@ def show_sources(arguments):
                 others = f" and {plural(strangers, 'foreign coroutine')}" if strangers else ""
                 the.write(f"    {title}: {names_of(known)}{others}")
         if s.is_permit and s.it.word("available_") < s.it.word("total_"):
+            if s.kind == "mutex" and s.taker():
+                continue  # the first line has said it
             holders = holders_of(s, runtimes, set(waiting))
             the.write(f"    held, as far as frames tell, by: {names_of(holders) or 'no routine that was found'}")
     for operation, waiting in unknown.items():
@@ -228,8 +230,8 @@ def show_workers(arguments):
             the.write(f"  worker {w.index}  {name}: {doing}; {plural(w.ready(), 'routine')} ready, "
                       f"{plural(w.it.word('timers', within=offset('timer_queue', 'armed_')), 'timer')}"
                       + (f", driver {short_driver(driver)}" if driver else ""))
-            the.write("            " + ", ".join(f"{w.count(n):,} {n.replace('_', ' ')}" for n in (
-                "started", "resumes", "waits", "steals", "parks", "wakes")))
+            the.write("            " + ", ".join(f"{w.count(n):,} {n}" for n in (
+                "started", "ended", "resumes", "waits", "steals", "parks", "wakes") if has("counters", n)))
 
 
 def short_driver(name):

@@ -152,5 +152,9 @@ class source:
                 return f"{free} of {total} permits are free"
             if self.kind == "shared_mutex" and 0 < free < total:
                 return "locked by " + plural(total - free, "reader")
-            return "free" if free else "locked"
+            return "free" if free else f"locked by #{self.taker()}" if self.taker() else "locked"
         return ""
+
+    def taker(self):
+        """The number of the routine that was the last to take permits; 0 if it is not known."""
+        return self.it.word("taker_", 4) if has("permit_core", "taker_") else 0
