@@ -45,6 +45,12 @@ struct runtime_options {
   /// Where automatic has to take epoll, on_warning is told why; without one, it is a line on stderr, once in a process.
   /// RINGO_DRIVER=automatic, io_uring or epoll in the environment overrides automatic, and nothing else.
   ringo::driver driver = ringo::driver::automatic;
+  /// If a routine keeps its worker for longer, by computing or in a call that blocks, on_warning is told: the routine,
+  /// where it was started and last waited, for how long, what its thread does, and its native stack; again when the
+  /// time has doubled, and when the worker goes on. Time in which others have the CPU does not count. 0: no one looks.
+  /// Below 0: 100 ms if ringo was built without NDEBUG, else 0. Not in simulations. While a runtime with it runs,
+  /// SIGURG has a handler of ringo's, unless the program handles it: then no stack is told of a routine that computes.
+  std::chrono::nanoseconds stall{-1};
   /// Of each worker's io_uring.
   unsigned ring_entries = 256;
   /// The most threads that calls of blocking() have.

@@ -39,12 +39,13 @@ time_point runtime_core::check_quiet(scheduler& w) {
   std::vector<pid_t> own;
   own.reserve(workers.size());
   for (const auto& each : workers) {
-    own.push_back(each->thread);
+    own.push_back(each->thread.load(std::memory_order_acquire));
     each->driver_->list_threads(own);
   }
   pool->list_threads(own);
   list_reaper(own);
   list_end_watchers(own);
+  if (stalls_) stalls_->list_threads(own);
   const std::optional<std::size_t> foreign = foreign_threads(own);
   if (!foreign || *foreign != 0 || has_posts()) {
     quiet_check_ = std::clamp(quiet_check_ * 2, first_quiet_check, longest_quiet_check);

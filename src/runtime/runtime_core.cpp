@@ -80,6 +80,7 @@ void runtime_core::run(routine& r) {
     simulation->run(*this);
   } else {
     set_current_worker(nullptr);
+    watch_for_stalls();
     std::vector<std::thread> threads;
     // The threads begin together: else main might run on one of them while another cannot be started, for which there
     // may be no memory, since main may use all of it.
@@ -101,13 +102,15 @@ void runtime_core::run(routine& r) {
     all_are_there.count_down();
     first.run();
     for (std::thread& t : threads) t.join();
+    if (stalls_) stalls_->stop();
   }
   first.become_current();
   for (const auto& w : workers) w->to_end.carry_out(nullptr);
   destroy_what_is_left();
   // Before any thread can see that the runtime has ended: after that no worker touches a context's timer.
   for (const auto& w : workers) w->timers.let_go();
-  end();  // first, which answers the calls that wait for routines of this runtime
+  end();            // first, which answers the calls that wait for routines of this runtime
+  stalls_.reset();  // its on_warning may make such a call
   begin_grace(first.driver_->now());
   pool->shut_down(grace_end());
   first.finish_operations();  // operations that these ends have begun, such as the close of a stream
@@ -115,6 +118,21 @@ void runtime_core::run(routine& r) {
   warned.tell_left_out();
   if (failure_) std::rethrow_exception(failure_);
   if (deadlocked_) throw deadlock(deadlock_report_);
+}
+
+void runtime_core::watch_for_stalls() {
+#if defined(NDEBUG)
+  constexpr duration usual = duration::zero();
+#else
+  constexpr duration usual = std::chrono::milliseconds(100);
+#endif
+  const duration limit = settings.stall < duration::zero() ? usual : duration(settings.stall);
+  if (limit == duration::zero()) return;
+  try {
+    stalls_ = std::make_unique<stall_watch>(*this, limit);
+  } catch (const std::exception&) {
+    warn("there is no memory or no thread to look for stalls (runtime_options::stall), so none will be told of");
+  }
 }
 
 // ---- posts

@@ -32,6 +32,7 @@
 #include "runtime/choices.hpp"
 #include "runtime/global_queue.hpp"
 #include "runtime/scheduler.hpp"
+#include "runtime/stall_watch.hpp"
 #include "runtime/warnings.hpp"
 
 namespace ringo::detail {
@@ -127,6 +128,7 @@ class runtime_core {
 
  private:
   void wake_to_watch() noexcept;
+  void watch_for_stalls();
   static void deliver(posted* first, worker* w) noexcept;
   void cancel_all(worker& w, const routine* except) noexcept;
   void begin_unwinding(worker& w, const routine* except) noexcept;
@@ -169,6 +171,7 @@ class runtime_core {
   std::atomic<bool> started_ = false;
   std::atomic<bool> running_ = false;
   duration quiet_check_{};
+  std::unique_ptr<stall_watch> stalls_;  // set before the workers' threads are started; null: none is wanted
 };
 
 // Counts the runtimes that run, for any_runtime_runs() and refuse_in_forked_child().

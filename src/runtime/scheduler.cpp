@@ -9,6 +9,7 @@
 #include <ringo/detail/context_core.hpp>
 #include <ringo/errors.hpp>
 
+#include "platform/thread_state.hpp"
 #include "runtime/choices.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
@@ -38,7 +39,8 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
 
 void scheduler::become_current() noexcept {
   set_current_worker(this);
-  thread = ::gettid();
+  cpu_clock.store(own_cpu_clock(), std::memory_order_relaxed);
+  thread.store(::gettid(), std::memory_order_release);
 }
 
 void scheduler::run() noexcept {
@@ -48,6 +50,7 @@ void scheduler::run() noexcept {
   constexpr duration time_without_a_look = std::chrono::milliseconds(10);
   unsigned rounds = 0;
   time_point next_look{};
+  stack.store(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), std::memory_order_relaxed);
   become_current();
   try {
     driver_->attach();
@@ -78,6 +81,7 @@ void scheduler::run() noexcept {
     runtime.fail(std::current_exception());
   }
   finish_operations();
+  thread.store(0, std::memory_order_relaxed);
   set_current_worker(nullptr);
 }
 

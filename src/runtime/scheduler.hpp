@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -142,7 +143,10 @@ class scheduler final : public worker {
   roster routines;
   early_ends to_end;
   std::unique_ptr<driver> driver_;
-  pid_t thread = 0;
+  std::atomic<pid_t> thread = 0;  // 0: not started, or ended
+  // Of that thread, and stored before it: its clock, and where run() is on its stack.
+  std::atomic<clockid_t> cpu_clock = 0;
+  std::atomic<std::uintptr_t> stack = 0;
   scheduler* idle_next = nullptr;         // in the runtime's list of idle workers
   std::atomic<bool> idle_listed = false;  // changed under that list's mutex
 

@@ -32,24 +32,30 @@ void warnings::tell(std::string_view text) noexcept {
 
 void warnings::tell_rarely(std::string_view text, const std::source_location& about,
                            const std::source_location& call) noexcept {
-  std::string whole;
+  std::optional<std::string> admitted;
   try {
-    whole = text;
-    const std::lock_guard guard(mutex_);
-    kind& of = find({about.file_name(), call.file_name(), about.line(), call.line(), {}, {}, 0, {}});
-    const time_point at = now();
-    if (at < of.not_before) {
-      of.last = std::move(whole);
-      ++of.left_out;
-      return;
-    }
-    of.pause = std::clamp(of.pause * 2, first_pause, longest_pause);
-    of.not_before = at + of.pause;
-    add_count(whole, std::exchange(of.left_out, 0));
+    admitted = admit(text, about, call);
   } catch (...) {  // no memory to count it
     return tell(text);
   }
-  tell(whole);
+  if (admitted) tell(*admitted);
+}
+
+std::optional<std::string> warnings::admit(std::string_view text, const std::source_location& about,
+                                           const std::source_location& call) {
+  std::string whole(text);
+  const std::lock_guard guard(mutex_);
+  kind& of = find({about.file_name(), call.file_name(), about.line(), call.line(), {}, {}, 0, {}});
+  const time_point at = now();
+  if (at < of.not_before) {
+    of.last = std::move(whole);
+    ++of.left_out;
+    return std::nullopt;
+  }
+  of.pause = std::clamp(of.pause * 2, first_pause, longest_pause);
+  of.not_before = at + of.pause;
+  add_count(whole, std::exchange(of.left_out, 0));
+  return whole;
 }
 
 void warnings::tell_left_out() noexcept {

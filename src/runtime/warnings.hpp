@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <mutex>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -26,6 +27,10 @@ class warnings {
   // ends. Alike are those of one call of this function about one place of the user's.
   void tell_rarely(std::string_view text, const std::source_location& about,
                    const std::source_location& call = std::source_location::current()) noexcept;
+  // The same in two steps, if the rest of a text costs much: its beginning, to be told now, or none if it has been left
+  // out. Throws: std::bad_alloc.
+  std::optional<std::string> admit(std::string_view text, const std::source_location& about,
+                                   const std::source_location& call = std::source_location::current());
   // Tells what has been left out; when the runtime ends.
   void tell_left_out() noexcept;
 

@@ -1,0 +1,26 @@
+// Reads memory of this process that another thread may change or free meanwhile.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <type_traits>
+
+namespace ringo::detail {
+
+// The kernel copies, so memory that is gone is no fault, and a write by another thread at the same time is no data
+// race: the copy may be half old, half new. False if not all of it is there, or if seccomp refuses the call.
+bool copy_own_memory(std::uintptr_t from, void* to, std::size_t size) noexcept;
+
+template <class T>
+requires std::is_trivially_copyable_v<T>
+std::optional<T> read_own(std::uintptr_t from) noexcept {
+  T value;
+  if (!copy_own_memory(from, &value, sizeof value)) return std::nullopt;
+  return value;
+}
+template <class T>
+std::optional<T> read_own(const T* from) noexcept {
+  return read_own<T>(reinterpret_cast<std::uintptr_t>(from));
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,91 @@
+// Notices routines that keep their worker for long (runtime_options::stall), by a thread of its own.
+//
+// Nothing is added to what workers do: the watcher reads the counters that they keep anyway. A worker whose counters
+// have not changed since the last look, and that is not asleep, has been in one resume since. The record of the routine
+// that it runs may be freed at any time, so the kernel copies what is read of it (own_memory.hpp), between two looks
+// that must find the same resume and the same routine: then the routine has run all the while, and the copy is whole.
+#pragma once
+#include <sys/types.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <ringo/clock.hpp>
+#include <ringo/detail/lock_rank.hpp>
+
+#include "platform/native_stack.hpp"
+
+namespace ringo::detail {
+
+class runtime_core;
+class scheduler;
+
+// What a thread has done since a moment.
+struct spent_time {
+  duration elapsed{};
+  duration on_cpu{};
+  duration without_cpu{};  // ready to run, while others had the CPU; up to when it last got one
+};
+// The part of the time that is the program's own doing, and not that of a busy machine. runs: the thread is ready to
+// run, or runs.
+constexpr duration own_time(const spent_time& spent, bool runs) noexcept {
+  return runs ? spent.on_cpu : spent.elapsed - spent.without_cpu;
+}
+
+class stall_watch {
+ public:
+  // Throws std::system_error if no thread can be started.
+  stall_watch(runtime_core& rt, duration limit);
+  stall_watch(const stall_watch&) = delete;
+  stall_watch& operator=(const stall_watch&) = delete;
+  // Waits for on_warning, which may wait for the runtime's end.
+  ~stall_watch();
+
+  void stop() noexcept;  // from now on it looks no more
+  // Adds its thread, unless that is in on_warning, which may wake a routine. Thread: any.
+  void list_threads(std::vector<pid_t>& ids) const;
+
+ private:
+  struct watched {
+    std::optional<std::int64_t> progress;  // none: the worker sleeps
+    time_point since{};                    // the first look that saw this progress
+    std::optional<duration> on_cpu_before, without_cpu_before;
+    enum class told : std::uint8_t { not_yet, left_out, yes };
+    told is = told::not_yet;
+    time_point tell_again{};
+    std::string text;  // about the routine
+  };
+  struct kept_by {
+    const void* routine = nullptr;  // null: the worker is between two routines
+    std::source_location started;
+    std::optional<std::source_location> waited;
+    bool has_waited = false;
+  };
+
+  void run() noexcept;
+  void look_at(const scheduler& w, watched& of, time_point now);
+  void look_into(const scheduler& w, watched& of, time_point now);
+  static std::optional<kept_by> find_keeper(const scheduler& w, code_names& names);
+  std::string describe(const kept_by& keeper) const;
+  void begin_anew(const scheduler& w, watched& of, std::int64_t progress, time_point now);
+  void tell(std::string_view text) noexcept;
+
+  runtime_core& runtime_;
+  const duration limit_;
+  const stack_signal signal_;
+  std::vector<watched> watched_;  // for each worker; only its thread uses it
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;                // under mutex_
+  std::atomic<pid_t> idle_thread_ = 0;  // 0: not started, or in on_warning
+  std::thread thread_;
+};
+
+}  // namespace ringo::detail

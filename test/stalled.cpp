@@ -1,0 +1,368 @@
+// runtime_options::stall: what on_warning is told of a routine that keeps its worker.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <mutex>
+#include <ringo/ringo.hpp>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "every_scheduler.hpp"
+#include "runtime/stall_watch.hpp"
+#include "states.hpp"
+
+using namespace ringo;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto limit = 10ms;
+
+// Keeps what on_warning hears of stalls, and lets the routine that stalls go on then.
+class heard {
+ public:
+  std::function<void()> then;  // at the first words
+
+  runtime_options how(unsigned workers = 1) {
+    runtime_options o;
+    o.workers = workers;
+    o.stall = limit;
+    o.on_warning = [this](std::string_view text) {
+      if (text.find("kept") == std::string_view::npos) return;  // of the driver
+      {
+        const std::lock_guard guard(mutex_);
+        texts_.emplace_back(text);
+      }
+      if (++count_ == 1 && then) then();
+    };
+    return o;
+  }
+  int count() const { return count_; }
+  std::string all() const {
+    const std::lock_guard guard(mutex_);
+    std::string text;
+    for (const std::string& each : texts_) text += each + "\n";
+    return text;
+  }
+  // Whether one of the texts has all of these.
+  template <class... Words>
+  bool says(const Words&... words) const {
+    const std::lock_guard guard(mutex_);
+    return std::any_of(texts_.begin(), texts_.end(),
+                       [&](const std::string& each) { return ((each.find(words) != std::string::npos) && ...); });
+  }
+  task<> until_told(std::string words) const {
+    while (!says(words)) co_await sleep(1ms);
+  }
+
+ private:
+  std::atomic<int> count_ = 0;
+  mutable std::mutex mutex_;
+  std::vector<std::string> texts_;
+};
+
+[[gnu::noinline]] void compute_until_told(const heard& of, int times = 1) {
+  while (of.count() < times) {
+  }
+}
+
+std::string next_line(std::source_location here = std::source_location::current()) {
+  return here.file_name() + (':' + std::to_string(here.line() + 1));
+}
+
+[[gnu::noinline]] char read_one(int descriptor) {
+  char one = 0;
+  const auto length = ::read(descriptor, &one, 1);
+  return length == 1 ? one : '?';
+}
+
+// AddressSanitizer's own functions keep old stacks on the stack, more than a report has lines.
+#if (defined(__x86_64__) || defined(__aarch64__)) && !RINGO_ADDRESS_SANITIZER
+constexpr bool guesses_stacks = true;
+#else
+constexpr bool guesses_stacks = false;
+#endif
+
+std::size_t threads_that_watch() {
+  std::size_t count = 0;
+  for (const auto& each : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream file(each.path() / "comm");
+    std::string name;
+    std::getline(file, name);
+    count += name == "ringo stalls" ? 1 : 0;
+  }
+  return count;
+}
+
+sighandler_t handler_of_sigurg() {
+  struct sigaction now{};
+  CHECK(::sigaction(SIGURG, nullptr, &now) == 0);
+  return now.sa_handler;
+}
+
+}  // namespace
+
+TEST_CASE("A routine that computes is told of, with its places and its stack, and when it lets its worker go") {
+  for (const unsigned workers : {1u, 2u}) {
+    heard warnings;
+    std::string started, waited;
+    run(
+        [&]() -> task<> {
+          started = next_line();
+          auto h = go([&]() -> task<> {
+            waited = next_line();
+            co_await sleep(1us);
+            compute_until_told(warnings);
+          });
+          co_await h;
+          co_await warnings.until_told("goes on");
+        },
+        warnings.how(workers));
+    CAPTURE(warnings.all());
+    CHECK(warnings.says("a worker has been kept for ", "by the routine started at " + started,
+                        "which last waited at " + waited, "It computes (", " of CPU in ", "compute_until_told"));
+    CHECK(!warnings.says("ringo::detail::scheduler"));
+    CHECK(warnings.says("the worker goes on after ", "by the routine started at " + started));
+  }
+  CHECK((handler_of_sigurg() == SIG_DFL));
+}
+
+TEST_CASE("A stall that lasts is told of again") {
+  heard warnings;
+  run(
+      [&]() -> task<> {
+        compute_until_told(warnings, 3);
+        co_return;
+      },
+      warnings.how());
+  CAPTURE(warnings.all());
+  CHECK(warnings.says("a worker has been kept for ", "by the main routine, run at ", "which has not waited yet"));
+  CHECK(warnings.says("a worker is still kept, after ", "by the main routine, run at ", "compute_until_told"));
+}
+
+TEST_CASE("A call that blocks is named, with its descriptor and the function that calls it") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  heard warnings;
+  warnings.then = [&] { CHECK(::write(ends[1], "x", 1) == 1); };
+  std::string started;
+  run(
+      [&]() -> task<> {
+        started = next_line();
+        auto h = go([&]() -> task<> {
+          CHECK(read_one(ends[0]) == 'x');
+          co_return;
+        });
+        co_await h;
+      },
+      warnings.how());
+  CAPTURE(warnings.all());
+  CHECK(warnings.says("started at " + started, "blocking(f)",
+                      "It is in the system call read (descriptor " + std::to_string(ends[0]) + ", pipe:["));
+  if (guesses_stacks) CHECK(warnings.says("read_one"));
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_CASE("A call that a signal would end early is told of, and not ended") {
+  heard warnings;
+  run(
+      [&]() -> task<> {
+        const timespec some{0, 50'000'000};
+        while (warnings.count() < 2) {
+          const int result = ::nanosleep(&some, nullptr);
+          CHECK(result == 0);
+        }
+        co_return;
+      },
+      warnings.how());
+  CAPTURE(warnings.all());
+  CHECK(warnings.says("It is in the system call clock_nanosleep ("));
+}
+
+TEST_CASE("A routine that waits for a std::mutex that another one holds across a co_await is told of") {
+  heard warnings;
+  std::mutex held;
+  std::string started;
+  run(
+      [&]() -> task<> {
+        std::atomic<pid_t> holder = 0;
+        auto holds = go([&]() -> task<> {
+          held.lock();
+          holder = ::gettid();
+          // The other worker is blocked when that is told, so this goes on where it has locked.
+          co_await warnings.until_told("futex");
+          held.unlock();
+        });
+        started = next_line();
+        auto waits = go([&]() -> task<> {
+          while (holder == 0 || holder == ::gettid()) co_await sleep(100us);
+          const std::lock_guard guard(held);
+        });
+        co_await holds;
+        co_await waits;
+      },
+      warnings.how(2));
+  CAPTURE(warnings.all());
+  CHECK(warnings.says("started at " + started, "It is in the system call futex (",
+                      "Hold no std::mutex across a co_await"));
+}
+
+TEST_CASE("A destructor that keeps a worker after its routine's end is told of") {
+  struct computes_at_the_end {
+    const heard* of;
+    explicit computes_at_the_end(const heard& h) : of(&h) {}
+    computes_at_the_end(computes_at_the_end&& other) noexcept : of(std::exchange(other.of, nullptr)) {}
+    ~computes_at_the_end() {
+      if (of != nullptr) compute_until_told(*of);
+    }
+  };
+  heard warnings;
+  run(
+      [&]() -> task<> {
+        auto h = go([](computes_at_the_end) -> task<> { co_return; }, computes_at_the_end(warnings));
+        co_await h;
+      },
+      warnings.how());
+  CHECK(warnings.says("compute_until_told"));
+}
+
+TEST_CASE("Of a program that handles SIGURG no stack is told, and its handler stays and is not called") {
+  static std::atomic<bool> called = false;
+  const sighandler_t own = [](int) { called = true; };
+  std::signal(SIGURG, own);
+  heard warnings;
+  run(
+      [&]() -> task<> {
+        compute_until_told(warnings);
+        co_return;
+      },
+      warnings.how());
+  CHECK(warnings.says("It computes (", "the program handles SIGURG"));
+  CHECK((handler_of_sigurg() == own));
+  CHECK(!called);
+  std::signal(SIGURG, SIG_DFL);
+}
+
+TEST_CASE("A handler of SIGURG that the program sets while a runtime runs is neither called nor replaced") {
+  static std::atomic<bool> called = false;
+  const sighandler_t own = [](int) { called = true; };
+  heard warnings;
+  run(
+      [&]() -> task<> {
+        std::signal(SIGURG, own);
+        compute_until_told(warnings);
+        co_return;
+      },
+      warnings.how());
+  CHECK(warnings.says("the program handles SIGURG"));
+  CHECK((handler_of_sigurg() == own));
+  CHECK(!called);
+  std::signal(SIGURG, SIG_DFL);
+}
+
+TEST_CASE("Of a worker that blocks SIGURG no stack is told, and no signal is left for it") {
+  sigset_t urgent;
+  ::sigemptyset(&urgent);
+  ::sigaddset(&urgent, SIGURG);
+  ::pthread_sigmask(SIG_BLOCK, &urgent, nullptr);
+  heard warnings;
+  run(
+      [&]() -> task<> {
+        compute_until_told(warnings);
+        co_return;
+      },
+      warnings.how());
+  CHECK(warnings.says("its thread blocks SIGURG"));
+  sigset_t pending;
+  CHECK(::sigpending(&pending) == 0);
+  CHECK(::sigismember(&pending, SIGURG) == 0);
+  ::pthread_sigmask(SIG_UNBLOCK, &urgent, nullptr);
+}
+
+TEST_CASE("Two runtimes tell of their own stalls at the same time") {
+  heard first, second;
+  const auto stalls = [](heard& of) {
+    run(
+        [&]() -> task<> {
+          compute_until_told(of, 2);
+          co_return;
+        },
+        of.how());
+  };
+  std::thread other([&] { stalls(second); });
+  stalls(first);
+  other.join();
+  CHECK(first.says("the main routine"));
+  CHECK(second.says("the main routine"));
+  CHECK((handler_of_sigurg() == SIG_DFL));
+}
+
+TEST_CASE("There is a thread that looks for stalls only while a runtime that wants it runs") {
+  while (threads_that_watch() != 0) std::this_thread::yield();  // of the tests before: joined, and about to go
+  std::size_t threads = 99;
+  const auto counts = [&]() -> task<> {
+    threads = threads_that_watch();
+    co_return;
+  };
+  runtime_options how;
+  how.stall = 0ms;
+  run(counts, how);
+  CHECK(threads == 0);
+  CHECK((handler_of_sigurg() == SIG_DFL));
+  how.stall = 1h;
+  run(counts, how);
+  CHECK(threads == 1);
+  while (threads_that_watch() != 0) std::this_thread::yield();
+  threads = 99;
+  testing::simulate({}, counts);
+  CHECK(threads == 0);
+}
+
+TEST_CASE("A deadlock is found although a thread looks for stalls") {
+  heard warnings;
+  CHECK_THROWS_AS(run([]() -> task<> { co_await never(); }, warnings.how()), const deadlock&);
+}
+
+TEST_CASE("on_warning may wait for a routine, and for the end of the runtime that stalls") {
+  heard warnings;
+  channel<int> values;
+  std::atomic<bool> has_ended = false;
+  warnings.then = [&] {
+    values.send_blocking(1);
+    try {
+      values.send_blocking(2);
+    } catch (const std::exception&) {
+      has_ended = true;
+    }
+  };
+  run(
+      [&]() -> task<> {
+        const auto none = values.try_recv();  // the channel is this runtime's from now on
+        CHECK(!none.has_value());
+        compute_until_told(warnings);
+        const auto first = co_await values.recv();
+        CHECK(first == 1);
+        co_await until_parked("send");
+      },
+      warnings.how());
+  CHECK(has_ended);
+}
+
+TEST_CASE("Time in which others have the CPU is no stall of the program's") {
+  const detail::spent_time few{100ms, 5ms, 20ms};
+  CHECK(detail::own_time(few, true) == 5ms);    // it is ready now, so the wait that goes on does not count yet
+  CHECK(detail::own_time(few, false) == 80ms);  // it is blocked, and was all the while
+}
