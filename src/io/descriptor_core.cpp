@@ -1,5 +1,6 @@
 #include "io/descriptor_core.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,11 @@ std::uint32_t descriptor_core::next_identity() noexcept {
     next = last.fetch_add(1, std::memory_order_relaxed) + 1;
   } while (next == 0);
   return next;
+}
+
+int make_waiting(int descriptor) noexcept {
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  return flags >= 0 && (flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0 ? -1 : flags;
 }
 
 void descriptor_core::begin_closing(detail::section& here) noexcept {

@@ -149,6 +149,10 @@ class descriptor_core : public descriptor_source {
   operation_of<descriptor_core, &descriptor_core::fill_close, &descriptor_core::has_closed> close_{*this};
 };
 
+// Clears O_NONBLOCK, for the ring waits: an operation on a descriptor that does not would be answered at once, again
+// and again. Returns the descriptor's flags; -1 if it has none, or that fails (errno).
+int make_waiting(int descriptor) noexcept;
+
 // Makes a core, with one handle. It takes the descriptor, even if this throws std::bad_alloc.
 template <class Core, class... A>
 Core* make_core(int number, A&&... args) {

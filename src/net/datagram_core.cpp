@@ -16,11 +16,8 @@ namespace ringo::detail {
 
 void check_datagrams(int descriptor, bool of_unix, const char* call) {
   check_adopted(descriptor, false, call);
-  int domain = 0, type = 0;
-  socklen_t size = sizeof domain;
-  ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-  ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
-  if (type == SOCK_DGRAM && (domain == AF_UNIX) == of_unix) return;
+  const bool is_unix = option_of(descriptor, SO_DOMAIN) == AF_UNIX;
+  if (option_of(descriptor, SO_TYPE) == SOCK_DGRAM && is_unix == of_unix) return;
   throw_outside_error(no_datagrams, std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor));
 }
 

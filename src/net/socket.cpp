@@ -1,6 +1,5 @@
 #include "net/socket.hpp"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -12,6 +11,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "io/descriptor_core.hpp"
+#include "net/socket_address.hpp"
 #include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 
@@ -22,6 +23,38 @@ descriptor make_socket(int family, int type, const std::string& doing) {
   const int number = ::socket(family, type | SOCK_CLOEXEC, 0);
   if (number < 0) throw std::system_error(errno, std::generic_category(), doing + ": no socket");
   return descriptor(number);
+}
+
+std::pair<descriptor, descriptor> make_unix_pair(int type, const std::string& doing) {
+  int both[2];
+  hold_standard_streams();
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, both) != 0) throw_outside_error(errno, doing);
+  return {descriptor(both[0]), descriptor(both[1])};
+}
+
+descriptor bound_socket(const endpoint& at, const std::string& doing, const std::function<descriptor(bool v6)>& make) {
+  if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
+  const bool of_all = at.is_v6() && at.address() == "::";
+  const auto any_of_v4 = [&] { return bound_socket(endpoint("0.0.0.0:" + std::to_string(at.port())), doing, make); };
+  descriptor s;
+  try {
+    s = make(at.is_v6());
+  } catch (const std::system_error& e) {
+    if (of_all && e.code() == std::errc::address_family_not_supported) return any_of_v4();
+    throw;
+  }
+  if (at.is_v6()) set_option(s.native_handle(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
+  const socket_address address = to_socket_address(at);
+  if (bind_patiently(s.native_handle(), address.get(), address.length) == 0) return s;
+  if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // the system has IPv6, but switched off
+  throw_outside_error(errno, doing);
+}
+
+int option_of(int socket, int option) noexcept {
+  int value = -1;
+  socklen_t size = sizeof value;
+  ::getsockopt(socket, SOL_SOCKET, option, &value, &size);
+  return value;
 }
 
 void set_option(int socket, int level, int option, int value, const std::string& doing) {
@@ -77,17 +110,11 @@ void set_stream_options(int socket, const tcp_options& o, const std::string& doi
 }
 
 void check_adopted(int descriptor, bool listens, const char* call) {
-  int value = 0;
-  socklen_t size = sizeof value;
   const std::string doing = std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor);
-  if (::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) != 0) {
-    throw std::system_error(errno, std::generic_category(), doing);
-  }
+  const int value = option_of(descriptor, SO_ACCEPTCONN);
+  if (value < 0) throw std::system_error(errno, std::generic_category(), doing);
   if ((value != 0) != listens) throw_outside_error(listens ? not_listening : listening, doing);
-  const int flags = ::fcntl(descriptor, F_GETFL);
-  if (flags < 0 || ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
-    throw std::system_error(errno, std::generic_category(), doing);
-  }
+  if (make_waiting(descriptor) < 0) throw std::system_error(errno, std::generic_category(), doing);
 }
 
 }  // namespace ringo::detail

@@ -17,9 +17,7 @@ namespace ringo {
 
 tcp_stream tcp_stream::adopt(int descriptor) {
   detail::check_not_simulated("tcp_stream::adopt");
-  int type = 0;
-  socklen_t size = sizeof type;
-  if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_STREAM) {
+  if (const int type = detail::option_of(descriptor, SO_TYPE); type >= 0 && type != SOCK_STREAM) {
     detail::throw_outside_error(detail::no_stream,
                                 "ringo: tcp_stream::adopt: descriptor " + std::to_string(descriptor));
   }
@@ -28,9 +26,7 @@ tcp_stream tcp_stream::adopt(int descriptor) {
   return tcp_stream(detail::make_stream(descriptor, detail::stream_core::kind::socket, peer, "an adopted socket"));
 }
 
-endpoint tcp_stream::local() const {
-  return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
-}
+endpoint tcp_stream::local() const { return detail::local_endpoint(native_handle()); }
 endpoint tcp_stream::peer() const noexcept {
   const detail::stream_core* core = core_.get();
   return core != nullptr ? core->peer() : endpoint();
@@ -43,27 +39,14 @@ tcp_listener tcp_listener::bind(std::string_view text, tcp_options o) {
 tcp_listener tcp_listener::bind(const endpoint& at, tcp_options o) {
   detail::check_not_simulated("tcp_listener::bind");
   const std::string doing = "ringo: tcp_listener::bind to " + at.to_string();
-  if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
   if (o.backlog < 0) throw std::invalid_argument(doing + ": tcp_options::backlog is less than 0");
-  const auto any_of_v4 = [&] { return bind(endpoint("0.0.0.0:" + std::to_string(at.port())), o); };
-  const bool of_all = at.is_v6() && at.address() == "::";
-  descriptor s;
-  try {
-    s = detail::make_socket(at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
-  } catch (const std::system_error& e) {
-    if (of_all && e.code() == std::errc::address_family_not_supported) return any_of_v4();
-    throw;
-  }
-  detail::set_option(s.native_handle(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
-  if (o.reuse_port) detail::set_option(s.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
-  if (at.is_v6()) detail::set_option(s.native_handle(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
-  // Connections inherit these from their listener.
-  detail::set_stream_options(s.native_handle(), o, doing);
-  const detail::socket_address address = detail::to_socket_address(at);
-  if (detail::bind_patiently(s.native_handle(), address.get(), address.length) != 0) {
-    if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // the system has IPv6, but switched off
-    throw std::system_error(errno, std::generic_category(), doing);
-  }
+  descriptor s = detail::bound_socket(at, doing, [&](bool v6) {
+    descriptor made = detail::make_socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM, doing);
+    detail::set_option(made.native_handle(), SOL_SOCKET, SO_REUSEADDR, 1, doing);
+    if (o.reuse_port) detail::set_option(made.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1, doing);
+    detail::set_stream_options(made.native_handle(), o, doing);  // which connections inherit from their listener
+    return made;
+  });
   if (::listen(s.native_handle(), o.backlog) != 0) throw std::system_error(errno, std::generic_category(), doing);
   std::string name = detail::local_endpoint(s.native_handle()).to_string();
   tcp_listener made(detail::make_listener(s.release(), detail::stream_core::kind::socket,
@@ -80,8 +63,6 @@ tcp_listener tcp_listener::adopt(int descriptor) {
                                             detail::listener_core::origin::adopted, std::move(name)));
 }
 
-endpoint tcp_listener::local() const {
-  return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
-}
+endpoint tcp_listener::local() const { return detail::local_endpoint(native_handle()); }
 
 }  // namespace ringo

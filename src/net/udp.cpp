@@ -38,13 +38,6 @@ descriptor make_udp_socket(bool v6, const udp_options& o, const std::string& doi
   return s;
 }
 
-bool is_of_v6(int socket) {
-  int domain = 0;
-  socklen_t size = sizeof domain;
-  ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-  return domain == AF_INET6;
-}
-
 // 0 for the system's choice.
 int interface_number(std::string_view name, const std::string& doing) {
   if (name.empty()) return 0;
@@ -86,22 +79,7 @@ udp_socket udp_socket::bind(std::string_view text, udp_options o) {
 udp_socket udp_socket::bind(const endpoint& at, udp_options o) {
   detail::check_not_simulated("udp_socket::bind");
   const std::string doing = "ringo: udp_socket::bind to " + at.to_string();
-  if (!at) throw std::invalid_argument(doing + ": the endpoint is empty");
-  const auto any_of_v4 = [&] { return bind(endpoint("0.0.0.0:" + std::to_string(at.port())), o); };
-  const bool of_all = at.is_v6() && at.address() == "::";
-  descriptor s;
-  try {
-    s = detail::make_udp_socket(at.is_v6(), o, doing);
-  } catch (const std::system_error& e) {
-    if (of_all && e.code() == std::errc::address_family_not_supported) return any_of_v4();
-    throw;
-  }
-  if (at.is_v6()) detail::set_option(s.native_handle(), IPPROTO_IPV6, IPV6_V6ONLY, of_all ? 0 : 1, doing);
-  const detail::socket_address address = detail::to_socket_address(at);
-  if (detail::bind_patiently(s.native_handle(), address.get(), address.length) != 0) {
-    if (of_all && errno == EADDRNOTAVAIL) return any_of_v4();  // IPv6 is there, and switched off
-    detail::throw_outside_error(errno, doing);
-  }
+  descriptor s = detail::bound_socket(at, doing, [&](bool v6) { return detail::make_udp_socket(v6, o, doing); });
   std::string name = detail::local_endpoint(s.native_handle()).to_string();
   return udp_socket(detail::make_datagrams(s.release(), o.max_datagram, std::move(name)));
 }
@@ -146,7 +124,7 @@ void udp_socket::set_multicast_interface(std::string_view interface) const {
   detail::check_not_simulated("udp_socket::set_multicast_interface");
   const std::string doing = "ringo: udp_socket::set_multicast_interface " + std::string(interface);
   const int number = detail::interface_number(interface, doing);
-  if (detail::is_of_v6(native_handle())) {
+  if (detail::option_of(native_handle(), SO_DOMAIN) == AF_INET6) {
     detail::set_option(native_handle(), IPPROTO_IPV6, IPV6_MULTICAST_IF, number, doing);
     return;
   }
@@ -157,9 +135,7 @@ void udp_socket::set_multicast_interface(std::string_view interface) const {
   }
 }
 
-endpoint udp_socket::local() const {
-  return native_handle() >= 0 ? detail::local_endpoint(native_handle()) : endpoint();
-}
-endpoint udp_socket::peer() const { return native_handle() >= 0 ? detail::peer_endpoint(native_handle()) : endpoint(); }
+endpoint udp_socket::local() const { return detail::local_endpoint(native_handle()); }
+endpoint udp_socket::peer() const { return detail::peer_endpoint(native_handle()); }
 
 }  // namespace ringo

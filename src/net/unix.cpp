@@ -15,7 +15,6 @@
 #include "net/listener_core.hpp"
 #include "net/socket.hpp"
 #include "net/unix_address.hpp"
-#include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {
@@ -29,11 +28,7 @@ unix_stream make_unix_stream(int socket, std::string name) {
 
 void check_is_unix(int descriptor, bool listens, const char* call) {
   check_adopted(descriptor, listens, call);
-  int domain = 0, type = 0;
-  socklen_t size = sizeof domain;
-  ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-  ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
-  if (domain == AF_UNIX && type == SOCK_STREAM) return;
+  if (option_of(descriptor, SO_DOMAIN) == AF_UNIX && option_of(descriptor, SO_TYPE) == SOCK_STREAM) return;
   throw_outside_error(no_unix_stream, std::string("ringo: ") + call + ": descriptor " + std::to_string(descriptor));
 }
 
@@ -82,13 +77,8 @@ detail::one_shot_operation<unix_stream> unix_stream::connect(std::string_view na
 
 std::pair<unix_stream, unix_stream> unix_stream::pair() {
   detail::check_not_simulated("unix_stream::pair");
-  int both[2];
-  detail::hold_standard_streams();
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) != 0) {
-    throw std::system_error(errno, std::generic_category(), "ringo: unix_stream::pair");
-  }
-  descriptor other(both[1]);
-  unix_stream first = detail::make_unix_stream(both[0], "the other of a pair");
+  auto [one, other] = detail::make_unix_pair(SOCK_STREAM, "ringo: unix_stream::pair");
+  unix_stream first = detail::make_unix_stream(one.release(), "the other of a pair");
   return {std::move(first), detail::make_unix_stream(other.release(), "the other of a pair")};
 }
 
@@ -132,8 +122,6 @@ unix_listener unix_listener::adopt(int descriptor) {
                                              detail::local_unix_name(descriptor)));
 }
 
-std::string unix_listener::local() const {
-  return native_handle() >= 0 ? detail::local_unix_name(native_handle()) : std::string();
-}
+std::string unix_listener::local() const { return detail::local_unix_name(native_handle()); }
 
 }  // namespace ringo

@@ -8,7 +8,6 @@
 #include "net/datagram_core.hpp"
 #include "net/socket.hpp"
 #include "net/unix_address.hpp"
-#include "platform/standard_streams.hpp"
 #include "runtime/outside_error.hpp"
 
 namespace ringo {
@@ -48,13 +47,8 @@ std::pair<unix_datagram, unix_datagram> unix_datagram::pair(unix_datagram_option
   detail::check_not_simulated("unix_datagram::pair");
   const std::string doing = "ringo: unix_datagram::pair";
   check(o, doing);
-  int both[2];
-  detail::hold_standard_streams();
-  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, both) != 0) {
-    detail::throw_outside_error(errno, doing);
-  }
-  descriptor other(both[1]);
-  unix_datagram first(detail::make_datagrams(both[0], o.max_datagram, "one of a pair"));
+  auto [one, other] = detail::make_unix_pair(SOCK_DGRAM, doing);
+  unix_datagram first(detail::make_datagrams(one.release(), o.max_datagram, "one of a pair"));
   return {std::move(first), unix_datagram(detail::make_datagrams(other.release(), o.max_datagram, "one of a pair"))};
 }
 
@@ -71,8 +65,6 @@ detail::datagram_send_operation unix_datagram::send_to(std::span<const std::byte
   return {core_.get(), bytes, detail::datagram_peer(std::string(name))};
 }
 
-std::string unix_datagram::local() const {
-  return native_handle() >= 0 ? detail::local_unix_name(native_handle()) : std::string();
-}
+std::string unix_datagram::local() const { return detail::local_unix_name(native_handle()); }
 
 }  // namespace ringo

@@ -59,13 +59,10 @@ void runtime_core::declare_deadlock(worker& w) {
   deadlock_report_ = "ringo: all routines are asleep: deadlock: ";
   dump(deadlock_report_);
   bool all_wait = true;
-  for (const auto& each : workers) {
-    each->routines.each([&](const routine& r) {
-      // In a simulation, a routine that ignores its cancellation is ready, but can wake no other.
-      all_wait =
-          all_wait && ((r.state.load(std::memory_order_relaxed) & routine::waiting) != 0 || r.ended_awaits() > 0);
-    });
-  }
+  each_routine([&](const routine& r) {
+    // In a simulation, a routine that ignores its cancellation is ready, but can wake no other.
+    all_wait = all_wait && (r.is_waiting() || r.ended_awaits() > 0);
+  });
   // GCC bug 106188.
   if (!all_wait) {
     deadlock_report_ += "One that is ready here, and never runs, ";

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include <ringo/detail/current_worker.hpp>
+#include <ringo/detail/foreign_threads.hpp>
 
 #include "runtime/registry.hpp"
 #include "runtime/report.hpp"
@@ -18,13 +19,9 @@ void cancel(routine& r) {
     return;
   }
   r.count.fetch_add(1, std::memory_order_relaxed);
-  const std::uint64_t id = r.runtime_id;
-  bool accepted = false;
-  runtime_registry::with(id, [&](runtime_core& rt) {
-    accepted = rt.post([&r](worker* there) {
-      if (there != nullptr && r.cancel(there->shared)) there->push(r);
-      r.release();
-    });
+  const bool accepted = post(r.runtime_id, [&r](worker* there) {
+    if (there != nullptr && r.cancel(there->shared)) there->push(r);
+    r.release();
   });
   if (!accepted) r.release();
 }

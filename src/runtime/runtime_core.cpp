@@ -308,11 +308,9 @@ void runtime_core::begin_grace(time_point now) noexcept {
 
 void runtime_core::cancel_all(worker& w, const routine* except) noexcept {
   routine_list woken;
-  for (const auto& each : workers) {
-    each->routines.each([&](routine& r) {
-      if (&r != except && r.cancel(w.shared)) woken.push_back(r);
-    });
-  }
+  each_routine([&](routine& r) {
+    if (&r != except && r.cancel(w.shared)) woken.push_back(r);
+  });
   while (routine* r = woken.pop_front()) w.push(*r);
 }
 
@@ -371,11 +369,9 @@ void runtime_core::cancel_main() {
     routine* r = main.load();
     // With one worker main cannot end in the meantime; with several its roster's lock keeps it.
     if (w == nullptr || r == nullptr) return;
-    for (const auto& each : workers) {
-      each->routines.each([&](routine& listed) {
-        if (&listed == r && listed.cancel(w->shared)) w->push(listed);
-      });
-    }
+    each_routine([&](routine& listed) {
+      if (&listed == r && listed.cancel(w->shared)) w->push(listed);
+    });
   });
 }
 

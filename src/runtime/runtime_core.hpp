@@ -106,6 +106,12 @@ class runtime_core {
   // When all other routines have ended: cancels main, too. False: that has been done before.
   bool finish_deadlock(worker& w) noexcept;
 
+  // Each routine that has not ended, under its roster's lock.
+  template <class F>
+  void each_routine(F f) const {
+    for (const auto& w : workers) w->routines.each(f);
+  }
+
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
   bool unwinding() const noexcept { return unwinding_.load(std::memory_order_acquire); }
   time_point grace_end() const noexcept { return time_point(duration(grace_end_.load(std::memory_order_relaxed))); }

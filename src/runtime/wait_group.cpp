@@ -33,15 +33,13 @@ void wait_group_core::refuse_running_members() noexcept {
   runtime_registry::with(owner.runtime_id(), [&](runtime_core& rt) {
     const bool is_main = destroyer != nullptr && destroyer == rt.main;
     if (rt.unwinding() || rt.done() || (is_main && (state & routine::cancelled) != 0)) return;
-    for (const auto& each : rt.workers) {
-      each->routines.each([&](routine& r) {
-        constexpr std::uint32_t any_cancellation = routine::cancelled | routine::context_cancelled;
-        if (r.counted_in() != this || (r.state.load(std::memory_order_relaxed) & any_cancellation) != 0) return;
-        if (++members > 10) return;
-        places += "\n  ";
-        tell_start(places, r);
-      });
-    }
+    rt.each_routine([&](const routine& r) {
+      constexpr std::uint32_t any_cancellation = routine::cancelled | routine::context_cancelled;
+      if (r.counted_in() != this || (r.state.load(std::memory_order_relaxed) & any_cancellation) != 0) return;
+      if (++members > 10) return;
+      places += "\n  ";
+      tell_start(places, r);
+    });
   });
   if (members == 0) return;
   std::fprintf(stderr,

@@ -75,7 +75,7 @@ void permit_core::serve(section& in) noexcept {
     auto& request = static_cast<permit_request&>(*first);
     if (request.amount_ <= available_) {
       (void)grant(request, in);
-    } else if (request.blocked->state.load(std::memory_order_relaxed) & routine::waiting) {
+    } else if (request.blocked->is_waiting()) {
       return;  // those behind it wait their turn, though there may be enough for them (semantics 123)
     } else {
       queue_.remove(request);

@@ -280,9 +280,7 @@ file_handle make_file(int descriptor, std::string path) {
 
 file file::adopt(int descriptor) {
   detail::check_not_simulated("file::adopt");
-  const int flags = ::fcntl(descriptor, F_GETFL);
-  // The ring waits; a descriptor with O_NONBLOCK would answer at once, again and again.
-  if (flags < 0 || ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
+  if (detail::make_waiting(descriptor) < 0) {
     throw std::system_error(errno, std::generic_category(),
                             "ringo: file::adopt: descriptor " + std::to_string(descriptor));
   }

@@ -22,9 +22,7 @@ void check(int descriptor, int refused_mode, const std::string& doing) {
     detail::throw_outside_error(EBADF,
                                 doing + (refused_mode == O_WRONLY ? " is not for reading" : " is not for writing"));
   }
-  // The ring waits; a descriptor with O_NONBLOCK would answer at once, again and again.
-  if ((flags & O_NONBLOCK) != 0 && ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)
-    detail::throw_outside_error(errno, doing);
+  if (detail::make_waiting(descriptor) < 0) detail::throw_outside_error(errno, doing);
 }
 
 detail::stream_handle make(int descriptor, std::string name) {

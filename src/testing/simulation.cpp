@@ -88,14 +88,12 @@ bool simulation::fails_allocation() noexcept { return ++allocations_ == options_
 testing::report simulation::report() const noexcept { return {hash_, steps_, now_ - start_, outlived_main_}; }
 
 void simulation::main_ends(runtime_core& rt) {
-  for (const auto& w : rt.workers) {
-    w->routines.each([&](routine& r) {
-      if (&r == rt.main) return;
-      std::string text;
-      describe_routine(text, r, false);
-      outlived_main_.push_back(text.substr(2, text.size() - 3));  // without its indentation and the end of the line
-    });
-  }
+  rt.each_routine([&](routine& r) {
+    if (&r == rt.main) return;
+    std::string text;
+    describe_routine(text, r, false);
+    outlived_main_.push_back(text.substr(2, text.size() - 3));  // without its indentation and the end of the line
+  });
 }
 
 void simulation::run(runtime_core& rt) {

@@ -210,7 +210,7 @@ class channel_state final : public channel_core {
   RINGO_ALWAYS_INLINE bool anyone_open(wait_queue& queue) noexcept { return !queue.empty() && first_open(queue); }
   [[gnu::noinline]] bool first_open(wait_queue& queue) noexcept {
     while (waiter* w = queue.front()) {
-      if (w->blocked->state.load(std::memory_order_relaxed) & routine::waiting) return true;
+      if (w->blocked->is_waiting()) return true;
       queue.pop_front(*w);
       detach(*w);
     }

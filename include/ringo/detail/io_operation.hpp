@@ -35,6 +35,9 @@ struct io_request : waiter {
 // Life. An atomic counts the handles, since any thread may drop one; the last one to go closes the descriptor. All else
 // that refers to the source is a use, counted under the lock: a request that waits, or a worker that was asked to end
 // an operation early. The section that finds the source unused deletes it; an unused source stays unused.
+//
+// It is no `source` (source.hpp): between live and unused the kernel has its say (invariants.md has the states), and a
+// request that has lost counts as a use from its beginning, so no waker has to detach it.
 class descriptor_source {
  public:
   descriptor_source(const descriptor_source&) = delete;
