@@ -1,5 +1,7 @@
 #include <ringo/task.hpp>
 
+#include <stdexcept>
+
 #include "runtime/report.hpp"
 
 namespace ringo::detail {
