@@ -139,14 +139,14 @@ TEST_CASE("A routine that computes is told of, with its places and its stack, an
   CHECK((handler_of_sigurg() == SIG_DFL));
 }
 
-TEST_CASE("A stall that lasts is told of again") {
+TEST_CASE("A stall that lasts is told of again, and counted once") {
   heard warnings;
-  run(
-      [&]() -> task<> {
-        compute_until_told(warnings, 3);
-        co_return;
-      },
-      warnings.how());
+  runtime rt(warnings.how());
+  rt.run([&]() -> task<> {
+    compute_until_told(warnings, 3);
+    co_return;
+  });
+  CHECK(rt.metrics().stalls == 1);
   CAPTURE(warnings.all());
   CHECK(warnings.says("a worker has been kept for ", "by the main routine, run at ", "which has not waited yet"));
   CHECK(warnings.says("a worker is still kept, after ", "by the main routine, run at ", "compute_until_told"));

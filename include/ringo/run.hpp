@@ -6,8 +6,10 @@
 #include <exception>
 #include <iosfwd>
 #include <source_location>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <ringo/detail/library.hpp>
 #include <ringo/detail/pointers.hpp>
@@ -59,17 +61,30 @@ struct runtime_options {
   std::chrono::nanoseconds blocking_idle = std::chrono::seconds(10);
 };
 
-/// What a runtime has done since it was made; routines_live and timers are what there is now.
-struct metrics {
-  std::uint64_t routines_started, routines_live;
+/// What a worker has done since its runtime was made; timers, ready and in_flight are what there is now.
+struct worker_metrics {
+  std::uint64_t routines_started;
   std::uint64_t resumes;
-  std::uint64_t steals;         ///< routines that a worker took from another's queue
-  std::uint64_t parks, wakes;   ///< how often a worker went to sleep, and woke
+  std::uint64_t steals;         ///< routines that it took from another's queue
+  std::uint64_t steals_failed;  ///< how often it found nothing in any other's queue
+  std::uint64_t parks, wakes;   ///< how often it went to sleep, and woke
   std::uint64_t operations;     ///< awaits that had to wait
-  std::uint64_t timers;         ///< armed now
-  std::uint64_t steals_failed;  ///< how often a worker found nothing in any other's queue
-  std::uint64_t wakes_sent;     ///< how often a sleeping worker was woken to look for work
+  std::uint64_t timers;         ///< armed
+  std::uint64_t ready;          ///< routines in its queue
+  std::uint64_t in_flight;      ///< calls that the kernel works on
 };
+
+/// The sums over all workers, and what only the whole runtime has.
+struct metrics : worker_metrics {
+  std::uint64_t routines_live;  ///< now
+  std::uint64_t wakes_sent;     ///< how often a sleeping worker was woken to look for work
+  std::uint64_t stalls;         ///< how often a routine has kept its worker for longer than runtime_options::stall
+  std::vector<worker_metrics> workers;
+};
+
+/// The metrics in Prometheus's text format, version 0.0.4: a family for each member, with a label `worker` where
+/// workers have it, and counters whose names end in _total. For an answer with the type "text/plain; version=0.0.4".
+std::string to_prometheus(const metrics&);
 
 namespace detail {
 // Thread: any. Throws std::logic_error if that runtime has ended; the routine is then destroyed.
@@ -144,7 +159,7 @@ class runtime : private detail::mistaken_starts {
   void stop();  ///< Cancels main. Thread: any.
   void dump(std::ostream& to)
       const;  ///< Each routine: its state, what it waits for, where, and where it was started. Thread: any.
-  ringo::metrics metrics() const;  ///< Thread: any.
+  ringo::metrics metrics() const;  ///< Costs the workers nothing. Thread: any.
   unsigned workers() const noexcept;
   ringo::driver driver() const noexcept;  ///< The one in use: io_uring or epoll. Thread: any.
 

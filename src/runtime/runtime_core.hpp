@@ -127,6 +127,7 @@ class runtime_core {
   std::vector<std::unique_ptr<scheduler>> workers;
   std::atomic<routine*> main = nullptr;        // null again after its end
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and other work that will end with a post
+  counter stalls;                              // that were noticed; only the thread that looks for them writes it
   const shared<blocking_pool> pool;            // of blocking calls
   // What resolve.cpp keeps for each runtime.
   std::once_flag resolver_made;

@@ -1,4 +1,4 @@
-// A runtime's dump, deadlock report and metrics.
+// A runtime's dump and deadlock report.
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
@@ -60,26 +60,6 @@ void runtime_core::serve_dump_request(worker&) {
   std::string text = "ringo: ";
   dump(text);
   std::fputs(text.c_str(), stderr);
-}
-
-ringo::metrics runtime_core::metrics() const {
-  ringo::metrics sum{};
-  std::int64_t live = 0;
-  const auto as_count = [](const counter& c) { return static_cast<std::uint64_t>(c.value()); };
-  for (const auto& w : workers) {
-    live += w->counts.routines.value();
-    sum.routines_started += as_count(w->counts.started);
-    sum.resumes += as_count(w->counts.resumes);
-    sum.steals += as_count(w->counts.steals);
-    sum.parks += as_count(w->counts.parks);
-    sum.wakes += as_count(w->counts.wakes);
-    sum.operations += as_count(w->counts.waits);
-    sum.timers += static_cast<std::uint64_t>(w->timers.armed());
-    sum.steals_failed += as_count(w->counts.steals_failed);
-  }
-  sum.wakes_sent = as_count(wakes_sent_);
-  sum.routines_live = static_cast<std::uint64_t>(std::max<std::int64_t>(live, 0));
-  return sum;
 }
 
 // Names a few only: there may be a million.

@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <algorithm>
 #include <ctime>
 #include <memory>
 #include <optional>
@@ -106,6 +107,11 @@ class scheduler final : public worker {
 
   std::uint32_t queued() const noexcept {  // in the owner's thread
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
+  }
+  // Any thread. The owner may take and add between the two loads.
+  std::uint32_t ready_for_report() const noexcept {
+    const std::uint32_t head = head_.load(std::memory_order_acquire);
+    return std::min(tail_.load(std::memory_order_relaxed) - head, queue_size);
   }
   bool has_work() const noexcept { return run_next != nullptr || may_be_stolen_from(); }
   // Whether other workers may take routines from here; any thread.

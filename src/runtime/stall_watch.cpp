@@ -227,6 +227,7 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
     of.text = describe(*keeper);
     text = "a worker has been kept for " + length_of(spent.elapsed) + " by " + of.text;
     if (of.is == watched::told::not_yet) {
+      runtime_.stalls.add();
       auto admitted = runtime_.warned.admit(text, keeper->started);
       if (!admitted) {
         of.is = watched::told::left_out;

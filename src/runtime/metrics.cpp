@@ -1,0 +1,96 @@
+// What a runtime counts, as numbers and as text for Prometheus.
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include <ringo/run.hpp>
+
+#include "runtime/runtime_core.hpp"
+
+namespace ringo {
+namespace {
+
+struct family {
+  std::string_view name, help;
+  bool is_counter;  // else a gauge, which may fall
+};
+struct worker_family {
+  family of;
+  std::uint64_t worker_metrics::* value;
+};
+struct runtime_family {
+  family of;
+  std::uint64_t metrics::* value;
+};
+
+constexpr worker_family worker_families[] = {
+    {{"ringo_routines_started_total", "Routines that were started.", true}, &worker_metrics::routines_started},
+    {{"ringo_resumes_total", "Resumes of routines.", true}, &worker_metrics::resumes},
+    {{"ringo_steals_total", "Routines that the worker took from another's queue.", true}, &worker_metrics::steals},
+    {{"ringo_steals_failed_total", "Looks into the queues of all other workers that found nothing.", true},
+     &worker_metrics::steals_failed},
+    {{"ringo_parks_total", "Times that the worker went to sleep.", true}, &worker_metrics::parks},
+    {{"ringo_wakes_total", "Times that the worker woke.", true}, &worker_metrics::wakes},
+    {{"ringo_operations_total", "Awaits that had to wait.", true}, &worker_metrics::operations},
+    {{"ringo_timers", "Timers that are armed.", false}, &worker_metrics::timers},
+    {{"ringo_routines_ready", "Routines in the worker's queue.", false}, &worker_metrics::ready},
+    {{"ringo_calls_in_flight", "Calls that the kernel works on.", false}, &worker_metrics::in_flight},
+};
+constexpr runtime_family runtime_families[] = {
+    {{"ringo_routines_live", "Routines that have not ended.", false}, &metrics::routines_live},
+    {{"ringo_wakes_sent_total", "Times that a sleeping worker was woken to look for work.", true},
+     &metrics::wakes_sent},
+    {{"ringo_stalls_total", "Times that a routine has kept its worker for longer than runtime_options::stall.", true},
+     &metrics::stalls},
+};
+
+void add_head(std::string& text, const family& of) {
+  text.append("# HELP ").append(of.name).append(" ").append(of.help);
+  text.append("\n# TYPE ").append(of.name).append(of.is_counter ? " counter\n" : " gauge\n");
+}
+
+}  // namespace
+
+std::string to_prometheus(const metrics& m) {
+  std::string text;
+  for (const worker_family& each : worker_families) {
+    add_head(text, each.of);
+    for (std::size_t i = 0; i < m.workers.size(); ++i) {
+      text.append(each.of.name).append("{worker=\"").append(std::to_string(i)).append("\"} ");
+      text.append(std::to_string(m.workers[i].*each.value)).append("\n");
+    }
+  }
+  for (const runtime_family& each : runtime_families) {
+    add_head(text, each.of);
+    text.append(each.of.name).append(" ").append(std::to_string(m.*each.value)).append("\n");
+  }
+  return text;
+}
+
+metrics detail::runtime_core::metrics() const {
+  ringo::metrics all{};
+  std::int64_t live = 0;
+  const auto as_count = [](const counter& c) { return static_cast<std::uint64_t>(c.value()); };
+  for (const auto& w : workers) {
+    const counters& of = w->counts;
+    live += of.routines.value();
+    worker_metrics& m = all.workers.emplace_back();
+    m.routines_started = as_count(of.started);
+    m.resumes = as_count(of.resumes);
+    m.steals = as_count(of.steals);
+    m.steals_failed = as_count(of.steals_failed);
+    m.parks = as_count(of.parks);
+    m.wakes = as_count(of.wakes);
+    m.operations = as_count(of.waits);
+    m.timers = static_cast<std::uint64_t>(w->timers.armed());
+    m.ready = w->ready_for_report();
+    m.in_flight = w->driver_->in_flight();
+    for (const worker_family& each : worker_families) all.*each.value += m.*each.value;
+  }
+  all.routines_live = static_cast<std::uint64_t>(std::max<std::int64_t>(live, 0));
+  all.wakes_sent = as_count(wakes_sent_);
+  all.stalls = as_count(stalls);
+  return all;
+}
+
+}  // namespace ringo
