@@ -94,6 +94,26 @@ def show_routines(arguments):
             the.write(f"  {len(members):7,}  {state}; {start}  [{names_of(members)}]")
 
 
+def referred_to(one, starts):
+    """The objects that a frame whose members are not described refers to: one word, or two, away."""
+    after = bisect.bisect_right(starts, one.address)
+    size = min(starts[after] - one.address if after < len(starts) else 512, 512)
+    found = {}
+    for at in range(one.address + PROMISE, one.address + size - 7, 8):
+        try:
+            to = word(at)
+            for target in (to, word(to)) if to > 4096 else ():
+                kind = class_of(target) if target > 4096 else None
+                if kind and "ringo::detail::" in kind and not kind.endswith("_operation"):
+                    s = source_at(target, kind)
+                    if not s.is_routine:
+                        found[target] = describe_source(s, {})
+                    break
+        except unreadable:
+            pass
+    return list(found.values())
+
+
 def show_where(arguments):
     if len(arguments) != 1:
         raise refusal("usage: ringo where N, with a number from `ringo routines` or the address of a record; or all")
@@ -108,6 +128,11 @@ def show_where(arguments):
         chosen = [r for r in chosen if wanted in (r.number, r.address)]
     if not chosen:
         raise refusal(f"there is no routine {arguments[0]}: `ringo routines` lists them")
+    routines = [r for rt in runtimes for r in rt.routines]
+    blocks = [r.address for r in routines]
+    if len(routines) < LEAST_GROUPED:
+        blocks += [one.address for r in routines for one in chain(r.frame(), None)]
+        blocks += [c.source.address for r in routines for c in cases_of(r)]
     for r in chosen:
         the.write(f"routine #{r.number} (record 0x{r.address:x}): {state_of(r, numbers)}")
         innermost = r.frame()
@@ -118,11 +143,11 @@ def show_where(arguments):
             for line in lines:
                 the.write("    " + line)
             innermost = next((f for f in frames if f), 0)
-        show_chain(innermost, r)
+        show_chain(innermost, r, blocks)
         the.write(f"  {start_of(r)}")
 
 
-def show_chain(innermost, r):
+def show_chain(innermost, r, blocks):
     if not innermost:
         if r.runs_on:
             the.write("  No coroutine's frame was found on that stack, so the chain of awaits is not known.")
@@ -133,7 +158,9 @@ def show_chain(innermost, r):
         return
     no_lines = no_locals = False
     number = 0
-    for one in chain(innermost, r.waits_at()):
+    frames = list(chain(innermost, r.waits_at()))
+    starts = sorted(blocks + [one.address for one in frames])  # where a frame's memory ends at the latest
+    for one in frames:
         if one.name.endswith("::call_and_await"):
             continue  # it awaits what go() was given
         line = the.line_of(one.code)
@@ -147,10 +174,14 @@ def show_chain(innermost, r):
         no_locals = no_locals or variables is None
         for name, text in variables or ():
             the.write(f"       {name} = {text}")
+        if variables is None:
+            for text in referred_to(one, starts):
+                the.write(f"       refers to {text}")
     if no_lines:
-        the.write("  Compile the files of these functions with -g, and their lines and locals are shown.")
+        hint("Compile the files of these functions with -g, and their lines and, by g++, their locals are shown.")
     elif no_locals:
-        the.write("  The locals of some functions are not shown: the compiler has left no description of their frames.")
+        hint("The compiler has not described all frames. What those refer to is found in memory, where some of it may be "
+             "left over.")
 
 
 def show_sources(arguments):

@@ -2,6 +2,7 @@
 // gdb, the script itself. This file is compiled with debug information in every build (CMakeLists.txt).
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/context_core.hpp>
+#include <ringo/detail/io_operation.hpp>
 #include <ringo/detail/permit_core.hpp>
 #include <ringo/detail/source.hpp>
 #include <ringo/detail/task_promise.hpp>
@@ -20,6 +21,7 @@ extern const struct types_for_debuggers {
   channel_core* channel;
   permit_core* permits;
   object_source* source;
+  descriptor_source* descriptor;
   context_core* context;
   task_promise_base* promise;
   awaited_task* awaited;

@@ -26,15 +26,22 @@ class unreadable(Exception):
 
 
 the = None
-_layouts, _classes, _sources = {}, {}, {}  # what was read since the command began
+_layouts, _classes, _sources, _hints = {}, {}, {}, {}  # what was read, and told, since the command began
 
 
 def use(front):
     """Called at the start of each command: what was read before may have changed."""
     global the
     the = front
-    for known in (_layouts, _classes, _sources):
+    for known in (_layouts, _classes, _sources, _hints):
         known.clear()
+
+
+def hint(text):
+    """Writes it once a command."""
+    if text not in _hints:
+        _hints[text] = True
+        the.write("  " + text)
 
 
 def layout(type):

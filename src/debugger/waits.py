@@ -26,6 +26,8 @@ def operation_of(r):
     name = re.sub(r"_operation$", "", name).replace("_", " ")
     return _words.get(name, name)
 
+_DESCRIPTORS = ("stream_core", "listener_core", "datagram_core", "file_core")
+
 
 class case:
     def __init__(self, address, source, queue):
@@ -121,6 +123,9 @@ class source:
             self.it = thing("context_core", address)
             self.kind = "context"
             self.queues = ["waiting_"]
+        elif plain in _DESCRIPTORS:
+            self.it = thing("descriptor_source", address)
+            self.kind = plain[:-len("_core")]
         else:
             self.kind = re.sub(r"^\W*|_(core|source|state)$", "", plain).replace("alarm", "timer")
             if self.kind in ("event", "latch", "wait_group", "condition", "timer", "barrier"):
@@ -153,6 +158,9 @@ class source:
             if self.kind == "shared_mutex" and 0 < free < total:
                 return "locked by " + plural(total - free, "reader")
             return "free" if free else f"locked by #{self.taker()}" if self.taker() else "locked"
+        if self.kind + "_core" in _DESCRIPTORS:
+            number = self.it.word("number_", 4)
+            return "closed" if number >> 31 else f"descriptor {number}"
         return ""
 
     def taker(self):
