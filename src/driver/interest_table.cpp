@@ -147,7 +147,7 @@ int interest_table::arm(int descriptor, interest& i) noexcept {
   if (i.owner == 0) {
     events |= EPOLLONESHOT;
   } else {
-    events |= EPOLLET | ((wanted & EPOLLIN) != 0 ? EPOLLRDHUP | EPOLLPRI : 0);
+    events |= EPOLLET | ((events & EPOLLIN) != 0 ? EPOLLRDHUP | EPOLLPRI : 0);  // note() needs these
   }
   int error = control(i.is_registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, i, events);
   if (error == ENOENT) error = control(EPOLL_CTL_ADD, descriptor, i, events);
