@@ -184,11 +184,13 @@ TEST_CASE("Bytes that come again and again while no call waits do not keep the w
     d.poll(time_point::min());
     c.put("1");
     poll_until_over(d, first);
-    for (int i = 0; i < 5; ++i) {
+    int count = 0;
+    for (int i = 0; i < 20; ++i) {
       c.put_and_wait("2");
-      CHECK(turns(d) < 20);
+      count += turns(d);
     }
-    CHECK(c.received(d, into, sizeof into) == 5);
+    CHECK(count < 30);  // 20, and a few more: not one more for each
+    CHECK(c.received(d, into, sizeof into) == 20);
     asked last;
     c.receive(d, last, into, sizeof into);
     CHECK(turns(d) < 20);
@@ -377,8 +379,12 @@ TEST_CASE("A connection that is reset ends the calls of both directions") {
     char byte = 0;
     asked reading, writing;
     c.send(d, writing, much.data(), much.size());
-    for (int i = 0; i < 5; ++i) d.poll(d.now() + 1ms);
-    if (writing.is_over()) d.submit(writing);  // the kernel has taken a part: this one waits
+    for (int idle = 0; idle < 5; ++idle) {
+      d.poll(d.now() + 1ms);
+      if (!writing.is_over()) continue;
+      writing.answers = idle = 0;
+      d.submit(writing);  // the kernel has taken a part: again, until a send waits
+    }
     c.receive(d, reading, &byte, 1);
     d.poll(d.now() + 100us);
     CHECK(d.in_flight() == 2);

@@ -27,9 +27,10 @@ class kernel_request {
 
   // The driver's own, from submit() until the answer.
   kernel_request* next = nullptr;
-  void* record = nullptr;   // of its call, while the request waits
-  unsigned position = 0;    // its place in a ring's submission queue
-  bool is_put_off = false;  // the kernel's ring had no room for it yet
+  void* record = nullptr;    // of its call, while the request waits
+  unsigned position = 0;     // its place in a ring's submission queue
+  bool is_put_off = false;   // the kernel's ring had no room for it yet
+  bool waits_first = false;  // its call's
 
  protected:
   kernel_request() = default;
@@ -42,7 +43,8 @@ class kernel_request {
 class driver {
  public:
   driver() = default;
-  explicit driver(bool may_put_off_looks) : puts_off_looks(may_put_off_looks) {}
+  driver(bool may_put_off_looks, bool makes_each_call)
+      : puts_off_looks(may_put_off_looks), makes_calls(makes_each_call) {}
   driver(const driver&) = delete;
   driver& operator=(const driver&) = delete;
   virtual ~driver() = default;
@@ -61,6 +63,10 @@ class driver {
 
   // Whether poll(time_point::min()) may leave answers that have come for a later call.
   const bool puts_off_looks = false;
+
+  // Whether each request costs this thread a system call. Then a source may as well make one itself that does not wait,
+  // and save the request.
+  const bool makes_calls = false;
 
   // Whether a poll() that begins now may find a completion: operations were submitted since the last poll(), or the
   // kernel has an answer. False is certain for completions older than some microseconds. Thread: any.

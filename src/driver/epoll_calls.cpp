@@ -24,11 +24,11 @@ constexpr duration pause_without_event = std::chrono::milliseconds(5);
 }  // namespace
 
 void epoll_calls::submit(kernel_request& r) noexcept {
-  asks_.store(true, std::memory_order_relaxed);
   in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
   begun_call* const c = calls_.take();
   r.record = c;
   if (c == nullptr) {
+    asks_.store(true, std::memory_order_relaxed);
     r.next = std::exchange(starved_, &r);
     return;
   }
@@ -36,6 +36,12 @@ void epoll_calls::submit(kernel_request& r) noexcept {
   c->request = &r;
   c->has_connected = false;
   c->in_vain = 0;
+  if (table_.is_known_empty(c->call)) {
+    table_.wait(*c);
+    waits_.store(true, std::memory_order_release);
+    return;
+  }
+  asks_.store(true, std::memory_order_relaxed);
   c->where = place::submitted;
   submitted_.push_back(*c);
   ++submitted_count_;

@@ -29,7 +29,7 @@ class epoll_calls : public driver {
 
  protected:
   epoll_calls(int epoll, wake_event& wakes)
-      : driver(true), table_(epoll), threads_(std::make_unique<call_threads>(wakes)) {}
+      : driver(true, true), table_(epoll), threads_(std::make_unique<call_threads>(wakes)) {}
 
   // Answers what can be answered without a look at epoll, and returns whether that was anything.
   bool serve() noexcept;

@@ -86,10 +86,17 @@ bool interest_table::is_worth_trying(const kernel_call& c) const noexcept {
   return !c.waits_first;
 }
 
+bool interest_table::is_known_empty(const kernel_call& c) const noexcept {
+  if (c.owner == 0 || static_cast<std::size_t>(c.descriptor) >= all_.size() || !receives(c)) return false;
+  const interest& i = all_[static_cast<std::size_t>(c.descriptor)];
+  return i.empty && i.owner == c.owner && (i.armed & EPOLLIN) != 0;
+}
+
 void interest_table::note(const kernel_call& c, const kernel_answer* answer) noexcept {
   interest& i = all_[static_cast<std::size_t>(c.descriptor)];
   if (!is_trusted(i, c)) return;
   if (receives(c)) {
+    i.unwanted = 0;
     const bool has_read_all = answer != nullptr && answer->result > 0 && !answer->more_is_there &&
                               c.what == kernel_call::kind::receive && i.is_tcp && !i.is_special;
     i.empty = answer == nullptr || has_read_all;

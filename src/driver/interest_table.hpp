@@ -16,7 +16,8 @@
 // is taken wrongly all the same only leads to an attempt, which waits again. And before ringo closes a descriptor, its
 // registration is removed: else a forked child's copy of the descriptor would keep it.
 //
-// No busy loop. An edge is reported once. If two edges in a row come while no call waits, the registration is removed;
+// No busy loop. An edge is reported once. If two edges in a row come without a call that receives, the registration is
+// removed;
 // an edge for a direction that no call waits for, beside one for which a call waits, takes that direction out. The
 // events of the other way are reported once for each wait.
 //
@@ -42,6 +43,8 @@ class interest_table {
   int prepare(const kernel_call& c) noexcept;
   // Whether an attempt could have success, as far as the table knows.
   bool is_worth_trying(const kernel_call& c) const noexcept;
+  // Whether it receives from a socket that was found empty: it may wait at once.
+  bool is_known_empty(const kernel_call& c) const noexcept;
   // After an attempt. `answer` is null if the call has to wait.
   void note(const kernel_call& c, const kernel_answer* answer) noexcept;
 
@@ -71,7 +74,7 @@ class interest_table {
     bool is_special = false;    // the peer has ended or sent urgent bytes: now that says nothing any more
     bool empty = false;         // the last attempt to receive has found nothing more
     bool full = false;          // the last attempt to send has found no more room
-    std::uint8_t unwanted = 0;  // edges in a row while no call waited
+    std::uint8_t unwanted = 0;  // edges in a row that no call waited for, and after which none was tried
   };
 
   interest& of(const begun_call& c) noexcept { return all_[static_cast<std::size_t>(c.call.descriptor)]; }

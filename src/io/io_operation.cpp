@@ -65,7 +65,8 @@ class linking_section final : public section {
 void descriptor_source::begin(io_request& r, worker& w) noexcept {
   r.counts = true;
   use();
-  waiting(r.side).push_back(r);
+  wait_queue& queue = waiting(r.side);
+  r.goes_first ? queue.push_front(r) : queue.push_back(r);
   if (r.side != io_side::close) return ask(r, w);
   linking_section here(w);
   begin_closing(here);
@@ -80,6 +81,13 @@ bool descriptor_source::end(io_request& r) noexcept {
   return unused();
 }
 
+bool descriptor_source::act_first(io_request& r) noexcept {
+  r.acts = false;
+  const bool over = act(r, true);
+  if (!over) r.state = progress::idle;
+  return over;
+}
+
 void descriptor_source::take(io_request& r) {
   const struct use_ended {
     descriptor_source& of;
@@ -88,7 +96,7 @@ void descriptor_source::take(io_request& r) {
       if (std::exchange(by.counts, false)) of.end_use();
     }
   } at_the_end{*this, r};
-  if (std::exchange(r.acts, false)) act(r);
+  if (std::exchange(r.acts, false)) act(r, false);
   if (r.failure != 0) [[unlikely]]
     fail(r);
 }

@@ -17,6 +17,7 @@ void stream_core::give_turn(sending& s) noexcept {
   if (s.failure != 0 || (s.what == sending::kind::bytes && s.left == 0)) return;
   if (s.what == sending::kind::shutdown) fail_to_send(own_side_ended);  // later sends fail
   turn_ = turn::at_once;
+  ++calls_;
   s.acts = true;
 }
 
@@ -32,17 +33,12 @@ void close_dropped(reading& r) noexcept {
 
 }  // namespace
 
-void stream_core::act(io_request& r) noexcept {
-  if (r.side == io_side::in) return close_dropped(static_cast<reading&>(r));
-  auto& s = static_cast<sending&>(r);
-  {
-    const section here(*this);
-    if (!is_open()) {
-      s.failure = own_side_closed;
-      return;
-    }
-    ++calls_;
+bool stream_core::act(io_request& r, bool may_wait) noexcept {
+  if (r.side == io_side::in) {
+    close_dropped(static_cast<reading&>(r));
+    return true;
   }
+  auto& s = static_cast<sending&>(r);
   ssize_t taken = 0;
   int error = 0;
   if (s.what == sending::kind::shutdown) {
@@ -52,45 +48,59 @@ void stream_core::act(io_request& r) noexcept {
     taken = send_now(s);
     if (taken < 0) error = errno;
   }
-  section here(*this);
-  --calls_;
-  turn_ = turn::free;
-  if (s.what == sending::kind::bytes) note_sent_now(s, taken, error);
-  if (here.on() != nullptr) serve_senders(here);
+  bool over, shuts_down;
+  {
+    section here(*this);
+    --calls_;
+    turn_ = turn::free;
+    over = s.what == sending::kind::shutdown || note_sent_now(s, taken, error, may_wait);
+    if (turn_ == turn::free && here.on() != nullptr) serve_senders(here);
+    shuts_down = begin_shutdown();
+    // Else take() names the source in an exception.
+    if (s.failure == 0 && std::exchange(s.counts, false)) disuse();
+  }
+  if (shuts_down) finish_shutdown();
+  return over;
 }
 
 ssize_t stream_core::send_now(const sending& s) const noexcept {
+  without_locks("send");
+  if (s.many.empty()) return ::send(descriptor(), s.one.data(), s.one.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   std::array<iovec, most_pieces> pieces;
   std::size_t count = 0;
-  const auto add = [&](std::span<const std::byte> bytes) {
-    pieces[count++] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
-  };
-  if (s.many.empty()) add(s.one);
-  for (const auto& each : s.many) add(each);
+  for (const auto& each : s.many) pieces[count++] = {const_cast<std::byte*>(each.data()), each.size()};
   msghdr message{};
   message.msg_iov = pieces.data();
   message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);  // its type differs between C libraries
-  without_locks("sendmsg");
   return ::sendmsg(descriptor(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-// If the kernel had no room for all bytes, the rest follows by the ring, since the case has won.
-void stream_core::note_sent_now(sending& s, ssize_t taken, int error) noexcept {
+// If the kernel had no room for all bytes, the sender waits for the rest. A case that has won a select does not wait:
+// its rest follows by the driver.
+bool stream_core::note_sent_now(sending& s, ssize_t taken, int error, bool may_wait) noexcept {
   if (taken < 0 && error != EAGAIN && error != EINTR && error != ENOBUFS && error != ENOMEM) {
-    fail_to_send(s.failure = error);
-    return;
+    s.failure = is_open() ? error : own_side_closed;
+    fail_to_send(error);
+    return true;
   }
   for (auto n = static_cast<std::size_t>(std::max<ssize_t>(taken, 0)); n != 0;) n -= s.next_part(n).size();
-  if (s.left == 0) return;
+  if (s.left == 0) return true;
   has_room_ = false;
   if (!is_open()) {
     s.failure = own_side_closed;
+  } else if (may_wait) {
+    if (taken <= 0) return false;
+    s.has_begun = s.goes_first = true;
+    progress_ = static_cast<std::size_t>(taken);
+    turn_ = turn::at_once;
+    return false;
   } else if (!has_memory_for(s)) {
     s.failure = ENOMEM;
     if (taken > 0) fail_to_send(cut_short);
   } else {
     send(gather(s), turn::rest, scheduler_of(*current_worker()));
   }
+  return true;
 }
 
 void stream_core::end_sending() noexcept {

@@ -61,12 +61,13 @@ void stream_core::left(io_request& r) noexcept {
 }
 
 void stream_core::put_back(io_request& r) noexcept {
-  if (r.side == io_side::in && r.acts) act(r);
+  if (r.side == io_side::in && r.acts) act(r, false);
   if (r.side == io_side::out) {
     auto& s = static_cast<sending&>(r);
-    if (s.acts && s.what == sending::kind::shutdown) return act(r);  // later sends have been refused
     if (!s.acts) return;
+    if (s.what == sending::kind::shutdown) return void(act(r, false));  // later sends have been refused
     section here(*this);
+    --calls_;
     turn_ = turn::free;
     if (here.on() != nullptr) serve_senders(here);
   } else if (buffer* const b = std::exchange(static_cast<reading&>(r).got, nullptr)) {

@@ -10,7 +10,8 @@
 // memory, a piece at a time, so a sender may be cancelled or destroyed while the kernel still reads. A sender that
 // leaves after the kernel has taken some of its bytes has cut the stream short. In a select, a short send wins if the
 // kernel seems to have room, and its routine makes the system call itself: bytes that were given to the ring could go
-// out although another case has won.
+// out although another case has won. Outside a select a routine does the same if its driver would make the same call
+// (driver::makes_calls). If the kernel has not taken all, it keeps the turn, and waits for the rest.
 //
 // Invariants when the lock is free (check()), for an open stream in a runtime that has not ended:
 // - a reader waits => the first one cannot be satisfied, and a receive is in flight, or the filter's turn is on, or the
@@ -79,7 +80,7 @@ class stream_core final : public descriptor_core {
   void ask(io_request& r, worker& w) noexcept override;
   void left(io_request& r) noexcept override;
   void put_back(io_request& r) noexcept override;
-  void act(io_request& r) noexcept override;
+  bool act(io_request& r, bool may_wait) noexcept override;
   [[noreturn]] void fail(const io_request& r) override;
   std::string doing(const io_request& r) const override;
   // Serves readers and senders. True: the filter's turn has begun, and the caller runs it without the lock.
@@ -113,12 +114,12 @@ class stream_core final : public descriptor_core {
   bool may_flush() const noexcept {
     return send_error_ == 0 || send_error_ == own_side_ended || send_error_ == filter_failed;
   }
-  void leave_sending(const sending& s) noexcept;
+  void leave_sending(sending& s) noexcept;
   void give_turn(sending& s) noexcept;
 
   // System calls of a routine's own (stream_calls.cpp).
-  ssize_t send_now(const sending& s) const noexcept;  // without the lock
-  void note_sent_now(sending& s, ssize_t taken, int error) noexcept;
+  ssize_t send_now(const sending& s) const noexcept;                                 // without the lock
+  bool note_sent_now(sending& s, ssize_t taken, int error, bool may_wait) noexcept;  // false: it has to wait
   bool begin_shutdown() noexcept;  // if it is time; true: the caller finishes it without the lock
   void finish_shutdown() noexcept;
 
@@ -135,7 +136,7 @@ class stream_core final : public descriptor_core {
   bool ends_when_sent_ = false;
   bool has_room_ = true;  // the kernel has taken all of the last send
   turn turn_ = turn::free;
-  std::uint8_t calls_ = 0;                // system calls that are being made without the lock
+  std::uint8_t calls_ = 0;                // system calls that are made, or about to be made, without the lock
   int receive_error_ = 0;                 // stays, except for a lack of memory
   int send_error_ = 0;                    // stays; own_side_ended and cut_short are among them
   buffer_list there_;                     // received, and not read

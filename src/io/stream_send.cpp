@@ -43,12 +43,13 @@ bool stream_core::can_send(const sending& s) const noexcept {
 }
 
 bool stream_core::can_send_at_once(const sending& s) const noexcept {
-  return s.in_select && has_room_ && kind_ == kind::socket && filter_ == nullptr && s.left <= buffer::size &&
-         s.many.size() <= most_pieces;
+  return has_room_ && kind_ == kind::socket && filter_ == nullptr && s.left <= buffer::size &&
+         s.many.size() <= most_pieces && (s.in_select || scheduler_of(*current_worker()).driver_->makes_calls);
 }
 
 void stream_core::begin_sending(sending& s, scheduler& w) noexcept {
-  if (turn_ != turn::free || w.runtime.done()) return;
+  if ((turn_ != turn::free && !s.goes_first) || w.runtime.done()) return;
+  s.goes_first = false;
   // All that the filter encodes has to be sent, or the peer cannot decode what follows. So the filter encodes after the
   // next submission to the kernel, and only if the sender has not lost by then.
   if (filter_ != nullptr) {
@@ -201,7 +202,8 @@ void stream_core::note_loss() noexcept {
   if (progress_ != 0 || filter_ != nullptr) fail_to_send(cut_short);
 }
 
-void stream_core::leave_sending(const sending& s) noexcept {
+void stream_core::leave_sending(sending& s) noexcept {
+  if (std::exchange(s.goes_first, false)) turn_ = turn::free;
   if (!s.has_begun) return;
   if (turn_ != turn::sends && turn_ != turn::encodes) return note_loss();
   turn_ = turn::left;

@@ -25,9 +25,10 @@ struct io_request : waiter {
   explicit io_request(io_side s) noexcept : side(s) {}
 
   io_side side;
-  bool counts = false;  // it is one of the source's uses: from begin() until take(), discard() or end()
-  bool acts = false;    // it has won, and its routine is to make a system call in take()
-  int failure = 0;      // an errno or a reason (outside_error.hpp); 0: the request has not failed
+  bool counts = false;      // it is one of the source's uses: from begin() until take(), discard() or end()
+  bool acts = false;        // it has won, and its routine is to make a system call: in act_first() or take()
+  bool goes_first = false;  // act_first() has begun it, and it keeps its side's turn until it waits
+  int failure = 0;          // an errno or a reason (outside_error.hpp); 0: the request has not failed
 };
 
 // A descriptor as its operations and handles see it: its lock, its owner and its life.
@@ -46,8 +47,10 @@ class descriptor_source {
 
   // Without the lock.
   void enter(const worker* w, const char* call);  // throws std::logic_error in a simulation, and in another runtime
-  void take(io_request& r);                       // r has won; throws if it has failed
-  void discard(io_request& r) noexcept;           // r has won; gives its answer back to the source, if possible
+  // r has won, and acts: its routine makes the system call now. False: the kernel has not taken all, and r waits.
+  bool act_first(io_request& r) noexcept;
+  void take(io_request& r);              // r has won; throws if it has failed
+  void discard(io_request& r) noexcept;  // r has won; gives its answer back to the source, if possible
   void add_handle() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
   bool try_add_handle() noexcept;  // false: no handle is left
   void drop_handle() noexcept;     // any thread; from one that is no worker the descriptor is closed soon after
@@ -88,7 +91,9 @@ class descriptor_source {
 
   // Without the lock.
   virtual void put_back(io_request&) noexcept {}  // takes the answer of a discarded request back
-  virtual void act(io_request&) noexcept {}       // makes the system call of a request that `acts`
+  // Makes the system call of a request that acts. False, only if it may wait: it has to. If it has not failed, it uses
+  // the source no more.
+  virtual bool act(io_request&, [[maybe_unused]] bool may_wait) noexcept { return true; }
   [[noreturn]] virtual void fail(const io_request& r) = 0;
 
   // Under the lock, once.

@@ -51,7 +51,7 @@ struct sending : io_request {
   shared<passed_descriptors> passed;             // go with the first byte
 
   void start_over() noexcept {
-    has_begun = in_select = false;
+    has_begun = in_select = goes_first = false;
     index = offset = 0;
     left = one.size();
     for (const auto& each : many) left += each.size();
@@ -126,6 +126,11 @@ class RINGO_AWAITABLE stream_send_operation final : public io_operation<stream_s
   void enter(const worker* w) {
     io_operation::enter(w);
     start_over();
+  }
+  RINGO_ALWAYS_INLINE bool await_ready() {
+    const bool goes_on = io_operation::await_ready();
+    if (!acts) return goes_on;
+    return source_->act_first(*this) && goes_on;
   }
   bool ready(worker& w) noexcept {
     in_select = true;  // only a select asks

@@ -73,6 +73,14 @@ class wait_queue {
     tail_ = &w;
     w.where_queued = waiter::place::queued;
   }
+  void push_front(waiter& w) noexcept {
+    waiter* const first = front();
+    w.next = first;
+    w.previous = nullptr;
+    (first != nullptr ? first->previous : tail_) = &w;
+    head_.store(&w, std::memory_order_release);
+    w.where_queued = waiter::place::queued;
+  }
   // Claims the wait of the first waiter that is still open, and takes it out; null if there is none. Waiters before it
   // have lost to another source or a cancellation: they are taken out, and given to `lost`.
   template <class Lost = uncounted>
