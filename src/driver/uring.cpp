@@ -236,6 +236,8 @@ class uring_driver final : public uring {
       entry->user_data = reinterpret_cast<std::uintptr_t>(&r);
       r.position = tail_ - 1;
       translate(call, *entry);
+      r.waits_first = call.waits_first;
+      if (call.waits_first && at_once_ <= 0) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
       return true;
     } catch (const std::system_error&) {
       return false;  // the ring is lost; the next poll() throws
@@ -304,10 +306,19 @@ class uring_driver final : public uring {
     return true;
   }
 
+  // A receive that polls first saves the attempt if no bytes are there, and costs the poll if they are. So receives do
+  // not poll first while two of three are answered in the enter that submits them, as under load.
+  void note_receive(const kernel_request& r) noexcept {
+    const bool at_once = r.position - last_entered_ < entered_;
+    at_once_ = at_once ? std::min(at_once_ + 1, most_seen) : std::max(at_once_ - 2, -most_seen);
+  }
+
   // The result of io_uring_enter: the number of entries that the kernel has taken, or a negative errno.
   int enter(unsigned wait_for, unsigned flags, io_uring_getevents_arg* argument = nullptr) {
     ring_.publish_submissions(tail_);
     asks_.store(false, std::memory_order_relaxed);
+    last_entered_ = ring_.submission_head();
+    entered_ = wait_for == 0 ? tail_ - last_entered_ : 0;
     return ::io_uring_enter2(static_cast<unsigned>(ring_.number()), unsubmitted(), wait_for, flags,
                              reinterpret_cast<sigset_t*>(argument), argument == nullptr ? 0 : sizeof *argument);
   }
@@ -381,6 +392,7 @@ class uring_driver final : public uring {
       }
       kernel_request& answered = *reinterpret_cast<kernel_request*>(static_cast<std::uintptr_t>(user_data));
       forget_ending(answered);
+      if (answered.waits_first) note_receive(answered);
       answered.complete({in_errno(result), (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0, provided_.take(flags)});
       // release: a thread that sees 0 in flight sees what the completion has made ready.
       in_flight_.store(in_flight() - 1, std::memory_order_release);
@@ -400,15 +412,19 @@ class uring_driver final : public uring {
     }
   }
 
+  static constexpr int most_seen = 32;
+
   mapped_ring ring_;
   uring_wake wake_;
   pid_t process_;
   std::thread::id owner_;
-  unsigned tail_ = 0;                       // of the submissions; published by enter()
-  unsigned head_ = 0;                       // of the answers
-  std::atomic<std::size_t> in_flight_ = 0;  // written by the owner only
-  std::atomic<bool> asks_ = false;          // operations were submitted since the last enter; likewise
-  std::atomic<bool> answers_ = false;       // answers are being delivered or reaped; likewise
+  unsigned tail_ = 0;                        // of the submissions; published by enter()
+  unsigned head_ = 0;                        // of the answers
+  unsigned last_entered_ = 0, entered_ = 0;  // the entries of the last enter, if it did not sleep: the first; how many
+  int at_once_ = 0;                          // see note_receive()
+  std::atomic<std::size_t> in_flight_ = 0;   // written by the owner only
+  std::atomic<bool> asks_ = false;           // operations were submitted since the last enter; likewise
+  std::atomic<bool> answers_ = false;        // answers are being delivered or reaped; likewise
   request_backlog backlog_;
   request_backlog withdrawn_;            // taken out of the queue; their last answers are not delivered yet
   std::vector<kernel_request*> to_end_;  // in flight; to be cancelled when the backlog has been submitted

@@ -90,7 +90,6 @@ void translate(const kernel_call& c, io_uring_sqe& entry) noexcept {
       ::io_uring_prep_mkdirat(&entry, AT_FDCWD, as<char>(c.from), size);
       break;
   }
-  if (c.waits_first) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
   // Else the kernel makes the call in the worker's thread as soon as the descriptor is ready.
   if (c.may_take_long || c.needs_thread) entry.flags |= IOSQE_ASYNC;
   if (c.lends) {
