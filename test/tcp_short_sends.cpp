@@ -27,14 +27,6 @@ tcp_options small_buffers() {
   return small;
 }
 
-template <class F>
-void on_every_number_of_workers(F program) {
-  for (const unsigned workers : {1u, 2u, 4u}) {
-    runtime rt({.workers = workers});
-    rt.run([&]() -> task<> { return program(rt); });
-  }
-}
-
 // Sends as long as it may, and counts the sends that have returned.
 task<> send_for_ever(tcp_stream& to, std::size_t& sent) {
   for (const std::string text = message('m');; ++sent) co_await to.send(text);
@@ -73,11 +65,11 @@ TEST_CASE("Short sends of several routines arrive whole, and a close behind the 
 }
 
 TEST_CASE("A short send that is cancelled while it waits for room has been sent in part, or not at all") {
-  on_every_number_of_workers([](runtime& rt) -> task<> {
+  on_the_network([]() -> task<> {
     connected c = co_await connect_pair(small_buffers());
     std::size_t sent = 0;
     auto sender = go(send_for_ever, std::ref(c.here), std::ref(sent));
-    co_await until_parked(rt, "bytes to be taken by");
+    co_await until_parked("bytes to be taken by");
     sender.cancel();
     auto ended = co_await outcome(sender.join());
     CHECK_THROWS_AS(std::move(ended).value(), cancelled);
@@ -101,11 +93,11 @@ TEST_CASE("A short send that is cancelled while it waits for room has been sent 
 }
 
 TEST_CASE("A close ends a short send that waits for room") {
-  on_every_number_of_workers([](runtime& rt) -> task<> {
+  on_the_network([]() -> task<> {
     connected c = co_await connect_pair(small_buffers());
     std::size_t sent = 0;
     auto sender = go(send_for_ever, std::ref(c.here), std::ref(sent));
-    co_await until_parked(rt, "bytes to be taken by");
+    co_await until_parked("bytes to be taken by");
     co_await c.here.close();
     auto ended = co_await outcome(sender.join());
     CHECK_THROWS_AS(std::move(ended).value(), disconnected);

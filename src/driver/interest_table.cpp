@@ -58,7 +58,7 @@ int interest_table::prepare(const kernel_call& c) noexcept {
   if (at >= all_.size()) {
     if (::fcntl(c.descriptor, F_GETFD) < 0) return EBADF;  // no memory for a number that no file has
     try {
-      const std::size_t size = std::max({at + 1, all_.size() * 2, std::size_t{64}});
+      const std::size_t size = std::max(at + 1 + at / 8, std::size_t{64});
       to_arm_.reserve(size);
       all_.resize(size);
     } catch (const std::bad_alloc&) {
@@ -160,7 +160,7 @@ int interest_table::arm(int descriptor, interest& i) noexcept {
   if (error == ENOENT) error = control(EPOLL_CTL_ADD, descriptor, i, events);
   if (error == EEXIST) error = control(EPOLL_CTL_MOD, descriptor, i, events);
   i.is_registered = error == 0;
-  i.armed = error == 0 ? wanted | i.armed : 0;
+  i.armed = error == 0 ? static_cast<std::uint16_t>(wanted | i.armed) : std::uint16_t{0};
   return error;
 }
 

@@ -63,18 +63,18 @@ class interest_table {
   void check() const;
 
  private:
-  struct interest {
+  struct interest {  // small: there is one for each number, also of descriptors that are not watched
     begun_list calls;
     std::uint32_t serial = 0;  // of the registration
     std::uint32_t owner = 0;
-    std::uint32_t armed = 0;  // the events that will be reported; 0: none, or not known
-    bool is_registered = false;
-    bool is_listed = false;     // in to_arm_
-    bool is_tcp = false;        // if a receive has not filled its buffer, the socket is empty
-    bool is_special = false;    // the peer has ended or sent urgent bytes: now that says nothing any more
-    bool empty = false;         // the last attempt to receive has found nothing more
-    bool full = false;          // the last attempt to send has found no more room
+    std::uint16_t armed = 0;    // the events that will be reported; 0: none, or not known
     std::uint8_t unwanted = 0;  // edges in a row that no call waited for, and after which none was tried
+    bool is_registered : 1 = false;
+    bool is_listed : 1 = false;   // in to_arm_
+    bool is_tcp : 1 = false;      // if a receive has not filled its buffer, the socket is empty
+    bool is_special : 1 = false;  // the peer has ended or sent urgent bytes: now that says nothing any more
+    bool empty : 1 = false;       // the last attempt to receive has found nothing more
+    bool full : 1 = false;        // the last attempt to send has found no more room
   };
 
   interest& of(const begun_call& c) noexcept { return all_[static_cast<std::size_t>(c.call.descriptor)]; }
