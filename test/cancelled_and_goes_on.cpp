@@ -175,7 +175,7 @@ std::vector<form> forms() {
 
 // Runs it with so many workers and little grace, or in a simulation (no workers), and yields the warnings.
 template <class Main>
-std::vector<std::string> warnings_of(unsigned workers, Main main) {
+std::vector<std::string> warnings_of(unsigned workers, Main main, duration grace = 5ms) {
   std::vector<std::string> warnings;
   const auto keep = [&warnings](std::string_view text) {
     if (text.find("would not end") != std::string_view::npos) warnings.emplace_back(text);
@@ -188,7 +188,7 @@ std::vector<std::string> warnings_of(unsigned workers, Main main) {
   } else {
     runtime_options how;
     how.workers = workers;
-    how.shutdown_grace = 5ms;
+    how.shutdown_grace = grace;
     how.on_warning = keep;
     run(main, how);
   }
@@ -254,10 +254,14 @@ TEST_CASE("whatever has cancelled it: main's end, the end of a group, a limit") 
   for (const unsigned workers : all_workers) {
     CAPTURE(workers);
     SUBCASE("main's end") {
-      check_named(warnings_of(workers, [&]() -> task<> {
-        go(loop);
-        co_await sleep(1ms);
-      }));
+      // It is cancelled when the grace begins, and must run in it.
+      check_named(warnings_of(
+          workers,
+          [&]() -> task<> {
+            go(loop);
+            co_await sleep(1ms);
+          },
+          500ms));
     }
     SUBCASE("a sibling's error") {
       check_named(warnings_of(workers, [&]() -> task<> {
