@@ -128,6 +128,6 @@ TEST_CASE("An event that nobody sets is a deadlock whose report names the wait (
     } catch (const deadlock& e) {
       report = e.what();
     }
-    CHECK(report.find("waits for an event") != std::string::npos);
+    CHECK(report.find("waits for event") != std::string::npos);
   });
 }

@@ -201,7 +201,7 @@ TEST_CASE("A report may be made while members come and go on other workers") {
       for (std::size_t i = 0; i != stressed(2000); ++i) {
         std::ostringstream text;
         rt.dump(text);
-        each_has_main = each_has_main && text.str().find("main routine") != std::string::npos;
+        each_has_main = each_has_main && text.str().find("(main)") != std::string::npos;
         co_await yield();
       }
       CHECK(each_has_main);

@@ -99,6 +99,6 @@ TEST_CASE("A latch that nobody counts down is a deadlock whose report names the 
     } catch (const deadlock& e) {
       report = e.what();
     }
-    CHECK(report.find("waits for a latch") != std::string::npos);
+    CHECK(report.find("waits for latch") != std::string::npos);
   });
 }

@@ -45,7 +45,7 @@ class scripted_operation : public detail::operation<scripted_operation, int> {
     return false;
   }
   void dispose() noexcept {}
-  void append_to(std::string& text) const { text += call_name; }
+  void append_to(detail::wait_report& text) const { text += call_name; }
   int take() noexcept {
     set_state(detail::progress::idle);
     return 7;

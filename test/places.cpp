@@ -55,20 +55,16 @@ std::vector<place> places_in(std::string_view text) {
   return found;
 }
 
-// The lines about routines other than main.
-std::vector<std::string> routines_in(const std::string& report) {
-  std::vector<std::string> lines;
-  std::istringstream in(report);
-  for (std::string line; std::getline(in, line);) {
-    if (line.find("  routine") == 0) lines.push_back(line);
-  }
-  return lines;
+// The routines other than main.
+std::vector<snapshot::routine> routines_in(const snapshot& s) {
+  std::vector<snapshot::routine> all = s.routines;
+  std::erase_if(all, [](const snapshot::routine& r) { return r.is_main; });
+  return all;
 }
 
-bool all_wait(const std::vector<std::string>& routines) {
-  bool all = !routines.empty();
-  for (const auto& each : routines) all = all && each.find(": waits for ") != each.npos;
-  return all;
+bool all_wait(const std::vector<snapshot::routine>& routines) {
+  return !routines.empty() && std::all_of(routines.begin(), routines.end(),
+                                          [](const snapshot::routine& r) { return r.state == snapshot::state::waits; });
 }
 
 // Each program is started by itself, and waits for ever at its row's line; the line at which it is started is the
@@ -80,14 +76,14 @@ void check(const row& tried) {
   quiet.workers = 1;
   quiet.on_warning = [](std::string_view) {};  // that a group is destroyed while its members run
   runtime rt(quiet);
-  const std::string report = rt.run([&rt, &tried]() -> task<std::string> {
+  const snapshot taken = rt.run([&rt, &tried]() -> task<snapshot> {
     auto under_test = go(tried.program);
-    std::string text;
+    snapshot last;
     // What is done by the kernel or by a thread takes its time. Where the routine never waits the check fails.
     for (int i = 0; i < 2000; ++i) {
       co_await yield();
-      text = dump_of(rt);
-      const auto routines = routines_in(text);
+      last = rt.snapshot();
+      const auto routines = routines_in(last);
       if (i > 20 && routines.size() >= tried.routines && all_wait(routines)) break;
       if (i > 20) co_await sleep(1ms);
     }
@@ -97,25 +93,22 @@ void check(const row& tried) {
       co_await under_test;
     } catch (...) {
     }
-    co_return text;
+    co_return last;
   });
-  const auto routines = routines_in(report);
+  const auto routines = routines_in(taken);
+  const std::string report = to_text(taken);
   CAPTURE(report);
+  CHECK(report.find("an unknown place") == report.npos);
   CHECK(routines.size() >= tried.routines);
   CHECK(all_wait(routines));
-  bool waits_there = false;
-  for (const auto& line : routines) {
-    CAPTURE(line);
-    CHECK(line.find("an unknown place") == line.npos);
-    const std::size_t at = line.rfind(", at ");
-    REQUIRE(at != line.npos);
-    for (const place& p : places_in(line)) CHECK(p.file == std::source_location::current().file_name());
-    const auto waits = places_in(line.substr(at, line.find(';', at) - at));
-    REQUIRE(waits.size() == 1);
-    waits_there = waits_there || waits.front().line == tried.line;
-    CHECK(waits.front().line == tried.line);
+  for (const auto& r : routines) {
+    REQUIRE(!r.chain.empty());
+    CHECK(r.chain.front().line() == tried.line);
+    CHECK(r.started.line() != 0);
+    for (const std::source_location& at : r.chain) {
+      CHECK(std::string_view(at.file_name()) == std::source_location::current().file_name());
+    }
   }
-  CHECK(waits_there);
 }
 
 template <class T>

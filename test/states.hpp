@@ -27,12 +27,13 @@ inline std::string dump_of(const ringo::runtime& rt) {
   return std::move(text).str();
 }
 
-// How many routines of this runtime wait for it, as its dump says: "waits for bytes from ...".
+// How many routines of this runtime wait for it, as a dump says: "waits for bytes from ...".
 inline std::size_t parked(std::string_view waits_for) {
-  std::string text;
-  ringo::detail::current_worker()->runtime.dump(text);
   std::size_t found = 0;
-  for (auto at = text.find(waits_for); at != text.npos; at = text.find(waits_for, at + 1)) ++found;
+  for (const auto& r : ringo::runtime::current().snapshot().routines) {
+    const bool waits = r.state == ringo::snapshot::state::waits;
+    found += waits && ("waits for " + r.waits_for).find(waits_for) != std::string::npos;
+  }
   return found;
 }
 

@@ -21,7 +21,7 @@ class RINGO_AWAITABLE barrier_operation final : public source_operation<barrier_
 
   bool ready(worker& w) noexcept;
   bool commit(worker& w, bool shared, routine*&) noexcept;
-  void append_to(std::string& text) const;
+  void append_to(wait_report& text) const;
 };
 
 }  // namespace detail

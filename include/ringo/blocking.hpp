@@ -90,7 +90,7 @@ class RINGO_AWAITABLE blocking_operation : public operation<blocking_operation<R
     }
     return outcome.take();
   }
-  void append_to(std::string& text) const { call_->append_to(text); }
+  void append_to(wait_report& text) const { call_->append_to(text); }
 
  private:
   blocking_call_of<R>* call_;

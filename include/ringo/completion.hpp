@@ -172,7 +172,7 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
     }
     return outcome.take();
   }
-  void append_to(std::string& text) const { text += "a completion"; }
+  void append_to(wait_report& text) const { text.add(of_.get(), "completion"); }
 
  private:
   completion_reference<T> of_;

@@ -171,6 +171,7 @@ handle_for<F, A...> start_under(const under& u, F&& f, A&&... args) {
   try {
     worker& w = require_worker("go");
     if (u.core) u.core->enter(&w, "go");
+    note_starter(*r);
     start_in(w, *r, u.core, u.where);
   } catch (...) {
     r->release();

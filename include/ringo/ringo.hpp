@@ -43,6 +43,7 @@
 #include <ringo/shared_mutex.hpp>
 #include <ringo/shield.hpp>
 #include <ringo/signals.hpp>
+#include <ringo/snapshot.hpp>
 #include <ringo/take.hpp>
 #include <ringo/tcp.hpp>
 #include <ringo/tee.hpp>

@@ -86,6 +86,8 @@ struct metrics : worker_metrics {
 /// workers have it, and counters whose names end in _total. For an answer with the type "text/plain; version=0.0.4".
 std::string to_prometheus(const metrics&);
 
+struct snapshot;
+
 namespace detail {
 // Thread: any. Throws std::logic_error if that runtime has ended; the routine is then destroyed.
 void start_from_outside(std::uint64_t runtime_id, routine& r);
@@ -100,6 +102,7 @@ class runtime_ref : private detail::mistaken_starts {
   RINGO_STARTS(detail::startable, go, const, start)
   void stop() const;  ///< Cancels main. Nothing if the runtime has ended.
   bool is_done() const;
+  ringo::snapshot snapshot() const;  ///< As runtime::snapshot(). Without routines if the runtime has ended.
 
  private:
   friend class runtime;
@@ -157,9 +160,12 @@ class runtime : private detail::mistaken_starts {
   RINGO_STARTS(detail::startable, go, , ref().start)
 
   void stop();  ///< Cancels main. Thread: any.
-  void dump(std::ostream& to)
-      const;  ///< Each routine: its state, what it waits for, where, and where it was started. Thread: any.
-  ringo::metrics metrics() const;  ///< Costs the workers nothing. Thread: any.
+  /// Each routine: its state, what it waits for and in which functions, where it was started; and which routines wait
+  /// for each other. A worker takes it between two resumes: a thread that is no worker waits for that. Without routines
+  /// while run() does not run. Thread: any. (snapshot.hpp)
+  ringo::snapshot snapshot() const;
+  void dump(std::ostream& to) const;  ///< Writes to_text(snapshot()). Thread: any.
+  ringo::metrics metrics() const;     ///< Costs the workers nothing. Thread: any.
   unsigned workers() const noexcept;
   ringo::driver driver() const noexcept;  ///< The one in use: io_uring or epoll. Thread: any.
 

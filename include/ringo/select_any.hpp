@@ -106,7 +106,7 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
       ++i;
     }
   }
-  void append_to(std::string& text) const {
+  void append_to(wait_report& text) const {
     text += "select_any";
     const char* separator = " of ";
     for (const operation_type& c : cases_) {

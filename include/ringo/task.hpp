@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <source_location>
 #include <utility>
 
 #include <ringo/detail/task_promise.hpp>
@@ -35,7 +36,8 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   // The awaiter in a task.
   class awaiter {
    public:
-    explicit awaiter(task& t) : link_{std::exchange(t.coroutine_, nullptr), nullptr} {
+    explicit awaiter(task& t, std::source_location where = {})
+        : link_{std::exchange(t.coroutine_, nullptr), nullptr, where} {
       if (!link_.task) [[unlikely]] {
         task refused = refusal();
         link_.task = std::exchange(refused.coroutine_, nullptr);
@@ -89,7 +91,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
    private:
     detail::foreign_record* station_ = nullptr;  // the task's station
   };
-  friend awaiter await_in_place(task&& t) { return awaiter(t); }
+  friend awaiter await_in_place(task&& t, std::source_location where) { return awaiter(t, where); }
 
   // Awaited in place of an empty task, so that this counts as an await.
   [[gnu::cold, gnu::noinline]] static task refusal() {

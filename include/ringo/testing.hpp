@@ -57,7 +57,7 @@ class RINGO_AWAITABLE settle_operation final : public queued_operation<settle_op
   spin_lock* lock() noexcept { return nullptr; }
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept { return false; }
-  void append_to(std::string& text) const { text += call_name; }
+  void append_to(wait_report& text) const { text += call_name; }
 
  private:
   wait_queue* queue_ = nullptr;

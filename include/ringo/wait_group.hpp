@@ -1,5 +1,6 @@
 // wait_group: waits for a collection of routines (Go: sync.WaitGroup).
 #pragma once
+#include <ringo/detail/counter.hpp>
 #include <ringo/detail/cpp20.hpp>
 #include <ringo/detail/mistakes.hpp>
 
@@ -30,24 +31,24 @@ class wait_group_core final : public gate {
   }
   void refuse_running_members() noexcept;  // the wait_group is about to be destroyed
 
-  bool is_open() const noexcept override { return count_ == 0; }
-  bool unused() const noexcept override { return gate::unused() && count_ == 0; }
-  void describe(std::string& text) const override;
+  bool is_open() const noexcept override { return count_.value() == 0; }
+  bool unused() const noexcept override { return gate::unused() && count_.value() == 0; }
+  void describe(wait_report& text) const override;
   void check() const override;
 
  private:
   void change(worker* w, std::ptrdiff_t n, const char* call, bool of_member);
   // A member begins or ends, there is one worker, and no waiter must be woken. Else false, and nothing has changed.
   bool change_alone(const worker& w, std::ptrdiff_t n) noexcept {
-    if (w.shared || owner.runtime_id() != w.runtime_id || count_ + n <= 0) [[unlikely]]
+    if (w.shared || owner.runtime_id() != w.runtime_id || count_.value() + n <= 0) [[unlikely]]
       return false;
-    count_ += n;
+    count_.add(n);
     return true;
   }
-  std::ptrdiff_t members() const noexcept { return count_ - by_hand_; }
+  std::ptrdiff_t members() const noexcept { return count_.value() - by_hand_; }
   void end_waits(section& in) noexcept override;
 
-  std::ptrdiff_t count_ = 0;
+  counter count_;
   std::ptrdiff_t by_hand_ = 0;  // counted by add() and done(); the rest are members that have not ended
 };
 
@@ -55,7 +56,7 @@ class wait_group_core final : public gate {
 template <class T>
 struct counted_record : record<T> {
   void at_end(worker& w) noexcept override { group->member_ended(w); }
-  const wait_group_core* counted_in() const noexcept override { return group; }
+  const void* member_of() const noexcept override { return group; }
 
   wait_group_core* group = nullptr;
 };

@@ -75,6 +75,7 @@ class worker_pool : private detail::mistaken_starts {
       detail::throw_used_after_end("worker_pool::submit");
     }
     job.pool = core_;
+    detail::note_starter(job);
     using operation = detail::submit_operation<detail::started<F, A...>>;
     return detail::closure_guarded<operation, F, A...>(core_, job, where);
   }

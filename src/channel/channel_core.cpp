@@ -136,11 +136,18 @@ void channel_core::check() const {
   invariant(!ended() || handles_.load(std::memory_order_relaxed) == 0, "a channel ends with its last handle");
 }
 
+void channel_core::append_to(wait_report& report) const {
+  report += reported_object{.at = this,
+                            .kind = "channel",
+                            .state = "capacity " + std::to_string(capacity_) + (closed() ? ", closed" : ", open"),
+                            .length = size(),
+                            .capacity = capacity_};
+}
+
 std::string channel_core::name() const {
-  char text[96];
-  std::snprintf(text, sizeof text, "channel %p (capacity %zu, %s)", static_cast<const void*>(this), capacity_,
-                closed() ? "closed" : "open");
-  return text;
+  wait_report report;
+  append_to(report);
+  return report.text();
 }
 
 }  // namespace ringo::detail

@@ -7,6 +7,8 @@
 
 namespace ringo::detail {
 
+void descriptor_source::append_to(wait_report& report, const char* kind) const { report.add(this, kind, name()); }
+
 void descriptor_source::enter(const worker* w, const char* call) {
   if (w->simulated) [[unlikely]]
     refuse_in_simulation(call);

@@ -17,7 +17,7 @@ spin_lock* lock_of(one_shot& c) noexcept { return &c.lock; }
 bool has_answer(one_shot& c) noexcept { return c.has_answer(); }
 void begin_call(one_shot& c, waiter& as, worker& w) noexcept { c.begin(as, w); }
 void end_call(one_shot& c, waiter& as) noexcept { c.end(as); }
-void append_call(const one_shot& c, std::string& text) { text += c.describe(); }
+void append_call(const one_shot& c, wait_report& report) { report += c.describe(); }
 void let_go_of_call(one_shot& c) noexcept { c.release(); }
 
 void one_shot::enter(const worker& w, const char* call) {

@@ -72,7 +72,9 @@ void start_routines(stage& s, std::size_t count, std::source_location where) {
   worker& w = require_worker("start a stage of a pipeline");
   s.made_ = where;
   for (std::size_t i = 0; i != count; ++i) {
-    start_in(w, *make_routine(take_part(stage_membership(s), i)), context_access::core(s.context_), where);
+    routine& r = *make_routine(take_part(stage_membership(s), i));
+    note_starter(r);
+    start_in(w, r, context_access::core(s.context_), where);
   }
 }
 

@@ -50,6 +50,9 @@ class pool_core final : public shared_object {
     return workers_;
   }
   std::size_t queued() const noexcept { return queued_; }
+  void append_to(wait_report& report) const {
+    report += reported_object{.at = this, .kind = "worker_pool", .state = "at most " + std::to_string(options.max)};
+  }
 
   const pool_options options;
   const context under;
@@ -139,6 +142,7 @@ void pool_core::refuse(worker* w, bool cancel) noexcept {
   here.end_behind_queue();
 }
 
+const void* address_of(const shared<pool_core>& pool) noexcept { return pool.get(); }
 void job_has_ended(const shared<pool_core>& pool, worker& w) noexcept { pool->job_ended(w); }
 
 // ---- submit
@@ -197,8 +201,9 @@ void submission::discard() noexcept {  // it was accepted: the job runs
   set_state(progress::idle);
   if (begins_) begin();
 }
-void submission::append_to(std::string& text) const {
-  text += "submit to a worker pool of " + std::to_string(pool_->options.max);
+void submission::append_to(wait_report& text) const {
+  text += "submit to ";
+  pool_->append_to(text);
 }
 
 // ---- drain
@@ -210,7 +215,10 @@ void drain_operation::enter(worker* w) { pool_->owner.enter(w, call_name); }
 spin_lock* drain_operation::lock() noexcept { return &pool_->lock; }
 wait_queue& drain_operation::queue() noexcept { return pool_->drainers; }
 bool drain_operation::ready(worker&) noexcept { return pool_->is_drained(); }
-void drain_operation::append_to(std::string& text) const { text += "the jobs of a worker pool"; }
+void drain_operation::append_to(wait_report& text) const {
+  text += "the jobs of ";
+  pool_->append_to(text);
+}
 
 }  // namespace detail
 

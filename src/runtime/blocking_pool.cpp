@@ -59,7 +59,7 @@ void blocking_call::remove_waiter(waiter& one) noexcept {
   if (waiting_.empty()) pool_->withdraw(*this);
 }
 
-void blocking_call::append_to(std::string& text) const {
+void blocking_call::append_to(wait_report& text) const {
   text += pool_->is_queued(*this) ? "a thread for a blocking call" : "the end of a blocking call";
 }
 

@@ -285,6 +285,9 @@ void done_operation::dispose() noexcept {
   of_->release();
 }
 
-void done_operation::append_to(std::string& text) const { text += "the end of a context"; }
+void done_operation::append_to(wait_report& text) const {
+  text += "the end of ";
+  of_ != nullptr ? text += reported_object{.at = of_, .kind = "context"} : text += "the background context";
+}
 
 }  // namespace ringo::detail

@@ -56,8 +56,7 @@ time_point runtime_core::check_quiet(scheduler& w) {
 }
 
 void runtime_core::declare_deadlock(worker& w) {
-  deadlock_report_ = "ringo: all routines are asleep: deadlock: ";
-  dump(deadlock_report_);
+  deadlock_report_ = "ringo: all routines are asleep: deadlock: " + to_text(snapshot());
   bool all_wait = true;
   each_routine([&](const routine& r) {
     // In a simulation, a routine that ignores its cancellation is ready, but can wake no other.

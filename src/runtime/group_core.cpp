@@ -78,6 +78,7 @@ void group_core::limit(std::size_t most) {
 }
 
 void group_core::add(routine& r) {
+  note_starter(r);
   worker* w = current_worker();
   enum class fate { starts, never_starts, is_queued } comes = fate::starts;
   try {
@@ -103,6 +104,7 @@ void group_core::add(routine& r) {
 }
 
 void group_core::add_background(routine& r) {
+  note_starter(r);
   worker* w = current_worker();
   bool counted = false;
   context made;  // the first one that is stored serves all background members
@@ -141,7 +143,10 @@ bool group_core::reserve() {
   return reserved;
 }
 
-void group_core::start_reserved(routine& r) noexcept { start(*current_worker(), r); }
+void group_core::start_reserved(routine& r) noexcept {
+  note_starter(r);
+  start(*current_worker(), r);
+}
 
 void group_core::give_back_reserved() noexcept { member_ended(*current_worker(), nullptr, member::ordinary); }
 

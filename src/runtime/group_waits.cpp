@@ -118,18 +118,16 @@ task<> wait_for_group(group_core& of, std::source_location where) {
   of.finish(ended.use());
 }
 
-void group_ended_operation::append_to(std::string& text) const {
+void group_ended_operation::append_to(wait_report& text) const {
+  std::string members = std::to_string(of_->running_) + " run and " + std::to_string(of_->queued_) + " are queued";
+  if (of_->background_ != 0) members += ", and " + std::to_string(of_->background_) + " in the background";
   text += "the end of a group's members: ";
-  text += std::to_string(of_->running_);
-  text += " run and ";
-  text += std::to_string(of_->queued_);
-  text += " are queued";
-  if (of_->background_ != 0) text += ", and " + std::to_string(of_->background_) + " in the background";
+  text += reported_object{.at = of_.operator->(), .kind = "group", .state = std::move(members)};
 }
 
-void group_slot_operation::append_to(std::string& text) const {
-  text += "a slot in a group with a limit of ";
-  text += std::to_string(of_->limit_);
+void group_slot_operation::append_to(wait_report& text) const {
+  text += "a slot in ";
+  text += reported_object{.at = of_.operator->(), .kind = "group", .state = "limit " + std::to_string(of_->limit_)};
 }
 
 }  // namespace ringo::detail

@@ -43,9 +43,14 @@ void enter_from_elsewhere(const routine& of, const worker& w, const char* call) 
 
 void tell_start(std::string& text, const routine& of) { text += "started at " + place_of(of.started); }
 
-void append_join(std::string& text, const routine& of) {
-  text += "the end of the routine ";
-  tell_start(text, of);
+void append_join(wait_report& report, const routine& of) {
+  const std::uint32_t number = of.number.load(std::memory_order_relaxed);
+  report += "the end of ";
+  report += reported_object{.at = &of,
+                            .kind = "routine",
+                            .state = "started at " + place_of(of.started),
+                            .as = number != 0 ? "routine " + std::to_string(number) : "a routine",
+                            .owner = number};
 }
 
 void throw_empty_handle(const char* call) {

@@ -73,9 +73,9 @@ metrics detail::runtime_core::metrics() const {
   const auto as_count = [](const counter& c) { return static_cast<std::uint64_t>(c.value()); };
   for (const auto& w : workers) {
     const counters& of = w->counts;
-    live += of.routines.value();
+    live += w->live_routines();
     worker_metrics& m = all.workers.emplace_back();
-    m.routines_started = as_count(of.started);
+    m.routines_started = static_cast<std::uint64_t>(w->started());
     m.resumes = as_count(of.resumes);
     m.steals = as_count(of.steals);
     m.steals_failed = as_count(of.steals_failed);

@@ -40,7 +40,7 @@ void runtime_registry::remove(runtime_core& rt) noexcept {
   // Its workers' counts stay part of the process's.
   for (const auto& w : rt.workers) {
     outside_counts().frames.fetch_add(w->counts.frames.value(), std::memory_order_relaxed);
-    outside_counts().routines.fetch_add(w->counts.routines.value(), std::memory_order_relaxed);
+    outside_counts().routines.fetch_add(w->live_routines(), std::memory_order_relaxed);
   }
 }
 

@@ -46,44 +46,6 @@ std::string describe_current_exception() {
   }
 }
 
-void describe_routine(std::string& text, routine& r, bool is_main) {
-  text += is_main ? "  main routine" : "  routine";
-  // `inspected` keeps claimers away while the parked operation is read (routine.hpp). With one worker there are none.
-  std::uint32_t seen = r.state.load(std::memory_order_acquire);
-  bool parked = false;
-  while (seen & routine::waiting) {
-    if (seen & routine::inspected) break;  // another report has it
-    if (r.state.compare_exchange_weak(seen, seen | routine::inspected, std::memory_order_acq_rel)) {
-      parked = true;
-      break;
-    }
-  }
-  if (parked) {
-    const struct let_go {
-      routine& of;
-      ~let_go() { of.state.fetch_and(~routine::inspected, std::memory_order_release); }
-    } on_every_way_out{r};  // there may be no memory for the text
-    text += ": waits for ";
-    r.parked->describe(*r.parked, text);
-    text += ", at ";
-    text += place_of(r.parked->where);
-  } else {
-    text += (seen & routine::waiting) ? ": waits" : ": runs, or is ready to";
-  }
-  if (seen & (routine::cancelled | routine::context_cancelled)) text += " (cancelled)";
-  if (!is_main) {
-    text += "; started at ";
-    text += place_of(r.started);
-  }
-  if (const std::uint32_t ended = r.ended_awaits(); ended > 0) {
-    text += "; ";
-    if (ended == routine::most_ended) text += "at least ";
-    text += std::to_string(ended);
-    text += ended == 1 ? " await has ended with `cancelled`" : " awaits have ended with `cancelled`";
-  }
-  text += '\n';
-}
-
 const char* const forgotten_body =
     "was compiled wrongly: g++ before 12.3 forgets the whole body of a coroutine that has no local variable and a "
     "co_await in the condition of an if or of a loop. Give the result of that co_await a name first: bool more = "

@@ -8,9 +8,6 @@
 
 namespace ringo::detail {
 
-// Appends a line: the routine's state, what it waits for, where, and where it was started. Under its roster's lock.
-void describe_routine(std::string& text, routine& r, bool is_main);
-
 // Called in a handler: the type and the text of the current exception.
 std::string describe_current_exception();
 

@@ -15,6 +15,7 @@
 #include "runtime/driver_choice.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
+#include "runtime/snapshot.hpp"
 
 namespace ringo {
 namespace {
@@ -163,11 +164,9 @@ void runtime::stop() {
   core_->cancel_main();
 }
 
-void runtime::dump(std::ostream& to) const {
-  std::string text;
-  detail::report_from_any_thread(*core_, text);
-  to << text;
-}
+snapshot runtime::snapshot() const { return detail::take_snapshot(core_->id); }
+snapshot runtime_ref::snapshot() const { return detail::take_snapshot(id_); }
+void runtime::dump(std::ostream& to) const { to << to_text(snapshot()); }
 
 metrics runtime::metrics() const { return core_->metrics(); }
 unsigned runtime::workers() const noexcept { return static_cast<unsigned>(core_->workers.size()); }

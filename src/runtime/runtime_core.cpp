@@ -352,7 +352,7 @@ void runtime_core::destroy_what_is_left() noexcept {
       r->close();
       context_core::leave(*r, &here);
       w->routines.remove(*r);
-      here.counts.routines.add(-1);
+      here.counts.ended.add();
       r->fail(why);
       if (failure_) r->failed = false;  // run() throws it: it is not unhandled, too
       r->ended.store(true, std::memory_order_release);

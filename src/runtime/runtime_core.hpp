@@ -27,6 +27,7 @@
 
 #include <ringo/detail/posted.hpp>
 #include <ringo/run.hpp>
+#include <ringo/snapshot.hpp>
 
 #include "runtime/blocking_pool.hpp"
 #include "runtime/choices.hpp"
@@ -56,7 +57,7 @@ class runtime_core {
   void cancel_main();
   // Whether run() has begun; it may have ended.
   bool running() const noexcept { return running_.load(std::memory_order_acquire); }
-  void dump(std::string& text);  // on a worker
+  ringo::snapshot snapshot();  // on a worker
   ringo::metrics metrics() const;
 
   // Tells a worker of a new post, or of a completed blocking call. Any thread that the runtime outlives.
@@ -183,8 +184,5 @@ class runtime_core {
 
 // Counts the runtimes that run, for any_runtime_runs() and refuse_in_forked_child().
 void count_running_runtime(int change) noexcept;
-
-// Appends the dump. On a thread that is not a worker it waits until a worker has made it.
-void report_from_any_thread(runtime_core& rt, std::string& text);
 
 }  // namespace ringo::detail

@@ -33,6 +33,8 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
       timers(*this),
       routines(shared, simulated),
       driver_(std::move(d)),
+      number_step_(static_cast<std::int64_t>(workers)),
+      next_number_(first_number()),
       resumes_of_others_(workers) {
   if (keeps_all_frames || simulated) frames.keep(true);
 }
@@ -200,7 +202,7 @@ void scheduler::find_forgotten() noexcept {
 RINGO_ALWAYS_INLINE inline void scheduler::end_and_tell(routine& r) noexcept {
   context_core::leave(r, this);
   r.listed_in->remove(r);
-  counts.routines.add(-1);
+  counts.ended.add();
   // A joiner has a handle, which counts. acquire: sees the joiners that came before a handle was dropped.
   if ((shared && r.count.load(std::memory_order_acquire) != 1) || !r.joiners.empty()) {
     end_joined(r);

@@ -127,6 +127,15 @@ class scheduler final : public worker {
     r.listed_in = &routines;
     r.runtime_id = static_cast<std::uint32_t>(runtime_id);
   }
+  // The number of a routine that starts here. No two workers give the same one.
+  std::uint32_t give_number() noexcept {
+    const auto number = static_cast<std::uint32_t>(next_number_.value());
+    next_number_.add(number_step_);
+    return number;
+  }
+  // Any thread. How many routines have started here; and without those that have ended here, which may be more.
+  std::int64_t started() const noexcept { return (next_number_.value() - first_number()) / number_step_; }
+  std::int64_t live_routines() const noexcept { return started() - counts.ended.value(); }
   void add_new(routine& r) noexcept;
   void add_early(routine& r) noexcept;
   bool looks_outside() const noexcept { return room_ == 0; }  // then routines that become ready go before the queue
@@ -200,6 +209,10 @@ class scheduler final : public worker {
   void find_forgotten() noexcept;
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
+  std::int64_t first_number() const noexcept { return index + 1; }
+
+  const std::int64_t number_step_;  // the number of workers
+  counter next_number_;
   bool owes_watch_ = false;  // in its last sleep it watched timers, or was asked to; it has had no work since
   int turn_length_ = turn_length;
   time_point turn_end_{};     // the end of the last turn, or a later reading of the clock

@@ -7,11 +7,20 @@
 namespace ringo::detail {
 
 void start(worker& w, routine& r, std::source_location started) {
-  start_in(w, r, w.current != nullptr ? w.current->context : nullptr, started);
+  const routine* const by = w.current;
+  if (by == nullptr) return start_in(w, r, nullptr, started);
+  r.started_by = by->number.load(std::memory_order_relaxed);
+  start_in(w, r, by->context, started);
+}
+
+void note_starter(routine& r) noexcept {
+  const worker* const w = current_worker();
+  if (w != nullptr && w->current != nullptr) r.started_by = w->current->number.load(std::memory_order_relaxed);
 }
 
 void start_in(worker& w, routine& r, context_core* context, std::source_location started) {
   auto& self = scheduler_of(w);
+  r.number.store(self.give_number(), std::memory_order_relaxed);
   if (r.listed_in == nullptr) {  // else another thread announced it, and others may know it already
     r.started = started;
     self.announce(r);
@@ -25,8 +34,6 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
   // After the entry into the roster: either this sees `unwinding`, or the thread that set it finds the routine there
   // (runtime_core.hpp).
   if (w.runtime.unwinding()) r.state.fetch_or(routine::cancelled, std::memory_order_relaxed);
-  w.counts.routines.add();
-  w.counts.started.add();
   // With several workers, others may take the new routine: its starter may run for long without a wait, and no other
   // worker takes from run_next.
   if (self.looks_outside()) [[unlikely]] {

@@ -22,9 +22,7 @@ void throw_no_value() {
 
 void destroy_frames(std::coroutine_handle<> task, std::coroutine_handle<> innermost) noexcept {
   while (innermost && innermost != task) {
-    // The base is at the same place in all promises of tasks, since none has a larger alignment (see `result`).
-    const auto& promise = std::coroutine_handle<task_promise_base>::from_address(innermost.address()).promise();
-    awaited_task* const by = promise.awaited_by;
+    awaited_task* const by = promise_of(innermost).awaited_by;
     if (by == nullptr) break;
     const std::coroutine_handle<> next = by->awaiting;
     by->task = nullptr;

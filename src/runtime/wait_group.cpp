@@ -35,7 +35,7 @@ void wait_group_core::refuse_running_members() noexcept {
     if (rt.unwinding() || rt.done() || (is_main && (state & routine::cancelled) != 0)) return;
     rt.each_routine([&](const routine& r) {
       constexpr std::uint32_t any_cancellation = routine::cancelled | routine::context_cancelled;
-      if (r.counted_in() != this || (r.state.load(std::memory_order_relaxed) & any_cancellation) != 0) return;
+      if (r.member_of() != this || (r.state.load(std::memory_order_relaxed) & any_cancellation) != 0) return;
       if (++members > 10) return;
       places += "\n  ";
       tell_start(places, r);
@@ -81,32 +81,31 @@ void wait_group_core::done() {
 void wait_group_core::change(worker* w, std::ptrdiff_t n, const char* call, bool of_member) {
   enter(w, "wait_group");
   section_of here(*this, w);
-  if (n < 0 && count_ + n < 0) {
+  if (n < 0 && count_.value() + n < 0) {
     throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " +
-                           std::to_string(count_) + " and " + std::to_string(n) +
+                           std::to_string(count_.value()) + " and " + std::to_string(n) +
                            " was added: done() was called more often than add() counted");
   }
-  count_ += n;
+  count_.add(n);
   if (!of_member) by_hand_ += n;
-  if (count_ == 0) claim_all(here);
+  if (count_.value() == 0) claim_all(here);
 }
 
 // From now on only members count, so that the last member's end is seen by change(), not by change_alone().
 void wait_group_core::end_waits(section& in) noexcept {
   gate::end_waits(in);
-  count_ = members();
+  count_.add(-by_hand_);
   by_hand_ = 0;
 }
 
 void wait_group_core::check() const {
   gate::check();
-  invariant(count_ >= 0, "the counter of a wait_group is not negative");
+  invariant(count_.value() >= 0, "the counter of a wait_group is not negative");
   invariant(members() >= 0, "a wait_group has no fewer than no members");
 }
 
-void wait_group_core::describe(std::string& text) const {
-  text += "a wait_group with a counter of ";
-  text += std::to_string(count_);
+void wait_group_core::describe(wait_report& text) const {
+  text += reported_object{.at = this, .kind = "wait_group", .state = "counter " + std::to_string(count_.value())};
 }
 
 }  // namespace ringo::detail

@@ -75,9 +75,10 @@ class barrier_core final : public object_source {
     if (w.where_queued == waiter::place::queued) --queued_;
     return object_source::unlink(w);
   }
-  void describe(std::string& text) const {
-    text += "the others at a barrier of ";
-    text += std::to_string(number_);
+  void describe(wait_report& text) const {
+    text += "the others at ";
+    text +=
+        reported_object{.at = this, .kind = "barrier", .state = "of " + std::to_string(number_), .capacity = number_};
   }
   void check() const override {
     object_source::check();
@@ -133,7 +134,7 @@ bool barrier_operation::commit(worker& w, bool, routine*&) noexcept {
   set_state(progress::done);
   return true;
 }
-void barrier_operation::append_to(std::string& text) const { static_cast<const barrier_core*>(of_)->describe(text); }
+void barrier_operation::append_to(wait_report& text) const { static_cast<const barrier_core*>(of_)->describe(text); }
 
 }  // namespace detail
 

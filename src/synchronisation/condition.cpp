@@ -51,7 +51,7 @@ class condition_operation final : public source_operation<condition_operation, v
     set_state(progress::idle);
     if (is_for_one_) of_->pass_on();
   }
-  void append_to(std::string& text) const { text += "a condition"; }
+  void append_to(wait_report& text) const { text.add(of_, "condition"); }
 
   static permit_core* lock_of(const mutex::guard& g) noexcept { return g.hold_.of(); }
   static std::size_t amount_of(const mutex::guard& g) noexcept { return g.hold_.amount(); }

@@ -39,7 +39,7 @@ class event_core final : public gate {
     set_.store(false, std::memory_order_relaxed);
   }
   bool is_open() const noexcept override { return set_.load(std::memory_order_acquire); }
-  void describe(std::string& text) const override { text += "an event"; }
+  void describe(wait_report& text) const override { text.add(this, "event"); }
   bool unused() const noexcept override { return gate::unused() && setters_.load(std::memory_order_relaxed) == 0; }
 
  private:

@@ -24,7 +24,7 @@ class latch_core final : public gate {
     if (count_ == 0) claim_all(here);
   }
   bool is_open() const noexcept override { return count_ == 0; }
-  void describe(std::string& text) const override { text += "a latch"; }
+  void describe(wait_report& text) const override { text.add(this, "latch"); }
 
  private:
   std::size_t count_;

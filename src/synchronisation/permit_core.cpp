@@ -1,6 +1,5 @@
 #include <ringo/detail/permit_core.hpp>
 
-#include <cstdio>
 #include <stdexcept>
 
 #include <ringo/detail/foreign_threads.hpp>
@@ -66,6 +65,7 @@ bool permit_core::grant(permit_request& request, section& in) noexcept {
   }
   available_ -= request.amount_;
   ++uses_;
+  note_taker(*request.blocked);
   in.wake(request, progress::done);
   return true;
 }
@@ -97,7 +97,9 @@ bool permit_core::try_take(std::size_t amount, const char* call) {
   worker* w = worker_or_unused(call);
   enter(w, call);
   const section_of here(*this, w);
-  return take(amount);
+  if (!take(amount)) return false;
+  if (w != nullptr && w->current != nullptr) note_taker(*w->current);
+  return true;
 }
 
 std::size_t permit_core::available(const char* call) {
@@ -105,6 +107,10 @@ std::size_t permit_core::available(const char* call) {
   owner.refuse_if_destroyed(call);
   const optional_guard guard(lock, w != nullptr && w->shared);
   return available_;
+}
+
+void permit_core::delete_if_unused() noexcept {
+  if (unused()) delete this;
 }
 
 void permit_core::give_back_slowly(worker* w, std::size_t amount) noexcept {
@@ -124,7 +130,7 @@ void permit_core::give_back_here(worker* w, std::size_t amount) noexcept {
 void permit_core::check() const {
   object_source::check();
   invariant(available_ <= total_, "no more permits are available than there are");
-  invariant(uses_ != 0 || available_ == total_, "what is not available is held");
+  invariant(uses_ > (ended() ? 0U : 1U) || available_ == total_, "what is not available is held");
   for (const waiter* w = apart_.front(); w != nullptr; w = w->next) {
     invariant(static_cast<const permit_request*>(w)->amount_ > total_,
               "a request of apart_ asks for more than there is");
@@ -136,21 +142,20 @@ void permit_core::check() const {
             "the first waiter asks for more than is available");
 }
 
-void permit_core::append_to(std::string& text, std::size_t amount) const {
-  switch (kind_) {
-    case kind::mutex:
-      text += "the lock of mutex ";
-      break;
-    case kind::shared_mutex:
-      text += amount == total_ ? "the lock of shared_mutex " : "a shared lock of shared_mutex ";
-      break;
-    case kind::semaphore:
-      text += std::to_string(amount) + " of the " + std::to_string(total_) + " permits of semaphore ";
-      break;
+void permit_core::append_to(wait_report& report, std::size_t amount) const {
+  reported_object o{.at = this, .kind = "mutex"};
+  if (kind_ == kind::semaphore) {
+    report += std::to_string(amount) + " of the " + std::to_string(total_) + " permits of ";
+    o.kind = "semaphore";
+    o.capacity = total_;
+  } else if (kind_ == kind::shared_mutex) {
+    report += amount == total_ ? "the lock of " : "a shared lock of ";
+    o.kind = "shared_mutex";
+  } else {
+    report += "the lock of ";
   }
-  char address[24];
-  std::snprintf(address, sizeof address, "%p", static_cast<const void*>(this));
-  text += address;
+  if (total_ == 1) o.owner = taker_.load(std::memory_order_relaxed);
+  report += std::move(o);
 }
 
 }  // namespace ringo::detail

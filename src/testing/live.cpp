@@ -18,7 +18,7 @@ counts live() {
     for (const detail::runtime_core* rt : all) {
       for (const auto& w : rt->workers) {
         frames += w->counts.frames.value();
-        routines += w->counts.routines.value();
+        routines += w->live_routines();
         timers += w->timers.armed();
         operations += static_cast<std::int64_t>(w->driver_->in_flight());
       }

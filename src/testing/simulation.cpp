@@ -8,6 +8,7 @@
 
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
+#include "runtime/snapshot.hpp"
 
 namespace ringo::detail {
 namespace {
@@ -89,10 +90,7 @@ testing::report simulation::report() const noexcept { return {hash_, steps_, now
 
 void simulation::main_ends(runtime_core& rt) {
   rt.each_routine([&](routine& r) {
-    if (&r == rt.main) return;
-    std::string text;
-    describe_routine(text, r, false);
-    outlived_main_.push_back(text.substr(2, text.size() - 3));  // without its indentation and the end of the line
+    if (&r != rt.main) outlived_main_.push_back(line_of(r, false));
   });
 }
 

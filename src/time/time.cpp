@@ -41,7 +41,7 @@ void sleep_operation::expire(timer_queue& queue, time_point at, routine_list& wo
   woken.push_back(*blocked);
 }
 
-void sleep_operation::append_to(std::string& text) const { text += call_name; }
+void sleep_operation::append_to(wait_report& text) const { text += call_name; }
 
 alarm_core::alarm_core(duration first, duration period) noexcept : next_(after(now(), first)), period_(period) {
   count();

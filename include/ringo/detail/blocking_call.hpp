@@ -35,7 +35,7 @@ class blocking_call {
   // Under the lock. `soon`: the worker calls staff_pool() at the end of its turn; else the caller calls it next.
   void add_waiter(waiter& one, worker& w, bool soon) noexcept;
   void remove_waiter(waiter& one) noexcept;
-  void append_to(std::string& text) const;
+  void append_to(wait_report& text) const;
 
   void hold() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;

@@ -91,6 +91,7 @@ class channel_core : public source {
   }
 
   std::string name() const;
+  void append_to(wait_report& report) const;  // any thread that keeps the channel
 
   // Under the lock: a waiter leaves without having won. True if the channel is then unused.
   bool unlink(wait_queue& queue, waiter& w) noexcept {

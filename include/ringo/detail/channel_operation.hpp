@@ -141,9 +141,14 @@ class channel_operation : public operation<Derived, Result> {
   void check_source() const {
     if (core_) core_->check();
   }
-  void append_to(std::string& text) const {
+  void append_to(wait_report& text) const {
     text += Derived::call_name;
-    text += core_ ? " on " + core_->name() : std::string(" on a nil channel");
+    text += " on ";
+    if (core_ != nullptr) {
+      core_->append_to(text);
+    } else {
+      text += "a nil channel";
+    }
   }
 
  protected:

@@ -185,7 +185,7 @@ class RINGO_AWAITABLE done_operation final : public queued_operation<done_operat
   void link(worker& w, routine& r) noexcept;
   bool unlink() noexcept;
   void dispose() noexcept;
-  void append_to(std::string& text) const;
+  void append_to(wait_report& text) const;
 
  private:
   context_core* of_;

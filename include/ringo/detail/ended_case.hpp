@@ -70,7 +70,7 @@ class ended_case {
     end().leave();
     return operation_.take();
   }
-  void append_to(std::string& text) const {
+  void append_to(wait_report& text) const {
     operation_.append_to(text);
     text += " or ";
     end_.operation().append_to(text);

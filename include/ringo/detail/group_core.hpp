@@ -173,7 +173,7 @@ class RINGO_AWAITABLE group_ended_operation : public queued_operation<group_ende
     set_state(progress::done);
     return true;
   }
-  void append_to(std::string& text) const;
+  void append_to(wait_report& text) const;
   const context& use() const noexcept { return use_; }
 
  protected:
@@ -223,7 +223,7 @@ class RINGO_AWAITABLE group_slot_operation final : public queued_operation<group
     of_->pass_slot_on();
   }
   void discard() noexcept { take(); }
-  void append_to(std::string& text) const;
+  void append_to(wait_report& text) const;
 
  private:
   friend class group_core;
@@ -258,6 +258,8 @@ struct member_record : record<T> {
     this->taken = true;  // the group has its error
     of->member_ended(w, this->outcome.error(), kind);
   }
+
+  const void* member_of() const noexcept override { return kind == group_core::member::ordinary ? of : nullptr; }
 
   group_core* of = nullptr;
   group_core::member kind = group_core::member::ordinary;

@@ -26,7 +26,7 @@ class ending_operation : public queued_operation<Derived, Result> {
   spin_lock* lock() noexcept { return &of_->joining; }
   wait_queue& queue() noexcept { return of_->joiners; }
   bool ready(worker&) noexcept { return of_->ended.load(std::memory_order_acquire); }
-  void append_to(std::string& text) const { append_join(text, *of_); }
+  void append_to(wait_report& text) const { append_join(text, *of_); }
 
  protected:
   routine* of_;
@@ -78,7 +78,7 @@ class RINGO_AWAITABLE yield_operation : public sourceless_operation<yield_operat
       come_back();
   }
 
-  void append_to(std::string& text) const { text += call_name; }
+  void append_to(wait_report& text) const { text += call_name; }
 
  private:
   [[gnu::noinline]] void look_for_cancellation(worker& w) {

@@ -56,6 +56,7 @@ class descriptor_source {
   void drop_handle() noexcept;     // any thread; from one that is no worker the descriptor is closed soon after
   int descriptor() const noexcept { return number_; }
   virtual std::string name() const = 0;  // for errors and reports
+  void append_to(wait_report& report, const char* kind) const;
 
   // Under the lock. A request that is not queued is ready only while no other request waits on its side. If it is not
   // ready, the source asks the kernel, so that a later try succeeds.
@@ -155,9 +156,9 @@ class io_operation : public operation<Derived, Result, Request> {
     this->set_state(progress::idle);
     source_->discard(*this);
   }
-  void append_to(std::string& text) const {
+  void append_to(wait_report& text) const {
     text += Derived::awaits;
-    text += source_->name();
+    source_->append_to(text, Request::source_noun);
   }
 
  protected:

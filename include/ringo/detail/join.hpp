@@ -13,6 +13,6 @@ void enter_from_elsewhere(const routine& of, const worker& w, const char* call);
 [[noreturn]] void throw_empty_handle(const char* call);
 [[noreturn]] void throw_joined_twice();
 void tell_start(std::string& text, const routine& of);  // "started at FILE:LINE"
-void append_join(std::string& text, const routine& of);
+void append_join(wait_report& report, const routine& of);
 
 }  // namespace ringo::detail

@@ -26,7 +26,7 @@ spin_lock* lock_of(one_shot& c) noexcept;
 bool has_answer(one_shot& c) noexcept;                         // under the lock
 void begin_call(one_shot& c, waiter& as, worker& w) noexcept;  // under the lock
 void end_call(one_shot& c, waiter& as) noexcept;               // under the lock
-void append_call(const one_shot& c, std::string& text);
+void append_call(const one_shot& c, wait_report& report);
 void let_go_of_call(one_shot& c) noexcept;
 
 // Move-only. An operation that has lost a select, or was cancelled, may be awaited again until its result has been
@@ -75,7 +75,7 @@ class RINGO_AWAITABLE one_shot_operation final : public operation<one_shot_opera
     this->set_state(progress::idle);
     return answers_->result();
   }
-  void append_to(std::string& text) const { append_call(*call_, text); }
+  void append_to(wait_report& text) const { append_call(*call_, text); }
 
  private:
   one_shot* call_;

@@ -12,6 +12,7 @@
 #include <ringo/detail/current_worker.hpp>
 #include <ringo/detail/foreign_coroutine.hpp>
 #include <ringo/detail/mistaken_await.hpp>
+#include <ringo/detail/wait_report.hpp>
 
 namespace ringo::detail {
 
@@ -81,9 +82,9 @@ struct routine_promise {
     if constexpr (requires { std::forward<A>(awaited).join(where); }) {
       return std::forward<A>(awaited).join(where);
     } else if constexpr (requires { awaited.begin(where); }) {
-      return await_in_place(awaited.begin(where));
-    } else if constexpr (requires { await_in_place(std::forward<A>(awaited)); }) {
-      return await_in_place(std::forward<A>(awaited));
+      return await_in_place(awaited.begin(where), where);
+    } else if constexpr (requires { await_in_place(std::forward<A>(awaited), where); }) {
+      return await_in_place(std::forward<A>(awaited), where);
     } else if constexpr (requires { awaited.await_ready(); }) {
       if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>) {
         awaited.where = where;
@@ -170,13 +171,13 @@ void note_cancelled(parked_operation& by) noexcept;
 //   progress current_state()         its state
 //   result_type take()               the result of a case that has won; `idle` then
 //   void discard() noexcept          drops that result, or gives it back to the source; `idle` then
-//   void append_to(std::string&) const   appends what it waits for, for reports
+//   void append_to(wait_report&) const   appends what it waits for
 //   void check_source() const        under the lock, in checked builds: the source's invariants. May be missing
 // While the lock is held, ready() and commit() agree; only a waiter's wait may be claimed elsewhere in between.
 // The base class `operation` provides leave(), current_state() and discard().
 template <class C>
 concept follows_case_protocol =
-    requires(C& c, const C& as_it_is, worker& w, routine& r, routine*& woken, std::string& text) {
+    requires(C& c, const C& as_it_is, worker& w, routine& r, routine*& woken, wait_report& report) {
       typename C::result_type;
       c.enter(&w);
       { c.ready(w) } -> std::same_as<bool>;
@@ -187,7 +188,7 @@ concept follows_case_protocol =
       { c.current_state() } -> std::same_as<progress>;
       c.take();
       c.discard();
-      as_it_is.append_to(text);
+      as_it_is.append_to(report);
     } && (requires(C& c) { c.places(); } || requires(C& c) {
       { c.lock() } -> std::convertible_to<spin_lock*>;
     });
@@ -373,8 +374,8 @@ class operation : public parked_operation, public Case {
   }
   void announce(worker& w, routine& r) noexcept {
     r.parked = this;
-    this->describe = [](const parked_operation& p, std::string& text) {
-      static_cast<const Derived&>(static_cast<const operation&>(p)).append_to(text);
+    this->describe = [](const parked_operation& p, wait_report& report) {
+      static_cast<const Derived&>(static_cast<const operation&>(p)).append_to(report);
     };
     w.counts.waits.add();
   }

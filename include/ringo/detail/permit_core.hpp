@@ -5,6 +5,7 @@
 //   - the first waiter asks for more than is available: a newcomer never overtakes it (semantics 113, 123, 124).
 // A section that changes either side serves the queue.
 #pragma once
+#include <atomic>
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
@@ -38,6 +39,9 @@ class permit_core final : public object_source {
     ++uses_;
     return true;
   }
+  void note_taker(const routine& by) noexcept {
+    taker_.store(by.number.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
   void link(waiter& w) noexcept override;
   bool unlink(waiter& w) noexcept override;
   bool unused() const noexcept override { return object_source::unused() && apart_.empty(); }
@@ -49,17 +53,19 @@ class permit_core final : public object_source {
   // Any thread; on one that is not a worker, it happens soon after the call.
   RINGO_ALWAYS_INLINE void give_back(std::size_t amount) noexcept {
     worker* w = current_worker();
-    if (w == nullptr || !owner.is_of_lone(*w) || !queue_.empty() || ended()) [[unlikely]]
+    if (w == nullptr || !owner.is_of_lone(*w) || !queue_.empty()) [[unlikely]]
       return give_back_slowly(w, amount);
     available_ += amount;
-    --uses_;
+    if (--uses_ == 0) [[unlikely]]
+      return delete_if_unused();
     check_in_place(*this);
   }
 
-  void append_to(std::string& text, std::size_t amount) const;
+  void append_to(wait_report& text, std::size_t amount) const;
   void check() const override;
 
  private:
+  void delete_if_unused() noexcept;
   void give_back_slowly(worker* w, std::size_t amount) noexcept;
   void give_back_here(worker* w, std::size_t amount) noexcept;
   void serve(section& in) noexcept;
@@ -73,6 +79,9 @@ class permit_core final : public object_source {
   const std::size_t total_;
   std::size_t available_;
   const kind kind_;
+  // For reports, which read it without the lock: the number of the routine that was the last to take some; 0: not
+  // known. If there is one permit, that is its holder, unless a guard has been moved to another routine.
+  std::atomic<std::uint32_t> taker_ = 0;
 };
 
 void end_of(permit_core*& core) noexcept;  // source.hpp
@@ -123,7 +132,9 @@ class permit_request : public source_operation<permit_request, hold, permit_core
     permit_core& of = *of_;
     if (!w.spend() || !of.owner.is_of_lone(w)) [[unlikely]]
       return await_ready_otherwise(w);
-    return of.take(amount_);
+    if (!of.take(amount_)) return false;
+    of.note_taker(*w.current);
+    return true;
   }
   RINGO_ALWAYS_INLINE hold await_resume() {
     if (current_state() == progress::idle) [[likely]]
@@ -144,8 +155,9 @@ class permit_request : public source_operation<permit_request, hold, permit_core
   }
 
   bool ready(worker&) noexcept { return of_->ready(amount_); }
-  RINGO_ALWAYS_INLINE bool commit(worker&, bool, routine*&) noexcept {
+  RINGO_ALWAYS_INLINE bool commit(worker& w, bool, routine*&) noexcept {
     if (!of_->take(amount_)) return false;
+    if (const routine* const by = w.current != nullptr ? w.current : blocked) of_->note_taker(*by);
     set_state(progress::done);
     return true;
   }
@@ -157,7 +169,7 @@ class permit_request : public source_operation<permit_request, hold, permit_core
     set_state(progress::idle);
     of_->give_back(amount_);
   }
-  void append_to(std::string& text) const { of_->append_to(text, amount_); }
+  void append_to(wait_report& text) const { of_->append_to(text, amount_); }
 
  private:
   friend class permit_core;

@@ -12,10 +12,13 @@ namespace ringo::detail {
 
 class pool_core;
 
+const void* address_of(const shared<pool_core>& pool) noexcept;
+
 // A job's routine, which tells its pool when it ends.
 template <class T>
 struct pool_record : record<T> {
   void at_end(worker& w) noexcept override;
+  const void* member_of() const noexcept override { return address_of(pool); }
 
   shared<pool_core> pool;
 };
@@ -42,7 +45,7 @@ class submission : public queued_operation<submission, void> {
   bool commit(worker& w, bool, routine*&);
   void take();
   void discard() noexcept;
-  void append_to(std::string& text) const;
+  void append_to(wait_report& text) const;
 
  private:
   friend class pool_core;
@@ -89,7 +92,7 @@ class RINGO_AWAITABLE drain_operation final : public queued_operation<drain_oper
   spin_lock* lock() noexcept;
   wait_queue& queue() noexcept;
   bool ready(worker&) noexcept;
-  void append_to(std::string& text) const;
+  void append_to(wait_report& text) const;
 
  private:
   shared<pool_core> pool_;

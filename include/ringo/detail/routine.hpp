@@ -32,7 +32,7 @@ namespace ringo::detail {
 class context_core;
 class roster;
 class routine_list;
-class wait_group_core;
+class wait_report;
 class worker;
 struct routine;
 
@@ -42,7 +42,7 @@ struct parked_operation {
 
   std::source_location where{};
   union {
-    void (*describe)(const parked_operation&, std::string&);  // while `waiting`
+    void (*describe)(const parked_operation&, wait_report&);  // while `waiting`
     // While its routine is kind::tries_again: begins what it did not begin in the last turn. False if it waits now.
     bool (*try_again)(parked_operation&, worker&);
     // While it is `refused`: the exception_ptr that it throws; null means `cancelled`. Raw, so that an operation needs
@@ -150,7 +150,7 @@ struct routine {
   virtual std::coroutine_handle<> begin() noexcept;  // makes its task; null: that has failed, and the error is kept
   virtual void close() noexcept;  // at its end: keeps the result; destroys the frames, the function and its arguments
   virtual void at_end(worker&) noexcept;  // after its end, when its frame is gone and its joiners are ready
-  virtual const wait_group_core* counted_in() const noexcept { return nullptr; }  // the wait_group it is a member of
+  virtual const void* member_of() const noexcept { return nullptr; }  // the wait_group, group or pool that it ends in
   virtual void fail(std::exception_ptr) noexcept {}  // sets its error, if its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // its exception, if not joined
 
@@ -180,6 +180,9 @@ struct routine {
   std::atomic<bool> ended = false;
   spin_lock joining;             // guards joiners and the change of `ended`
   std::uint32_t runtime_id = 0;  // half of one: a process has no 2^32 runtimes
+  // Set by start_in(), before it is in a roster. After 2^32 starts the numbers begin anew.
+  std::atomic<std::uint32_t> number = 0;
+  std::uint32_t started_by = 0;  // the number of the routine that started it; 0: no routine did
   std::coroutine_handle<> resume_at;
   routine* next = nullptr;             // in a run queue
   parked_operation* parked = nullptr;  // while `waiting`, or kind::tries_again

@@ -37,7 +37,7 @@ class RINGO_AWAITABLE never_operation final : public sourceless_operation<never_
     set_state(progress::idle);
     return false;
   }
-  void append_to(std::string& text) const { text += "never (a select of no cases)"; }
+  void append_to(wait_report& text) const { text += "never (a select of no cases)"; }
 };
 
 // A select with nothing but `otherwise`: ready at once.
@@ -46,7 +46,7 @@ class RINGO_AWAITABLE only_otherwise_operation final
  public:
   static constexpr const char* call_name = "select";
   only_otherwise_operation() noexcept {}
-  void append_to(std::string& text) const { text += "nothing"; }
+  void append_to(wait_report& text) const { text += "nothing"; }
 };
 
 template <class C>

@@ -163,7 +163,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
       ++i;
     });
   }
-  void append_to(std::string& text) const {
+  void append_to(wait_report& text) const {
     text += "select of ";
     const char* separator = "";
     std::apply([&](const auto&... c) { ((text += std::exchange(separator, ", "), c.append_to(text)), ...); }, cases_);
@@ -340,7 +340,7 @@ class forwarding_case {
   void discard() noexcept { operation_.discard(); }
   progress current_state() noexcept { return operation_.current_state(); }
   decltype(auto) take() { return operation_.take(); }
-  void append_to(std::string& text) const { operation_.append_to(text); }
+  void append_to(wait_report& text) const { operation_.append_to(text); }
 
  protected:
   Kept operation_;

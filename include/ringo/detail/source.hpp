@@ -40,8 +40,11 @@ class source {
   source() noexcept = default;
 
   // All of it under the lock.
-  void note_end() noexcept { ended_.store(true, std::memory_order_relaxed); }
-  bool is_free() const noexcept { return ended() && uses_ == 0; }
+  void note_end() noexcept {
+    if (!ended()) --uses_;
+    ended_.store(true, std::memory_order_relaxed);
+  }
+  bool is_free() const noexcept { return uses_ == 0; }
   // A waiter that has lost elsewhere, and is out of its queue, uses the source until its routine takes it out.
   [[gnu::noinline]] void detach(waiter& w) noexcept {
     w.where_queued = waiter::place::detached;
@@ -58,7 +61,7 @@ class source {
     w.state = progress::idle;
   }
 
-  std::uint32_t uses_ = 0;  // guards, permits, references, detached waiters
+  std::uint32_t uses_ = 1;  // guards, permits, references, detached waiters; and 1 until it has ended
 
  private:
   std::atomic<bool> ended_ = false;
@@ -167,7 +170,7 @@ class source_operation : public operation<Derived, Result> {
 class gate : public object_source {
  public:
   virtual bool is_open() const noexcept = 0;
-  virtual void describe(std::string& text) const = 0;
+  virtual void describe(wait_report& text) const = 0;
   void check() const override {
     object_source::check();
     invariant(!is_open() || !queue_.anyone_open(), "no routine waits at an open gate");
@@ -181,7 +184,7 @@ class RINGO_AWAITABLE gate_operation final : public source_operation<gate_operat
   explicit gate_operation(gate& of) noexcept : source_operation(of) {}
 
   bool ready(worker&) const noexcept { return of_->is_open(); }
-  void append_to(std::string& text) const { of_->describe(text); }
+  void append_to(wait_report& text) const { of_->describe(text); }
 };
 
 }  // namespace ringo::detail

@@ -247,6 +247,8 @@ auto* make_routine(task<T>&& t) {
   return new routine_of_task<T, Record<T>>(std::move(t));
 }
 
+// For a routine that starts later, or under a context that is given: the current routine has started it.
+void note_starter(routine& r) noexcept;
 // Puts a new routine into the worker's roster and run queue.
 void start(worker& w, routine& r, std::source_location started);
 // The same, under that context (null: the background) instead of the current routine's.

@@ -152,6 +152,7 @@ inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
 struct awaited_task {
   std::coroutine_handle<> task;      // null: its frame is gone
   std::coroutine_handle<> awaiting;  // resumes when the task has ended
+  std::source_location where;        // of the await, for reports; no line in a foreign coroutine
 };
 
 class task_promise_base : public routine_promise {
@@ -179,6 +180,11 @@ class task_promise_base : public routine_promise {
     void await_resume() noexcept {}
   };
 };
+
+// The base is at the same place in all promises of tasks, since none has a larger alignment (see `result`).
+inline task_promise_base& promise_of(std::coroutine_handle<> task) noexcept {
+  return std::coroutine_handle<task_promise_base>::from_address(task.address()).promise();
+}
 
 // Destroys a suspended task's frame, and the frames of the tasks that it awaits, from the innermost outwards: each
 // frame owns the next, and there may be so many that recursion would overflow the stack. innermost: the coroutine that

@@ -58,7 +58,7 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   }
   void dispose() noexcept {}
   void take() noexcept { set_state(progress::idle); }
-  void append_to(std::string& text) const;
+  void append_to(wait_report& text) const;
 
  private:
   void expire(timer_queue& queue, time_point now, routine_list& woken) noexcept override;
@@ -120,7 +120,7 @@ class RINGO_AWAITABLE alarm_operation final : public source_operation<alarm_oper
     set_state(progress::idle);
     return value_;
   }
-  void append_to(std::string& text) const { text += call_name; }
+  void append_to(wait_report& text) const { text.add(of_, "timer"); }
 
  private:
   friend class alarm_core;

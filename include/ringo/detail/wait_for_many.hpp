@@ -235,7 +235,7 @@ class wait_for_many : public parked_operation {
     check_source();
     parked_ = &r;
     r.parked = this;
-    describe = [](const parked_operation& p, std::string& text) { static_cast<const Derived&>(p).append_to(text); };
+    describe = [](const parked_operation& p, wait_report& report) { static_cast<const Derived&>(p).append_to(report); };
     w.counts.waits.add();
     if (r.open_wait(shared)) [[likely]]
       return true;

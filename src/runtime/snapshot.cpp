@@ -1,0 +1,235 @@
+#include "runtime/snapshot.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdio>
+#include <exception>
+#include <mutex>
+
+#include <ringo/clock.hpp>
+#include <ringo/detail/context_core.hpp>
+#include <ringo/detail/task_promise.hpp>
+#include <ringo/run.hpp>
+
+#include "platform/ranked_lock.hpp"
+#include "runtime/registry.hpp"
+#include "runtime/runtime_core.hpp"
+
+namespace ringo::detail {
+namespace {
+
+bool same_place(const std::source_location& a, const std::source_location& b) {
+  return a.line() == b.line() && std::string_view(a.file_name()) == b.file_name();
+}
+
+// From where the routine waits out to its own function. ringo's coroutines, such as with_timeout's, wait in the name of
+// the place that awaits them, and a function that is no coroutine waits in the name of the place that started it: such
+// a place comes once. The places in ringo itself are left out.
+std::vector<std::source_location> chain_of(const routine& r) {
+  std::vector<std::source_location> chain{r.parked->where};
+  std::coroutine_handle<> waits = r.resume_at;
+  while (const awaited_task* by = promise_of(waits).awaited_by) {
+    if (by->where.line() != 0 && !same_place(by->where, chain.back()) &&
+        !function_of(by->where).starts_with("ringo::")) {
+      chain.push_back(by->where);
+    }
+    waits = by->awaiting;
+  }
+  if (chain.size() > 1 && same_place(chain.back(), r.started)) chain.pop_back();
+  return chain;
+}
+
+std::optional<std::size_t> if_known(std::size_t n) {
+  return n == reported_object::unknown ? std::nullopt : std::optional(n);
+}
+
+}  // namespace
+
+wait_report& wait_report::operator+=(std::string_view words) {
+  text_ += words;
+  general_ += words;
+  return *this;
+}
+
+void wait_report::add(const void* object, const char* kind, std::string as) {
+  *this += reported_object{.at = object, .kind = kind, .as = std::move(as)};
+}
+
+wait_report& wait_report::operator+=(reported_object o) {
+  general_ += std::string_view("aeiou").find(o.kind[0]) == std::string_view::npos ? "a " : "an ";
+  general_ += o.kind;
+  if (o.as.empty()) {
+    char address[24];
+    std::snprintf(address, sizeof address, " %p", o.at);
+    o.as = o.kind;
+    o.as += address;
+  }
+  text_ += o.as;
+  if (!o.state.empty()) text_ += " (" + o.state + ')';
+  objects_.push_back(std::move(o));
+  return *this;
+}
+
+void snapshot_taker::add(routine& r, bool is_main) {
+  std::uint32_t seen = r.state.load(std::memory_order_acquire);
+  bool parked = false;
+  while ((seen & routine::waiting) != 0 && (seen & routine::inspected) == 0) {  // else another snapshot reads it
+    parked = r.state.compare_exchange_weak(seen, seen | routine::inspected, std::memory_order_acq_rel);
+    if (parked) break;
+  }
+  const struct let_go {
+    routine* of;
+    ~let_go() {
+      if (of != nullptr) of->state.fetch_and(~routine::inspected, std::memory_order_release);
+    }
+  } on_every_way_out{parked ? &r : nullptr};  // there may be no memory for the texts
+  ringo::snapshot::routine& to = taken_.routines.emplace_back();
+  to.number = r.number.load(std::memory_order_relaxed);
+  to.is_main = is_main;
+  to.is_cancelled = (seen & (routine::cancelled | routine::context_cancelled)) != 0;
+  to.ended_awaits = r.ended_awaits();
+  to.started = r.started;
+  to.started_by = r.started_by;
+  if (const void* group = r.member_of()) members_.emplace_back(group, to.number);
+  if ((seen & routine::waiting) != 0) to.state = ringo::snapshot::state::waits;
+  if (parked) add_wait(r, to);
+}
+
+void snapshot_taker::add_wait(const routine& r, ringo::snapshot::routine& to) {
+  wait_report report;
+  r.parked->describe(*r.parked, report);
+  to.waits_for = report.text();
+  to.operation = report.general();
+  to.chain = chain_of(r);
+  for (const reported_object& o : report.objects()) {
+    const std::size_t index = index_of(o);
+    if (std::find(to.objects.begin(), to.objects.end(), index) != to.objects.end()) continue;
+    to.objects.push_back(index);
+    ++taken_.objects[index].waiters;
+  }
+  if (r.context != nullptr && r.context->deadline() != time_point::max()) to.deadline = r.context->deadline();
+}
+
+std::size_t snapshot_taker::index_of(const reported_object& o) {
+  const auto [found, is_new] = indices_.try_emplace(o.at, taken_.objects.size());
+  if (is_new) {
+    ringo::snapshot::object& to = taken_.objects.emplace_back();
+    to.id = reinterpret_cast<std::uintptr_t>(o.at);
+    to.kind = o.kind;
+    to.text = o.as;
+    to.length = if_known(o.length);
+    to.capacity = if_known(o.capacity);
+    if (o.owner != 0) to.owners.push_back(o.owner);
+  }
+  return found->second;
+}
+
+ringo::snapshot snapshot_taker::finish() {
+  std::ranges::sort(taken_.routines, {}, &ringo::snapshot::routine::number);
+  find_owners();
+  find_cycles();
+  return std::move(taken_);
+}
+
+void snapshot_taker::find_owners() {
+  for (const auto& [group, number] : members_) {
+    if (const auto found = indices_.find(group); found != indices_.end()) {
+      taken_.objects[found->second].owners.push_back(number);
+    }
+  }
+  for (std::size_t i = 0; i < taken_.objects.size(); ++i) {
+    ringo::snapshot::object& o = taken_.objects[i];
+    std::ranges::sort(o.owners);
+    // A guard may live on when the routine that has locked is gone.
+    std::erase_if(o.owners, [&](std::uint32_t number) { return routine_with(number) == nullptr; });
+    if (o.owners.size() == 1 && (o.kind == "mutex" || o.kind == "shared_mutex" || o.kind == "semaphore")) {
+      routine_with(o.owners.front())->holds.push_back(i);
+    }
+  }
+}
+
+ringo::snapshot::routine* snapshot_taker::routine_with(std::uint32_t number) {
+  const auto found = std::ranges::lower_bound(taken_.routines, number, {}, &ringo::snapshot::routine::number);
+  return found != taken_.routines.end() && found->number == number ? &*found : nullptr;
+}
+
+// A routine that waits for one object waits for each of its owners. (One that waits for the first of several objects
+// may go on although it waits for a routine of the cycle.) The search is in depth, without recursion: chains of
+// routines may be long.
+void snapshot_taker::find_cycles() {
+  static const std::vector<std::uint32_t> none;
+  const auto waits_for = [&](std::uint32_t number) -> const std::vector<std::uint32_t>& {
+    const auto& objects = routine_with(number)->objects;
+    return objects.size() == 1 ? taken_.objects[objects.front()].owners : none;
+  };
+  struct step {
+    std::uint32_t number;
+    std::size_t next = 0;
+  };
+  enum class seen : std::uint8_t { on_path, done };
+  std::unordered_map<std::uint32_t, seen> all;
+  std::vector<step> path;
+  for (const auto& first : taken_.routines) {
+    if (first.objects.size() != 1 || !all.try_emplace(first.number, seen::on_path).second) continue;
+    path.push_back({first.number});
+    while (!path.empty()) {
+      step& at = path.back();
+      const auto& owners = waits_for(at.number);
+      if (at.next == owners.size()) {
+        all[at.number] = seen::done;
+        path.pop_back();
+        continue;
+      }
+      const std::uint32_t next = owners[at.next++];
+      const auto [known, is_new] = all.try_emplace(next, seen::on_path);
+      if (is_new) {
+        path.push_back({next});
+      } else if (known->second == seen::on_path) {
+        auto& cycle = taken_.cycles.emplace_back();
+        auto begin = std::ranges::find(path, next, &step::number);
+        for (; begin != path.end(); ++begin) cycle.push_back(begin->number);
+      }
+    }
+  }
+}
+
+ringo::snapshot take_snapshot(std::uint64_t runtime_id) {
+  worker* here = current_worker();
+  if (here != nullptr && here->runtime_id == runtime_id) return here->runtime.snapshot();
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool made = false;
+  ringo::snapshot taken;
+  std::exception_ptr error;  // want of memory is an error of the caller, not of the runtime
+  bool accepted = false;
+  runtime_registry::with(runtime_id, [&](runtime_core& rt) {
+    taken.workers = static_cast<unsigned>(rt.workers.size());
+    accepted = rt.running() && rt.post([&](worker* there) {
+      const ranked_lock<lock_rank::dump_request> guard(mutex);
+      try {
+        if (there != nullptr) taken = there->runtime.snapshot();
+      } catch (...) {
+        error = std::current_exception();
+      }
+      made = true;
+      changed.notify_one();
+    });
+  });
+  if (accepted) {
+    ranked_lock<lock_rank::dump_request> guard(mutex);
+    changed.wait(guard, [&made] { return made; });
+  }
+  if (error) std::rethrow_exception(error);
+  return taken;
+}
+
+ringo::snapshot runtime_core::snapshot() {
+  snapshot_taker all;
+  each_routine([&](routine& r) { all.add(r, &r == main); });
+  ringo::snapshot taken = all.finish();
+  taken.workers = static_cast<unsigned>(workers.size());
+  taken.taken = now();
+  return taken;
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,40 @@
+// Takes snapshots, and makes the lines of a dump.
+#pragma once
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <ringo/detail/wait_report.hpp>
+#include <ringo/snapshot.hpp>
+
+#include "runtime/roster.hpp"
+
+namespace ringo::detail {
+
+class snapshot_taker {
+ public:
+  // Under the lock of the routine's roster, so that the record stays. `inspected` keeps claimers away while the parked
+  // operation and the frames that await it are read (routine.hpp). With one worker there are none.
+  void add(routine& r, bool is_main);
+  ringo::snapshot finish();
+
+ private:
+  void add_wait(const routine& r, ringo::snapshot::routine& to);
+  std::size_t index_of(const reported_object& o);
+  ringo::snapshot::routine* routine_with(std::uint32_t number);  // null if it is not there
+  void find_owners();
+  void find_cycles();
+
+  ringo::snapshot taken_;
+  std::unordered_map<const void*, std::size_t> indices_;        // of objects, by address
+  std::vector<std::pair<const void*, std::uint32_t>> members_;  // of groups and their like
+};
+
+// "routine 7: waits for ..., at ...; started at ...", without an end of line. The chain is not in it.
+std::string line_of(const ringo::snapshot::routine& r);
+std::string line_of(routine& r, bool is_main);  // under its roster's lock
+
+// On any thread. Of a runtime that does not run: without routines.
+ringo::snapshot take_snapshot(std::uint64_t runtime_id);
+
+}  // namespace ringo::detail

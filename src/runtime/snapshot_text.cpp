@@ -1,0 +1,162 @@
+// A snapshot as text for people.
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runtime/report.hpp"
+#include "runtime/snapshot.hpp"
+
+namespace ringo {
+namespace {
+
+// The part before the last parameter list, which may hold lists itself. Empty if there is none.
+std::string_view before_parameters(std::string_view name) {
+  int depth = 0;
+  for (std::size_t i = name.size(); i-- > 0;) {
+    depth += name[i] == ')' ? 1 : name[i] == '(' ? -1 : 0;
+    if (depth == 0) return name[i] == '(' ? name.substr(0, i) : std::string_view();
+  }
+  return {};
+}
+
+// Behind the last space outside of brackets, which ends the type that the function returns.
+std::string_view behind_type(std::string_view name) {
+  int depth = 0;
+  for (std::size_t i = name.size(); i-- > 0;) {
+    const char c = name[i];
+    depth += c == ')' || c == '>' || c == '}' ? 1 : c == '(' || c == '<' || c == '{' ? -1 : 0;
+    if (c == ' ' && depth == 0) return name.substr(i + 1);
+  }
+  return name;
+}
+
+std::string place_text(const std::source_location& at) {
+  const std::string function = function_of(at);
+  return detail::place_of(at) + (function.empty() ? "" : " in " + function);
+}
+
+std::string label_of(const snapshot::routine& r) {
+  std::string label = "routine " + std::to_string(r.number);
+  return r.is_main ? label + " (main)" : label;
+}
+
+// What is the same for all routines of a group.
+std::string situation_of(const snapshot::routine& r, bool of_many, const std::string& waits_for) {
+  std::string text;
+  if (r.state == snapshot::state::active) {
+    text = of_many ? "run, or are ready to" : "runs, or is ready to";
+  } else {
+    text = of_many ? "wait" : "waits";
+    if (!r.chain.empty()) text += " for " + waits_for + ", at " + place_text(r.chain.front());
+  }
+  if (r.is_cancelled) text += " (cancelled)";
+  if (!r.is_main) {
+    text += "; started at " + detail::place_of(r.started);
+    if (r.started_by != 0) text += " by routine " + std::to_string(r.started_by);
+  }
+  if (r.ended_awaits > 0) {
+    text += r.ended_awaits == detail::routine::most_ended ? "; at least " : "; ";
+    text += std::to_string(r.ended_awaits);
+    text += r.ended_awaits == 1 ? " await has ended with `cancelled`" : " awaits have ended with `cancelled`";
+  }
+  return text;
+}
+
+// Routines with the same key are one group.
+std::string key_of(const snapshot::routine& r) {
+  std::string key = situation_of(r, true, r.operation);
+  for (const auto& each : r.chain) key += '\n' + place_text(each);
+  return r.is_main ? "main" : key;
+}
+
+void append_group(std::string& text, const snapshot& s, const std::vector<const snapshot::routine*>& group) {
+  constexpr std::size_t most_numbers = 8;
+  const snapshot::routine& first = *group.front();
+  if (group.size() == 1) {
+    text += "  " + detail::line_of(first) + '\n';
+  } else {
+    const bool same_object =
+        std::ranges::all_of(group, [&](const snapshot::routine* r) { return r->waits_for == first.waits_for; });
+    text += "  " + std::to_string(group.size()) + " routines";
+    for (std::size_t i = 0; i < std::min(group.size(), most_numbers); ++i) {
+      text += (i == 0 ? " (" : ", ") + std::to_string(group[i]->number);
+    }
+    text += group.size() > most_numbers ? ", ...): " : "): ";
+    text += situation_of(first, true, same_object ? first.waits_for : first.operation) + '\n';
+  }
+  for (std::size_t i = 1; i < first.chain.size(); ++i) text += "      awaited at " + place_text(first.chain[i]) + '\n';
+  for (const snapshot::routine* r : group) {
+    for (const std::size_t held : r->holds) text += "      " + label_of(*r) + " holds " + s.objects[held].text + '\n';
+  }
+}
+
+const snapshot::routine& routine_with(const snapshot& s, std::uint32_t number) {
+  return *std::ranges::lower_bound(s.routines, number, {}, &snapshot::routine::number);
+}
+
+void append_cycle(std::string& text, const snapshot& s, const std::vector<std::uint32_t>& cycle) {
+  text += "  These wait for each other:\n";
+  for (std::size_t i = 0; i < cycle.size(); ++i) {
+    const snapshot::routine& r = routine_with(s, cycle[i]);
+    const snapshot::routine& next = routine_with(s, cycle[(i + 1) % cycle.size()]);
+    const snapshot::object& o = s.objects[r.objects.front()];
+    text += "    " + label_of(r) + " waits for " + r.waits_for;
+    const bool is_held = std::ranges::find(next.holds, r.objects.front()) != next.holds.end();
+    if (o.kind != "routine") text += (is_held ? ", held by " : ", which needs the end of ") + label_of(next);
+    text += '\n';
+  }
+}
+
+}  // namespace
+
+std::string detail::line_of(const snapshot::routine& r) {
+  return label_of(r) + ": " + situation_of(r, false, r.waits_for);
+}
+
+std::string detail::line_of(routine& r, bool is_main) {
+  snapshot_taker one;
+  one.add(r, is_main);
+  return line_of(one.finish().routines.front());
+}
+
+// clang: "task<> app::f(int) [T = int]", "auto main()::(anonymous class)::operator()() const". g++ in a coroutine:
+// "void app::f(app::f(int)::_ZN3app1fEi.Frame*)". Calls of closures are left out: "main()::<lambda()>".
+std::string function_of(const std::source_location& at) {
+  std::string name = at.function_name();
+  if (name.ends_with(']')) name.erase(std::min(name.rfind(" ["), name.size()));
+  bool is_of_closure = false;
+  constexpr std::string_view call = "::operator()";
+  for (std::size_t begin; (begin = name.find(std::string(call) + '(')) != std::string::npos;) {
+    std::size_t end = begin + call.size();
+    for (int depth = 0; end < name.size(); ++end) {
+      depth += name[end] == '(' ? 1 : name[end] == ')' ? -1 : 0;
+      if (depth == 0) break;
+    }
+    is_of_closure = name.find("::", end) == std::string::npos;
+    name.erase(begin, is_of_closure ? std::string::npos : end + 1 - begin);
+  }
+  std::string_view plain = name;
+  const std::size_t end = plain.rfind(')');
+  if (!is_of_closure && end != std::string_view::npos && plain.find('>', end) == std::string_view::npos) {
+    if (const std::string_view before = before_parameters(plain.substr(0, end + 1)); !before.empty()) plain = before;
+  }
+  return std::string(behind_type(plain));
+}
+
+std::string to_text(const snapshot& s) {
+  std::string text = std::to_string(s.routines.size()) + (s.routines.size() == 1 ? " routine" : " routines") + " on " +
+                     std::to_string(s.workers) + (s.workers == 1 ? " worker\n" : " workers\n");
+  for (const auto& cycle : s.cycles) append_cycle(text, s, cycle);
+  std::map<std::string, std::size_t> indices;
+  std::vector<std::vector<const snapshot::routine*>> groups;  // in the order of their first routines
+  for (const snapshot::routine& r : s.routines) {
+    const auto [found, is_new] = indices.try_emplace(key_of(r), groups.size());
+    if (is_new) groups.emplace_back();
+    groups[found->second].push_back(&r);
+  }
+  for (const auto& group : groups) append_group(text, s, group);
+  return text;
+}
+
+}  // namespace ringo

@@ -1,0 +1,432 @@
+// runtime::snapshot: what each routine waits for and in which functions, which objects it waits for, and which routines
+// wait for each other; its text and its JSON.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <ringo/ringo.hpp>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "every_scheduler.hpp"
+
+using namespace ringo;
+using namespace std::chrono_literals;
+
+namespace {
+
+#define LINE std::source_location::current().line()
+
+snapshot taken() { return runtime::current().snapshot(); }
+
+const snapshot::routine* waiting(const snapshot& s, std::string_view operation) {
+  for (const auto& r : s.routines) {
+    if (r.operation.starts_with(operation)) return &r;
+  }
+  return nullptr;
+}
+
+// Lets others run until a routine waits so.
+task<snapshot> until_waits(std::string operation, std::size_t count = 1) {
+  for (;;) {
+    snapshot s = taken();
+    std::size_t found = 0;
+    for (const auto& r : s.routines) found += r.operation.starts_with(operation);
+    if (found >= count) co_return s;
+    co_await yield();
+  }
+}
+
+// Reads JSON as RFC 8259 has it, and says whether it is all of the text.
+class json_checker {
+ public:
+  explicit json_checker(std::string_view text) : rest_(text) {}
+  bool is_valid() { return value() && rest_.empty(); }
+
+ private:
+  bool take(std::string_view token) {
+    if (!rest_.starts_with(token)) return false;
+    rest_.remove_prefix(token.size());
+    return true;
+  }
+  bool value() {
+    if (rest_.empty()) return false;
+    if (rest_.front() == '{') return list('}', [this] { return string() && take(":") && value(); });
+    if (rest_.front() == '[') return list(']', [this] { return value(); });
+    if (rest_.front() == '"') return string();
+    return take("true") || take("false") || take("null") || number();
+  }
+  template <class Element>
+  bool list(char end, Element element) {
+    rest_.remove_prefix(1);
+    if (take(std::string_view(&end, 1))) return true;
+    do {
+      if (!element()) return false;
+    } while (take(","));
+    return take(std::string_view(&end, 1));
+  }
+  bool number() {
+    (void)take("-");
+    std::size_t digits = 0;
+    while (digits < rest_.size() && std::isdigit(static_cast<unsigned char>(rest_[digits]))) ++digits;
+    const bool ok = digits == 1 || (digits > 1 && rest_.front() != '0');
+    rest_.remove_prefix(digits);
+    return ok;
+  }
+  bool string() {
+    if (!take("\"")) return false;
+    while (!rest_.empty() && rest_.front() != '"') {
+      if (static_cast<unsigned char>(rest_.front()) < 0x20) return false;
+      if (take("\\u")) {
+        for (int i = 0; i < 4; ++i) {
+          if (rest_.empty() || !std::isxdigit(static_cast<unsigned char>(rest_.front()))) return false;
+          rest_.remove_prefix(1);
+        }
+      } else if (take("\\")) {
+        if (rest_.empty() || std::string_view("\"\\/bfnrt").find(rest_.front()) == std::string_view::npos) return false;
+        rest_.remove_prefix(1);
+      } else {
+        rest_.remove_prefix(1);
+      }
+    }
+    return take("\"");
+  }
+
+  std::string_view rest_;
+};
+
+unsigned lines[5];
+
+task<> innermost(channel<int> c) {
+  lines[0] = LINE + 1;
+  co_await c.recv();
+}
+task<> fourth(channel<int> c) {
+  lines[1] = LINE + 1;
+  co_await innermost(c);
+}
+task<int> third(channel<int> c) {
+  lines[2] = LINE + 1;
+  co_await fourth(c);
+  co_return 3;
+}
+task<> second(channel<int> c) {
+  lines[3] = LINE + 1;
+  co_await with_timeout(1h, third(c));
+}
+task<> outermost(channel<int> c) {
+  lines[4] = LINE + 1;
+  co_await second(c);
+}
+
+}  // namespace
+
+TEST_CASE("A snapshot has the chain of awaits from where a routine waits out to its own function") {
+  on_every_scheduler(
+      []() -> task<> {
+        channel<int> c;
+        const unsigned started = LINE + 1;
+        auto waits = go(outermost, c);
+        const snapshot s = co_await until_waits("receive");
+        const snapshot::routine* r = waiting(s, "receive");
+        REQUIRE(r != nullptr);
+        REQUIRE(r->chain.size() == 5);
+        const char* const functions[] = {"innermost", "fourth", "third", "second", "outermost"};
+        for (std::size_t i = 0; i < 5; ++i) {
+          CHECK(r->chain[i].line() == lines[i]);
+          CHECK(function_of(r->chain[i]).ends_with(functions[i]));
+        }
+        CHECK(r->started.line() == started);
+        CHECK(r->started_by == 1);
+        CHECK(r->number != 1);
+        c.close();
+        co_await waits;
+      },
+      3);
+}
+
+TEST_CASE("A snapshot of main says that it is main, that it runs, and is the first routine") {
+  on_every_scheduler([]() -> task<> {
+    const snapshot s = taken();
+    REQUIRE(s.routines.size() == 1);
+    CHECK(s.routines[0].number == 1);
+    CHECK(s.routines[0].is_main);
+    CHECK(s.routines[0].state == snapshot::state::active);
+    CHECK(s.routines[0].started_by == 0);
+    CHECK(s.objects.empty());
+    CHECK(s.cycles.empty());
+    co_return;
+  });
+}
+
+TEST_CASE("An object of a snapshot has its kind, its length, its capacity and the number of its waiters") {
+  on_every_scheduler(
+      []() -> task<> {
+        channel<int> full(2);
+        co_await full.send(1);
+        co_await full.send(2);
+        group g;
+        for (int i = 0; i < 3; ++i) g.go([full]() -> task<> { co_await full.send(3); });
+        const snapshot s = co_await until_waits("send", 3);
+        const snapshot::routine* r = waiting(s, "send");
+        REQUIRE(r->objects.size() == 1);
+        const snapshot::object& o = s.objects[r->objects[0]];
+        CHECK(o.kind == "channel");
+        CHECK(o.length == 2);
+        CHECK(o.capacity == 2);
+        CHECK(o.waiters == 3);
+        CHECK(r->operation == "send on a channel");
+        CHECK(r->waits_for == "send on " + o.text + " (capacity 2, open)");
+        full.close();
+        try {
+          co_await g.wait();
+        } catch (const channel_closed&) {
+        }
+      },
+      3);
+}
+
+TEST_CASE("A routine that waits in a select waits for each of its objects, and is in no cycle") {
+  on_every_scheduler(
+      []() -> task<> {
+        channel<int> a, b;
+        auto waits = go([a, b]() -> task<> { (void)co_await select(a.recv(), b.recv()); });
+        const snapshot s = co_await until_waits("select");
+        const snapshot::routine* r = waiting(s, "select");
+        CHECK(r->objects.size() == 2);
+        CHECK(s.objects.size() == 2);
+        CHECK(s.cycles.empty());
+        a.close();
+        co_await waits;
+      },
+      3);
+}
+
+TEST_CASE("A snapshot says which routine holds a mutex that others wait for, and what a routine holds") {
+  on_every_scheduler(
+      []() -> task<> {
+        mutex m;
+        semaphore one(1), two(2);
+        auto held = co_await m.lock();
+        auto permit = co_await one.acquire();
+        auto permits = co_await two.acquire(2);
+        auto locks = go([&]() -> task<> { (void)co_await m.lock(); });
+        auto acquires = go([&]() -> task<> { (void)co_await one.acquire(); });
+        auto acquires_one_of_two = go([&]() -> task<> { (void)co_await two.acquire(); });
+        co_await until_waits("the lock of a mutex");
+        const snapshot s = co_await until_waits("1 of the ", 2);
+        REQUIRE(s.objects.size() == 3);
+        for (const auto& o : s.objects) {
+          CHECK(o.owners == (o.capacity == 2 ? std::vector<std::uint32_t>{} : std::vector<std::uint32_t>{1}));
+        }
+        CHECK(s.routines[0].holds.size() == 2);
+        CHECK(to_text(s).find("routine 1 (main) holds mutex ") != std::string::npos);
+        held.unlock();
+        permit.release();
+        permits.release();
+        co_await locks;
+        co_await acquires;
+        co_await acquires_one_of_two;
+      },
+      3);
+}
+
+TEST_CASE("A lock that is handed over belongs to the routine that got it") {
+  on_every_scheduler(
+      []() -> task<> {
+        mutex m;
+        channel<void> end;
+        auto held = co_await m.lock();
+        const auto hold = [&m, end]() -> task<> {
+          const auto got = co_await m.lock();
+          co_await end.recv();
+        };
+        auto first = go(hold);
+        co_await until_waits("the lock");
+        held.unlock();
+        (void)co_await until_waits("receive");
+        auto next = go(hold);
+        const snapshot s = co_await until_waits("the lock");
+        const snapshot::routine* owner = waiting(s, "receive");
+        REQUIRE(owner != nullptr);
+        REQUIRE(owner->holds.size() == 1);
+        CHECK(s.objects[owner->holds[0]].owners == std::vector<std::uint32_t>{owner->number});
+        end.close();
+        co_await first;
+        co_await next;
+      },
+      3);
+}
+
+TEST_CASE("Routines that wait for each other's locks and ends are a cycle of the snapshot, and others are not") {
+  on_every_scheduler(
+      []() -> task<> {
+        mutex a, b;
+        wait_group other;
+        channel<void> locked_a, locked_b, end;
+        auto first = go([&]() -> task<> {
+          const auto held = co_await a.lock();
+          locked_a.close();
+          co_await locked_b.recv();
+          (void)co_await b.lock();
+        });
+        auto second = go([&]() -> task<> {
+          const auto held = co_await b.lock();
+          locked_b.close();
+          co_await locked_a.recv();
+          (void)co_await a.lock();
+        });
+        other.go([&]() -> task<> { co_await end.recv(); });
+        auto joins = go([&]() -> task<> { co_await other.wait(); });
+        co_await until_waits("receive");
+        co_await until_waits("a wait_group");
+        const snapshot s = co_await until_waits("the lock", 2);
+        REQUIRE(s.cycles.size() == 1);
+        REQUIRE(s.cycles[0].size() == 2);
+        for (std::size_t i = 0; i < 2; ++i) {
+          const auto is_it = [&](const snapshot::routine& r) { return r.number == s.cycles[0][i]; };
+          const auto r = std::find_if(s.routines.begin(), s.routines.end(), is_it);
+          CHECK(r->operation == "the lock of a mutex");
+          CHECK(s.objects[r->objects[0]].owners == std::vector<std::uint32_t>{s.cycles[0][1 - i]});
+        }
+        const std::string text = to_text(s);
+        CAPTURE(text);
+        CHECK(text.find("These wait for each other:") != std::string::npos);
+        CHECK(text.find(", held by routine " + std::to_string(s.cycles[0][0])) != std::string::npos);
+        CHECK(text.find(", held by routine " + std::to_string(s.cycles[0][1])) != std::string::npos);
+        first.cancel();
+        end.close();
+        co_await first.wait();
+        co_await second;
+        co_await joins;
+      },
+      3);
+}
+
+TEST_CASE("A deadlock's report draws the cycle: a lock that its routine locks twice, and a main that joins itself") {
+  on_each(every_scheduler(3), [](const scheduler_under_test& scheduler) {
+    std::string report;
+    try {
+      scheduler.run([]() -> task<> {
+        mutex m;
+        const auto held = co_await m.lock();
+        (void)co_await m.lock();
+      });
+    } catch (const deadlock& e) {
+      report = e.what();
+    }
+    CAPTURE(report);
+    CHECK(report.find("    routine 1 (main) waits for the lock of mutex ") != std::string::npos);
+    CHECK(report.find(", held by routine 1 (main)") != std::string::npos);
+
+    report.clear();
+    try {
+      scheduler.run([]() -> task<> {
+        mutex m;
+        const auto held = co_await m.lock();
+        group g;
+        g.go([&m]() -> task<> { (void)co_await m.lock(); });
+        co_await g.wait();
+      });
+    } catch (const deadlock& e) {
+      report = e.what();
+    }
+    CAPTURE(report);
+    CHECK(report.find("routine 1 (main) waits for the end of a group's members: group ") != std::string::npos);
+    CHECK(report.find(", which needs the end of routine ") != std::string::npos);
+    CHECK(report.find(", held by routine 1 (main)") != std::string::npos);
+  });
+}
+
+TEST_CASE("A routine of a snapshot has its context's deadline and its cancellation") {
+  on_simulated_schedulers([]() -> task<> {
+    const time_point deadline = now() + 1h;
+    const context under = context::with_deadline(deadline);
+    auto waits = go(under, []() -> task<> {
+      (void)co_await outcome(never());
+      co_await shield(sleep(1s));
+    });
+    co_await testing::settle();
+    snapshot s = taken();
+    const auto other = [&]() -> const snapshot::routine& { return s.routines[s.routines[0].is_main ? 1 : 0]; };
+    CHECK(other().deadline == deadline);
+    CHECK_FALSE(other().is_cancelled);
+    waits.cancel();
+    co_await testing::settle();
+    s = taken();
+    CHECK(other().is_cancelled);
+    CHECK(other().operation == "sleep");
+    co_await waits;
+  });
+}
+
+TEST_CASE("A thread that is no worker takes snapshots while routines come, wait and go on all workers") {
+  for (unsigned workers : {1u, 4u}) {
+    runtime rt({.workers = workers});
+    std::atomic<bool> over = false;
+    std::size_t routines = 0, chains = 0;
+    std::thread foreign;
+    rt.run([&]() -> task<> {
+      foreign = std::thread([&] {
+        for (int i = 0; i < 50 || chains == 0; ++i) {
+          const snapshot s = rt.snapshot();
+          routines += s.routines.size();
+          for (const auto& r : s.routines) chains += r.chain.size() > 1;
+          CHECK(json_checker(to_json(s)).is_valid());
+        }
+        over = true;
+      });
+      mutex m;
+      while (!over) {
+        group g;
+        channel<int> c(1);
+        for (int i = 0; i < 8; ++i) {
+          g.go([&m, c, i]() -> task<> {
+            const auto works = [&m, c, i]() -> task<> {
+              const auto held = co_await m.lock();
+              co_await c.send(i);
+              co_await sleep(10us);
+              (void)co_await c.recv();
+            };
+            co_await works();
+          });
+        }
+        co_await g.wait();
+      }
+    });
+    foreign.join();
+    CHECK(routines > 0);
+    CHECK(chains > 0);
+  }
+}
+
+TEST_CASE("A snapshot of a runtime that does not run has no routines") {
+  runtime rt({.workers = 2});
+  CHECK(rt.snapshot().routines.empty());
+  CHECK(rt.snapshot().workers == 2);
+  const runtime_ref ended = rt.run([]() -> task<runtime_ref> { co_return runtime::current(); });
+  CHECK(rt.snapshot().routines.empty());
+  CHECK(ended.snapshot().routines.empty());
+}
+
+TEST_CASE("The JSON of a snapshot is valid, whatever bytes a text has") {
+  snapshot s;
+  s.workers = 1;
+  s.routines.resize(2);
+  s.routines[1].waits_for = "reading \"a\\b\"\n\x01 of \xC3\xA4, \xFF and \xE2\x82";
+  s.objects.resize(1);
+  s.objects[0].kind = "file";
+  s.cycles = {{1, 2}, {3}};
+  const std::string json = to_json(s);
+  CAPTURE(json);
+  CHECK(json_checker(json).is_valid());
+  CHECK(json.find(R"("waits_for":"reading \"a\\b\"\u000a\u0001 of )"
+                  "\xC3\xA4"
+                  R"(, \ufffd and \ufffd\ufffd")") != std::string::npos);
+  CHECK(json.find(R"("cycles":[[1,2],[3]])") != std::string::npos);
+  CHECK(json.find(R"("length":null)") != std::string::npos);
+}
