@@ -15,7 +15,8 @@ template <class T>
 requires std::is_trivially_copyable_v<T>
 std::optional<T> read_own(std::uintptr_t from) noexcept {
   T value;
-  if (!copy_own_memory(from, &value, sizeof value)) return std::nullopt;
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): T may be a pointer, which is then what is copied
+  if (!copy_own_memory(from, static_cast<void*>(&value), sizeof(T))) return std::nullopt;
   return value;
 }
 template <class T>

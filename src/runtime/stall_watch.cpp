@@ -7,6 +7,7 @@
 #include <bit>
 #include <chrono>
 #include <cstddef>
+#include <new>
 #include <utility>
 
 #include "platform/own_memory.hpp"
@@ -79,6 +80,7 @@ bool is_schedulers(const code_place& place) noexcept {
 
 void add_stack(std::string& text, const std::vector<stack_frame>& stack, code_names& names) {
   std::vector<code_place> places;
+  places.reserve(stack.size());
   for (const stack_frame& frame : stack) places.push_back(names.find(frame.address));
   while (!places.empty() && is_schedulers(places.back())) places.pop_back();
   for (std::size_t i = 0; i < std::min(places.size(), most_frames); ++i) {
@@ -177,7 +179,8 @@ void stall_watch::run() noexcept {
         if (overslept > period) watched_[i].since += overslept;
         look_at(*runtime_.workers[i], watched_[i], now);
       }
-    } catch (...) {  // no memory for the text: the next look tries again
+    } catch (const std::bad_alloc&) {  // the next look tries again
+      runtime_.warned.tell_rarely("there is no memory for the text about a stall", {});
     }
     guard.lock();
   }
