@@ -149,6 +149,43 @@ TEST_CASE("A snapshot has the chain of awaits from where a routine waits out to 
       3);
 }
 
+TEST_CASE("A routine has the name that it was started with, however it was started, and a task has one, too") {
+  on_every_scheduler(
+      []() -> task<> {
+        channel<int> c;
+        const auto receives = [](channel<int> from) -> task<> { co_await from.recv(); };
+        wait_group w;
+        group g;
+        worker_pool p({.max = 1});
+        auto session = go(named("session " + std::to_string(7), receives), c);
+        auto of_task = go(named("a \"task\"", receives(c)));
+        auto unnamed = go(receives, c);
+        w.go(named("counted", receives), c);
+        g.go(named("member", receives), c);
+        auto job = co_await p.submit(named("job", receives), c);
+        auto number = go(named("adds", [](int a, int b) { return a + b; }), 3, 4);
+        const snapshot s = co_await until_waits("receive", 6);
+        std::vector<std::string> names;
+        for (const auto& r : s.routines) {
+          if (r.operation.starts_with("receive")) names.push_back(r.name);
+        }
+        std::sort(names.begin(), names.end());
+        CHECK(names == std::vector<std::string>{"", "a \"task\"", "counted", "job", "member", "session 7"});
+        CHECK(to_text(s).find(" \"session 7\": waits for receive on channel") != std::string::npos);
+        CHECK(to_json(s).find(R"("name":"a \"task\"",)") != std::string::npos);
+        c.close();
+        const int sum = co_await number;
+        CHECK(sum == 7);
+        co_await session;
+        co_await of_task;
+        co_await unnamed;
+        co_await job;
+        co_await w.wait();
+        co_await g.wait();
+      },
+      3);
+}
+
 TEST_CASE("A snapshot of main says that it is main, that it runs, and is the first routine") {
   on_every_scheduler([]() -> task<> {
     const snapshot s = taken();

@@ -32,6 +32,7 @@
 #include <ringo/latch.hpp>
 #include <ringo/map.hpp>
 #include <ringo/merge.hpp>
+#include <ringo/named.hpp>
 #include <ringo/once.hpp>
 #include <ringo/outcome.hpp>
 #include <ringo/pipe.hpp>

@@ -32,6 +32,7 @@ struct snapshot {
   struct routine {
     /// From 1, in the order of the starts with one worker. No two routines that live have the same number.
     std::uint32_t number = 0;
+    std::string name;  ///< That named() gave it, or empty.
     bool is_main = false;
     enum state state = state::active;
     bool is_cancelled = false;       ///< It, or its context.

@@ -85,6 +85,7 @@ void snapshot_taker::add(routine& r, bool is_main) {
   } on_every_way_out{parked ? &r : nullptr};  // there may be no memory for the texts
   ringo::snapshot::routine& to = taken_.routines.emplace_back();
   to.number = r.number.load(std::memory_order_relaxed);
+  if (const std::string* name = r.given_name()) to.name = *name;
   to.is_main = is_main;
   to.is_cancelled = (seen & (routine::cancelled | routine::context_cancelled)) != 0;
   to.ended_awaits = r.ended_awaits();

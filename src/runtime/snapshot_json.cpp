@@ -114,6 +114,7 @@ void append(std::string& out, const snapshot::object& o) {
 void append(std::string& out, const snapshot::routine& r) {
   members(out)
       .add("number", r.number)
+      .add("name", std::string_view(r.name))
       .add("main", r.is_main)
       .add("state", std::string_view(r.state == snapshot::state::waits ? "waits" : "active"))
       .add("cancelled", r.is_cancelled)

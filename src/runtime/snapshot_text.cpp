@@ -38,6 +38,7 @@ std::string place_text(const std::source_location& at) {
 
 std::string label_of(const snapshot::routine& r) {
   std::string label = "routine " + std::to_string(r.number);
+  if (!r.name.empty()) label += " \"" + r.name + '"';
   return r.is_main ? label + " (main)" : label;
 }
 
@@ -65,7 +66,7 @@ std::string situation_of(const snapshot::routine& r, bool of_many, const std::st
 
 // Routines with the same key are one group.
 std::string key_of(const snapshot::routine& r) {
-  std::string key = situation_of(r, true, r.operation);
+  std::string key = r.name + '\n' + situation_of(r, true, r.operation);
   for (const auto& each : r.chain) key += '\n' + place_text(each);
   return r.is_main ? "main" : key;
 }
@@ -79,6 +80,7 @@ void append_group(std::string& text, const snapshot& s, const std::vector<const 
     const bool same_object =
         std::ranges::all_of(group, [&](const snapshot::routine* r) { return r->waits_for == first.waits_for; });
     text += "  " + std::to_string(group.size()) + " routines";
+    if (!first.name.empty()) text += " \"" + first.name + '"';
     for (std::size_t i = 0; i < std::min(group.size(), most_numbers); ++i) {
       text += (i == 0 ? " (" : ", ") + std::to_string(group[i]->number);
     }

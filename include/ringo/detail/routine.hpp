@@ -150,6 +150,7 @@ struct routine {
   virtual std::coroutine_handle<> begin() noexcept;  // makes its task; null: that has failed, and the error is kept
   virtual void close() noexcept;  // at its end: keeps the result; destroys the frames, the function and its arguments
   virtual void at_end(worker&) noexcept;  // after its end, when its frame is gone and its joiners are ready
+  virtual const std::string* given_name() const noexcept { return nullptr; }  // by named()
   virtual const void* member_of() const noexcept { return nullptr; }  // the wait_group, group or pool that it ends in
   virtual void fail(std::exception_ptr) noexcept {}  // sets its error, if its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // its exception, if not joined

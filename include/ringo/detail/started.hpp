@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <exception>
 #include <source_location>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -233,6 +234,43 @@ class routine_of_call final : public routine_of_task<T, Base> {
   };
 };
 
+// What named() makes: a function or a task with its routine's name.
+template <class F>
+class named_call {
+ public:
+  template <class G>
+  named_call(std::string name, G&& f) : name_(std::move(name)), f_(std::forward<G>(f)) {}
+
+  template <class... A>
+  requires std::invocable<F, A...>
+  RINGO_RETURNS_TASK decltype(auto) operator()(A&&... args) && {
+    return detail::invoke(std::move(f_), std::forward<A>(args)...);
+  }
+  RINGO_RETURNS_TASK F operator()() && requires is_task<F>
+  {
+    return std::move(f_);
+  }
+
+  std::string& name() noexcept { return name_; }
+  F& function() noexcept { return f_; }
+
+ private:
+  std::string name_;
+  F f_;
+};
+
+// A record with a name.
+template <class Record>
+struct named_record : Record {
+  const std::string* given_name() const noexcept override { return &name; }
+  std::string name;
+};
+template <template <class> class Record>
+struct with_name {
+  template <class T>
+  using record = named_record<Record<T>>;
+};
+
 // The callable and the arguments are copied or moved into the routine: what that throws reaches the caller.
 template <template <class> class Record = record, class F, class... A>
 requires callable_later<F, A...>
@@ -245,6 +283,14 @@ template <template <class> class Record = record, class T>
 auto* make_routine(task<T>&& t) {
   if (!task_access::coroutine(t)) throw_empty_task();
   return new routine_of_task<T, Record<T>>(std::move(t));
+}
+
+template <template <class> class Record = record, class F, class... A>
+requires startable<F, A...>
+auto* make_routine(named_call<F>&& f, A&&... args) {
+  auto* r = make_routine<with_name<Record>::template record>(std::move(f.function()), std::forward<A>(args)...);
+  r->name = std::move(f.name());
+  return r;
 }
 
 // For a routine that starts later, or under a context that is given: the current routine has started it.
