@@ -5,7 +5,8 @@
 //   a count of checks: a test case that has checked nothing fails;
 //   a runtime before the tests, if a filter may refuse io_uring: stderr is told of the fallback once in a process, and
 //     tests compare what their children write there;
-//   the hashes of simulations (trace_ledger.hpp).
+//   the hashes of simulations (trace_ledger.hpp);
+//   no search for stalls unless a test asks for it: tests count warnings, and a busy machine makes routines late.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <sys/prctl.h>
@@ -133,6 +134,7 @@ REGISTER_LISTENER("trace_ledger", 1, trace_ledger);
 }  // namespace
 
 int main(int argc, char** argv) {
+  ringo::detail::runtime_core::usual_stall = {};
   if (::prctl(PR_GET_SECCOMP) != 0) (void)ringo::runtime(ringo::runtime_options{.workers = 1});
   const int status = doctest::Context(argc, argv).run();
   return status == 0 && check_counter::cases_without_checks() != 0 ? 1 : status;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "runtime/runtime_core.hpp"
 #include "runtime/stall_watch.hpp"
 #include "states.hpp"
 
@@ -326,6 +327,13 @@ TEST_CASE("There is a thread that looks for stalls only while a runtime that wan
   run(counts, how);
   CHECK(threads == 1);
   while (threads_that_watch() != 0) std::this_thread::yield();
+  for (const ringo::duration usual : {0h, 1h}) {
+    detail::runtime_core::usual_stall = usual;
+    run(counts);
+    CHECK(threads == (usual == 0s ? 0 : 1));
+    while (threads_that_watch() != 0) std::this_thread::yield();
+  }
+  detail::runtime_core::usual_stall = {};
   threads = 99;
   testing::simulate({}, counts);
   CHECK(threads == 0);

@@ -120,13 +120,14 @@ void runtime_core::run(routine& r) {
   if (deadlocked_) throw deadlock(deadlock_report_);
 }
 
-void runtime_core::watch_for_stalls() {
 #if defined(NDEBUG)
-  constexpr duration usual = duration::zero();
+duration runtime_core::usual_stall = duration::zero();
 #else
-  constexpr duration usual = std::chrono::milliseconds(100);
+duration runtime_core::usual_stall = std::chrono::milliseconds(100);
 #endif
-  const duration limit = settings.stall < duration::zero() ? usual : duration(settings.stall);
+
+void runtime_core::watch_for_stalls() {
+  const duration limit = settings.stall < duration::zero() ? usual_stall : duration(settings.stall);
   if (limit == duration::zero()) return;
   try {
     stalls_ = std::make_unique<stall_watch>(*this, limit);

@@ -122,6 +122,7 @@ class runtime_core {
   void warn(std::string_view text) noexcept { warned.tell(text); }
 
   const std::uint64_t id;
+  static duration usual_stall;  // of runtime_options::stall below 0; tests change it
   const runtime_options settings;
   warnings warned;
   choices* const simulation;
