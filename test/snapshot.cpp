@@ -344,6 +344,50 @@ TEST_CASE("Routines that wait for each other's locks and ends are a cycle of the
       3);
 }
 
+TEST_CASE("Of many routines that wait for one object which all of them keep, a snapshot has few cycles") {
+  on_every_scheduler(
+      []() -> task<> {
+        const context under = context::with_cancel();
+        wait_group all;
+        mutex m;
+        const auto wait_for_all = [&all]() -> task<> { co_await all.wait(); };
+        const auto start = [&]() -> task<> {
+          for (int i = 0; i < 100; ++i) all.go(wait_for_all);
+          const auto held = co_await m.lock();
+          (void)co_await m.lock();
+        };
+        auto locks = go(under, start);
+        co_await until_waits("a wait_group", 100);
+        const snapshot s = co_await until_waits("the lock");
+        const std::uint32_t number = waiting(s, "the lock")->number;
+        std::size_t members = 0;
+        for (const auto& cycle : s.cycles) members += cycle.size();
+        CHECK(members > 0);
+        CHECK(members <= 2 * s.routines.size());
+        CHECK(std::ranges::count(s.cycles, std::vector<std::uint32_t>{number}) == 1);
+        under.cancel();
+        co_await locks.wait();
+        co_await all.wait();
+      },
+      3);
+}
+
+TEST_CASE("A lock that is taken outside of routines has no owner, whatever routine has had it before") {
+  mutex m;
+  const auto lock_once = [&m]() -> task<> { (void)co_await m.lock(); };
+  run(lock_once);
+  auto held = m.try_lock();
+  REQUIRE(held);
+  run([&]() -> task<> {
+    auto locks = go(lock_once);
+    const snapshot s = co_await until_waits("the lock");
+    REQUIRE(s.objects.size() == 1);
+    CHECK(s.objects[0].owners.empty());
+    held = {};
+    co_await locks;
+  });
+}
+
 TEST_CASE("A deadlock's report draws the cycle: a lock that its routine locks twice, and a main that joins itself") {
   on_each(every_scheduler(3), [](const scheduler_under_test& scheduler) {
     std::string report;

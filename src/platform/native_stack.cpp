@@ -163,6 +163,8 @@ walk_outcome walk_stack(pid_t thread, std::uintptr_t outermost, std::vector<stac
   if (!has_stack_signal()) return walk_outcome::signal_is_taken;
   if (blocks_stack_signal(thread)) return walk_outcome::signal_is_blocked;
   if (the_walk.state.load(std::memory_order_acquire) == stack_walk::walks) return walk_outcome::no_answer;
+  // Reading all that takes time, in which the thread may have begun a call that a signal would end.
+  if (state_of(thread).is != thread_state::kind::runs) return walk_outcome::no_answer;
   the_walk.outermost = outermost;
   the_walk.state.store(thread, std::memory_order_release);
   bool may_answer = ::syscall(SYS_tgkill, ::getpid(), thread, stack_signal_number) == 0;

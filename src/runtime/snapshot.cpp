@@ -5,6 +5,9 @@
 #include <cstdio>
 #include <exception>
 #include <mutex>
+#include <ranges>
+#include <span>
+#include <unordered_set>
 
 #include <ringo/clock.hpp>
 #include <ringo/detail/context_core.hpp>
@@ -155,41 +158,58 @@ ringo::snapshot::routine* snapshot_taker::routine_with(std::uint32_t number) {
 }
 
 // A routine that waits for one object waits for each of its owners. (One that waits for the first of several objects
-// may go on although it waits for a routine of the cycle.) The search is in depth, without recursion: chains of
-// routines may be long.
+// may go on although it waits for a routine of the cycle.) The search is in depth, without recursion, since chains of
+// routines may be long. It enters each object once, by the first routine that waits for it: an object with many owners
+// may have as many waiters.
 void snapshot_taker::find_cycles() {
-  static const std::vector<std::uint32_t> none;
-  const auto waits_for = [&](std::uint32_t number) -> const std::vector<std::uint32_t>& {
-    const auto& objects = routine_with(number)->objects;
-    return objects.size() == 1 ? taken_.objects[objects.front()].owners : none;
-  };
   struct step {
     std::uint32_t number;
-    std::size_t next = 0;
+    std::size_t object;  // that it waits for
+    std::size_t next_owner = 0;
   };
-  enum class seen : std::uint8_t { on_path, done };
-  std::unordered_map<std::uint32_t, seen> all;
+  constexpr std::size_t done = ~std::size_t{0};
   std::vector<step> path;
+  std::unordered_map<std::uint32_t, std::size_t> routines;  // to the place on the path, or done
+  std::unordered_map<std::size_t, std::size_t> objects;     // to that of the routine that has entered it, or done
+  std::unordered_set<std::uint32_t> in_cycles;
+  std::size_t members = 0;  // of all cycles
+  const auto add_cycle = [&](std::size_t begin) {
+    const auto cycle = std::views::transform(std::span(path).subspan(begin), &step::number);
+    // The cycles of a knot may be too many for the memory: then each knot has some.
+    if (members >= taken_.routines.size() &&
+        std::ranges::any_of(cycle, [&](std::uint32_t number) { return in_cycles.contains(number); })) {
+      return;
+    }
+    members += cycle.size();
+    in_cycles.insert(cycle.begin(), cycle.end());
+    taken_.cycles.emplace_back(cycle.begin(), cycle.end());
+  };
+  const auto enter = [&](std::uint32_t number) {
+    const auto& waits_for = routine_with(number)->objects;
+    if (!routines.try_emplace(number, waits_for.size() == 1 ? path.size() : done).second || waits_for.size() != 1)
+      return;
+    const auto [entered, is_new] = objects.try_emplace(waits_for.front(), path.size());
+    path.push_back({number, waits_for.front(), is_new ? 0 : taken_.objects[waits_for.front()].owners.size()});
+    if (!is_new && entered->second != done) add_cycle(entered->second + 1);
+  };
   for (const auto& first : taken_.routines) {
-    if (first.objects.size() != 1 || !all.try_emplace(first.number, seen::on_path).second) continue;
-    path.push_back({first.number});
+    enter(first.number);
     while (!path.empty()) {
       step& at = path.back();
-      const auto& owners = waits_for(at.number);
-      if (at.next == owners.size()) {
-        all[at.number] = seen::done;
-        path.pop_back();
+      const auto& owners = taken_.objects[at.object].owners;
+      if (at.next_owner < owners.size()) {
+        const std::uint32_t owner = owners[at.next_owner++];
+        const auto known = routines.find(owner);
+        if (known == routines.end()) {
+          enter(owner);
+        } else if (known->second != done) {
+          add_cycle(known->second);
+        }
         continue;
       }
-      const std::uint32_t next = owners[at.next++];
-      const auto [known, is_new] = all.try_emplace(next, seen::on_path);
-      if (is_new) {
-        path.push_back({next});
-      } else if (known->second == seen::on_path) {
-        auto& cycle = taken_.cycles.emplace_back();
-        auto begin = std::ranges::find(path, next, &step::number);
-        for (; begin != path.end(); ++begin) cycle.push_back(begin->number);
-      }
+      routines[at.number] = done;
+      if (std::size_t& entered_by = objects[at.object]; entered_by == path.size() - 1) entered_by = done;
+      path.pop_back();
     }
   }
 }

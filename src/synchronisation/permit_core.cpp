@@ -98,7 +98,8 @@ bool permit_core::try_take(std::size_t amount, const char* call) {
   enter(w, call);
   const section_of here(*this, w);
   if (!take(amount)) return false;
-  if (w != nullptr && w->current != nullptr) note_taker(*w->current);
+  // Outside of routines no number is known, and the last taker's may be another routine's by now.
+  w != nullptr && w->current != nullptr ? note_taker(*w->current) : taker_.store(0, std::memory_order_relaxed);
   return true;
 }
 
