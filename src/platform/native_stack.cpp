@@ -1,7 +1,7 @@
 #include "platform/native_stack.hpp"
 
 #include <signal.h>
-#include <sys/syscall.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -21,6 +21,10 @@
 #include "platform/never_destroyed.hpp"
 #include "platform/own_memory.hpp"
 #include "platform/text_file.hpp"
+
+#ifndef sigev_notify_thread_id  // not every glibc has the name of sigevent's documentation
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 
 namespace ringo::detail {
 namespace {
@@ -102,6 +106,35 @@ bool blocks_stack_signal(pid_t thread) {
          (blocked >> (stack_signal_number - 1) & 1) != 0;
 }
 
+// The signal, for a thread when it has computed a little more: a signal that is sent to it may reach it in a call,
+// which would end early. Once the time is over the system sends it in an interrupt, and that comes when the thread
+// computes.
+class computing_signal {
+ public:
+  explicit computing_signal(pid_t thread) noexcept {
+    sigevent event{};
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = stack_signal_number;
+    event.sigev_notify_thread_id = thread;
+    // The clock of a thread's CPU time, as the kernel numbers it.
+    constexpr clockid_t of_thread = 4, scheduled = 2;
+    if (::timer_create((~thread << 3) | of_thread | scheduled, &event, &timer_) != 0) return;
+    const itimerspec soon{{}, {0, 1000}};
+    is_set_ = ::timer_settime(timer_, 0, &soon, nullptr) == 0;
+    if (!is_set_) ::timer_delete(timer_);
+  }
+  computing_signal(const computing_signal&) = delete;
+  computing_signal& operator=(const computing_signal&) = delete;
+  ~computing_signal() {
+    if (is_set_) ::timer_delete(timer_);
+  }
+  bool will_come() const noexcept { return is_set_; }
+
+ private:
+  timer_t timer_{};
+  bool is_set_ = false;
+};
+
 // A call instruction before an address that it returns to.
 struct call_before {
   bool is_there = false;
@@ -163,11 +196,10 @@ walk_outcome walk_stack(pid_t thread, std::uintptr_t outermost, std::vector<stac
   if (!has_stack_signal()) return walk_outcome::signal_is_taken;
   if (blocks_stack_signal(thread)) return walk_outcome::signal_is_blocked;
   if (the_walk.state.load(std::memory_order_acquire) == stack_walk::walks) return walk_outcome::no_answer;
-  // Reading all that takes time, in which the thread may have begun a call that a signal would end.
-  if (state_of(thread).is != thread_state::kind::runs) return walk_outcome::no_answer;
   the_walk.outermost = outermost;
   the_walk.state.store(thread, std::memory_order_release);
-  bool may_answer = ::syscall(SYS_tgkill, ::getpid(), thread, stack_signal_number) == 0;
+  const computing_signal signal(thread);
+  bool may_answer = signal.will_come();
   const auto asked_at = std::chrono::steady_clock::now();
   while (may_answer && the_walk.state.load(std::memory_order_acquire) != stack_walk::walked) {
     std::this_thread::sleep_for(std::chrono::microseconds(100));
