@@ -12,6 +12,8 @@ namespace ringo::detail {
 // The calls that pause, by the time when the pause is over: a heap, in which each call knows its place.
 class pause_queue {
  public:
+  // A few pauses need no memory: a listener that has none for a connection would else try again and again at once.
+  pause_queue() { heap_.reserve(64); }
   bool empty() const noexcept { return heap_.empty(); }
   time_point first_due() const noexcept { return heap_.front().due; }  // not if it is empty
   bool add(begun_call& c, time_point due) noexcept {                   // false if there is no memory

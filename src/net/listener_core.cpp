@@ -180,12 +180,6 @@ void listener_core::fill_accept(kernel_call& call) noexcept {
   call.is_shared = origin_ == origin::adopted;
 }
 
-bool listener_core::keep(const bare_connection& c) noexcept {
-  const optional_guard guard(lock, current_worker()->shared);
-  if (is_open()) bare_.push_back(c);  // there is room for it
-  return is_open();
-}
-
 namespace {
 
 enum class accept_failure : std::uint8_t {
@@ -225,24 +219,32 @@ accept_failure failure_of(int error) noexcept {
 void listener_core::accepted(const kernel_answer& answer) noexcept {
   const int result = answer.result;
   runtime_core& runtime = current_worker()->runtime;
-  if (result >= 0) {
-    const bare_connection connection{result, to_endpoint(peer_.get())};
-    if (!keep(connection)) give_away({&connection, 1});
-  }
+  const bare_connection connection{result, result >= 0 ? to_endpoint(peer_.get()) : endpoint()};
   const accept_failure failure = result >= 0 ? accept_failure::of_this_call : failure_of(-result);
   int refusal = 0;  // to be told
+  bool comes_too_late;
   {
     section here(*this);
-    accept_.over();
-    if (failure == accept_failure::final) error_ = -result;
-    if (failure == accept_failure::of_the_machine) {
-      has_to_pause_ = true;
-      refusal = -result;
+    comes_too_late = result >= 0 && !is_open();
+    if (!comes_too_late) {
+      accept_.over();
+      if (result >= 0) bare_.push_back(connection);  // there is room for it
+      if (failure == accept_failure::final) error_ = -result;
+      if (failure == accept_failure::of_the_machine) {
+        has_to_pause_ = true;
+        refusal = -result;
+      }
+      if (is_open() && !make_streams()) refusal = ENOMEM;
+      if (refusal != 0 && std::exchange(has_warned_, true)) refusal = 0;
+      serve_all(here);
     }
-    if (is_open() && !make_streams()) refusal = ENOMEM;
-    if (refusal != 0 && std::exchange(has_warned_, true)) refusal = 0;
+  }  // the listener may be gone, if its accept is over
+  if (comes_too_late) {
+    give_away({&connection, 1});
+    section here(*this);
+    accept_.over();
     serve_all(here);
-  }  // the listener may be gone
+  }
   if (refusal != 0) warn(runtime, refusal);
 }
 

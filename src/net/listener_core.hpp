@@ -68,7 +68,6 @@ class listener_core final : public descriptor_core {
 
   void go_on(scheduler& w) noexcept;  // accepts, or pauses, unless one of these is in flight
   void serve_all(section& here) noexcept;
-  bool keep(const bare_connection& c) noexcept;  // false: the listener is closed
   // Without the lock: gives connections that it will not accept to another listener at its address, or closes them, so
   // that the peers know at once.
   void give_away(std::span<const bare_connection> these) noexcept;
