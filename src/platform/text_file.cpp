@@ -1,6 +1,7 @@
 #include "platform/text_file.hpp"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,16 +19,18 @@ std::string_view without_leading_blanks(std::string_view text) {
 
 }  // namespace
 
+// By raw system calls: ThreadSanitizer does not see that a ring closes a descriptor, and would report a race of the
+// thread that gets its number here.
 std::optional<std::string> read_text(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const auto file = ::syscall(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return std::nullopt;
   std::string text;
   char part[4096];
   for (;;) {
-    const ssize_t length = ::read(file, part, sizeof part);
+    const auto length = ::syscall(SYS_read, file, part, sizeof part);
     if (length < 0 && errno == EINTR) continue;
     if (length <= 0) {
-      ::close(file);
+      ::syscall(SYS_close, file);
       if (length < 0) return std::nullopt;
       return text;
     }
