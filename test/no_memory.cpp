@@ -5,10 +5,13 @@
 #include <atomic>
 #include <ringo/ringo.hpp>
 #include <sstream>
+#include <string>
 #include <thread>
 
+#include "network.hpp"
 #include "process_counts.hpp"
 #include "refused_memory.hpp"
+#include "simulated/owned_coroutine.hpp"
 #include "states.hpp"
 
 using namespace ringo;
@@ -88,4 +91,38 @@ TEST_CASE("A run for which there is no memory throws that, and leaves nothing") 
     CHECK(testing::live() == before);
     CHECK(open_descriptors() == descriptors);
   }
+}
+
+static owned_coroutine send_without_memory(tcp_stream& to, const std::string& text, bool& failed) {
+  try {
+    const memory_is_refused always([](std::size_t) { return true; });
+    co_await to.send(text);
+  } catch (const std::bad_alloc&) {
+    failed = true;
+  }
+}
+
+TEST_CASE("A send of a foreign coroutine for whose wait there is no memory keeps no other from its turn") {
+  run(
+      []() -> task<> {
+        tcp_options small;
+        small.send_buffer = small.receive_buffer = 4096;
+        connected c = co_await connect_pair(small);
+        const std::string text(15'000, 'm');
+        bool failed = false;
+        const owned_coroutine sends = send_without_memory(c.here, text, failed);
+        CHECK(failed);
+        auto later = go(
+            [](tcp_stream to) -> task<bool> {
+              const auto sent = co_await outcome(to.send("later"));
+              co_await to.close();
+              co_return sent.has_value();
+            },
+            std::move(c.here));
+        const std::string all = co_await read_all(c.there);
+        const bool was_sent = co_await later;
+        CHECK(all == (was_sent ? std::string("later") : text.substr(0, all.size())));
+        CHECK((was_sent || !all.empty()));
+      },
+      with_workers(1));
 }

@@ -32,10 +32,8 @@ bool descriptor_source::ready(io_request& r, worker& w) noexcept {
 bool descriptor_source::commit(io_request& r, worker& w) noexcept {
   if (!ready(r, w)) return false;
   give_or_refuse(r);
-  if (r.acts) {  // it needs the source until it has acted
-    r.counts = true;
-    use();
-  }
+  // Until it has acted, or thrown with the source's name; a use since act_first(), if that has returned false.
+  if ((r.acts || r.failure != 0) && !std::exchange(r.counts, true)) use();
   return true;
 }
 
@@ -65,8 +63,7 @@ class linking_section final : public section {
 }  // namespace
 
 void descriptor_source::begin(io_request& r, worker& w) noexcept {
-  r.counts = true;
-  use();
+  if (!std::exchange(r.counts, true)) use();
   wait_queue& queue = waiting(r.side);
   r.goes_first ? queue.push_front(r) : queue.push_back(r);
   if (r.side != io_side::close) return ask(r, w);
@@ -105,6 +102,7 @@ void descriptor_source::take(io_request& r) {
 
 void descriptor_source::discard(io_request& r) noexcept {
   put_back(r);
+  r.acts = r.goes_first = false;
   if (std::exchange(r.counts, false)) end_use();
 }
 

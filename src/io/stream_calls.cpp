@@ -55,9 +55,9 @@ bool stream_core::act(io_request& r, bool may_wait) noexcept {
     turn_ = turn::free;
     over = s.what == sending::kind::shutdown || note_sent_now(s, taken, error, may_wait);
     if (turn_ == turn::free && here.on() != nullptr) serve_senders(here);
-    shuts_down = begin_shutdown();
-    // Else take() names the source in an exception.
-    if (s.failure == 0 && std::exchange(s.counts, false)) disuse();
+    shuts_down = over && begin_shutdown();
+    // Else take() names the source in an exception, or the sender waits next.
+    if (over && s.failure == 0 && std::exchange(s.counts, false)) disuse();
   }
   if (shuts_down) finish_shutdown();
   return over;

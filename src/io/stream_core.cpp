@@ -64,12 +64,18 @@ void stream_core::put_back(io_request& r) noexcept {
   if (r.side == io_side::in && r.acts) act(r, false);
   if (r.side == io_side::out) {
     auto& s = static_cast<sending&>(r);
-    if (!s.acts) return;
+    if (!s.acts && !s.goes_first) return;
     if (s.what == sending::kind::shutdown) return void(act(r, false));  // later sends have been refused
-    section here(*this);
-    --calls_;
-    turn_ = turn::free;
-    if (here.on() != nullptr) serve_senders(here);
+    bool shuts_down;
+    {
+      section here(*this);
+      if (s.acts) --calls_;
+      if (s.goes_first) note_loss();
+      turn_ = turn::free;
+      if (here.on() != nullptr) serve_senders(here);
+      shuts_down = begin_shutdown();
+    }
+    if (shuts_down) finish_shutdown();
   } else if (buffer* const b = std::exchange(static_cast<reading&>(r).got, nullptr)) {
     section here(*this);
     there_.push_front(*b);

@@ -25,7 +25,8 @@ struct io_request : waiter {
   explicit io_request(io_side s) noexcept : side(s) {}
 
   io_side side;
-  bool counts = false;      // it is one of the source's uses: from begin() until take(), discard() or end()
+  bool counts = false;  // it is one of the source's uses: from begin(), or from commit() if it acts or has failed,
+                        // until take(), discard() or end()
   bool acts = false;        // it has won, and its routine is to make a system call: in act_first() or take()
   bool goes_first = false;  // act_first() has begun it, and it keeps its side's turn until it waits
   int failure = 0;          // an errno or a reason (outside_error.hpp); 0: the request has not failed
@@ -47,7 +48,9 @@ class descriptor_source {
 
   // Without the lock.
   void enter(const worker* w, const char* call);  // throws std::logic_error in a simulation, and in another runtime
-  // r has won, and acts: its routine makes the system call now. False: the kernel has not taken all, and r waits.
+  // r has won, and acts: its routine makes the system call now. False: the kernel has not taken all, and r waits; until
+  // then it stays a use, for the peer may have its first bytes already, and a routine that sees them may end the
+  // stream.
   bool act_first(io_request& r) noexcept;
   void take(io_request& r);              // r has won; throws if it has failed
   void discard(io_request& r) noexcept;  // r has won; gives its answer back to the source, if possible

@@ -132,6 +132,17 @@ class RINGO_AWAITABLE stream_send_operation final : public io_operation<stream_s
     if (!acts) return goes_on;
     return source_->act_first(*this) && goes_on;
   }
+  template <class P>
+  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
+    if (!counts || current_state() != progress::idle) [[likely]]
+      return io_operation::await_suspend(coroutine);
+    try {
+      return io_operation::await_suspend(coroutine);
+    } catch (...) {  // there is no memory for the record of a foreign coroutine
+      discard();
+      throw;
+    }
+  }
   bool ready(worker& w) noexcept {
     in_select = true;  // only a select asks
     return io_operation::ready(w);
