@@ -24,16 +24,17 @@ std::string_view without_leading_blanks(std::string_view text) {
 std::optional<std::string> read_text(const std::string& path) {
   const auto file = ::syscall(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return std::nullopt;
+  const struct closed {
+    ~closed() { ::syscall(SYS_close, number); }
+    long number;
+  } on_every_way_out{static_cast<long>(file)};  // there may be no memory for the text
   std::string text;
   char part[4096];
   for (;;) {
     const auto length = ::syscall(SYS_read, file, part, sizeof part);
     if (length < 0 && errno == EINTR) continue;
-    if (length <= 0) {
-      ::syscall(SYS_close, file);
-      if (length < 0) return std::nullopt;
-      return text;
-    }
+    if (length < 0) return std::nullopt;
+    if (length == 0) return text;
     text.append(part, static_cast<std::size_t>(length));
   }
 }

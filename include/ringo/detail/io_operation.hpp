@@ -25,8 +25,8 @@ struct io_request : waiter {
   explicit io_request(io_side s) noexcept : side(s) {}
 
   io_side side;
-  bool counts = false;  // it is one of the source's uses: from begin(), or from commit() if it acts or has failed,
-                        // until take(), discard() or end()
+  bool counts = false;      // it is one of the source's uses: from begin(), or from commit() if it acts or has failed,
+                            // until take(), discard() or end()
   bool acts = false;        // it has won, and its routine is to make a system call: in act_first() or take()
   bool goes_first = false;  // act_first() has begun it, and it keeps its side's turn until it waits
   int failure = 0;          // an errno or a reason (outside_error.hpp); 0: the request has not failed
