@@ -8,6 +8,7 @@
 
 #include "error_told.hpp"
 #include "every_scheduler.hpp"
+#include "states.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -399,7 +400,7 @@ TEST_CASE("all() throws `cancelled` where a part ends with it, and has ended the
 TEST_CASE("A caller that is cancelled while it waits for a cancelled group hears of its own cancellation, after all") {
   on_every_scheduler([]() -> task<> {
     event may_end;
-    std::atomic<bool> waits_now = false, member_has_ended = false;
+    std::atomic<bool> member_has_ended = false;
     const auto waits = [&]() -> task<> {
       group g(context::background());
       g.go([&]() -> task<> {
@@ -408,11 +409,10 @@ TEST_CASE("A caller that is cancelled while it waits for a cancelled group hears
         member_has_ended = true;
       });
       g.cancel();
-      waits_now = true;
       co_await g.wait();
     };
     const auto routine = go(waits);
-    while (!waits_now) co_await yield();
+    co_await until_parked("the end of a group's members");
     routine.cancel();
     co_await yield();
     may_end.set();

@@ -1,6 +1,5 @@
 // wait_group: waits for a collection of routines (Go: sync.WaitGroup).
 #pragma once
-#include <ringo/detail/counter.hpp>
 #include <ringo/detail/cpp20.hpp>
 #include <ringo/detail/mistakes.hpp>
 
@@ -9,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include <ringo/detail/counter.hpp>
 #include <ringo/detail/source.hpp>
 #include <ringo/detail/started.hpp>
 #include <ringo/detail/starting.hpp>
