@@ -213,16 +213,22 @@ TEST_CASE("At the limit, what is queued when the group is cancelled, or later, n
         ++started;
         co_return;
       };
-      g.go(ends_slowly, std::ref(alive));
+      event may_end;
+      g.go([&]() -> task<> {
+        ++alive;
+        (void)co_await outcome(never());
+        co_await shield(may_end.wait());
+        --alive;
+        throw cancelled();
+      });
       for (int i = 0; i != 3; ++i) g.go(counts);
       const auto waits_for_a_slot = [&g]() -> task<> { co_await g.slot(); };
       const auto slot = go(context::background(), waits_for_a_slot);
-      co_await yield();
+      while (alive == 0) co_await yield();
       through_ctx ? g.ctx().cancel() : g.cancel();
-      if (alive == 1) {  // else it was cancelled before it began, and has ended
-        g.go(counts);
-        CHECK_FALSE(g.try_go(counts));
-      }
+      g.go(counts);
+      CHECK_FALSE(g.try_go(counts));
+      may_end.set();
       co_await slot;
       const auto ended = co_await outcome(g.wait());
       CHECK(told(ended.error()) == (through_ctx ? "cancelled" : "nothing"));
