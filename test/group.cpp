@@ -141,12 +141,17 @@ TEST_CASE("Queued members never start after the first error") {
     group g;
     g.limit(1);
     std::atomic<bool> started = false;
-    g.go(fails, "first");
+    event may_fail;
+    g.go([&may_fail]() -> task<> {
+      co_await may_fail.wait();
+      co_await fails("first");
+    });
     auto never_runs = [&started]() -> task<> {
       started = true;
       co_return;
     };
     g.go(never_runs);
+    may_fail.set();
     auto ended = co_await outcome(g.wait());
     CHECK(message_of(ended.error()) == "first");
     CHECK_FALSE(started);
