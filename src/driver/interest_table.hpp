@@ -17,9 +17,8 @@
 // registration is removed: else a forked child's copy of the descriptor would keep it.
 //
 // No busy loop. An edge is reported once. If two edges in a row come without a call that receives, the registration is
-// removed;
-// an edge for a direction that no call waits for, beside one for which a call waits, takes that direction out. The
-// events of the other way are reported once for each wait.
+// removed; an edge for a direction that no call waits for, beside one for which a call waits, takes that direction out.
+// The events of the other way are reported once for each wait.
 //
 // Invariants when no function of the table runs (check()):
 // - a call is in the list of its descriptor => it waits there, and its events are armed or the descriptor is to be

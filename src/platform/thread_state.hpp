@@ -14,8 +14,6 @@ namespace ringo::detail {
 struct system_call {
   long number;
   std::array<std::uint64_t, 6> arguments;
-
-  bool operator==(const system_call&) const = default;
 };
 
 struct thread_state {
@@ -28,8 +26,6 @@ struct thread_state {
   std::optional<system_call> call;
   // While it is blocked: the stack's innermost address, and the address that it goes on at.
   std::uintptr_t stack = 0, code = 0;
-
-  bool operator==(const thread_state&) const = default;
 };
 
 // Reads a file of /proc. Throws: std::bad_alloc.

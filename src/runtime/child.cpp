@@ -18,6 +18,7 @@
 
 #include <ringo/detail/lock_rank.hpp>
 
+#include "platform/never_destroyed.hpp"
 #include "platform/signals_blocked.hpp"
 #include "platform/text_file.hpp"
 
@@ -126,7 +127,7 @@ class end_watchers {
 };
 
 end_watchers& the_end_watchers() {
-  static end_watchers* const one = new end_watchers;
+  static never_destroyed<end_watchers> one;
   return *one;
 }
 

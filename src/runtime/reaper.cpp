@@ -12,6 +12,7 @@
 
 #include <ringo/detail/lock_rank.hpp>
 
+#include "platform/never_destroyed.hpp"
 #include "platform/signals_blocked.hpp"
 
 namespace ringo::detail {
@@ -131,7 +132,7 @@ class reaper {
 };
 
 reaper& the_reaper() {
-  static reaper* const one = new reaper;
+  static never_destroyed<reaper> one;
   return *one;
 }
 

@@ -62,9 +62,8 @@ void report_forgotten(const routine& r) noexcept {
 void report_resumed_by_foreign() noexcept {
   std::fputs(
       "ringo: a task awaited a coroutine of another library, which waited for something of ringo's and then resumed "
-      "the "
-      "task itself. The task's routine cannot end like this. Let that coroutine set a completion when it ends, and let "
-      "the task await the completion (docs/threads.md)\n",
+      "the task itself. The task's routine cannot end like this. Let that coroutine set a completion when it ends, and "
+      "let the task await the completion (docs/threads.md)\n",
       stderr);
   end_process();
 }

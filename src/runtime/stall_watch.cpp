@@ -186,13 +186,6 @@ void stall_watch::run() noexcept {
   }
 }
 
-void stall_watch::begin_anew(const scheduler& w, watched& of, std::int64_t progress, time_point now) {
-  of = {};
-  of.progress = progress;
-  of.since = now;
-  of.on_cpu_before = cpu_time(w.cpu_clock.load(std::memory_order_relaxed));
-}
-
 void stall_watch::look_at(const scheduler& w, watched& of, time_point now) {
   const pid_t thread = w.thread.load(std::memory_order_acquire);
   const auto progress = thread != 0 ? progress_of(w.counts) : std::nullopt;
@@ -201,7 +194,9 @@ void stall_watch::look_at(const scheduler& w, watched& of, time_point now) {
       tell("the worker goes on after " + length_of(now - of.since) + ", in which it was kept by " + of.text);
     }
     of = {};
-    if (progress) begin_anew(w, of, *progress, now);
+    of.progress = progress;
+    of.since = now;
+    if (progress) of.on_cpu_before = cpu_time(w.cpu_clock.load(std::memory_order_relaxed));
     return;
   }
   // Not before its first resume: the other workers are started then.

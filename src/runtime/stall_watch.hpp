@@ -74,7 +74,6 @@ class stall_watch {
   void look_into(const scheduler& w, watched& of, time_point now);
   static std::optional<kept_by> find_keeper(const scheduler& w, code_names& names);
   std::string describe(const kept_by& keeper) const;
-  void begin_anew(const scheduler& w, watched& of, std::int64_t progress, time_point now);
   void tell(std::string_view text) noexcept;
 
   runtime_core& runtime_;

@@ -22,16 +22,6 @@ enum class on_error;
 
 namespace detail {
 
-// The routines that wait for a free place.
-class slot_queue : public wait_queue {
- public:
-  void push_front(waiter& w) noexcept {
-    w.previous = nullptr;
-    w.next = front();
-    restore(w);
-  }
-};
-
 // A use of a group begins with its first member, and ends when a wait() for it ends. The first member after that begins
 // the next use, with a new context. So a routine that wakes late from its wait() can see, by the context, that its use
 // has passed.
@@ -128,7 +118,7 @@ class group_core {
   std::size_t holds_ = 1;  // the group itself, and its waiters
   std::size_t further_errors_ = 0;
   wait_queue joining_;  // these wait for the end of all members
-  slot_queue slots_;    // these wait for a free place
+  wait_queue slots_;    // these wait for a free place
 };
 
 // Holds a group_core.

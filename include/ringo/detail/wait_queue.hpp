@@ -104,13 +104,6 @@ class wait_queue {
     w.where_queued = waiter::place::out;
   }
 
- protected:
-  void restore(waiter& w) noexcept {  // undoes the remove() just before
-    set_next(w.previous, &w);
-    (w.next ? w.next->previous : tail_) = &w;
-    w.where_queued = waiter::place::queued;
-  }
-
  private:
   void set_next(waiter* of, waiter* to) noexcept {  // null `of`: sets the first
     if (of != nullptr) {

@@ -18,7 +18,7 @@ struct reported_object {
   std::string as = {};     // "tcp 10.0.0.7:4711"; empty: texts have its kind and its name or address
   std::size_t length = unknown;
   std::size_t capacity = unknown;
-  std::uint32_t owner = 0;  // the number of the routine that holds it, or whose end it is; 0: not known
+  std::uint32_t owner = 0;  // the number of the routine that holds the object, or that is the object; 0: not known
 };
 
 // An operation appends text and objects in the order in which a sentence names them: "receive on ", the channel.
