@@ -57,12 +57,6 @@ struct address_range {
   bool is_code;
 };
 
-std::string demangled(const char* name) {
-  int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(name, nullptr, nullptr, &status), std::free);
-  return text ? text.get() : name;
-}
-
 // A coroutine's body is a function of the compiler's. g++ calls that of f f(f()::_Z1fv.Frame*) [clone .actor], and
 // clang f() [clone .resume].
 std::string without_frame(std::string name) {
@@ -82,6 +76,12 @@ std::string without_frame(std::string name) {
 }
 
 }  // namespace
+
+std::string demangled(const char* name) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(name, nullptr, nullptr, &status), std::free);
+  return text ? text.get() : name;
+}
 
 struct code_names::module {
   std::string path, name;

@@ -7,6 +7,9 @@
 
 namespace ringo::detail {
 
+// A name of the compiler's as the program has it; the same name if it is none of C++. Throws: std::bad_alloc.
+std::string demangled(const char* name);
+
 struct code_place {
   std::string function;  // demangled; empty if it is not known
   std::string module;    // the file of the program or library, without its folder; empty: no module has this address

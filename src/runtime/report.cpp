@@ -3,14 +3,13 @@
 #include <cxxabi.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <memory>
 #include <system_error>
 #include <typeinfo>
 
 #include <ringo/detail/current_worker.hpp>
 #include <ringo/errors.hpp>
 
+#include "platform/code_names.hpp"
 #include "platform/end_process.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
@@ -20,11 +19,7 @@ namespace {
 
 std::string type_name() {
   const std::type_info* type = abi::__cxa_current_exception_type();
-  if (type == nullptr) return "an exception";
-  int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type->name(), nullptr, nullptr, &status),
-                                                    std::free);
-  return name ? name.get() : type->name();
+  return type == nullptr ? "an exception" : demangled(type->name());
 }
 
 }  // namespace
