@@ -135,7 +135,8 @@ TEST_CASE("A routine that computes is told of, with its places and its stack, an
     CAPTURE(warnings.all());
     CHECK(warnings.says("a worker has been kept for ", "by the routine started at " + started,
                         "which last waited at " + waited, "It computes (", " of CPU in ", "compute_until_told"));
-    CHECK(!warnings.says("ringo::detail::scheduler"));
+    // A later look may find the stack of the worker that has just gone on.
+    CHECK(!warnings.says("compute_until_told", "ringo::detail::scheduler"));
     CHECK(warnings.says("the worker goes on after ", "by the routine started at " + started));
   }
   CHECK((handler_of_sigurg() == SIG_DFL));
@@ -221,7 +222,8 @@ TEST_CASE("The calls of a routine that computes and makes calls in turn are not 
 }
 #endif
 
-// For ThreadSanitizer, which would report a race if it saw the search open files.
+// A ring closes the pipes, which ThreadSanitizer is told of: else it would report races of the search, which gets their
+// numbers.
 TEST_CASE("The search for stalls opens files while a routine opens and closes pipes") {
   heard warnings;
   run(

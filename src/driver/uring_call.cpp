@@ -7,6 +7,11 @@
 #include <cstddef>
 #include <type_traits>
 
+// ThreadSanitizer does not see what a ring does. Unless it is told of a close, it takes the next descriptor with the
+// same number for the closed one, and reports races of threads that have used the two. Defined if some part of the
+// program was compiled for a sanitizer.
+extern "C" void __sanitizer_syscall_pre_impl_close(long descriptor) __attribute__((weak));
+
 namespace ringo::detail {
 
 namespace {
@@ -72,6 +77,7 @@ void translate(const kernel_call& c, io_uring_sqe& entry) noexcept {
       ::io_uring_prep_openat(&entry, AT_FDCWD, as<char>(c.from), flags, size);
       break;
     case kind::close:
+      if (__sanitizer_syscall_pre_impl_close != nullptr) __sanitizer_syscall_pre_impl_close(c.descriptor);
       ::io_uring_prep_close(&entry, c.descriptor);
       break;
     case kind::stat:

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,19 +20,19 @@
 namespace ringo::detail {
 namespace {
 
-// A whole file, mapped while this lives; empty if it cannot be read. By raw system calls, as in read_text(); 0L, since
-// their numbers are passed as variable arguments.
+// A whole file, mapped while this lives; empty if it cannot be read.
 class mapped_file {
  public:
   explicit mapped_file(const char* path) noexcept {
-    const auto file = ::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    const int file = ::open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return;
-    const auto size = ::syscall(SYS_lseek, file, 0L, SEEK_END);
-    if (size > 0) {
-      const auto at = ::syscall(SYS_mmap, nullptr, size, PROT_READ, MAP_PRIVATE, file, 0L);
-      if (at != -1) bytes_ = {reinterpret_cast<const std::byte*>(at), static_cast<std::size_t>(size)};
+    struct stat about{};
+    if (::fstat(file, &about) == 0 && about.st_size > 0) {
+      const auto size = static_cast<std::size_t>(about.st_size);
+      void* const at = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
+      if (at != MAP_FAILED) bytes_ = {static_cast<const std::byte*>(at), size};
     }
-    ::syscall(SYS_close, file);
+    ::close(file);
   }
   mapped_file(const mapped_file&) = delete;
   mapped_file& operator=(const mapped_file&) = delete;

@@ -1,7 +1,6 @@
 #include "platform/text_file.hpp"
 
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,19 +18,17 @@ std::string_view without_leading_blanks(std::string_view text) {
 
 }  // namespace
 
-// By raw system calls: ThreadSanitizer does not see that a ring closes a descriptor, and would report a race of the
-// thread that gets its number here.
 std::optional<std::string> read_text(const std::string& path) {
-  const auto file = ::syscall(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return std::nullopt;
   const struct closed {
-    ~closed() { ::syscall(SYS_close, number); }
-    long number;
-  } on_every_way_out{static_cast<long>(file)};  // there may be no memory for the text
+    ~closed() { ::close(number); }
+    int number;
+  } on_every_way_out{file};  // there may be no memory for the text
   std::string text;
   char part[4096];
   for (;;) {
-    const auto length = ::syscall(SYS_read, file, part, sizeof part);
+    const ssize_t length = ::read(file, part, sizeof part);
     if (length < 0 && errno == EINTR) continue;
     if (length < 0) return std::nullopt;
     if (length == 0) return text;

@@ -146,14 +146,8 @@ int open_descriptor(child& c) noexcept {
 }
 
 void close_descriptor(const child& c) noexcept {
-  if (has_pidfds()) {
-    // By a raw system call, as it was opened: ThreadSanitizer would take it for an older descriptor with this number,
-    // which a ring has closed.
-    ::syscall(SYS_close, c.descriptor);
-  } else {
-    the_end_watchers().forget(c.descriptor);
-    ::close(c.descriptor);
-  }
+  if (!has_pidfds()) the_end_watchers().forget(c.descriptor);
+  ::close(c.descriptor);
 }
 
 int note_end(const child& c, siginfo_t& end) noexcept {
