@@ -6,6 +6,7 @@
 //   a runtime before the tests, if a filter may refuse io_uring: stderr is told of the fallback once in a process, and
 //     tests compare what their children write there;
 //   the hashes of simulations (trace_ledger.hpp);
+//   a failure of INFO, CAPTURE and SUBCASE in routines (refused_in_routines.hpp);
 //   no search for stalls unless a test asks for it: tests count warnings, and a busy machine makes routines late.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
@@ -26,6 +27,7 @@
 #include <string_view>
 
 #include "quiet_listener.hpp"
+#include "refused_in_routines.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
 #include "trace_ledger.hpp"

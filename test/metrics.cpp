@@ -129,12 +129,10 @@ TEST_CASE("The text for Prometheus has each number once, in its format") {
     co_await h;
     const metrics m = rt.metrics();
     const std::string text = to_prometheus(m);
-    CAPTURE(text);
     const exposition read(text);
     CHECK(read.families.size() == 13);
     for (const auto& [name, of] : read.families) {
-      CAPTURE(name);
-      CHECK(name.starts_with("ringo_"));
+      CHECK(name.substr(0, 6) == "ringo_");
       CHECK(of.samples.size() == (of.samples.contains("") ? 1 : m.workers.size()));
     }
     const auto sum_of = [&](const char* name) {

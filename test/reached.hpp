@@ -3,4 +3,4 @@
 #pragma once
 #include <doctest/doctest.h>
 
-inline void reached(const char* property) { CHECK_MESSAGE(property != nullptr, property); }
+inline void reached(const char* property) { CHECK(property != nullptr); }

@@ -260,3 +260,16 @@ TEST_CASE("A routine moves between workers as it likes, and its task's state wit
     CHECK(wrong == 0);
   });
 }
+
+// These tools of doctest's are the thread's, and a routine leaves its thread.
+TEST_CASE("INFO in a routine fails the test" * doctest::should_fail()) {
+  run([]() -> task<> {
+    INFO("it would be another routine's after a wait");
+    co_return;
+  });
+}
+TEST_CASE("SUBCASE in a routine fails the test" * doctest::should_fail()) {
+  run([]() -> task<> {
+    SUBCASE("it would end on another thread") { co_await yield(); }
+  });
+}
