@@ -17,6 +17,7 @@ set(pipelines runtime channel synchronisation)
 set(io platform driver runtime)
 set(net platform driver runtime io)
 set(system platform driver runtime io net)
+set(inspector platform runtime net)
 set(tls platform driver runtime io net)
 
 # Public headers that those in detail/ may include: values, which have no inside. Those in the second list are the

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <ringo/ringo.hpp>
 #include <source_location>
 #include <string>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "json_checker.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -40,64 +40,6 @@ task<snapshot> until_waits(std::string operation, std::size_t count = 1) {
     co_await yield();
   }
 }
-
-// Reads JSON as RFC 8259 has it, and says whether it is all of the text.
-class json_checker {
- public:
-  explicit json_checker(std::string_view text) : rest_(text) {}
-  bool is_valid() { return value() && rest_.empty(); }
-
- private:
-  bool take(std::string_view token) {
-    if (!rest_.starts_with(token)) return false;
-    rest_.remove_prefix(token.size());
-    return true;
-  }
-  bool value() {
-    if (rest_.empty()) return false;
-    if (rest_.front() == '{') return list('}', [this] { return string() && take(":") && value(); });
-    if (rest_.front() == '[') return list(']', [this] { return value(); });
-    if (rest_.front() == '"') return string();
-    return take("true") || take("false") || take("null") || number();
-  }
-  template <class Element>
-  bool list(char end, Element element) {
-    rest_.remove_prefix(1);
-    if (take(std::string_view(&end, 1))) return true;
-    do {
-      if (!element()) return false;
-    } while (take(","));
-    return take(std::string_view(&end, 1));
-  }
-  bool number() {
-    (void)take("-");
-    std::size_t digits = 0;
-    while (digits < rest_.size() && std::isdigit(static_cast<unsigned char>(rest_[digits]))) ++digits;
-    const bool ok = digits == 1 || (digits > 1 && rest_.front() != '0');
-    rest_.remove_prefix(digits);
-    return ok;
-  }
-  bool string() {
-    if (!take("\"")) return false;
-    while (!rest_.empty() && rest_.front() != '"') {
-      if (static_cast<unsigned char>(rest_.front()) < 0x20) return false;
-      if (take("\\u")) {
-        for (int i = 0; i < 4; ++i) {
-          if (rest_.empty() || !std::isxdigit(static_cast<unsigned char>(rest_.front()))) return false;
-          rest_.remove_prefix(1);
-        }
-      } else if (take("\\")) {
-        if (rest_.empty() || std::string_view("\"\\/bfnrt").find(rest_.front()) == std::string_view::npos) return false;
-        rest_.remove_prefix(1);
-      } else {
-        rest_.remove_prefix(1);
-      }
-    }
-    return take("\"");
-  }
-
-  std::string_view rest_;
-};
 
 unsigned lines[5];
 

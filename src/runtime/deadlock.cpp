@@ -4,6 +4,7 @@
 
 #include "platform/thread_census.hpp"
 #include "runtime/reaper.hpp"
+#include "runtime/registry.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -37,15 +38,12 @@ time_point runtime_core::check_quiet(scheduler& w) {
   }
   if (!settings.detect_deadlock) return time_point::max();
   std::vector<pid_t> own;
-  own.reserve(workers.size());
-  for (const auto& each : workers) {
-    own.push_back(each->thread.load(std::memory_order_acquire));
-    each->driver_->list_threads(own);
-  }
-  pool->list_threads(own);
+  list_threads(own);
   list_reaper(own);
   list_end_watchers(own);
-  if (stalls_) stalls_->list_threads(own);
+  runtime_registry::with_all([&own](const registry& all) {
+    for (const runtime_core* helper : all.helpers) helper->list_threads(own);
+  });
   const std::optional<std::size_t> foreign = foreign_threads(own);
   if (!foreign || *foreign != 0 || has_posts()) {
     quiet_check_ = std::clamp(quiet_check_ * 2, first_quiet_check, longest_quiet_check);
@@ -53,6 +51,15 @@ time_point runtime_core::check_quiet(scheduler& w) {
   }
   declare_deadlock(w);
   return time_point::min();
+}
+
+void runtime_core::list_threads(std::vector<pid_t>& ids) const {
+  for (const auto& each : workers) {
+    ids.push_back(each->thread.load(std::memory_order_acquire));
+    each->driver_->list_threads(ids);
+  }
+  pool->list_threads(ids);
+  if (stalls_) stalls_->list_threads(ids);
 }
 
 void runtime_core::declare_deadlock(worker& w) {

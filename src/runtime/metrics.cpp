@@ -5,6 +5,7 @@
 
 #include <ringo/run.hpp>
 
+#include "runtime/inspection.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo {
@@ -49,23 +50,34 @@ void add_head(std::string& text, const family& of) {
   text.append("\n# TYPE ").append(of.name).append(of.is_counter ? " counter\n" : " gauge\n");
 }
 
+// `labels` is "" or 'a="b",c="d"'.
+void add_sample(std::string& text, std::string_view name, std::string_view labels, std::uint64_t value) {
+  text.append(name);
+  if (!labels.empty()) text.append("{").append(labels).append("}");
+  text.append(" ").append(std::to_string(value)).append("\n");
+}
+
 }  // namespace
 
-std::string to_prometheus(const metrics& m) {
+std::string detail::to_prometheus(const std::vector<labelled_metrics>& all) {
   std::string text;
   for (const worker_family& each : worker_families) {
     add_head(text, each.of);
-    for (std::size_t i = 0; i < m.workers.size(); ++i) {
-      text.append(each.of.name).append("{worker=\"").append(std::to_string(i)).append("\"} ");
-      text.append(std::to_string(m.workers[i].*each.value)).append("\n");
+    for (const auto& [labels, m] : all) {
+      const std::string before = labels.empty() ? labels : labels + ',';
+      for (std::size_t i = 0; i < m.workers.size(); ++i) {
+        add_sample(text, each.of.name, before + "worker=\"" + std::to_string(i) + '"', m.workers[i].*each.value);
+      }
     }
   }
   for (const runtime_family& each : runtime_families) {
     add_head(text, each.of);
-    text.append(each.of.name).append(" ").append(std::to_string(m.*each.value)).append("\n");
+    for (const auto& [labels, m] : all) add_sample(text, each.of.name, labels, m.*each.value);
   }
   return text;
 }
+
+std::string to_prometheus(const metrics& m) { return detail::to_prometheus({{"", m}}); }
 
 metrics detail::runtime_core::metrics() const {
   ringo::metrics all{};

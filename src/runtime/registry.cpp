@@ -18,6 +18,8 @@ registry& runtimes() {
   return *one;
 }
 
+std::vector<runtime_core*>& list_of(registry& r, const runtime_core& rt) { return rt.is_helper ? r.helpers : r.all; }
+
 }  // namespace
 
 std::uint64_t runtime_registry::next_id() {
@@ -30,13 +32,13 @@ std::uint64_t runtime_registry::next_id() {
 void runtime_registry::add(runtime_core& rt) {
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
-  r.all.push_back(&rt);
+  list_of(r, rt).push_back(&rt);
 }
 
 void runtime_registry::remove(runtime_core& rt) noexcept {
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
-  std::erase(r.all, &rt);
+  std::erase(list_of(r, rt), &rt);
   // Its workers' counts stay part of the process's.
   for (const auto& w : rt.workers) {
     outside_counts().frames.fetch_add(w->counts.frames.value(), std::memory_order_relaxed);
@@ -47,21 +49,23 @@ void runtime_registry::remove(runtime_core& rt) noexcept {
 bool runtime_registry::with(std::uint64_t id, const std::function<void(runtime_core&)>& f) {
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
-  const auto found =
-      std::find_if(r.all.begin(), r.all.end(), [id](const runtime_core* each) { return each->id == id; });
-  if (found == r.all.end()) return false;
-  f(**found);
-  return true;
+  for (const auto* list : {&r.all, &r.helpers}) {
+    const auto found = std::ranges::find(*list, id, &runtime_core::id);
+    if (found == list->end()) continue;
+    f(**found);
+    return true;
+  }
+  return false;
 }
 
 bool runtime_registry::has(std::uint64_t id) {
   return with(id, [](runtime_core&) {});
 }
 
-void runtime_registry::with_all(const std::function<void(const std::vector<runtime_core*>&)>& f) {
+void runtime_registry::with_all(const std::function<void(const registry&)>& f) {
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
-  f(r.all);
+  f(r);
 }
 
 }  // namespace ringo::detail

@@ -13,7 +13,8 @@ class runtime_core;
 
 struct registry {
   ranked<std::recursive_mutex, lock_rank::registry> mutex;  // a post that is run under it may look up another runtime
-  std::vector<runtime_core*> all;
+  std::vector<runtime_core*> all;                           // of the program
+  std::vector<runtime_core*> helpers;                       // of ringo's own: an inspector's
   std::uint64_t last_id = 0;
 };
 
@@ -27,7 +28,7 @@ class runtime_registry {
   static bool with(std::uint64_t id, const std::function<void(runtime_core&)>& f);
   static bool has(std::uint64_t id);
   // Calls f with all runtimes, which stay until f returns.
-  static void with_all(const std::function<void(const std::vector<runtime_core*>&)>& f);
+  static void with_all(const std::function<void(const registry&)>& f);
 };
 
 }  // namespace ringo::detail

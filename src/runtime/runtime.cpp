@@ -13,6 +13,7 @@
 #include "platform/standard_streams.hpp"
 #include "platform/usable_cpus.hpp"
 #include "runtime/driver_choice.hpp"
+#include "runtime/inspected_run.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
 #include "runtime/snapshot.hpp"
@@ -112,6 +113,7 @@ runtime::runtime(runtime_options o) {
 runtime::~runtime() = default;
 
 void runtime::run_main(detail::routine& r) {
+  const detail::inspected_run inspected(core_->warned);
   const signal_dump on_signal(*core_, core_->settings.dump_on_sigquit);
   core_->run(r);
 }

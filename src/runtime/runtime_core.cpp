@@ -37,8 +37,9 @@ std::exception_ptr no_thread_for(std::size_t number, std::size_t workers, const 
 
 }  // namespace
 
-runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver>> drivers, choices* s)
+runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver>> drivers, choices* s, bool helper)
     : id(runtime_registry::next_id()),
+      is_helper(helper),
       settings(std::move(o)),
       warned(settings),
       simulation(s),
@@ -67,11 +68,14 @@ void runtime_core::claim_run() {
 void runtime_core::run(routine& r) {
   main = &r;
   workers.front()->announce(r);
-  count_running_runtime(+1);
+  if (!is_helper) count_running_runtime(+1);
   running_.store(true, std::memory_order_release);
   const struct not_running {
-    ~not_running() { count_running_runtime(-1); }
-  } at_the_end;
+    const bool counts;
+    ~not_running() {
+      if (counts) count_running_runtime(-1);
+    }
+  } at_the_end{!is_helper};
 
   scheduler& first = *workers.front();
   first.become_current();

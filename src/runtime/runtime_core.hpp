@@ -42,8 +42,10 @@ class runtime_core {
  public:
   using post_item = std::function<void(worker*)>;  // called with null if the runtime has ended before
 
-  // One worker for each driver. `simulation` is null for a real runtime.
-  runtime_core(runtime_options o, std::vector<std::unique_ptr<driver>> drivers, choices* simulation);
+  // One worker for each driver. `simulation` is null for a real runtime. A helper is ringo's own, as an inspector's: no
+  // report counts or shows it, and its threads hide no deadlock.
+  runtime_core(runtime_options o, std::vector<std::unique_ptr<driver>> drivers, choices* simulation,
+               bool is_helper = false);
   runtime_core(const runtime_core&) = delete;
   runtime_core& operator=(const runtime_core&) = delete;
   ~runtime_core();
@@ -121,7 +123,11 @@ class runtime_core {
 
   void warn(std::string_view text) noexcept { warned.tell(text); }
 
+  // Adds its threads that only do what routines have asked for. Thread: any.
+  void list_threads(std::vector<pid_t>& ids) const;
+
   const std::uint64_t id;
+  const bool is_helper;
   static duration usual_stall;  // of runtime_options::stall below 0; tests change it
   const runtime_options settings;
   warnings warned;

@@ -134,6 +134,40 @@ void add_what_it_does(std::string& text, const scheduler& w, const thread_state&
   }
 }
 
+struct kept_by {
+  const void* routine = nullptr;  // null: the worker is between two routines
+  std::source_location started;
+  std::optional<std::source_location> waited;
+  bool has_waited = false;
+};
+
+std::optional<kept_by> find_keeper(const scheduler& w, code_names& names) {
+  const auto resume = w.counts.resumes.value();
+  const auto current = read_own(&w.current);
+  if (!current) return std::nullopt;
+  kept_by keeper;
+  const auto record = reinterpret_cast<std::uintptr_t>(*current);
+  if (record != 0) {
+    const auto started = read_own<std::source_location>(address_in(record, &routine::started));
+    const auto parked = read_own<std::uintptr_t>(address_in(record, &routine::parked));
+    if (!started || !parked) return std::nullopt;
+    keeper = {*current, *started, {}, *parked != 0};
+    if (keeper.has_waited) keeper.waited = believed_place(*parked + offsetof(parked_operation, where), names);
+  }
+  if (read_own(&w.current) != current || w.counts.resumes.value() != resume) return std::nullopt;
+  return keeper;
+}
+
+std::string describe(const kept_by& keeper, const runtime_core& of) {
+  if (keeper.routine == nullptr)
+    return "what it does between two routines: a destructor of one that has ended, perhaps";
+  std::string text = keeper.routine == of.main.load(std::memory_order_relaxed) ? "the main routine, run at "
+                                                                               : "the routine started at ";
+  text += place_of(keeper.started);
+  if (keeper.waited) return text + ", which last waited at " + place_of(*keeper.waited);
+  return keeper.has_waited ? text : text + ", which has not waited yet";
+}
+
 }  // namespace
 
 stall_watch::stall_watch(runtime_core& rt, duration limit) : runtime_(rt), limit_(limit), watched_(rt.workers.size()) {
@@ -222,7 +256,7 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
   if (keeper->routine == nullptr && runtime_.settings.spin > std::chrono::nanoseconds(0)) return;  // looks for work
   std::string text;
   if (of.is != watched::told::yes) {
-    of.text = describe(*keeper);
+    of.text = describe(*keeper, runtime_);
     text = "a worker has been kept for " + length_of(spent.elapsed) + " by " + of.text;
     if (of.is == watched::told::not_yet) {
       runtime_.stalls.add();
@@ -243,31 +277,37 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
   tell(text);
 }
 
-std::optional<stall_watch::kept_by> stall_watch::find_keeper(const scheduler& w, code_names& names) {
-  const auto resume = w.counts.resumes.value();
-  const auto current = read_own(&w.current);
-  if (!current) return std::nullopt;
-  kept_by keeper;
-  const auto record = reinterpret_cast<std::uintptr_t>(*current);
-  if (record != 0) {
-    const auto started = read_own<std::source_location>(address_in(record, &routine::started));
-    const auto parked = read_own<std::uintptr_t>(address_in(record, &routine::parked));
-    if (!started || !parked) return std::nullopt;
-    keeper = {*current, *started, {}, *parked != 0};
-    if (keeper.has_waited) keeper.waited = believed_place(*parked + offsetof(parked_operation, where), names);
+stall_probe::stall_probe(const runtime_core& rt) : since_(std::chrono::steady_clock::now()) {
+  for (const auto& w : rt.workers) {
+    worker_then& then = workers_.emplace_back();
+    const pid_t thread = w->thread.load(std::memory_order_acquire);
+    if (thread == 0) continue;
+    then.progress = progress_of(w->counts);
+    then.on_cpu = cpu_time(w->cpu_clock.load(std::memory_order_relaxed));
+    then.without_cpu = waited_for_cpu(thread);
   }
-  if (read_own(&w.current) != current || w.counts.resumes.value() != resume) return std::nullopt;
-  return keeper;
 }
 
-std::string stall_watch::describe(const kept_by& keeper) const {
-  if (keeper.routine == nullptr)
-    return "what it does between two routines: a destructor of one that has ended, perhaps";
-  std::string text = keeper.routine == runtime_.main.load(std::memory_order_relaxed) ? "the main routine, run at "
-                                                                                     : "the routine started at ";
-  text += place_of(keeper.started);
-  if (keeper.waited) return text + ", which last waited at " + place_of(*keeper.waited);
-  return keeper.has_waited ? text : text + ", which has not waited yet";
+std::vector<std::string> stall_probe::kept(const runtime_core& rt) const {
+  std::vector<std::string> texts(workers_.size());
+  const stack_signal asks_for_stacks;
+  code_names names;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const scheduler& w = *rt.workers[i];
+    const worker_then& then = workers_[i];
+    const pid_t thread = w.thread.load(std::memory_order_acquire);
+    if (thread == 0 || !then.progress || progress_of(w.counts) != then.progress) continue;
+    const thread_state state = state_of(thread);
+    spent_time spent{std::chrono::steady_clock::now() - since_, {}, {}};
+    spent.on_cpu = cpu_time(w.cpu_clock.load(std::memory_order_relaxed)).value_or(duration::zero()) -
+                   then.on_cpu.value_or(duration::zero());
+    spent.without_cpu = waited_for_cpu(thread).value_or(duration::zero()) - then.without_cpu.value_or(duration::zero());
+    const auto keeper = find_keeper(w, names);
+    if (!keeper || progress_of(w.counts) != then.progress) continue;  // it goes on
+    texts[i] = "for " + length_of(spent.elapsed) + " by " + describe(*keeper, rt);
+    add_what_it_does(texts[i], w, state, spent, names);
+  }
+  return texts;
 }
 
 }  // namespace ringo::detail

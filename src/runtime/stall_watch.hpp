@@ -62,18 +62,9 @@ class stall_watch {
     time_point tell_again{};
     std::string text;  // about the routine
   };
-  struct kept_by {
-    const void* routine = nullptr;  // null: the worker is between two routines
-    std::source_location started;
-    std::optional<std::source_location> waited;
-    bool has_waited = false;
-  };
-
   void run() noexcept;
   void look_at(const scheduler& w, watched& of, time_point now);
   void look_into(const scheduler& w, watched& of, time_point now);
-  static std::optional<kept_by> find_keeper(const scheduler& w, code_names& names);
-  std::string describe(const kept_by& keeper) const;
   void tell(std::string_view text) noexcept;
 
   runtime_core& runtime_;
@@ -85,6 +76,23 @@ class stall_watch {
   bool stopped_ = false;                // under mutex_
   std::atomic<pid_t> idle_thread_ = 0;  // 0: not started, or in on_warning
   std::thread thread_;
+};
+
+// The same by two looks from outside: what has kept the workers of a runtime since this was made.
+class stall_probe {
+ public:
+  explicit stall_probe(const runtime_core& rt);
+  // A text for each worker; empty if it sleeps or has gone on. Thread: any, but the runtime's workers. Throws:
+  // std::bad_alloc.
+  std::vector<std::string> kept(const runtime_core& rt) const;
+
+ private:
+  struct worker_then {
+    std::optional<std::int64_t> progress;
+    std::optional<duration> on_cpu, without_cpu;
+  };
+  time_point since_;
+  std::vector<worker_then> workers_;
 };
 
 }  // namespace ringo::detail

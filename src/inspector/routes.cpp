@@ -1,0 +1,176 @@
+// What an inspector answers: a route for each kind of answer.
+#include <unistd.h>
+
+#include <cerrno>
+#include <random>
+#include <string>
+#include <utility>
+
+#include <ringo/errors.hpp>
+#include <ringo/select.hpp>
+#include <ringo/time.hpp>
+
+#include "inspector/server.hpp"
+#include "inspector_page.hpp"
+#include "runtime/json.hpp"
+
+namespace ringo::detail {
+namespace {
+
+// How long the workers of a runtime may take for a snapshot, before the answer goes without it.
+constexpr duration snapshot_limit = std::chrono::seconds(1);
+
+std::string_view name_of(ringo::driver d) { return d == ringo::driver::epoll ? "epoll" : "io_uring"; }
+std::string_view state_of(const inspected_worker& w) { return w.thread == 0 ? "absent" : w.sleeps ? "sleeps" : "runs"; }
+std::string count_of(std::uint64_t n, const char* thing) {
+  return std::to_string(n) + ' ' + thing + (n == 1 ? "" : "s");
+}
+
+// For the page's own script and style, and no other: what a name contains is never run.
+std::string fresh_nonce() {
+  std::random_device dice;
+  std::string text;
+  for (int i = 0; i < 4; ++i) {
+    for (unsigned bits = dice(), digit = 0; digit < 8; ++digit, bits >>= 4) text += "0123456789abcdef"[bits & 15];
+  }
+  return text;
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
+    text.replace(at, from.size(), to);
+  }
+}
+
+}  // namespace
+
+std::span<const inspector_server::route> inspector_server::routes() {
+  static constexpr route all[] = {
+      {"/", &inspector_server::page},
+      {"/routines", &inspector_server::routines_text},
+      {"/routines.json", &inspector_server::routines_json},
+      {"/metrics", &inspector_server::metrics_text},
+  };
+  return all;
+}
+
+task<http_answer> inspector_server::page(const http_request&) {
+  const std::string nonce = fresh_nonce();
+  http_answer a{.type = "text/html; charset=utf-8", .body = std::string(inspector_page), .more_header = {}};
+  replace_all(a.body, "{{nonce}}", nonce);
+  a.more_header = "Content-Security-Policy: default-src 'none'; connect-src 'self'; script-src 'nonce-" + nonce +
+                  "'; style-src 'nonce-" + nonce +
+                  "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n";
+  co_return a;
+}
+
+task<http_answer> inspector_server::routines_text(const http_request&) {
+  const std::vector<seen> all = co_await look();
+  std::string text;
+  for (const seen& each : all) {
+    if (!text.empty()) text += '\n';
+    text += "runtime " + std::to_string(each.it.id) + " (" + std::string(name_of(each.it.driver)) + "): ";
+    if (each.routines) {
+      text += to_text(*each.routines);
+    } else if (!each.is_kept) {
+      text += "it does not run yet\n";
+    } else {
+      text += count_of(each.it.counts.routines_live, "routine") + " on " + count_of(each.it.workers.size(), "worker") +
+              ".\n  No worker has answered within 1 s, so the routines are not known.\n";
+      for (std::size_t i = 0; i < each.kept.size(); ++i) {
+        if (!each.kept[i].empty()) text += "  worker " + std::to_string(i) + " has been kept " + each.kept[i] + '\n';
+      }
+    }
+  }
+  if (all.empty()) text = "no runtime\n";
+  co_return http_answer{.body = std::move(text), .more_header = {}};
+}
+
+task<http_answer> inspector_server::routines_json(const http_request&) {
+  const std::vector<seen> all = co_await look();
+  std::string text = "{\"pid\":" + std::to_string(::getpid()) + ",\"program\":";
+  append_json(text, ::program_invocation_short_name);
+  text += ",\"runtimes\":[";
+  for (const seen& each : all) {
+    if (text.back() == '}') text += ',';
+    text += "{\"id\":" + std::to_string(each.it.id) + ",\"driver\":";
+    append_json(text, name_of(each.it.driver));
+    text += ",\"state\":";
+    append_json(text, each.is_kept ? "kept" : each.it.runs ? "runs" : "begins");
+    text += ",\"routines_live\":" + std::to_string(each.it.counts.routines_live) + ",\"workers\":[";
+    for (std::size_t i = 0; i < each.it.workers.size(); ++i) {
+      const inspected_worker& w = each.it.workers[i];
+      text += std::string(i == 0 ? "" : ",") + "{\"thread\":" + std::to_string(w.thread) + ",\"state\":";
+      append_json(text, state_of(w));
+      text += ",\"cpu_ns\":" + std::to_string(w.on_cpu.count()) + ",\"kept\":";
+      append_json(text, i < each.kept.size() ? std::string_view(each.kept[i]) : std::string_view());
+      text += '}';
+    }
+    text += "],\"snapshot\":" + (each.routines ? to_json(*each.routines) : "null") + '}';
+  }
+  co_return http_answer{.type = "application/json", .body = std::move(text += "]}\n"), .more_header = {}};
+}
+
+task<http_answer> inspector_server::metrics_text(const http_request&) {
+  std::vector<labelled_metrics> all;
+  for (inspected_runtime& each : inspect_runtimes()) {
+    all.push_back({"runtime=\"" + std::to_string(each.id) + '"', std::move(each.counts)});
+  }
+  co_return http_answer{
+      .type = "text/plain; version=0.0.4; charset=utf-8", .body = to_prometheus(all), .more_header = {}};
+}
+
+task<std::vector<inspector_server::seen>> inspector_server::look() {
+  struct asked {
+    std::optional<stall_probe> before;
+    std::shared_ptr<question> q;
+  };
+  std::vector<seen> all;
+  std::vector<asked> questions;
+  for (inspected_runtime& each : inspect_runtimes()) {
+    questions.push_back({probe_stalls(each.id), ask(each.id)});
+    all.push_back({std::move(each), nullptr, false, {}});
+  }
+  const time_point until = now() + snapshot_limit;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto& [before, q] = questions[i];
+    if (!q) continue;
+    co_await select(prefer_first, q->is_over.wait(), sleep_until(until));
+    if (q->is_over.is_set()) {
+      all[i].routines = q->answer;
+    } else {
+      all[i].is_kept = true;
+      if (before) all[i].kept = kept_workers(all[i].it.id, *before);
+    }
+  }
+  std::erase_if(all, [](const seen& each) { return each.it.runs && !each.routines && !each.is_kept; });  // has ended
+  co_return all;
+}
+
+std::shared_ptr<inspector_server::question> inspector_server::ask(std::uint64_t runtime) {
+  std::shared_ptr<question>& open = open_questions_[runtime];
+  if (open) return open;
+  auto q = std::make_shared<question>();
+  const bool runs = ask_for_snapshot(runtime, [q, set = q->answered.setter()](std::optional<snapshot> taken) {
+    q->taken = std::move(taken);
+    set.set_value();
+  });
+  if (!runs) {
+    open_questions_.erase(runtime);
+    return nullptr;
+  }
+  clients_->background(await_answer(runtime, q));
+  return open = q;
+}
+
+task<> inspector_server::await_answer(std::uint64_t runtime, std::shared_ptr<question> q) {
+  try {
+    co_await q->answered;
+    if (q->taken) q->answer = std::make_shared<const snapshot>(*std::move(q->taken));
+  } catch (const std::exception&) {  // no memory for it, here or there
+  }
+  open_questions_.erase(runtime);
+  q->is_over.set();
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,127 @@
+#include "inspector/server.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include <ringo/errors.hpp>
+#include <ringo/select.hpp>
+#include <ringo/time.hpp>
+#include <ringo/with_timeout.hpp>
+
+namespace ringo::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr duration answer_limit = 60s;  // until a client has read its answer: some 100 MB by a slow line
+constexpr duration linger_limit = 1s;
+
+http_answer refused(int status, std::string text, std::string more_header = {}) {
+  return {.status = status, .body = std::move(text) + '\n', .more_header = std::move(more_header)};
+}
+
+bool is_allowed(const tcp_stream&, const inspector_options&) { return true; }
+bool is_allowed(const unix_stream& client, const inspector_options& o) {
+  const unsigned user = client.credentials().user;
+  return o.allow_remote || user == 0 || user == ::geteuid();
+}
+
+// The kernel resets a connection that is closed with unread bytes, and then the client might not see the answer.
+task<> end(stream_reader& in, stream_writer& out) {
+  co_await out.shutdown_send();
+  const time_point until = now() + linger_limit;
+  for (bool more = true; more;) {
+    const auto came = co_await select(prefer_first, in.recv(), sleep_until(until));
+    more = came.index() == 0 && std::get<0>(came).has_value();
+  }
+}
+
+}  // namespace
+
+duration inspector_server::request_limit = 5s;
+
+task<> inspector_server::serve(tcp_listener listener) {
+  checks_host_ = !options_.allow_remote;
+  co_await accept_all<tcp_stream>(listener);
+}
+
+task<> inspector_server::serve(unix_listener listener) { co_await accept_all<unix_stream>(listener); }
+
+template <class Stream>
+task<> inspector_server::accept_all(auto& listener) {
+  co_await scope([&](group& clients) -> task<> {
+    clients_ = &clients;
+    clients.limit(most_clients);
+    for (;;) {
+      co_await clients.slot();
+      Stream client = co_await listener.accept();
+      try {
+        clients.go(serve_client<Stream>(std::move(client)));
+      } catch (const std::bad_alloc&) {
+        // There is no memory for another client.
+      }
+    }
+  });
+}
+
+template <class Stream>
+task<> inspector_server::serve_client(Stream client) {
+  try {
+    if (!is_allowed(client, options_)) co_return;
+    const reply sent = co_await reply_to(client);
+    co_await with_timeout(answer_limit, static_cast<stream_writer&>(client).send(sent.head, sent.body));
+    co_await end(client, client);
+  } catch (const std::exception&) {
+    // This client is gone, or too slow, or there is no memory for its answer. The inspector goes on.
+  }
+}
+
+task<inspector_server::reply> inspector_server::reply_to(stream_reader& client) {
+  const auto as_reply = [](const http_answer& a) { return reply{head_of(a), a.body}; };
+  const time_point until = now() + request_limit;
+  std::string head;
+  for (std::size_t end; (end = head.find("\r\n\r\n")) == std::string::npos || end > most_head_bytes;) {
+    if (head.size() > most_head_bytes) co_return as_reply(refused(431, "The head of a request has 8 KiB at most."));
+    const auto came = co_await select(prefer_first, client.recv(), sleep_until(until));
+    if (came.index() == 1) co_return as_reply(refused(408, "The request did not come in time."));
+    const auto& piece = std::get<0>(came);
+    if (!piece) co_return reply{};
+    head += piece->text();
+  }
+  co_return co_await respond(std::string_view(head).substr(0, head.find("\r\n\r\n")));
+}
+
+task<inspector_server::reply> inspector_server::respond(std::string_view head) {
+  const std::optional<http_request> r = parse_request(head);
+  http_answer answer = refused(400, "This is no request of HTTP/1.0 or HTTP/1.1.");
+  if (r) {
+    if (auto refusal = refusal_of(*r)) {
+      answer = std::move(*refusal);
+    } else if (const auto to = std::ranges::find(routes(), r->path, &route::path); to != routes().end()) {
+      answer = co_await (this->*to->answer)(*r);
+    } else {
+      std::string paths;
+      for (const route& each : routes()) paths.append(" ").append(each.path);
+      answer = refused(404, "There is no such page. There are:" + paths);
+    }
+  }
+  reply made{head_of(answer), std::move(answer.body)};
+  if (r && r->is_head()) made.body.clear();
+  co_return made;
+}
+
+std::optional<http_answer> inspector_server::refusal_of(const http_request& r) const {
+  if (r.method != "GET" && !r.is_head()) return refused(405, "Only GET and HEAD are answered.", "Allow: GET, HEAD\r\n");
+  if (checks_host_ && r.host && !is_local_host(*r.host)) {
+    return refused(403, "Asked for by a name that is not this machine's own: use localhost, 127.0.0.1 or [::1].");
+  }
+  if (r.fetch_site == "cross-site" && r.fetch_mode != "navigate") {
+    return refused(403, "A page of another site has asked for this.");
+  }
+  return std::nullopt;
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,86 @@
+// Answers the requests of an inspector's clients, in the inspector's own runtime.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <ringo/completion.hpp>
+#include <ringo/event.hpp>
+#include <ringo/group.hpp>
+#include <ringo/inspector.hpp>
+#include <ringo/snapshot.hpp>
+#include <ringo/tcp.hpp>
+#include <ringo/unix.hpp>
+
+#include "inspector/http.hpp"
+#include "runtime/inspection.hpp"
+
+namespace ringo::detail {
+
+class inspector_server {
+ public:
+  explicit inspector_server(inspector_options o) : options_(o) {}
+  inspector_server(const inspector_server&) = delete;
+  inspector_server& operator=(const inspector_server&) = delete;
+
+  static constexpr std::size_t most_clients = 32;  // further ones wait until one of these has its answer
+  static duration request_limit;                   // until the head of a request is there; tests change it
+
+  // Until it is cancelled.
+  task<> serve(tcp_listener listener);
+  task<> serve(unix_listener listener);
+
+ private:
+  // What is known of a runtime.
+  struct seen {
+    inspected_runtime it;
+    std::shared_ptr<const snapshot> routines;  // null: no worker has answered in time, or the runtime does not run
+    bool is_kept = false;                      // it runs, and no worker has answered in time
+    std::vector<std::string> kept;             // then for each worker what keeps it, or empty
+  };
+  // A question to a runtime that has not been answered. All requests wait for the same one: a runtime whose workers are
+  // kept is not asked again and again.
+  struct question {
+    completion<> answered;
+    std::optional<snapshot> taken;  // set by a worker of the program's runtime, before `answered`
+    event is_over;
+    std::shared_ptr<const snapshot> answer;  // null: the runtime has ended
+  };
+  struct reply {
+    std::string head, body;  // both empty: the client has asked for nothing
+  };
+  using answerer = task<http_answer> (inspector_server::*)(const http_request&);
+  struct route {
+    std::string_view path;
+    answerer answer;
+  };
+  static std::span<const route> routes();
+
+  template <class Stream>
+  task<> accept_all(auto& listener);
+  template <class Stream>
+  task<> serve_client(Stream client);
+  task<reply> reply_to(stream_reader& client);
+  task<reply> respond(std::string_view head);
+  std::optional<http_answer> refusal_of(const http_request& r) const;
+
+  task<http_answer> page(const http_request& r);
+  task<http_answer> routines_text(const http_request& r);
+  task<http_answer> routines_json(const http_request& r);
+  task<http_answer> metrics_text(const http_request& r);
+
+  task<std::vector<seen>> look();
+  std::shared_ptr<question> ask(std::uint64_t runtime);
+  task<> await_answer(std::uint64_t runtime, std::shared_ptr<question> q);
+
+  const inspector_options options_;
+  group* clients_ = nullptr;  // while it serves
+  std::map<std::uint64_t, std::shared_ptr<question>> open_questions_;
+  bool checks_host_ = false;
+};
+
+}  // namespace ringo::detail
