@@ -39,6 +39,7 @@ void runtime_registry::remove(runtime_core& rt) noexcept {
   registry& r = runtimes();
   const std::lock_guard guard(r.mutex);
   std::erase(list_of(r, rt), &rt);
+  if (rt.is_helper) return;
   // Its workers' counts stay part of the process's.
   for (const auto& w : rt.workers) {
     outside_counts().frames.fetch_add(w->counts.frames.value(), std::memory_order_relaxed);

@@ -24,10 +24,6 @@ counts live() {
       }
       operations += rt->outside_work.load();
     }
-    for (const detail::runtime_core* rt :
-         runtimes.helpers) {  // frames may be made in one runtime, and freed in another
-      for (const auto& w : rt->workers) frames += w->counts.frames.value();
-    }
   });
   const auto as_size = [](std::int64_t n) { return n < 0 ? std::size_t{0} : static_cast<std::size_t>(n); };
   return {as_size(frames), as_size(routines), as_size(timers), as_size(operations)};
