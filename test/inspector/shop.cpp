@@ -1,0 +1,59 @@
+// A program with what a person looks for by the inspector's page: sessions that wait, two routines that wait for each
+// other, a slow consumer behind a full channel, a group; and a name that would be markup. It runs until its input ends.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+#include <ringo/ringo.hpp>
+
+namespace shop {
+
+using namespace std::chrono_literals;
+
+ringo::task<> wait_for_order(ringo::channel<int> orders) { co_await orders.recv(); }
+ringo::task<> serve(ringo::channel<int> orders) { co_await wait_for_order(orders); }
+
+ringo::task<> produce(ringo::channel<int> jobs) {
+  for (int i = 0;; ++i) co_await jobs.send(i);
+}
+ringo::task<> consume(ringo::channel<int> jobs) {
+  for (;;) {
+    co_await jobs.recv();
+    co_await ringo::sleep(20ms);
+  }
+}
+
+// Each holds one lock, and waits for the other's.
+ringo::task<> reserve(ringo::mutex& first, ringo::mutex& second, ringo::latch& both) {
+  const auto one = co_await first.lock();
+  both.count_down();
+  co_await both.wait();
+  const auto two = co_await second.lock();
+}
+
+ringo::task<> run() {
+  ringo::channel<int> orders, jobs(16);
+  ringo::mutex stock, ledger;
+  ringo::latch both(2);
+  co_await ringo::scope([&](ringo::group& all) -> ringo::task<> {
+    const std::string markup = "<img src=x onerror=\"document.title='markup'\"><b id=evil>";
+    for (int i = 0; i < 13; ++i) all.go(ringo::named(i == 1 ? markup : "session " + std::to_string(i), serve), orders);
+    all.go(ringo::named("reserve A", reserve), std::ref(stock), std::ref(ledger), std::ref(both));
+    all.go(ringo::named("reserve B", reserve), std::ref(ledger), std::ref(stock), std::ref(both));
+    for (int i = 0; i < 3; ++i) all.go(ringo::named("producer", produce), jobs);
+    all.go(ringo::named("consumer", consume), jobs);
+    co_await ringo::blocking([] {
+      char byte;
+      while (::read(STDIN_FILENO, &byte, 1) > 0) {
+      }
+    });
+    all.cancel();
+  });
+}
+
+}  // namespace shop
+
+int main() { ringo::run(shop::run, {.workers = 2}); }
