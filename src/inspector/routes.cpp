@@ -10,8 +10,8 @@
 #include <ringo/select.hpp>
 #include <ringo/time.hpp>
 
+#include "inspector/page.hpp"
 #include "inspector/server.hpp"
-#include "inspector_page.hpp"
 #include "runtime/json.hpp"
 
 namespace ringo::detail {
