@@ -13,6 +13,7 @@
 
 #include "every_scheduler.hpp"
 #include "json_checker.hpp"
+#include "runtime/names.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -142,6 +143,138 @@ TEST_CASE("A snapshot of main says that it is main, that it runs, and is the fir
   });
 }
 
+TEST_CASE("An object has the name that it was made with, as long as it lives, and others have none") {
+  on_every_scheduler(
+      []() -> task<> {
+        std::vector<std::uint64_t> ids;
+        {
+          const context request = named("request", context::with_cancel());
+          channel<int> jobs(named("jobs"), 8);
+          mutex books(named("books"));
+          shared_mutex shelf(named("shelf"));
+          semaphore seats(named("seats"), 2);
+          event opened(named("opened"));
+          latch arrivals(named("arrivals"), 2);
+          barrier round(named("round"), 2);
+          condition changed(named("changed"));
+          wait_group all(named("all"));
+          group crew(named("crew"), request, on_error::keep_going);
+          worker_pool ovens(named("ovens"), {.max = 1});
+          channel<int> unnamed;
+          const auto held = co_await books.lock();
+          const auto reads = co_await shelf.lock_shared();
+          const auto seat = co_await seats.acquire(2);
+          mutex own;
+          group g;
+          crew.go([jobs]() -> task<> { co_await jobs.recv(); });
+          all.add();
+          const auto receives = [jobs]() -> task<> { co_await jobs.recv(); };
+          auto baked = co_await ovens.submit(receives);
+          auto member = go(named("a member", [unnamed]() -> task<> { co_await unnamed.recv(); }));
+          g.go([&]() -> task<> { (void)co_await books.lock(); });
+          g.go([&]() -> task<> { (void)co_await shelf.lock(); });
+          g.go([&]() -> task<> { (void)co_await seats.acquire(); });
+          g.go([&]() -> task<> { co_await opened.wait(); });
+          g.go([&]() -> task<> { co_await arrivals.wait(); });
+          g.go([&]() -> task<> { co_await round.arrive_and_wait(); });
+          g.go([&]() -> task<> {
+            auto mine = co_await own.lock();
+            co_await changed.wait(mine);
+          });
+          g.go([&]() -> task<> { co_await all.wait(); });
+          g.go([&]() -> task<> { co_await crew.wait(); });
+          g.go([&]() -> task<> { co_await ovens.drain(); });
+          g.go([&]() -> task<> { co_await request.wait(); });
+          g.go([&]() -> task<> { co_await member.wait(); });
+          snapshot s = taken();
+          while (s.objects.size() < 14) {
+            co_await yield();
+            s = taken();
+          }
+          std::vector<std::string> texts;
+          for (const auto& o : s.objects) {
+            ids.push_back(o.id);
+            CHECK(detail::name_of(reinterpret_cast<const void*>(o.id)) == o.name);
+            if (o.kind == "routine") CHECK(o.name == "a member");
+            if (!o.name.empty() && o.kind != "routine") {
+              texts.push_back(o.text);
+              CHECK(o.text == std::string(o.kind) + " \"" + o.name + '"');
+            }
+          }
+          std::sort(texts.begin(), texts.end());
+          CHECK(texts == std::vector<std::string>{"barrier \"round\"", "channel \"jobs\"", "condition \"changed\"",
+                                                  "context \"request\"", "event \"opened\"", "group \"crew\"",
+                                                  "latch \"arrivals\"", "mutex \"books\"", "semaphore \"seats\"",
+                                                  "shared_mutex \"shelf\"", "wait_group \"all\"",
+                                                  "worker_pool \"ovens\""});
+          const std::string text = to_text(s);
+          CHECK(text.find("receive on channel \"jobs\" (capacity 8, open)") != std::string::npos);
+          CHECK(text.find("(main) holds mutex \"books\"") != std::string::npos);
+          CHECK(to_json(s).find(R"("kind":"latch","name":"arrivals","text":"latch \"arrivals\"",)") !=
+                std::string::npos);
+          request.cancel();
+          unnamed.close();
+          jobs.close();
+          g.cancel();
+          co_await g.wait();
+          co_await outcome(crew.wait());
+          co_await outcome(baked);
+          co_await member;
+          all.done();
+        }
+        for (const std::uint64_t id : ids) CHECK(detail::name_of(reinterpret_cast<const void*>(id)).empty());
+      },
+      3);
+}
+
+TEST_CASE("A context may be named anew, its routines are under it by name, and the background has no name") {
+  on_simulated_schedulers([]() -> task<> {
+    const context request = named("first", context::with_timeout(1h));
+    CHECK(named("request 7", request) == request);
+    auto waits = go(request, []() -> task<> { co_await never(); });
+    co_await testing::settle();
+    const snapshot s = taken();
+    REQUIRE(s.routines.size() == 2);
+    CHECK(s.routines[0].context_name.empty());
+    CHECK(s.routines[1].context_name == "request 7");
+    CHECK(to_text(s).find("; under context \"request 7\", deadline in 60 min") != std::string::npos);
+    CHECK_THROWS_AS((void)named("all", context::background()), std::logic_error);
+    request.cancel();
+    co_await waits.wait();
+  });
+}
+
+TEST_CASE("A routine with a name that is refused, or dropped before it begins, leaves no name behind") {
+  const auto names = [] {
+    std::size_t count = 0;
+    for (detail::name_entry* each : ringo_names.first) {
+      for (; each != nullptr; each = each->next) ++count;
+    }
+    return count;
+  };
+  const std::size_t before = names();
+  {
+    group g;
+    wait_group w;
+    CHECK_THROWS_AS(g.go(named("refused", [] {})), std::logic_error);  // no runtime runs
+    CHECK_THROWS_AS(g.background(named("refused", [] {})), std::logic_error);
+    CHECK_THROWS_AS(w.go(named("refused", [] {})), std::logic_error);
+    CHECK_THROWS_AS(go(named("refused", [] {})), std::logic_error);
+    CHECK_THROWS_AS(latch(named("negative"), static_cast<std::size_t>(-1)), std::invalid_argument);
+    runtime rt({.workers = 1});
+    auto queued = rt.go(named("queued", [] {}));
+  }
+  CHECK(names() == before);
+  run([]() -> task<> {
+    auto fails = go(named("fails", [] { throw std::runtime_error("as it should"); }));
+    const auto ended = co_await outcome(std::move(fails));
+    CHECK(ended.error() != nullptr);
+    worker_pool pool({.max = 1});
+    auto never_submitted = pool.submit(named("never submitted", [] {}));
+  });
+  CHECK(names() == before);
+}
+
 TEST_CASE("An object of a snapshot has its kind, its length, its capacity and the number of its waiters") {
   on_every_scheduler(
       []() -> task<> {
@@ -210,6 +343,71 @@ TEST_CASE("A snapshot says which routine holds a mutex that others wait for, and
         co_await locks;
         co_await acquires;
         co_await acquires_one_of_two;
+      },
+      3);
+}
+
+TEST_CASE("The writer of a shared_mutex holds it; readers are counted, and are not known") {
+  on_every_scheduler(
+      []() -> task<> {
+        shared_mutex m;
+        channel<void> end;
+        auto first = co_await m.lock_shared();
+        auto second = co_await m.lock_shared();
+        auto writes = go([&m, end]() -> task<> {
+          const auto held = co_await m.lock();
+          co_await end.recv();
+        });
+        snapshot s = co_await until_waits("the lock of a shared_mutex");
+        REQUIRE(s.objects.size() == 1);
+        CHECK(s.objects[0].owners.empty());
+        CHECK(waiting(s, "the lock")->waits_for == "the lock of " + s.objects[0].text + " (locked by 2 readers)");
+        first.unlock();
+        second.unlock();
+        co_await until_waits("receive");
+        auto reads = go([&m]() -> task<> { (void)co_await m.lock_shared(); });
+        s = co_await until_waits("a shared lock");
+        const snapshot::routine* writer = waiting(s, "receive");
+        REQUIRE(writer != nullptr);
+        REQUIRE(writer->holds.size() == 1);
+        CHECK(s.objects[writer->holds[0]].owners == std::vector<std::uint32_t>{writer->number});
+        CHECK(waiting(s, "a shared lock")->waits_for.ends_with(" (locked)"));
+        end.close();
+        co_await writes;
+        co_await reads;
+      },
+      3);
+}
+
+TEST_CASE("A semaphore whose permit one routine takes and another gives back has no holder") {
+  on_every_scheduler(
+      []() -> task<> {
+        semaphore signal(1);
+        channel<semaphore::permit> given(1);
+        const auto takes = [&]() -> task<> { co_await given.send(co_await signal.acquire()); };
+        co_await takes();
+        auto next = go(takes);
+        snapshot s = co_await until_waits("1 of the ");
+        CHECK(s.routines[0].holds.size() == 1);  // main has taken it, and has not let others give it back yet
+        {
+          const auto permit = co_await given.recv();
+          CHECK(permit.has_value());
+        }
+        co_await next;
+        auto last = go([&signal]() -> task<> { (void)co_await signal.acquire(); });
+        co_await until_waits("1 of the ");
+        {
+          const auto permit = co_await given.recv();  // that `next` has taken
+        }
+        co_await last;
+        auto held = co_await signal.acquire();
+        auto waits = go([&signal]() -> task<> { (void)co_await signal.acquire(); });
+        s = co_await until_waits("1 of the ");
+        REQUIRE(s.objects.size() == 1);
+        CHECK(s.objects[0].owners.empty());
+        CHECK(s.objects[0].length == 0);
+        held.release();
+        co_await waits;
       },
       3);
 }
@@ -383,6 +581,87 @@ TEST_CASE("A routine of a snapshot has its context's deadline and its cancellati
     CHECK(other().is_cancelled);
     CHECK(other().operation == "sleep");
     co_await waits;
+  });
+}
+
+TEST_CASE("A routine of a snapshot has waited since its wait began, and the text tells the longest of a group") {
+  on_simulated_schedulers([]() -> task<> {
+    channel<int> c;
+    const auto receives = [c]() -> task<> {
+      co_await c.recv();
+      co_await c.recv();
+    };
+    group g;
+    const auto start = [&] { g.go(receives); };  // at one place
+    start();
+    co_await sleep(30s);
+    start();
+    co_await sleep(1s);
+    const auto waited = [] {
+      std::vector<duration> all;
+      for (const auto& r : taken().routines) {
+        if (!r.is_main) all.push_back(r.waited);
+      }
+      std::sort(all.begin(), all.end());
+      return all;
+    };
+    CHECK(waited() == std::vector<duration>{1s, 31s});
+    const snapshot s = taken();
+    CHECK(s.routines[0].waited == 0s);  // it runs
+    CHECK(to_text(s).find("; the oldest has waited 31 s; under ") != std::string::npos);
+    CHECK(to_json(s).find("\"waited_ns\":31000000000,") != std::string::npos);
+    co_await c.send(1);  // to the first
+    co_await sleep(2s);
+    CHECK(waited() == std::vector<duration>{2s, 3s});
+    c.close();
+    co_await g.wait();
+  });
+}
+
+TEST_CASE("No routine has waited for longer than its runtime has run, nor less than others have slept meanwhile") {
+  for (unsigned workers : {1u, 3u}) {
+    const time_point before = now();
+    runtime rt({.workers = workers});
+    rt.run([&]() -> task<> {
+      channel<int> c;
+      auto waits = go([c]() -> task<> { co_await c.recv(); });
+      const snapshot first = co_await until_waits("receive");
+      co_await sleep(2ms);
+      const snapshot s = taken();
+      const snapshot::routine* r = waiting(s, "receive");
+      REQUIRE(r != nullptr);
+      CHECK(r->waited >= 2ms);
+      CHECK(r->waited <= s.taken - before);
+      c.close();
+      co_await waits;
+    });
+  }
+}
+
+TEST_CASE("The text of a snapshot tells the context of a routine and how long it is until the deadline") {
+  on_simulated_schedulers([]() -> task<> {
+    const context under = context::with_timeout(1h), other = context::with_timeout(2h);
+    const auto waits = []() -> task<> { co_await never(); };
+    const auto waits_too = []() -> task<> { co_await never(); };
+    auto first = go(under, waits), second = go(under, waits_too), third = go(other, waits_too);
+    co_await sleep(30min);
+    snapshot s = taken();
+    REQUIRE(s.routines.size() == 4);
+    CHECK(s.routines[0].context == 0);
+    CHECK(s.routines[1].context != 0);
+    CHECK(s.routines[1].context == s.routines[2].context);
+    CHECK(s.routines[1].context != s.routines[3].context);
+    const std::string text = to_text(s);
+    CHECK(text.find("; has waited 30 min; under context 0x") != std::string::npos);
+    CHECK(text.find(", deadline in 30 min\n") != std::string::npos);
+    CHECK(text.find("; under several contexts, the first deadline in 30 min\n") != std::string::npos);
+    CHECK(to_json(s).find("\"context\":null,") != std::string::npos);
+    CHECK(to_json(s).find("\"context\":\"0x") != std::string::npos);
+    under.cancel();
+    other.cancel();
+    co_await first.wait();
+    co_await second.wait();
+    co_await third.wait();
   });
 }
 

@@ -37,6 +37,7 @@ class barrier {
  public:
   /// Throws: std::invalid_argument if n is zero or negative.
   explicit barrier(std::size_t n);
+  barrier(const detail::object_name& name, std::size_t n);
   barrier(const barrier&) = delete;
   barrier& operator=(const barrier&) = delete;
   ~barrier();

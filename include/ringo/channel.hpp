@@ -45,6 +45,10 @@ class channel : public detail::channel_handle<detail::carried<T>> {
   explicit channel(std::size_t buffer = 0)
       : base(new detail::channel_state<detail::carried<T>>(
             detail::checked_capacity(buffer, sizeof(detail::carried<T>)))) {}
+  /// The same, with a name for reports: channel<job> jobs(named("jobs"), 8).
+  explicit channel(const detail::object_name& name, std::size_t buffer = 0) : channel(buffer) {
+    this->core_->set_name(name);
+  }
   /// A channel that is never ready: it switches a case of a select off (Go spec: Select statements).
   static channel nil() noexcept { return channel(detail::no_channel()); }
 

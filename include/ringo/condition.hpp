@@ -39,6 +39,7 @@ task<> wait_until(condition_core& of, mutex::guard& held, P until, std::source_l
 class condition {
  public:
   condition();
+  explicit condition(const detail::object_name& name);
   condition(const condition&) = delete;
   condition& operator=(const condition&) = delete;
   ~condition();

@@ -127,12 +127,20 @@ class context {
 
  private:
   friend struct detail::context_access;
+  friend context named(const std::string& name, context of);
   explicit context(detail::context_core* c) noexcept : core_(c) {}
   static context derive(const context& parent, bool follows, time_point deadline, const char* call);
   std::function<bool()> call_after(detail::worker* w, detail::routine& r) const;
 
   detail::context_core* core_ = nullptr;
 };
+
+/// Names a context, also by its other handles: snapshots, reports and debuggers show the name.
+///
+///   go(named("request 7", context::with_timeout(5s)), serve, client);
+///
+/// Throws: std::logic_error for the background; std::bad_alloc. Thread: any.
+context named(const std::string& name, context of);
 
 /// The running routine's context; outside of routines the background.
 inline context current_context() noexcept { return context::current(); }

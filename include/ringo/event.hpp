@@ -22,6 +22,7 @@ class event_core;
 class event {
  public:
   explicit event(bool set = false);
+  explicit event(const detail::object_name& name, bool set = false);
   event(const event&) = delete;
   event& operator=(const event&) = delete;
   ~event();

@@ -40,6 +40,11 @@ class group : private detail::mistaken_starts {
   explicit group(const context& parent = current_context(), on_error policy = on_error::cancel_rest,
                  std::source_location made = std::source_location::current())
       : core_(new detail::group_core(parent, policy, made)) {}
+  explicit group(const detail::object_name& name, const context& parent = current_context(),
+                 on_error policy = on_error::cancel_rest, std::source_location made = std::source_location::current())
+      : group(parent, policy, made) {
+    core_->set_name(name);
+  }
   group(const group&) = delete;
   group& operator=(const group&) = delete;
   /// Cancels the members that still run, and does not wait for them. They may then use objects that are gone, so
@@ -123,7 +128,7 @@ class group : private detail::mistaken_starts {
   auto& made(std::source_location where, F&& f, A&&... args) {
     auto& r = *detail::make_routine<detail::member_record>(std::forward<F>(f), std::forward<A>(args)...);
     if (core_ == nullptr) [[unlikely]] {
-      delete &r;
+      r.release();
       detail::throw_used_after_end("group::go");
     }
     r.of = core_;

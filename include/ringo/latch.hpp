@@ -25,6 +25,7 @@ class latch {
  public:
   /// A counter of n. Throws: std::invalid_argument if n is negative.
   explicit latch(std::size_t n);
+  latch(const detail::object_name& name, std::size_t n);
   latch(const latch&) = delete;
   latch& operator=(const latch&) = delete;
   ~latch();

@@ -48,6 +48,7 @@ class mutex {
   };
 
   mutex() : core_(new detail::permit_core(detail::permit_core::kind::mutex, 1)) {}
+  explicit mutex(const detail::object_name& name) : mutex() { core_->set_name(name); }  ///< mutex m(named("books"))
   mutex(const mutex&) = delete;
   mutex& operator=(const mutex&) = delete;
   ~mutex() { detail::end_of(core_); }

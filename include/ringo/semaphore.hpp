@@ -46,6 +46,7 @@ class semaphore {
   };
 
   explicit semaphore(std::size_t n);  ///< Throws: std::invalid_argument if n is negative.
+  semaphore(const detail::object_name& name, std::size_t n) : semaphore(n) { core_->set_name(name); }
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
   ~semaphore() { detail::end_of(core_); }

@@ -15,6 +15,7 @@ class shared_mutex {
   using guard = mutex::guard;
 
   shared_mutex() : core_(new detail::permit_core(detail::permit_core::kind::shared_mutex, everybody)) {}
+  explicit shared_mutex(const detail::object_name& name) : shared_mutex() { core_->set_name(name); }
   shared_mutex(const shared_mutex&) = delete;
   shared_mutex& operator=(const shared_mutex&) = delete;
   ~shared_mutex() { detail::end_of(core_); }

@@ -45,14 +45,20 @@ struct snapshot {
     std::string waits_for;                    ///< "receive on channel 0x55d8 (capacity 8, open)".
     std::string operation;                    ///< The same for all objects of a kind: "receive on a channel".
     std::vector<std::size_t> objects;         ///< What it waits for, of `objects`; several: for the first of them.
-    std::optional<time_point> deadline;       ///< Of its context.
+    /// How long it has waited, by its worker's clock, which is read between two turns: so up to some 64 resumes too
+    /// long, and up to 256 in a program with one worker and no timer.
+    duration waited{};
+    std::uint64_t context = 0;           ///< The address of the context that it runs under; 0: the background.
+    std::string context_name;            ///< That named() gave that context, or empty.
+    std::optional<time_point> deadline;  ///< Of that context.
   };
 
   /// An object that a routine waits for.
   struct object {
     std::uint64_t id = 0;   ///< Its address in the library. Another object may have it when this one is gone.
     std::string_view kind;  ///< "channel", "mutex", "semaphore", "timer", "stream", "routine", "group", ...
-    std::string text;       ///< How texts call it: "channel 0x55d8".
+    std::string name;       ///< That named() gave it, or empty.
+    std::string text;       ///< How texts call it: "channel "jobs"", or "channel 0x55d8" if it has no name.
     std::optional<std::size_t> length;    ///< The values in a channel, or the free permits.
     std::optional<std::size_t> capacity;  ///< The values that a channel has room for, or all permits.
     std::size_t waiters = 0;              ///< How many routines wait for it.

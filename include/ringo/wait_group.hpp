@@ -80,6 +80,7 @@ class wait_group : private detail::mistaken_starts {
   using mistaken_starts::go;
 
   wait_group() : core_(new detail::wait_group_core) {}
+  explicit wait_group(const detail::object_name& name) : wait_group() { core_->set_name(name); }
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
   ~wait_group() {

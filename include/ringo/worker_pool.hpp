@@ -10,6 +10,7 @@
 #include <ringo/clock.hpp>
 #include <ringo/detail/library.hpp>
 #include <ringo/detail/mistakes.hpp>
+#include <ringo/detail/object_name.hpp>
 #include <ringo/detail/pool_job.hpp>
 #include <ringo/detail/starting.hpp>
 #include <ringo/task.hpp>
@@ -41,6 +42,7 @@ class worker_pool : private detail::mistaken_starts {
   using mistaken_starts::submit;
 
   explicit worker_pool(pool_options = {});  ///< Throws: std::invalid_argument if max is 0, or less than min
+  explicit worker_pool(const detail::object_name& name, pool_options = {});
   worker_pool(const worker_pool&) = delete;
   worker_pool& operator=(const worker_pool&) = delete;
   ~worker_pool() {  ///< cancel(); does not wait for the jobs
@@ -71,7 +73,7 @@ class worker_pool : private detail::mistaken_starts {
   auto submission_of(std::source_location where, F&& f, A&&... args) {
     auto& job = *detail::make_routine<detail::pool_record>(std::forward<F>(f), std::forward<A>(args)...);
     if (!core_) [[unlikely]] {
-      delete &job;
+      job.release();
       detail::throw_used_after_end("worker_pool::submit");
     }
     job.pool = core_;

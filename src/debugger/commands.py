@@ -16,9 +16,10 @@ def names_of(numbers):
 
 def describe_source(s, numbers):
     if s.is_routine:
-        return f"routine #{numbers[s.address]}" if s.address in numbers else f"routine 0x{s.address:x}"
+        number = f"#{numbers[s.address]}" if s.address in numbers else f"0x{s.address:x}"
+        return f"routine {number}{given_name(s.address)}"
     state = s.state()
-    return f"{s.kind} 0x{s.address:x}" + (f" ({state})" if state else "")
+    return f"{s.kind}{given_name(s.address)} 0x{s.address:x}" + (f" ({state})" if state else "")
 
 
 def numbers_of(runtimes):
@@ -84,12 +85,13 @@ def show_routines(arguments):
         the.write(f"runtime {rt.number}: {plural(len(rt.routines), 'routine')} on {plural(len(rt.workers), 'worker')}")
         if not grouped:
             for r in rt.routines:
-                context = f", under context 0x{r.context:x}" if r.context else ""
-                the.write(f"  #{r.number}  {state_of(r, numbers)}; {start_of(r)}{context}")
+                context = f", under context{given_name(r.context)} 0x{r.context:x}" if r.context else ""
+                the.write(f"  #{r.number}{given_name(r.address)}  {state_of(r, numbers)}; {start_of(r)}{context}")
             continue
         groups = {}
         for r in rt.routines:
-            groups.setdefault((state_of(r, numbers, True), start_of(r)), []).append(r.number)
+            name = given_name(r.address)
+            groups.setdefault(((name and name[1:] + "  ") + state_of(r, numbers, True), start_of(r)), []).append(r.number)
         for (state, start), members in sorted(groups.items(), key=lambda g: -len(g[1])):
             the.write(f"  {len(members):7,}  {state}; {start}  [{names_of(members)}]")
 
@@ -134,7 +136,7 @@ def show_where(arguments):
         blocks += [one.address for r in routines for one in chain(r.frame(), None)]
         blocks += [c.source.address for r in routines for c in cases_of(r)]
     for r in chosen:
-        the.write(f"routine #{r.number} (record 0x{r.address:x}): {state_of(r, numbers)}")
+        the.write(f"routine #{r.number}{given_name(r.address)} (record 0x{r.address:x}): {state_of(r, numbers)}")
         innermost = r.frame()
         if r.runs_on is not None:
             name = the.thread(r.runs_on.thread)

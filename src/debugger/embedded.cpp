@@ -7,6 +7,7 @@
 #include <ringo/detail/source.hpp>
 #include <ringo/detail/task_promise.hpp>
 
+#include "runtime/names.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -26,6 +27,8 @@ extern const struct types_for_debuggers {
   task_promise_base* promise;
   awaited_task* awaited;
   waiter* waiting;
+  name_table* names;
+  name_entry* name;
 } types_for_debuggers;
 [[gnu::used]] const struct types_for_debuggers types_for_debuggers{};
 

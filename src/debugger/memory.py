@@ -26,14 +26,14 @@ class unreadable(Exception):
 
 
 the = None
-_layouts, _classes, _sources, _hints = {}, {}, {}, {}  # what was read, and told, since the command began
+_layouts, _classes, _sources, _hints, _names = {}, {}, {}, {}, {}  # what was read, and told, since the command began
 
 
 def use(front):
     """Called at the start of each command: what was read before may have changed."""
     global the
     the = front
-    for known in (_layouts, _classes, _sources, _hints):
+    for known in (_layouts, _classes, _sources, _hints, _names):
         known.clear()
 
 

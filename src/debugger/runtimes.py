@@ -6,6 +6,23 @@ WAITING, CANCELLED, SHIELDED, CONTEXT_CANCELLED, IMMUNE = 1, 2, 4, 16, 32
 PLAIN, BEGINS, FOREIGN, TRIES_AGAIN = range(4)
 
 
+def given_name(address):
+    """The name that the program gave to the object or routine, as ` "jobs"`; empty if it has none. The table: names.hpp."""
+    if not _names:
+        _names[0] = ""
+        table = the.address_of("ringo_names")
+        chains = layout("name_table")[1]
+        first = the.read(table, chains["lock"] - chains["first"]) if table is not None else b""
+        for i in range(0, len(first), 8):
+            at = int.from_bytes(first[i:i + 8], "little")
+            while at:
+                entry = thing("name_entry", at)
+                text = the.read(at + len(entry.bytes), entry.word("length")).decode("utf-8", "replace")
+                _names[~entry.word("object") & (1 << 64) - 1] = f' "{text}"'
+                at = entry.word("next")
+    return _names.get(address, "")
+
+
 class runtime:
     def __init__(self, number, address):
         self.number, self.address = number, address

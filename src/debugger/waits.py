@@ -165,4 +165,4 @@ class source:
 
     def taker(self):
         """The number of the routine that was the last to take permits; 0 if it is not known."""
-        return self.it.word("taker_", 4) if has("permit_core", "taker_") else 0
+        return self.it.word("taker_", 4) if not self.it.flag("passes_on_") else 0

@@ -19,6 +19,14 @@ class pool_core final : public shared_object {
  public:
   explicit pool_core(const pool_options& o) : options(o), under(context::with_cancel()), workers_(o.min) {}
 
+  ~pool_core() override {
+    if (is_named_) forget_name(this);
+  }
+  void set_name(const object_name& name) {  // by the constructor of the pool
+    detail::set_name(this, name.text());
+    is_named_ = true;
+  }
+
   bool refuses() const noexcept { return refuses_ || context_access::core(under)->is_marked(); }
   bool has_room() const noexcept { return running_ < options.max || queued_ < options.queue_capacity; }
   bool is_drained() const noexcept { return refuses_ && running_ == 0; }
@@ -103,6 +111,7 @@ class pool_core final : public shared_object {
   std::vector<time_point> idle_since_;  // of the idle workers, the earliest first; those of `min` may be missing
   routine_list queue_;
   std::size_t queued_ = 0;
+  bool is_named_ = false;
 };
 
 void pool_core::begin(worker& w, routine& job) noexcept { start_in(w, job, context_access::core(under), job.started); }
@@ -229,6 +238,8 @@ worker_pool::worker_pool(pool_options o) {
   }
   core_ = detail::shared<detail::pool_core>(new detail::pool_core(o));
 }
+
+worker_pool::worker_pool(const detail::object_name& name, pool_options o) : worker_pool(o) { core_->set_name(name); }
 
 detail::pool_core& worker_pool::core(const char* call) const {
   if (!core_) detail::throw_used_after_end(call);

@@ -59,6 +59,12 @@ void context::cancel(std::exception_ptr cause) const {
   core_->cancel_from_outside(cause);
 }
 
+context named(const std::string& name, context of) {
+  if (!of.core_) throw std::logic_error("ringo: named() of the background context, which all routines share");
+  of.core_->set_name(name);
+  return of;
+}
+
 cancel_guard::cancel_guard(context c) : of_(std::move(c)) {
   if (of_ == context::background())
     throw std::logic_error("ringo: a cancel_guard of the background context, which never ends");

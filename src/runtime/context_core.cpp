@@ -20,7 +20,14 @@ context_core::context_core(context_core* parent, bool follows, time_point deadli
                 : follows_ ? parent->timed_by_
                            : nullptr) {}
 
-context_core::~context_core() = default;
+context_core::~context_core() {
+  if (is_named_.load(std::memory_order_relaxed)) forget_name(this);
+}
+
+void context_core::set_name(const std::string& name) {
+  detail::set_name(this, name);
+  is_named_.store(true, std::memory_order_relaxed);
+}
 
 void context_core::join_tree(worker* w, const char* call) {
   if (parent_) {

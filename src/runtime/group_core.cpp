@@ -16,6 +16,11 @@ namespace ringo::detail {
 group_core::group_core(const context& parent, on_error policy, std::source_location made)
     : policy_(policy), made_(made), parent_(parent), ctx_((worker_or_unused("group"), context::with_cancel(parent))) {}
 
+void group_core::set_name(const object_name& name) {
+  detail::set_name(this, name.text());
+  is_named_ = true;
+}
+
 context group_core::ctx() const noexcept {
   const section_of here(*this);
   return ctx_;
@@ -96,7 +101,7 @@ void group_core::add(routine& r) {
       }
     });
   } catch (...) {
-    delete &r;
+    r.release();
     throw;
   }
   if (comes == fate::never_starts) r.release();
@@ -117,7 +122,7 @@ void group_core::add_background(routine& r) {
     });
     made = context::with_cancel(ctx_);  // a member is counted, so ctx_ does not change
   } catch (...) {
-    delete &r;
+    r.release();
     if (counted) member_ended(*w, nullptr, member::background);
     throw;
   }
@@ -282,6 +287,7 @@ void group_core::let_go() noexcept {
 
 // Warns of errors that came after the last wait(): no other call reports them.
 group_core::~group_core() {
+  if (is_named_) forget_name(this);
   worker* w = current_worker();
   const bool first_untold = first_error_ && !first_error_told_ && first_ending_ == ending::error;
   const std::size_t untold = further_errors_ + (first_untold ? 1 : 0);

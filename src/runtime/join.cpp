@@ -4,6 +4,7 @@
 
 #include <ringo/detail/current_worker.hpp>
 #include <ringo/detail/foreign_threads.hpp>
+#include <ringo/detail/object_name.hpp>
 
 #include "runtime/registry.hpp"
 #include "runtime/report.hpp"
@@ -45,11 +46,13 @@ void tell_start(std::string& text, const routine& of) { text += "started at " + 
 
 void append_join(wait_report& report, const routine& of) {
   const std::uint32_t number = of.number.load(std::memory_order_relaxed);
+  const std::string name = name_of(&of);
   report += "the end of ";
   report += reported_object{.at = &of,
                             .kind = "routine",
                             .state = "started at " + place_of(of.started),
-                            .as = number != 0 ? "routine " + std::to_string(number) : "a routine",
+                            .as = (number != 0 ? "routine " + std::to_string(number) : "a routine") +
+                                  (name.empty() ? name : " \"" + name + '"'),
                             .owner = number};
 }
 

@@ -29,6 +29,14 @@ std::string place_of(const std::source_location& at) {
   return at.file_name() + (':' + std::to_string(at.line()));
 }
 
+std::string length_of(duration time) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+  if (milliseconds < 10'000) return std::to_string(milliseconds) + " ms";
+  const auto seconds = milliseconds / 1000;
+  if (seconds < 600) return std::to_string(seconds) + " s";
+  return seconds < 36'000 ? std::to_string(seconds / 60) + " min" : std::to_string(seconds / 3600) + " h";
+}
+
 std::string describe_current_exception() {
   try {
     throw;

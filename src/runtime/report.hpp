@@ -5,6 +5,7 @@
 #include <string>
 
 #include <ringo/detail/routine.hpp>
+#include <ringo/detail/time_types.hpp>
 
 namespace ringo::detail {
 
@@ -13,6 +14,9 @@ std::string describe_current_exception();
 
 // "file:line".
 std::string place_of(const std::source_location& at);
+
+// "31 s", rounded down.
+std::string length_of(duration time);
 
 // The text about coroutines whose body g++ before 12.3 forgets (GCC bug 106188), and what to write instead.
 extern const char* const forgotten_body;

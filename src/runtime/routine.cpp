@@ -1,6 +1,7 @@
 #include <ringo/detail/routine.hpp>
 
 #include <ringo/detail/current_worker.hpp>
+#include <ringo/detail/object_name.hpp>
 
 #include "runtime/report.hpp"
 
@@ -11,8 +12,9 @@ std::coroutine_handle<> routine::begin() noexcept { return nullptr; }
 void routine::close() noexcept {}
 void routine::at_end(worker&) noexcept {}
 
-void routine::report_and_delete() noexcept {
-  const std::exception_ptr error = untaken_error();
+void routine::delete_slowly() noexcept {
+  const std::exception_ptr error = failed ? untaken_error() : nullptr;
+  if (has_name) forget_name(this);
   const std::source_location at = started;
   const std::uint64_t of = runtime_id;
   delete this;

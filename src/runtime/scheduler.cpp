@@ -56,6 +56,7 @@ void scheduler::run() noexcept {
   become_current();
   try {
     driver_->attach();
+    note_time(driver_->now());
     while (!runtime.done()) {
       if (++rounds % rounds_without_a_look == 0) while_it_runs.look();
       run_early();
@@ -97,6 +98,7 @@ void scheduler::end_turn() {
     to_end.carry_out(this);
   if (!timers.empty() || yielded != nullptr || shared) {
     const time_point now = driver_->now();
+    note_time(now);
     look(now, now - turn_end_ > late_look);  // if that is not known, it may be late
     judge_turn(now);
     if (now >= next_giving_back_) [[unlikely]]
@@ -104,6 +106,7 @@ void scheduler::end_turn() {
   } else {
     look(time_point::min(), false);
     turn_end_ = {};
+    if (++turns_without_clock_ % turns_a_reading == 0) note_time(driver_->now());
   }
   // Routines that overflowed the queue came from the same place as the rest.
   const bool all_from_outside = tail_.load(std::memory_order_relaxed) == outside_until_;

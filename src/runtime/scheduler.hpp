@@ -92,6 +92,8 @@ class scheduler final : public worker {
   // Long enough that a server with a request every now and then does not allocate anew for each.
   static constexpr duration frames_kept = std::chrono::milliseconds(100);
   static constexpr duration need_measured = std::chrono::milliseconds(500);
+  // A reading costs about as much as a resume, and a turn has up to 64. Only reports need it, if there are no timers.
+  static constexpr unsigned turns_a_reading = 4;
 
   scheduler(runtime_core& rt, std::uint64_t runtime_id, unsigned index, std::size_t workers, bool simulated,
             std::uint64_t seed, std::unique_ptr<driver> d);
@@ -101,6 +103,7 @@ class scheduler final : public worker {
   routine* take() noexcept;         // the next routine to run, or null
   routine* take_random() noexcept;  // in a simulation
   void end_turn();
+  void note_time(time_point now) noexcept { coarse_now = now.time_since_epoch().count(); }
   // Takes work from the global queue or another worker. False: there is none, and the worker has not slept since
   // end_turn().
   bool find_work();
@@ -215,6 +218,7 @@ class scheduler final : public worker {
   counter next_number_;
   bool owes_watch_ = false;  // in its last sleep it watched timers, or was asked to; it has had no work since
   int turn_length_ = turn_length;
+  unsigned turns_without_clock_ = 0;
   time_point turn_end_{};     // the end of the last turn, or a later reading of the clock
   time_point next_expiry_{};  // a lower bound
   time_point next_giving_back_{};

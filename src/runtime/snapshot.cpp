@@ -11,6 +11,7 @@
 
 #include <ringo/clock.hpp>
 #include <ringo/detail/context_core.hpp>
+#include <ringo/detail/object_name.hpp>
 #include <ringo/detail/task_promise.hpp>
 #include <ringo/run.hpp>
 
@@ -25,22 +26,41 @@ bool same_place(const std::source_location& a, const std::source_location& b) {
   return a.line() == b.line() && std::string_view(a.file_name()) == b.file_name();
 }
 
-// From where the routine waits out to its own function. ringo's coroutines, such as with_timeout's, wait in the name of
-// the place that awaits them, and a function that is no coroutine waits in the name of the place that started it: such
-// a place comes once. The places in ringo itself are left out.
+// From where the routine waits out to its own function.
 std::vector<std::source_location> chain_of(const routine& r) {
   std::vector<std::source_location> chain{r.parked->where};
   std::coroutine_handle<> waits = r.resume_at;
   while (const awaited_task* by = promise_of(waits).awaited_by) {
-    if (by->where.line() != 0 && !same_place(by->where, chain.back()) &&
-        !function_of(by->where).starts_with("ringo::")) {
-      chain.push_back(by->where);
-    }
+    if (by->where.line() != 0) chain.push_back(by->where);
     waits = by->awaiting;
   }
-  if (chain.size() > 1 && same_place(chain.back(), r.started)) chain.pop_back();
   return chain;
 }
+
+// Leaves out ringo's own places. ringo's coroutines, such as with_timeout's, wait in the name of the place that awaits
+// them, and a function that is no coroutine waits in the name of the place that started it: such a place stays once.
+// Many routines wait at the same places: the names of functions are looked at once each.
+class chain_shortener {
+ public:
+  void shorten(std::vector<std::source_location>& chain, const std::source_location& started) {
+    if (chain.empty()) return;
+    std::size_t kept = 1;
+    for (std::size_t i = 1; i < chain.size(); ++i) {
+      if (!same_place(chain[i], chain[kept - 1]) && !is_own(chain[i])) chain[kept++] = chain[i];
+    }
+    if (kept > 1 && same_place(chain[kept - 1], started)) --kept;
+    chain.resize(kept);
+  }
+
+ private:
+  bool is_own(const std::source_location& at) {
+    const auto [found, is_new] = known_.try_emplace(at.function_name());
+    if (is_new) found->second = function_of(at).starts_with("ringo::");
+    return found->second;
+  }
+
+  std::unordered_map<const char*, bool> known_;
+};
 
 std::optional<std::size_t> if_known(std::size_t n) {
   return n == reported_object::unknown ? std::nullopt : std::optional(n);
@@ -54,6 +74,13 @@ wait_report& wait_report::operator+=(std::string_view words) {
   return *this;
 }
 
+std::string object_label(std::string_view kind, const std::string& name, std::uint64_t address) {
+  if (!name.empty()) return std::string(kind) + " \"" + name + '"';
+  char text[24];
+  std::snprintf(text, sizeof text, " 0x%llx", static_cast<unsigned long long>(address));
+  return std::string(kind) + text;
+}
+
 void wait_report::add(const void* object, const char* kind, std::string as) {
   *this += reported_object{.at = object, .kind = kind, .as = std::move(as)};
 }
@@ -61,17 +88,14 @@ void wait_report::add(const void* object, const char* kind, std::string as) {
 wait_report& wait_report::operator+=(reported_object o) {
   general_ += std::string_view("aeiou").find(o.kind[0]) == std::string_view::npos ? "a " : "an ";
   general_ += o.kind;
-  if (o.as.empty()) {
-    char address[24];
-    std::snprintf(address, sizeof address, " %p", o.at);
-    o.as = o.kind;
-    o.as += address;
-  }
+  if (o.as.empty()) o.as = object_label(o.kind, name_of(o.at), reinterpret_cast<std::uintptr_t>(o.at));
   text_ += o.as;
   if (!o.state.empty()) text_ += " (" + o.state + ')';
   objects_.push_back(std::move(o));
   return *this;
 }
+
+snapshot_taker::snapshot_taker() { taken_.taken = now(); }
 
 void snapshot_taker::add(routine& r, bool is_main) {
   std::uint32_t seen = r.state.load(std::memory_order_acquire);
@@ -88,7 +112,7 @@ void snapshot_taker::add(routine& r, bool is_main) {
   } on_every_way_out{parked ? &r : nullptr};  // there may be no memory for the texts
   ringo::snapshot::routine& to = taken_.routines.emplace_back();
   to.number = r.number.load(std::memory_order_relaxed);
-  if (const std::string* name = r.given_name()) to.name = *name;
+  to.name = name_of(&r);
   to.is_main = is_main;
   to.is_cancelled = (seen & (routine::cancelled | routine::context_cancelled)) != 0;
   to.ended_awaits = r.ended_awaits();
@@ -105,13 +129,17 @@ void snapshot_taker::add_wait(const routine& r, ringo::snapshot::routine& to) {
   to.waits_for = report.text();
   to.operation = report.general();
   to.chain = chain_of(r);
+  to.waited = std::max(taken_.taken - time_point(duration(r.waits_since)), duration::zero());
   for (const reported_object& o : report.objects()) {
     const std::size_t index = index_of(o);
     if (std::find(to.objects.begin(), to.objects.end(), index) != to.objects.end()) continue;
     to.objects.push_back(index);
     ++taken_.objects[index].waiters;
   }
-  if (r.context != nullptr && r.context->deadline() != time_point::max()) to.deadline = r.context->deadline();
+  if (r.context == nullptr) return;
+  to.context = reinterpret_cast<std::uintptr_t>(r.context);
+  to.context_name = name_of(r.context);
+  if (r.context->deadline() != time_point::max()) to.deadline = r.context->deadline();
 }
 
 std::size_t snapshot_taker::index_of(const reported_object& o) {
@@ -120,6 +148,7 @@ std::size_t snapshot_taker::index_of(const reported_object& o) {
     ringo::snapshot::object& to = taken_.objects.emplace_back();
     to.id = reinterpret_cast<std::uintptr_t>(o.at);
     to.kind = o.kind;
+    to.name = name_of(o.at);
     to.text = o.as;
     to.length = if_known(o.length);
     to.capacity = if_known(o.capacity);
@@ -129,6 +158,8 @@ std::size_t snapshot_taker::index_of(const reported_object& o) {
 }
 
 ringo::snapshot snapshot_taker::finish() {
+  chain_shortener chains;
+  for (auto& r : taken_.routines) chains.shorten(r.chain, r.started);
   std::ranges::sort(taken_.routines, {}, &ringo::snapshot::routine::number);
   find_owners();
   find_cycles();
@@ -145,16 +176,11 @@ void snapshot_taker::find_owners() {
     ringo::snapshot::object& o = taken_.objects[i];
     std::ranges::sort(o.owners);
     // A guard may live on when the routine that has locked is gone.
-    std::erase_if(o.owners, [&](std::uint32_t number) { return routine_with(number) == nullptr; });
+    std::erase_if(o.owners, [&](std::uint32_t number) { return routine_with(taken_, number) == nullptr; });
     if (o.owners.size() == 1 && (o.kind == "mutex" || o.kind == "shared_mutex" || o.kind == "semaphore")) {
-      routine_with(o.owners.front())->holds.push_back(i);
+      routine_with(taken_, o.owners.front())->holds.push_back(i);
     }
   }
-}
-
-ringo::snapshot::routine* snapshot_taker::routine_with(std::uint32_t number) {
-  const auto found = std::ranges::lower_bound(taken_.routines, number, {}, &ringo::snapshot::routine::number);
-  return found != taken_.routines.end() && found->number == number ? &*found : nullptr;
 }
 
 // A routine that waits for one object waits for each of its owners. (One that waits for the first of several objects
@@ -185,7 +211,7 @@ void snapshot_taker::find_cycles() {
     taken_.cycles.emplace_back(cycle.begin(), cycle.end());
   };
   const auto enter = [&](std::uint32_t number) {
-    const auto& waits_for = routine_with(number)->objects;
+    const auto& waits_for = routine_with(taken_, number)->objects;
     if (!routines.try_emplace(number, waits_for.size() == 1 ? path.size() : done).second || waits_for.size() != 1)
       return;
     const auto [entered, is_new] = objects.try_emplace(waits_for.front(), path.size());
@@ -249,7 +275,6 @@ ringo::snapshot runtime_core::snapshot() {
   each_routine([&](routine& r) { all.add(r, &r == main); });
   ringo::snapshot taken = all.finish();
   taken.workers = static_cast<unsigned>(workers.size());
-  taken.taken = now();
   return taken;
 }
 

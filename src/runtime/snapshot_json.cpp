@@ -11,6 +11,14 @@ namespace ringo {
 namespace {
 
 void append(std::string& out, std::string_view text) { detail::append_json(out, text); }
+struct address {
+  std::uint64_t value;  // 0: null
+};
+void append(std::string& out, address a) {
+  char text[24];
+  std::snprintf(text, sizeof text, "\"0x%llx\"", static_cast<unsigned long long>(a.value));
+  out += a.value == 0 ? "null" : text;
+}
 void append(std::string& out, bool b) { out += b ? "true" : "false"; }
 void append(std::string& out, std::integral auto n) requires(!std::same_as<decltype(n), bool>)
 {
@@ -62,11 +70,10 @@ void append(std::string& out, const std::source_location& at) {
 }
 
 void append(std::string& out, const snapshot::object& o) {
-  char id[24];
-  std::snprintf(id, sizeof id, "0x%llx", static_cast<unsigned long long>(o.id));
   members(out)
-      .add("id", std::string_view(id))
+      .add("id", address{o.id})
       .add("kind", o.kind)
+      .add("name", std::string_view(o.name))
       .add("text", std::string_view(o.text))
       .add("length", o.length)
       .add("capacity", o.capacity)
@@ -89,6 +96,9 @@ void append(std::string& out, const snapshot::routine& r) {
       .add("waits_for", std::string_view(r.waits_for))
       .add("operation", std::string_view(r.operation))
       .add("objects", r.objects)
+      .add("waited_ns", r.waited.count())
+      .add("context", address{r.context})
+      .add("context_name", std::string_view(r.context_name))
       .add("deadline_ns", r.deadline);
 }
 

@@ -1,6 +1,7 @@
 // A snapshot as text for people.
 #include <algorithm>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,29 @@ std::string situation_of(const snapshot::routine& r, bool of_many, const std::st
   return text;
 }
 
+// How long they have waited, and their contexts: what differs between the routines of a group.
+std::string wait_of(std::span<const snapshot::routine* const> group, time_point taken) {
+  constexpr duration worth_telling = std::chrono::milliseconds(100);
+  const snapshot::routine& first = *group.front();
+  std::string text;
+  const duration longest = std::ranges::max(group, {}, &snapshot::routine::waited)->waited;
+  if (longest >= worth_telling) {
+    text += group.size() == 1 ? "; has waited " : "; the oldest has waited ";
+    text += detail::length_of(longest);
+  }
+  const bool one_context =
+      std::ranges::all_of(group, [&](const snapshot::routine* r) { return r->context == first.context; });
+  if (one_context && first.context == 0) return text;
+  text += one_context ? "; under " + detail::object_label("context", first.context_name, first.context)
+                      : "; under several contexts";
+  const snapshot::routine& earliest =
+      *std::ranges::min(group, {}, [](const snapshot::routine* r) { return r->deadline.value_or(time_point::max()); });
+  if (!earliest.deadline) return text;
+  const duration left = *earliest.deadline - taken;
+  text += one_context ? ", deadline " : ", the first deadline ";
+  return text + (left < duration::zero() ? detail::length_of(-left) + " ago" : "in " + detail::length_of(left));
+}
+
 // Routines with the same key are one group.
 std::string key_of(const snapshot::routine& r) {
   std::string key = r.name + '\n' + situation_of(r, true, r.operation);
@@ -75,17 +99,18 @@ void append_group(std::string& text, const snapshot& s, const std::vector<const 
   constexpr std::size_t most_numbers = 8;
   const snapshot::routine& first = *group.front();
   if (group.size() == 1) {
-    text += "  " + detail::line_of(first) + '\n';
+    text += "  " + detail::line_of(first, s.taken) + '\n';
   } else {
-    const bool same_object =
-        std::ranges::all_of(group, [&](const snapshot::routine* r) { return r->waits_for == first.waits_for; });
+    const bool same_object = std::ranges::all_of(group, [&](const snapshot::routine* r) {
+      return r->waits_for == first.waits_for && r->objects == first.objects;
+    });
     text += "  " + std::to_string(group.size()) + " routines";
     if (!first.name.empty()) text += " \"" + first.name + '"';
     for (std::size_t i = 0; i < std::min(group.size(), most_numbers); ++i) {
       text += (i == 0 ? " (" : ", ") + std::to_string(group[i]->number);
     }
     text += group.size() > most_numbers ? ", ...): " : "): ";
-    text += situation_of(first, true, same_object ? first.waits_for : first.operation) + '\n';
+    text += situation_of(first, true, same_object ? first.waits_for : first.operation) + wait_of(group, s.taken) + '\n';
   }
   for (std::size_t i = 1; i < first.chain.size(); ++i) text += "      awaited at " + place_text(first.chain[i]) + '\n';
   for (const snapshot::routine* r : group) {
@@ -93,15 +118,11 @@ void append_group(std::string& text, const snapshot& s, const std::vector<const 
   }
 }
 
-const snapshot::routine& routine_with(const snapshot& s, std::uint32_t number) {
-  return *std::ranges::lower_bound(s.routines, number, {}, &snapshot::routine::number);
-}
-
 void append_cycle(std::string& text, const snapshot& s, const std::vector<std::uint32_t>& cycle) {
   text += "  These wait for each other:\n";
   for (std::size_t i = 0; i < cycle.size(); ++i) {
-    const snapshot::routine& r = routine_with(s, cycle[i]);
-    const snapshot::routine& next = routine_with(s, cycle[(i + 1) % cycle.size()]);
+    const snapshot::routine& r = *detail::routine_with(s, cycle[i]);
+    const snapshot::routine& next = *detail::routine_with(s, cycle[(i + 1) % cycle.size()]);
     const snapshot::object& o = s.objects[r.objects.front()];
     text += "    " + label_of(r) + " waits for " + r.waits_for;
     const bool is_held = std::ranges::find(next.holds, r.objects.front()) != next.holds.end();
@@ -112,14 +133,16 @@ void append_cycle(std::string& text, const snapshot& s, const std::vector<std::u
 
 }  // namespace
 
-std::string detail::line_of(const snapshot::routine& r) {
-  return label_of(r) + ": " + situation_of(r, false, r.waits_for);
+std::string detail::line_of(const snapshot::routine& r, time_point taken) {
+  const snapshot::routine* const alone = &r;
+  return label_of(r) + ": " + situation_of(r, false, r.waits_for) + wait_of({&alone, 1}, taken);
 }
 
 std::string detail::line_of(routine& r, bool is_main) {
   snapshot_taker one;
   one.add(r, is_main);
-  return line_of(one.finish().routines.front());
+  const ringo::snapshot taken = one.finish();
+  return line_of(taken.routines.front(), taken.taken);
 }
 
 // clang: "task<> app::f(int) [T = int]", "auto main()::(anonymous class)::operator()() const". g++ in a coroutine:

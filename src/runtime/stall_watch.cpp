@@ -24,11 +24,6 @@ constexpr duration long_stall = std::chrono::seconds(1);  // is told, though oth
 constexpr duration longest_silence = std::chrono::hours(1);
 constexpr std::size_t most_frames = 40;  // fits a screen
 
-std::string length_of(duration time) {
-  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
-  return milliseconds < 10'000 ? std::to_string(milliseconds) + " ms" : std::to_string(milliseconds / 1000) + " s";
-}
-
 // What a std::source_location refers to; the compiler's own layout, which both of g++ and clang have.
 struct place_in_code {
   std::uintptr_t file, function;
@@ -56,7 +51,7 @@ std::optional<std::source_location> believed_place(std::uintptr_t at, const code
 // Where a member is in a routine, for a routine that may be gone.
 template <class T>
 std::uintptr_t address_in(std::uintptr_t record, T routine::* member) {
-  const routine model;
+  const routine model{};
   return record + (reinterpret_cast<std::uintptr_t>(&(model.*member)) - reinterpret_cast<std::uintptr_t>(&model));
 }
 

@@ -1,6 +1,7 @@
 #include <ringo/detail/started.hpp>
 
 #include <ringo/detail/context_core.hpp>
+#include <ringo/detail/object_name.hpp>
 
 #include "runtime/runtime_core.hpp"
 
@@ -11,6 +12,16 @@ void start(worker& w, routine& r, std::source_location started) {
   if (by == nullptr) return start_in(w, r, nullptr, started);
   r.started_by = by->number.load(std::memory_order_relaxed);
   start_in(w, r, by->context, started);
+}
+
+void name_routine(routine& r, const std::string& name) {
+  try {
+    set_name(&r, name);
+  } catch (...) {
+    r.release();
+    throw;
+  }
+  r.has_name = true;
 }
 
 void note_starter(routine& r) noexcept {

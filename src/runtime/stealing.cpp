@@ -144,7 +144,8 @@ void scheduler::idle() {
     owes_watch_ = runtime.begin_watching(*this);
     until = std::min({until, trim_at, owes_watch_ ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) driver_->poll(until);
-    turn_end_ = shared ? driver_->now() : time_point();
+    note_time(driver_->now());
+    turn_end_ = shared ? time_point(duration(coarse_now)) : time_point();
     woken_to_search = !runtime.unlist_idle(*this);
     if (owes_watch_) {
       runtime.stop_watching();

@@ -60,7 +60,7 @@ void wait_group_core::start(routine& r, std::source_location where) {
     }
     detail::start(w, r, where);
   } catch (...) {
-    delete &r;
+    r.release();
     throw;
   }
 }

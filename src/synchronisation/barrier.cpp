@@ -145,6 +145,7 @@ barrier::barrier(std::size_t n) {
   }
   core_ = new detail::barrier_core(n);
 }
+barrier::barrier(const detail::object_name& name, std::size_t n) : barrier(n) { core_->set_name(name); }
 barrier::~barrier() { detail::end_of(core_, std::size_t{1}); }
 
 }  // namespace ringo

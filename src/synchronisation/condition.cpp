@@ -93,6 +93,7 @@ task<> wait_notified(condition_core& of, mutex::guard& held, std::source_locatio
 }  // namespace detail
 
 condition::condition() : core_(new detail::condition_core) {}
+condition::condition(const detail::object_name& name) : condition() { core_->set_name(name); }
 condition::~condition() { detail::end_of(core_); }
 
 void condition::notify_one() { core_->notify_here("condition::notify_one", false); }

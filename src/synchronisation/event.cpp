@@ -55,6 +55,7 @@ class event_core final : public gate {
 }  // namespace detail
 
 event::event(bool set) : core_(new detail::event_core(set)) {}
+event::event(const detail::object_name& name, bool set) : event(set) { core_->set_name(name); }
 event::~event() { detail::end_of(core_, false); }
 void event::set() { core_->set(); }
 void event::reset() { core_->reset(); }

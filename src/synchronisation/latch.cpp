@@ -38,6 +38,7 @@ latch::latch(std::size_t n) {
   core_ = new detail::latch_core(n);
 }
 
+latch::latch(const detail::object_name& name, std::size_t n) : latch(n) { core_->set_name(name); }
 latch::~latch() { detail::end_of(core_, std::size_t{1}); }
 void latch::count_down(std::size_t n) { core_->count_down(n); }
 detail::gate_operation latch::wait() noexcept { return detail::gate_operation(*core_); }

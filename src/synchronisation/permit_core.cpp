@@ -1,5 +1,6 @@
 #include <ringo/detail/permit_core.hpp>
 
+#include <optional>
 #include <stdexcept>
 
 #include <ringo/detail/foreign_threads.hpp>
@@ -121,6 +122,10 @@ void permit_core::give_back_slowly(worker* w, std::size_t amount) noexcept {
 
 void permit_core::give_back_here(worker* w, std::size_t amount) noexcept {
   section_of here(*this, w);
+  if (amount == total_ && w != nullptr && w->current != nullptr) {
+    const std::uint32_t giver = w->current->number.load(std::memory_order_relaxed);
+    passes_on_ |= giver != taker_.load(std::memory_order_relaxed);
+  }
   available_ += amount;
   --uses_;
   if (w == nullptr) return;  // no runtime runs, and no routine can go on
@@ -143,19 +148,37 @@ void permit_core::check() const {
             "the first waiter asks for more than is available");
 }
 
+// It must not wait for the lock: the thread that has it may be about to claim the wait that is reported (routine.hpp).
 void permit_core::append_to(wait_report& report, std::size_t amount) const {
+  constexpr int attempts = 100;
   reported_object o{.at = this, .kind = "mutex"};
+  std::optional<std::size_t> free;
+  for (int i = 0; i < attempts && !free; ++i) {
+    if (!lock.raw_spin_lock::try_lock()) {
+      pause_processor();
+      continue;
+    }
+    free = available_;
+    const bool has_one_holder = available_ == 0 && (total_ == 1 || kind_ == kind::shared_mutex);
+    if (has_one_holder && !passes_on_) o.owner = taker_.load(std::memory_order_relaxed);
+    lock.raw_spin_lock::unlock();
+  }
   if (kind_ == kind::semaphore) {
     report += std::to_string(amount) + " of the " + std::to_string(total_) + " permits of ";
     o.kind = "semaphore";
     o.capacity = total_;
+    o.length = free.value_or(reported_object::unknown);
   } else if (kind_ == kind::shared_mutex) {
     report += amount == total_ ? "the lock of " : "a shared lock of ";
     o.kind = "shared_mutex";
+    if (free && *free < total_) {
+      const std::size_t readers = total_ - *free;
+      o.state =
+          *free == 0 ? "locked" : "locked by " + std::to_string(readers) + (readers == 1 ? " reader" : " readers");
+    }
   } else {
     report += "the lock of ";
   }
-  if (total_ == 1) o.owner = taker_.load(std::memory_order_relaxed);
   report += std::move(o);
 }
 

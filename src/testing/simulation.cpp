@@ -164,6 +164,7 @@ bool simulation::step(runtime_core& rt) {
   if (!w.has_work() && !w.find_work() && !rt.has_posts()) return true;
   if (routine* r = w.take_random()) {
     ++steps_;
+    w.note_time(now_);
     w.resume(*r);
     if (!w.turn_lasts()) busyness_ += busyness_of_a_turn;
   }

@@ -86,7 +86,7 @@ ringo::task<> until_parked(const ringo::runtime& rt, std::uint64_t count) {
 // stays.
 ringo::task<> run(const ringo::runtime& rt, bool stays) {
   ringo::channel<order> orders;
-  ringo::channel<int> results(2), news, ticks;
+  ringo::channel<int> results(ringo::named("results"), 2), news, ticks;
   co_await results.send(1);
   co_await results.send(2);
   warehouse there;
@@ -99,7 +99,7 @@ ringo::task<> run(const ringo::runtime& rt, bool stays) {
   ringo::go(send_on_full, results);
   ringo::go([&books, &closing_time]() -> ringo::task<> { co_await hold_mutex(books, closing_time); });
   ringo::go(wait_for_any, news, std::ref(seats));
-  ringo::go(sleep_long);
+  ringo::go(ringo::named("sleeper", sleep_long));
   for (int i = 0; i < 20; ++i) ringo::go(tick, ticks);  // place: crowd is started
   co_await until_parked(rt, 25);
   ringo::go(wait_for_mutex, std::ref(books));

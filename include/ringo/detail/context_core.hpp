@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <ringo/detail/library.hpp>
+#include <ringo/detail/object_name.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/pointers.hpp>
@@ -67,6 +68,7 @@ class context_core : private timer_entry {
   std::exception_ptr cause() const noexcept;                             // null while it is not cancelled
   bool has_expired() const noexcept { return is_marked() && expired_; }  // by its own deadline, not its parent's
   time_point deadline() const noexcept { return deadline_; }
+  void set_name(const std::string& name);  // any thread that keeps it
 
   // The nearest value of this type.
   const void* find(type_key type) const noexcept;
@@ -133,6 +135,7 @@ class context_core : private timer_entry {
   context_core* const parent_;  // retained by join_tree()
   context_core& root_;
   const bool follows_;
+  std::atomic<bool> is_named_ = false;
   const bool watched_;  // has a deadline that is not its parent's
   const time_point deadline_;
   context_core* const timed_by_;  // this context or an ancestor: its deadline ends this context

@@ -33,6 +33,7 @@ class group_core {
   group_core(const group_core&) = delete;
   group_core& operator=(const group_core&) = delete;
 
+  void set_name(const object_name& name);  // by the constructor of the group
   void limit(std::size_t most);
   // Starts the member, or queues it at the limit. Takes ownership, even if it throws, as on a foreign thread.
   void add(routine& r);
@@ -97,6 +98,7 @@ class group_core {
 
   const on_error policy_;
   const std::source_location made_;
+  bool is_named_ = false;
   const context parent_;
   ownership owner_;
 

@@ -377,6 +377,7 @@ class operation : public parked_operation, public Case {
     this->describe = [](const parked_operation& p, wait_report& report) {
       static_cast<const Derived&>(static_cast<const operation&>(p)).append_to(report);
     };
+    r.waits_since = w.coarse_now;
     w.counts.waits.add();
   }
 };

@@ -79,8 +79,11 @@ class permit_core final : public object_source {
   const std::size_t total_;
   std::size_t available_;
   const kind kind_;
-  // For reports, which read it without the lock: the number of the routine that was the last to take some; 0: not
-  // known. If there is one permit, that is its holder, unless a guard has been moved to another routine.
+  // A routine has given back all permits, which another had taken. Only seen where a routine waits for them, and with
+  // several workers: elsewhere it would cost each unlock a comparison.
+  bool passes_on_ = false;
+  // For reports: the number of the routine that was the last to take some; 0: not known. If one routine has all
+  // permits, that is the one, unless it has passed them on.
   std::atomic<std::uint32_t> taker_ = 0;
 };
 

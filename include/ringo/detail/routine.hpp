@@ -150,7 +150,6 @@ struct routine {
   virtual std::coroutine_handle<> begin() noexcept;  // makes its task; null: that has failed, and the error is kept
   virtual void close() noexcept;  // at its end: keeps the result; destroys the frames, the function and its arguments
   virtual void at_end(worker&) noexcept;  // after its end, when its frame is gone and its joiners are ready
-  virtual const std::string* given_name() const noexcept { return nullptr; }  // by named()
   virtual const void* member_of() const noexcept { return nullptr; }  // the wait_group, group or pool that it ends in
   virtual void fail(std::exception_ptr) noexcept {}  // sets its error, if its frame had to be destroyed
   virtual std::exception_ptr untaken_error() const noexcept { return nullptr; }  // its exception, if not joined
@@ -163,9 +162,9 @@ struct routine {
   void release() noexcept {
     // The last holder needs no read-modify-write. acquire: it sees what the others did before they released.
     if (count.load(std::memory_order_acquire) != 1 && count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    failed ? report_and_delete() : delete this;
+    failed || has_name ? delete_slowly() : delete this;
   }
-  void report_and_delete() noexcept;
+  void delete_slowly() noexcept;
 
   std::atomic<std::uint32_t> state = 0;
   // Its handles, and 1 for the routine itself until its frame is gone.
@@ -174,9 +173,11 @@ struct routine {
   // tries_again: its turn was over before it began what it awaits.
   enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
-  // In one byte: `failed` and `has_call` are written before it has ended, `taken` afterwards.
+  // In one byte: `has_name` is written before it starts, `failed` and `has_call` before it has ended, `taken`
+  // afterwards.
   bool failed : 1 = false;    // untaken_error() may return an error
   bool taken : 1 = false;     // a join has its result
+  bool has_name : 1 = false;  // named() gave it one (object_name.hpp)
   bool has_call : 1 = false;  // its function and arguments are there (started.hpp)
   std::atomic<bool> ended = false;
   spin_lock joining;             // guards joiners and the change of `ended`
@@ -185,7 +186,10 @@ struct routine {
   std::atomic<std::uint32_t> number = 0;
   std::uint32_t started_by = 0;  // the number of the routine that started it; 0: no routine did
   std::coroutine_handle<> resume_at;
-  routine* next = nullptr;             // in a run queue
+  union {
+    routine* next = nullptr;   // in a run queue
+    std::int64_t waits_since;  // while `waiting`: worker::coarse_now when the wait began
+  };
   parked_operation* parked = nullptr;  // while `waiting`, or kind::tries_again
   std::source_location started;
   roster* listed_in = nullptr;  // of that runtime; set before other threads know the routine

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include <ringo/detail/object_name.hpp>
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/section.hpp>
@@ -21,14 +22,21 @@ class source {
  public:
   source(const source&) = delete;
   source& operator=(const source&) = delete;
-  virtual ~source() = default;
+  virtual ~source() {
+    if (is_named_) [[unlikely]]
+      forget_name(this);
+  }
   static void* operator new(std::size_t size) { return allocate_block(size); }
   static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
 
+  void set_name(const object_name& name) {  // by the constructor of the object
+    detail::set_name(this, name.text());
+    is_named_ = true;
+  }
   bool ended() const noexcept { return ended_.load(std::memory_order_relaxed); }
   bool used_by(const worker* w) const noexcept { return w != nullptr && w->runtime_id == owner.runtime_id(); }
 
-  spin_lock lock;
+  mutable spin_lock lock;
   ownership owner;
 
  protected:
@@ -65,6 +73,7 @@ class source {
 
  private:
   std::atomic<bool> ended_ = false;
+  bool is_named_ = false;
 };
 
 // A source with one queue, whose object ends it: of a lock, a semaphore, a condition, an event, a latch, a barrier, a

@@ -251,7 +251,7 @@ class named_call {
     return std::move(f_);
   }
 
-  std::string& name() noexcept { return name_; }
+  const std::string& name() const noexcept { return name_; }
   F& function() noexcept { return f_; }
 
  private:
@@ -259,17 +259,8 @@ class named_call {
   F f_;
 };
 
-// A record with a name.
-template <class Record>
-struct named_record : Record {
-  const std::string* given_name() const noexcept override { return &name; }
-  std::string name;
-};
-template <template <class> class Record>
-struct with_name {
-  template <class T>
-  using record = named_record<Record<T>>;
-};
+// Before it starts. Takes it, also if it throws std::bad_alloc.
+void name_routine(routine& r, const std::string& name);
 
 // The callable and the arguments are copied or moved into the routine: what that throws reaches the caller.
 template <template <class> class Record = record, class F, class... A>
@@ -288,8 +279,8 @@ auto* make_routine(task<T>&& t) {
 template <template <class> class Record = record, class F, class... A>
 requires startable<F, A...>
 auto* make_routine(named_call<F>&& f, A&&... args) {
-  auto* r = make_routine<with_name<Record>::template record>(std::move(f.function()), std::forward<A>(args)...);
-  r->name = std::move(f.name());
+  auto* r = make_routine<Record>(std::move(f.function()), std::forward<A>(args)...);
+  name_routine(*r, f.name());
   return r;
 }
 

@@ -236,6 +236,7 @@ class wait_for_many : public parked_operation {
     parked_ = &r;
     r.parked = this;
     describe = [](const parked_operation& p, wait_report& report) { static_cast<const Derived&>(p).append_to(report); };
+    r.waits_since = w.coarse_now;
     w.counts.waits.add();
     if (r.open_wait(shared)) [[likely]]
       return true;

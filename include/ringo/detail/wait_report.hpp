@@ -15,7 +15,7 @@ struct reported_object {
   const void* at;          // tells it from other objects
   const char* kind;        // "channel"
   std::string state = {};  // "capacity 8, open"
-  std::string as = {};     // "tcp 10.0.0.7:4711"; empty: texts have its kind and its name or address
+  std::string as = {};     // "tcp 10.0.0.7:4711"; empty: its kind with the name that named() gave it, or its address
   std::size_t length = unknown;
   std::size_t capacity = unknown;
   std::uint32_t owner = 0;  // the number of the routine that holds the object, or that is the object; 0: not known

@@ -165,6 +165,9 @@ class worker {
   // number that no runtime has.
   const std::uint64_t lone_id;
   counters counts;
+  // Nanoseconds of the driver's clock, read between two turns, and in a program without timers after every fourth one:
+  // a report says by it how long a routine has waited.
+  std::int64_t coarse_now = 0;
   routine* yielded = nullptr;       // it has yielded while no other routine was ready, and goes on after this turn
   std::int64_t foreign_await = -1;  // the number of the resume in which the last one was
   routine_list woken_under_lock;    // behind the members that every resume uses, which share one cache line
