@@ -1,0 +1,234 @@
+// Exports metrics and traces to a collector of OpenTelemetry, by OTLP over HTTP with JSON: the metrics of ringo's
+// runtime every now and then, and a span for each request and for each step of it. Any collector takes them:
+//
+//   open_telemetry 127.0.0.1:4318
+//
+// Here a shop serves twenty orders, and ends. samples/otlp_collector is a small collector that checks what it gets.
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ringo/ringo.hpp>
+
+using namespace ringo;
+using namespace std::chrono_literals;
+
+namespace otlp {
+
+// ---- JSON. OTLP's 64-bit numbers are strings, and so are its times: nanoseconds since 1970.
+
+std::string number(std::uint64_t n) { return '"' + std::to_string(n) + '"'; }
+std::string number_now() {
+  return number(static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count()));
+}
+// For names that this program makes: they have no character that JSON must escape.
+std::string text(std::string_view s) { return '"' + std::string(s) + '"'; }
+std::string attribute(std::string_view key, std::string_view value) {
+  return "{\"key\":" + text(key) + ",\"value\":" + std::string(value) + '}';
+}
+std::string list(const std::vector<std::string>& of) {
+  std::string all = "[";
+  for (const std::string& each : of) all += (all.size() > 1 ? "," : "") + each;
+  return all + ']';
+}
+// {"resourceMetrics":[{"resource":...,"scopeMetrics":[{"scope":...,"metrics":[...]}]}]}, and the same with Spans.
+std::string document(std::string_view kind, std::string_view key, const std::vector<std::string>& items) {
+  const std::string of(kind);
+  return "{\"resource" + of + "\":[{\"resource\":{\"attributes\":[" +
+         attribute("service.name", R"({"stringValue":"shop"})") + "]},\"scope" + of +
+         "\":[{\"scope\":{\"name\":\"ringo\"}," + text(key) + ':' + list(items) + "}]}]}";
+}
+
+// ---- Metrics
+
+struct counted {
+  const char *name, *unit;
+  std::uint64_t worker_metrics::* value;
+  bool only_grows;
+};
+constexpr counted of_each_worker[] = {
+    {"ringo.routines.started", "{routine}", &worker_metrics::routines_started, true},
+    {"ringo.resumes", "{resume}", &worker_metrics::resumes, true},
+    {"ringo.waits", "{wait}", &worker_metrics::operations, true},
+    {"ringo.steals", "{routine}", &worker_metrics::steals, true},
+    {"ringo.sleeps", "{sleep}", &worker_metrics::parks, true},
+    {"ringo.routines.ready", "{routine}", &worker_metrics::ready, false},
+    {"ringo.calls.in_flight", "{call}", &worker_metrics::in_flight, false},
+};
+
+std::string metric(const char* name, const char* unit, bool only_grows, const std::vector<std::string>& points) {
+  const std::string head = "{\"name\":" + text(name) + ",\"unit\":" + text(unit);
+  const std::string data = "{\"dataPoints\":" + list(points);
+  return head + (only_grows
+                     ? ",\"sum\":" + data + ",\"aggregationTemporality\":2,\"isMonotonic\":true}}"  // 2: cumulative
+                     : ",\"gauge\":" + data + "}}");
+}
+
+std::string to_json(const metrics& m, const std::string& start) {
+  const std::string times = ",\"startTimeUnixNano\":" + start + ",\"timeUnixNano\":" + number_now();
+  std::vector<std::string> all;
+  for (const counted& each : of_each_worker) {
+    std::vector<std::string> points;
+    for (std::size_t i = 0; i < m.workers.size(); ++i) {
+      points.push_back("{\"attributes\":[" + attribute("worker", "{\"intValue\":" + number(i) + '}') + ']' + times +
+                       ",\"asInt\":" + number(m.workers[i].*each.value) + '}');
+    }
+    all.push_back(metric(each.name, each.unit, each.only_grows, points));
+  }
+  all.push_back(
+      metric("ringo.routines.live", "{routine}", false, {"{\"asInt\":" + number(m.routines_live) + times + '}'}));
+  return document("Metrics", "metrics", all);
+}
+
+// ---- Spans
+
+// Which span a routine works for: a value of its context, so that the routines which it starts have it, too.
+struct position {
+  std::string trace, span;
+};
+
+std::string random_id(int bytes) {
+  static thread_local std::mt19937_64 random{std::random_device{}()};
+  std::string id;
+  for (int i = 0; i < 2 * bytes; ++i) id += "0123456789abcdef"[random() % 16];
+  return id;
+}
+
+// ---- The exporter: a routine sends spans, many at a time, and one sends metrics.
+
+class exporter {
+ public:
+  exporter(const runtime& of, std::string address) : of_(of), address_(std::move(address)) {
+    sends_.go(&exporter::send_spans, this);
+    sends_.go(&exporter::send_metrics, this);
+  }
+  // The program does not wait for its own telemetry: what has no room is dropped.
+  void record(std::string span) {
+    if (!spans_.try_send(std::move(span))) ++dropped_;
+  }
+  task<> finish() {
+    spans_.close();
+    is_over_.set();
+    co_await sends_.wait();
+    if (dropped_ != 0) std::fprintf(stderr, "%d spans were dropped\n", dropped_.load());
+  }
+
+ private:
+  static constexpr auto period = 10ms;  // some ten seconds, for a program that runs for days
+
+  task<> send_spans() {
+    auto batches = batch(spans_, 64, period);
+    while (auto spans = co_await batches.recv()) co_await post("/v1/traces", document("Spans", "spans", *spans));
+  }
+  task<> send_metrics() {
+    ticker every(period);
+    for (bool is_over = false;;) {
+      co_await post("/v1/metrics", to_json(of_.metrics(), start_));
+      if (is_over) break;
+      is_over = (co_await select(every.tick(), is_over_.wait())).index() == 1;
+    }
+  }
+  // A collector that does not answer costs the program its telemetry, and nothing else.
+  task<> post(std::string_view path, std::string body) {
+    try {
+      co_await with_timeout(10s, post_or_throw(path, std::move(body)));
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "POST %s%s: %s\n", address_.c_str(), std::string(path).c_str(), e.what());
+    }
+  }
+  task<> post_or_throw(std::string_view path, std::string body) {
+    tcp_stream collector = co_await tcp_stream::connect(address_);
+    std::string head = "POST " + std::string(path) + " HTTP/1.1\r\nHost: " + address_;
+    head += "\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size());
+    co_await collector.send(head, "\r\n\r\n", body);
+    std::string answer;
+    while (auto piece = co_await collector.recv()) answer += piece->text();
+    if (answer.substr(0, 5) != "HTTP/" || answer.substr(8, 5) != " 200 ") {
+      throw std::runtime_error("the answer is " + answer.substr(0, answer.find('\r')));
+    }
+  }
+
+  const runtime& of_;
+  const std::string address_;
+  const std::string start_ = number_now();
+  channel<std::string> spans_{named("spans"), 1024};
+  event is_over_;
+  std::atomic<int> dropped_ = 0;
+  group sends_{named("exporter")};
+};
+
+// From its construction to its destruction. Its parent is the span under whose context the routine runs.
+class span {
+ public:
+  span(exporter& to, std::string_view name) : to_(to), name_(name) {
+    const position* parent = current_context().value<position>();
+    if (parent != nullptr) parent_ = *parent;
+    at_.trace = parent != nullptr ? parent->trace : random_id(16);
+  }
+  span(const span&) = delete;
+  span& operator=(const span&) = delete;
+  ~span() {
+    const bool failed = std::uncaught_exceptions() > exceptions_;
+    to_.record("{\"traceId\":" + text(at_.trace) + ",\"spanId\":" + text(at_.span) +
+               (parent_ ? ",\"parentSpanId\":" + text(parent_->span) : "") + ",\"name\":" + text(name_) +
+               ",\"kind\":" + (parent_ ? "1" : "2") +  // internal, server
+               ",\"startTimeUnixNano\":" + start_ + ",\"endTimeUnixNano\":" + number_now() + ",\"status\":{" +
+               (failed ? "\"code\":2" : "") + "}}");
+  }
+  context ctx() const { return current_context().with_value(at_); }  // for the steps of this span
+
+ private:
+  exporter& to_;
+  const std::string_view name_;
+  const std::string start_ = number_now();
+  const int exceptions_ = std::uncaught_exceptions();
+  std::optional<position> parent_;
+  position at_{"", random_id(8)};
+};
+
+}  // namespace otlp
+
+task<> charge(otlp::exporter& to) {
+  const otlp::span step(to, "charge");
+  co_await sleep(3ms);
+}
+task<> pack(otlp::exporter& to) {
+  const otlp::span step(to, "pack");
+  co_await sleep(2ms);
+}
+task<> serve(otlp::exporter& to) {
+  const otlp::span order(to, "order");
+  group steps(order.ctx());
+  steps.go(charge, std::ref(to));
+  steps.go(pack, std::ref(to));
+  co_await steps.wait();
+}
+
+task<> program(const runtime& rt, std::string address) {
+  otlp::exporter to(rt, std::move(address));
+  group orders;
+  orders.limit(4);
+  for (int i = 0; i < 20; ++i) orders.go(serve, std::ref(to));
+  co_await orders.wait();
+  co_await to.finish();
+}
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "Usage: open_telemetry HOST:PORT    of the collector; its usual port is 4318\n");
+    return 2;
+  }
+  runtime rt;
+  rt.run([&]() -> task<> { co_await program(rt, argv[1]); });
+}
