@@ -20,6 +20,7 @@
 #include "http_client.hpp"
 #include "inspector/http.hpp"
 #include "inspector/server.hpp"
+#include "inspector/thin_snapshot.hpp"
 #include "json_checker.hpp"
 #include "process_counts.hpp"
 #include "reached.hpp"
@@ -345,6 +346,48 @@ TEST_CASE("It shows all runtimes of the process, each as long as it runs") {
     CHECK(read.families.at("ringo_parks_total").samples.size() == 4);
   }
   CHECK(!mentions(shown(), "(main)"));
+}
+
+TEST_CASE("Of routines that are alike as many are shown as were asked for, and the others are counted") {
+  const inspector here = inspector::listen("127.0.0.1:0");
+  on_each({scheduler_under_test::real(1), scheduler_under_test::real(4)}, [&](const scheduler_under_test& scheduler) {
+    scheduler.run([&]() -> task<> {
+      channel<int> c, other;
+      mutex m;
+      const auto held = co_await m.lock();
+      group g;
+      for (int i = 0; i < 100; ++i) g.go(waits_for_ever, c);
+      g.go([](channel<int> from) -> task<> { co_await from.recv(); }, other);
+      g.go([](mutex& of) -> task<> { co_await of.lock(); }, std::ref(m));
+      co_await until_parked("receive on channel", 101);
+      co_await until_parked("the lock of mutex");
+      const snapshot all = runtime::current().snapshot();
+      const detail::thin_snapshot thin = detail::thin_out(all, 10);
+      CHECK(thin.left.routines.size() == 13);  // with main
+      CHECK(thin.more.size() == 1);
+      CHECK(thin.more.front().count == 90);
+      CHECK(thin.left.objects.size() == 3);
+      for (const auto& r : thin.left.routines) {
+        CHECK(r.is_main == !r.holds.empty());
+        for (const std::size_t i : r.holds) CHECK(thin.left.objects[i].kind == "mutex");
+        for (const std::size_t i : r.objects) CHECK(r.waits_for.find(thin.left.objects[i].text) != std::string::npos);
+      }
+      CHECK(detail::thin_out(all, 1000).left.routines.size() == all.routines.size());
+      const http_reply thin_json = co_await got(here, "/routines.json?alike=10"),
+                       whole = co_await got(here, "/routines.json");
+      const auto routines_in = [](const http_reply& r) {
+        std::size_t found = 0;
+        for (std::size_t at = 0; (at = r.body.find("\"number\":", at)) != std::string::npos; ++at) ++found;
+        return found;
+      };
+      CHECK(routines_in(thin_json) == 13);
+      CHECK(mentions(thin_json.body, "\"count\":90}]"));
+      CHECK(routines_in(whole) == 103);
+      CHECK(mentions(whole.body, "\"left_out\":[]"));
+      g.cancel();
+      co_await g.wait();
+    });
+  });
 }
 
 TEST_CASE("A program may end at any time while its inspector is asked") {

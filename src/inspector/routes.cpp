@@ -1,7 +1,9 @@
 // What an inspector answers: a route for each kind of answer.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <random>
 #include <string>
 #include <utility>
@@ -12,6 +14,7 @@
 
 #include "inspector/page.hpp"
 #include "inspector/server.hpp"
+#include "inspector/thin_snapshot.hpp"
 #include "runtime/json.hpp"
 
 namespace ringo::detail {
@@ -24,6 +27,13 @@ std::string_view name_of(ringo::driver d) { return d == ringo::driver::epoll ? "
 std::string_view state_of(const inspected_worker& w) { return w.thread == 0 ? "absent" : w.sleeps ? "sleeps" : "runs"; }
 std::string count_of(std::uint64_t n, const char* thing) {
   return std::to_string(n) + ' ' + thing + (n == 1 ? "" : "s");
+}
+
+std::optional<std::size_t> number_in(std::string_view query, std::string_view name) {
+  const auto text = parameter_of(query, name);
+  std::size_t number = 0;
+  if (!text || std::from_chars(text->data(), text->data() + text->size(), number).ec != std::errc()) return {};
+  return number;
 }
 
 // For the page's own script and style, and no other: what a name contains is never run.
@@ -86,7 +96,9 @@ task<http_answer> inspector_server::routines_text(const http_request&) {
   co_return http_answer{.body = std::move(text), .more_header = {}};
 }
 
-task<http_answer> inspector_server::routines_json(const http_request&) {
+task<http_answer> inspector_server::routines_json(const http_request& r) {
+  // With ?alike=50 at most 50 of those that are alike.
+  const std::size_t most_alike = number_in(r.query, "alike").value_or(~std::size_t{0});
   const std::vector<seen> all = co_await look();
   std::string text = "{\"pid\":" + std::to_string(::getpid()) + ",\"program\":";
   append_json(text, ::program_invocation_short_name);
@@ -106,7 +118,18 @@ task<http_answer> inspector_server::routines_json(const http_request&) {
       append_json(text, i < each.kept.size() ? std::string_view(each.kept[i]) : std::string_view());
       text += '}';
     }
-    text += "],\"snapshot\":" + (each.routines ? to_json(*each.routines) : "null") + '}';
+    text += "],\"snapshot\":";
+    if (each.routines) {
+      const thin_snapshot thin = thin_out(*each.routines, std::max<std::size_t>(most_alike, 1));
+      text += to_json(thin.left) + ",\"left_out\":[";
+      for (const auto& [like, count] : thin.more) {
+        if (text.back() != '[') text += ',';
+        text += "{\"like\":" + std::to_string(like) + ",\"count\":" + std::to_string(count) + '}';
+      }
+      text += "]}";
+    } else {
+      text += "null,\"left_out\":[]}";
+    }
   }
   co_return http_answer{.type = "application/json", .body = std::move(text += "]}\n"), .more_header = {}};
 }
@@ -167,7 +190,8 @@ task<> inspector_server::await_answer(std::uint64_t runtime, std::shared_ptr<que
   try {
     co_await q->answered;
     if (q->taken) q->answer = std::make_shared<const snapshot>(*std::move(q->taken));
-  } catch (const std::exception&) {  // no memory for it, here or there
+  } catch (const std::exception&) {
+    q->answer = nullptr;  // there is no memory for it, here or there
   }
   open_questions_.erase(runtime);
   q->is_over.set();

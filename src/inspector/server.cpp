@@ -75,7 +75,7 @@ task<> inspector_server::serve_client(Stream client) {
     co_await with_timeout(answer_limit, static_cast<stream_writer&>(client).send(sent.head, sent.body));
     co_await end(client, client);
   } catch (const std::exception&) {
-    // This client is gone, or too slow, or there is no memory for its answer. The inspector goes on.
+    co_return;  // this client is gone, or too slow, or there is no memory for its answer
   }
 }
 
