@@ -23,7 +23,7 @@ struct environments_inspector {
   unsigned runs = 0;
   inspector it;
   bool has_warned = false;
-  pid_t process = ::getpid();
+  std::string told;  // the last address that stderr has
 };
 
 environments_inspector& environments() {
@@ -43,7 +43,9 @@ inspected_run::inspected_run(warnings& told) {
   if (one.runs++ != 0) return;
   try {
     one.it = inspector::listen(address);
-    std::fprintf(stderr, "ringo: the inspector of process %d listens at %s\n", ::getpid(), one.it.address().c_str());
+    if (one.it.address() == one.told) return;
+    one.told = one.it.address();
+    std::fprintf(stderr, "ringo: the inspector of process %d listens at %s\n", ::getpid(), one.told.c_str());
   } catch (const std::exception& error) {
     if (std::exchange(one.has_warned, true)) return;
     std::string_view why = error.what();

@@ -35,12 +35,12 @@ ringo::task<> reserve(ringo::mutex& first, ringo::mutex& second, ringo::latch& b
 }
 
 ringo::task<> run() {
-  ringo::channel<int> orders, jobs(16);
-  ringo::mutex stock, ledger;
+  ringo::channel<int> orders(ringo::named("orders")), jobs(ringo::named("jobs"), 16);
+  ringo::mutex stock(ringo::named("stock")), ledger(ringo::named("ledger"));
   ringo::latch both(2);
   co_await ringo::scope([&](ringo::group& all) -> ringo::task<> {
     const std::string markup = "<img src=x onerror=\"document.title='markup'\"><b id=evil>";
-    for (int i = 0; i < 13; ++i) all.go(ringo::named(i == 1 ? markup : "session " + std::to_string(i), serve), orders);
+    for (int i = 0; i < 13; ++i) all.go(ringo::named(i == 12 ? markup : "session " + std::to_string(i), serve), orders);
     all.go(ringo::named("reserve A", reserve), std::ref(stock), std::ref(ledger), std::ref(both));
     all.go(ringo::named("reserve B", reserve), std::ref(ledger), std::ref(stock), std::ref(both));
     for (int i = 0; i < 3; ++i) all.go(ringo::named("producer", produce), jobs);
