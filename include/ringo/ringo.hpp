@@ -38,6 +38,7 @@
 #include <ringo/outcome.hpp>
 #include <ringo/pipe.hpp>
 #include <ringo/ready.hpp>
+#include <ringo/recording.hpp>
 #include <ringo/resolve.hpp>
 #include <ringo/run.hpp>
 #include <ringo/select_any.hpp>

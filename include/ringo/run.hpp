@@ -53,6 +53,13 @@ struct runtime_options {
   /// Below 0: 100 ms if ringo was built without NDEBUG, else 0. Not in simulations. While a runtime with it runs,
   /// SIGURG has a handler of ringo's, unless the program handles it: then no stack is told of a routine that computes.
   std::chrono::nanoseconds stall{-1};
+  /// How many bytes each worker has for its last events, 16 bytes each (recording.hpp). 0: it records none.
+  std::size_t recorder = 0;
+  /// With a recorder: the recording is written to this file when run() ends, at a deadlock, and when the process dies
+  /// of SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT (std::terminate, too), before the handler that the program has for
+  /// it; and at a stall to this file's name with ".stall" behind it. RINGO_RECORD=FILE[,BYTES] in the environment sets
+  /// both options where the program leaves them; %p in FILE is the process's number.
+  std::string recorder_file = {};
   /// Of each worker's io_uring.
   unsigned ring_entries = 256;
   /// The most threads that calls of blocking() have.
@@ -86,6 +93,7 @@ struct metrics : worker_metrics {
 /// workers have it, and counters whose names end in _total. For an answer with the type "text/plain; version=0.0.4".
 std::string to_prometheus(const metrics&);
 
+struct recording;
 struct snapshot;
 
 namespace detail {
@@ -103,6 +111,8 @@ class runtime_ref : private detail::mistaken_starts {
   void stop() const;  ///< Cancels main. Nothing if the runtime has ended.
   bool is_done() const;
   ringo::snapshot snapshot() const;  ///< As runtime::snapshot(). Without routines if the runtime has ended.
+  /// As runtime::recording(). Without events if the runtime has ended.
+  ringo::recording recording(std::chrono::nanoseconds last = std::chrono::nanoseconds::max()) const;
 
  private:
   friend class runtime;
@@ -166,6 +176,13 @@ class runtime : private detail::mistaken_starts {
   ringo::snapshot snapshot() const;
   void dump(std::ostream& to) const;  ///< Writes to_text(snapshot()). Thread: any.
   ringo::metrics metrics() const;     ///< Costs the workers nothing. Thread: any.
+  /// What the workers did lately, and how they got there: their last events, or those of the time `last`. It reads
+  /// while they go on, and does not wait for them, so it tells of a stall, too. Without events if there is no
+  /// runtime_options::recorder. Thread: any. Throws: std::bad_alloc. (recording.hpp)
+  ringo::recording recording(std::chrono::nanoseconds last = std::chrono::nanoseconds::max()) const;
+  /// Writes all of it to a file, for ringo-trace and read_recording(). Thread: any. Throws: std::system_error;
+  /// std::logic_error without a recorder.
+  void write_recording(const std::string& path) const;
   unsigned workers() const noexcept;
   ringo::driver driver() const noexcept;  ///< The one in use: io_uring or epoll. Thread: any.
 

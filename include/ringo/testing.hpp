@@ -20,6 +20,7 @@ struct sim_options {
   std::uint64_t seed = 0;
   unsigned workers = 1;               // virtual: all run on the calling thread
   std::uint64_t fail_allocation = 0;  // the n-th frame that the program allocates fails with std::bad_alloc; 0: none
+  std::size_t recorder = 0;           // as of ringo::runtime_options, in virtual time
   std::function<void(std::string_view)> on_warning = {};  // as of ringo::runtime_options
 };
 

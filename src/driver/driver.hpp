@@ -39,6 +39,16 @@ class kernel_request {
   ~kernel_request() = default;
 };
 
+// Is told of each call that a driver submits, and of each answer, before its request is.
+class call_listener {
+ public:
+  virtual void submitted(const kernel_request& r, const kernel_call& call) noexcept = 0;
+  virtual void answered(const kernel_request& r, const kernel_answer& answer) noexcept = 0;
+
+ protected:
+  ~call_listener() = default;
+};
+
 // One for each worker. Other threads may only call wake(), and what says "Thread: any".
 class driver {
  public:
@@ -104,6 +114,17 @@ class driver {
   virtual bool has_plenty() const noexcept { return buffers.held() != 0; }
 
   buffer_pool buffers;
+  call_listener* listener = nullptr;
+
+ protected:
+  void fill(kernel_request& r, kernel_call& call) const noexcept {
+    r.fill(call);
+    if (listener != nullptr) listener->submitted(r, call);
+  }
+  void answer(kernel_request& r, const kernel_answer& with) const noexcept {
+    if (listener != nullptr) listener->answered(r, with);
+    r.complete(with);
+  }
 };
 
 }  // namespace ringo::detail

@@ -32,7 +32,7 @@ void epoll_calls::submit(kernel_request& r) noexcept {
     r.next = std::exchange(starved_, &r);
     return;
   }
-  r.fill(c->call);
+  fill(r, c->call);
   c->request = &r;
   c->has_connected = false;
   c->in_vain = 0;
@@ -75,7 +75,7 @@ void epoll_calls::end_early(kernel_request& r) noexcept {
 }
 
 void epoll_calls::complete(kernel_request& r, const kernel_answer& answer) noexcept {
-  r.complete(answer);
+  driver::answer(r, answer);
   // release: a thread that sees 0 in flight sees what the completion has made ready.
   in_flight_.store(in_flight() - 1, std::memory_order_release);
 }

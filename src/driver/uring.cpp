@@ -120,7 +120,7 @@ class uring_driver final : public uring {
     in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
     // Now, under the lock of the request's source.
     kernel_call call;
-    r.fill(call);
+    fill(r, call);
     if (!backlog_.empty() || !try_submit(r, call)) put_off(r, call);
   }
 
@@ -223,7 +223,7 @@ class uring_driver final : public uring {
       kernel_request& each = *ended.front();
       ended.pop_front();  // before the call, which may submit it again
       forget_ending(each);
-      each.complete({.result = -ECANCELED});
+      answer(each, {.result = -ECANCELED});
       in_flight_.store(in_flight() - 1, std::memory_order_release);  // as in reap()
     }
   }
@@ -393,7 +393,7 @@ class uring_driver final : public uring {
       kernel_request& answered = *reinterpret_cast<kernel_request*>(static_cast<std::uintptr_t>(user_data));
       forget_ending(answered);
       if (answered.waits_first) note_receive(answered);
-      answered.complete({in_errno(result), (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0, provided_.take(flags)});
+      answer(answered, {in_errno(result), (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0, provided_.take(flags)});
       // release: a thread that sees 0 in flight sees what the completion has made ready.
       in_flight_.store(in_flight() - 1, std::memory_order_release);
     }

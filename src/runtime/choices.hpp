@@ -4,6 +4,7 @@
 
 namespace ringo::detail {
 
+class event_clock;
 class runtime_core;
 
 class choices {
@@ -12,6 +13,7 @@ class choices {
   virtual std::uint32_t choose(std::uint32_t n) = 0;  // below n
   virtual bool fails_allocation() noexcept = 0;       // whether the next one fails
   virtual bool in_blocking_call() const noexcept = 0;
+  virtual const event_clock& clock() const noexcept = 0;  // the virtual time
   virtual void main_ends(runtime_core& rt) = 0;
   // An await has ended with an exception, and the routine has caught it before and gone on.
   virtual void note_stubborn_await() noexcept = 0;

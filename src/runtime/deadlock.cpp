@@ -4,6 +4,7 @@
 
 #include "platform/thread_census.hpp"
 #include "runtime/reaper.hpp"
+#include "runtime/recorder.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
@@ -75,6 +76,7 @@ void runtime_core::declare_deadlock(worker& w) {
     deadlock_report_ += forgotten_body;
   }
   deadlocked_ = true;
+  if (recorder) recorder->write_file("", *this);
   begin_unwinding(w, main);
   if (only_main_is_left()) finish_deadlock(w);
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/observer.hpp"
 #include "runtime/runtime_core.hpp"
 #include "runtime/scheduler.hpp"
 
@@ -43,7 +44,10 @@ void scheduler::look(time_point now, bool late) {
     const goes_before_queue what_comes(*this, late);
     // More completions may follow at once, such as the rest of a message.
     const time_point how = is_due ? time_point() : time_point::min();
-    for (int looks = late ? looks_when_late : 1; driver_->poll(how) && looks > 1;) --looks;
+    {
+      const woken_by_event cause(observed, recording::cause::answer);
+      for (int looks = late ? looks_when_late : 1; driver_->poll(how) && looks > 1;) --looks;
+    }
     if (runtime.has_posts()) runtime.run_posts(*this);
   }
   // release: a thread that sees this value sees the claimed waits.
@@ -114,7 +118,8 @@ bool may_have_arrived(const routine& r, time_point now) noexcept {
 }
 
 void scheduler::go_on_with(expired_timers& expired) {
-  while (routine* r = expired.woken.pop_front()) push(*r);
+  const woken_by_event cause(observed, recording::cause::timer);
+  while (routine* r = expired.woken.pop_front()) push_woken(*r);
   while (expired.put_off != nullptr) {
     timer_entry& e = *expired.put_off;
     expired.put_off = timer_queue::next_put_off(e);

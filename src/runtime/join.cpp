@@ -16,12 +16,12 @@ void cancel(routine& r) {
   if (r.ended.load(std::memory_order_acquire)) return;
   worker* w = current_worker();
   if (w != nullptr && w->runtime_id == r.runtime_id) {
-    if (r.cancel(w->shared)) w->push(r);
+    if (r.cancel(w->shared)) w->push_woken(r);
     return;
   }
   r.count.fetch_add(1, std::memory_order_relaxed);
   const bool accepted = post(r.runtime_id, [&r](worker* there) {
-    if (there != nullptr && r.cancel(there->shared)) there->push(r);
+    if (there != nullptr && r.cancel(there->shared)) there->push_woken(r);
     r.release();
   });
   if (!accepted) r.release();

@@ -17,6 +17,8 @@ std::string place_of(const std::source_location& at);
 
 // "31 s", rounded down.
 std::string length_of(duration time);
+// A function's name, as std::source_location has it, without types and parameters.
+std::string short_name(std::string name);
 
 // The text about coroutines whose body g++ before 12.3 forgets (GCC bug 106188), and what to write instead.
 extern const char* const forgotten_body;

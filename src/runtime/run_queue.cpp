@@ -11,6 +11,12 @@
 
 namespace ringo::detail {
 
+void worker::make_next_noted(routine& r) noexcept {
+  if (observed != nullptr) [[unlikely]]
+    note_ready(r);
+  set_next(r);
+}
+
 void worker::overflow(routine& r) noexcept {
   // Moves half of the queue to the global one, with the new routine behind it, so that a long queue seldom needs the
   // global lock.
@@ -39,7 +45,7 @@ void worker::yield_to_none(routine& r) noexcept {
     yielded = &r;
     turn = 1;
   } else {
-    handovers = most_handovers;  // the queue is empty, so no routine in it was passed over
+    handovers = full_handovers_;  // the queue is empty, so no routine in it was passed over
     run_next = &r;
   }
 }

@@ -1,7 +1,9 @@
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <mutex>
 #include <ostream>
 #include <stdexcept>
@@ -11,9 +13,11 @@
 #include <ringo/run.hpp>
 
 #include "platform/standard_streams.hpp"
+#include "platform/text_file.hpp"
 #include "platform/usable_cpus.hpp"
 #include "runtime/driver_choice.hpp"
 #include "runtime/inspected_run.hpp"
+#include "runtime/recorder.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
 #include "runtime/snapshot.hpp"
@@ -36,6 +40,27 @@ unsigned worker_count(unsigned asked) {
 bool is_told_of_fallback(const runtime_options& o) {
   static std::atomic<bool> is_told = false;
   return o.on_warning == nullptr && is_told.exchange(true, std::memory_order_relaxed);
+}
+
+// RINGO_RECORD=FILE[,BYTES], where the program itself leaves the options.
+void take_recorder_from_environment(runtime_options& o) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): a program that sets variables in another thread meanwhile is wrong anyway
+  const char* const variable = std::getenv("RINGO_RECORD");
+  if (variable == nullptr || *variable == 0 || o.recorder != 0 || !o.recorder_file.empty()) return;
+  constexpr std::size_t usual = std::size_t{1} << 20;
+  const std::string_view text = variable;
+  const std::size_t comma = text.rfind(',');
+  const auto bytes =
+      comma == std::string_view::npos ? usual : detail::leading_number(text.substr(comma + 1)).value_or(0);
+  if (bytes <= 0) {
+    throw std::invalid_argument("ringo: RINGO_RECORD in the environment is \"" + std::string(text) +
+                                "\": FILE or FILE,BYTES is allowed");
+  }
+  o.recorder = static_cast<std::size_t>(bytes);
+  o.recorder_file = text.substr(0, comma);
+  if (const std::size_t at = o.recorder_file.find("%p"); at != std::string::npos) {
+    o.recorder_file.replace(at, 2, std::to_string(::getpid()));
+  }
 }
 
 // A runtime, while it runs, that SIGQUIT may dump. The signal dumps the last of them.
@@ -104,6 +129,7 @@ runtime::runtime(runtime_options o) {
     throw std::invalid_argument("ringo: runtime_options::blocking_threads is 0: blocking() needs one at least");
   }
   if (o.ring_entries == 0) throw std::invalid_argument("ringo: runtime_options::ring_entries is 0: 1 is the least");
+  take_recorder_from_environment(o);
   auto [drivers, kind, warning] = detail::choose_drivers(o, worker_count(o.workers));
   o.driver = kind;
   core_ = detail::owned(new detail::runtime_core(std::move(o), std::move(drivers), nullptr));
@@ -169,6 +195,25 @@ void runtime::stop() {
 snapshot runtime::snapshot() const { return detail::take_snapshot(core_->id); }
 snapshot runtime_ref::snapshot() const { return detail::take_snapshot(id_); }
 void runtime::dump(std::ostream& to) const { to << to_text(snapshot()); }
+
+recording runtime::recording(std::chrono::nanoseconds last) const {
+  return core_->recorder ? detail::parse_image(core_->recorder->image(), last) : ringo::recording();
+}
+recording runtime_ref::recording(std::chrono::nanoseconds last) const {
+  std::string image;
+  detail::runtime_registry::with(id_, [&](detail::runtime_core& rt) {
+    if (rt.recorder) image = rt.recorder->image();
+  });
+  return image.empty() ? ringo::recording() : detail::parse_image(image, last);
+}
+void runtime::write_recording(const std::string& path) const {
+  if (!core_->recorder) {
+    throw std::logic_error(
+        "ringo: runtime::write_recording of a runtime that records nothing: set runtime_options::recorder, or "
+        "RINGO_RECORD in the environment");
+  }
+  core_->recorder->write(path);
+}
 
 metrics runtime::metrics() const { return core_->metrics(); }
 unsigned runtime::workers() const noexcept { return static_cast<unsigned>(core_->workers.size()); }

@@ -16,6 +16,7 @@
 #include <ringo/detail/foreign_threads.hpp>
 #include <ringo/errors.hpp>
 
+#include "runtime/recorder.hpp"
 #include "runtime/registry.hpp"
 
 namespace ringo::detail {
@@ -51,6 +52,11 @@ runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver
     const std::uint64_t seed = (id * 64 + index + 1) * 0x9e3779b97f4a7c15;
     workers.push_back(
         std::make_unique<scheduler>(*this, id, index, drivers.size(), simulation != nullptr, seed, std::move(d)));
+  }
+  if (settings.recorder != 0) {
+    recorder = std::make_unique<detail::recorder>(workers.size(), settings.recorder, settings.recorder_file,
+                                                  simulation != nullptr ? &simulation->clock() : nullptr);
+    for (const auto& w : workers) w->observe_by(recorder->of_worker(w->index));
   }
   runtime_registry::add(*this);
 }
@@ -117,6 +123,7 @@ void runtime_core::run(routine& r) {
   stalls_.reset();  // its on_warning may make such a call
   begin_grace(first.driver_->now());
   pool->shut_down(grace_end());
+  if (recorder && !deadlocked_) recorder->write_file("", *this);
   first.finish_operations();  // operations that these ends have begun, such as the close of a stream
   set_current_worker(nullptr);
   warned.tell_left_out();
@@ -316,7 +323,7 @@ void runtime_core::cancel_all(worker& w, const routine* except) noexcept {
   each_routine([&](routine& r) {
     if (&r != except && r.cancel(w.shared)) woken.push_back(r);
   });
-  while (routine* r = woken.pop_front()) w.push(*r);
+  while (routine* r = woken.pop_front()) w.push_woken(*r);
 }
 
 void runtime_core::routine_has_ended() noexcept {
@@ -375,7 +382,7 @@ void runtime_core::cancel_main() {
     // With one worker main cannot end in the meantime; with several its roster's lock keeps it.
     if (w == nullptr || r == nullptr) return;
     each_routine([&](routine& listed) {
-      if (&listed == r && listed.cancel(w->shared)) w->push(listed);
+      if (&listed == r && listed.cancel(w->shared)) w->push_woken(listed);
     });
   });
 }

@@ -38,6 +38,8 @@
 
 namespace ringo::detail {
 
+class recorder;
+
 class runtime_core {
  public:
   using post_item = std::function<void(worker*)>;  // called with null if the runtime has ended before
@@ -137,6 +139,7 @@ class runtime_core {
   std::atomic<std::int64_t> outside_work = 0;  // blocking calls and other work that will end with a post
   counter stalls;                              // that were noticed; only the thread that looks for them writes it
   const shared<blocking_pool> pool;            // of blocking calls
+  std::unique_ptr<detail::recorder> recorder;  // null: none is wanted
   // What resolve.cpp keeps for each runtime.
   std::once_flag resolver_made;
   std::shared_ptr<void> resolver;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include <ringo/detail/compilers.hpp>
@@ -11,6 +12,7 @@
 
 #include "platform/thread_state.hpp"
 #include "runtime/choices.hpp"
+#include "runtime/observer.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 #include "runtime/sigpipe.hpp"
@@ -39,6 +41,13 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
   if (keeps_all_frames || simulated) frames.keep(true);
 }
 
+void scheduler::observe_by(observer& o) noexcept {
+  observed = &o;
+  driver_->listener = &o;
+  turns_of_the_loop = std::numeric_limits<std::int32_t>::max();
+  full_handovers_ = 0;
+}
+
 void scheduler::become_current() noexcept {
   set_current_worker(this);
   cpu_clock.store(own_cpu_clock(), std::memory_order_relaxed);
@@ -63,11 +72,7 @@ void scheduler::run() noexcept {
       // If more early ones wait, one routine of the queue runs; if timers wait until they have run, none does.
       turn = !has_early() ? turn_length_ : 1;
       if (put_off_at_ && before_expiry_ == 0) turn = 0;
-      for (; turn > 0; --turn) {
-        routine* r = take();
-        if (r == nullptr) break;
-        resume_here(*r);
-      }
+      observed != nullptr ? run_turn<true>() : run_turn<false>();
       end_turn();
       if (has_work() || runtime.done()) continue;
       if (find_work()) {
@@ -86,6 +91,21 @@ void scheduler::run() noexcept {
   finish_operations();
   thread.store(0, std::memory_order_relaxed);
   set_current_worker(nullptr);
+}
+
+// Without an observer the loop does not ask for one at each resume.
+template <bool is_observed>
+RINGO_ALWAYS_INLINE inline void scheduler::run_turn() noexcept {
+  for (; turn > 0; --turn) {
+    routine* r = take();
+    if (r == nullptr) break;
+    if constexpr (is_observed) {
+      resume_observed(*r);
+    } else {
+      run_slice(*r);
+      end_slice();
+    }
+  }
 }
 
 void scheduler::finish_operations() noexcept {
@@ -139,17 +159,17 @@ routine* scheduler::take() noexcept {
   if (run_next != nullptr || shared) [[unlikely]] {
     if (routine* r = take_before_queue()) return r;
   }
-  handovers = most_handovers;
+  handovers = full_handovers_;
   return pop();
 }
 
 routine* scheduler::take_before_queue() noexcept {
   if (run_next != nullptr) {
-    if (--handovers >= 0 || may_pass_over(may_be_stolen_from())) return std::exchange(run_next, nullptr);
+    if (may_hand_over() || may_pass_over(may_be_stolen_from())) return std::exchange(run_next, nullptr);
     push(*std::exchange(run_next, nullptr));
   }
   if (routine* const newest = take_newest()) {
-    if (--handovers >= 0 || may_pass_over(!queue_empty())) return newest;
+    if (may_hand_over() || may_pass_over(!queue_empty())) return newest;
     push(*newest);
   }
   return nullptr;
@@ -159,13 +179,26 @@ routine* scheduler::take_before_queue() noexcept {
 // routine that then enters the queue.
 bool scheduler::may_pass_over(bool somebody) noexcept {
   if (somebody) return false;
-  handovers = most_handovers;
+  handovers = full_handovers_;
   return true;
 }
 
-void scheduler::resume(routine& r) noexcept { resume_here(r); }
+void scheduler::resume(routine& r) noexcept {
+  if (observed != nullptr) [[unlikely]]
+    return resume_observed(r);
+  run_slice(r);
+  end_slice();
+}
 
-RINGO_ALWAYS_INLINE inline void scheduler::resume_here(routine& r) noexcept {
+void scheduler::resume_observed(routine& r) noexcept {
+  observed->resumes(r);
+  run_slice(r);
+  observed->left(*this, r);
+  const woken_by_event cause(observed, recording::cause::routine);  // the joiners, if it has ended
+  end_slice();
+}
+
+RINGO_ALWAYS_INLINE inline void scheduler::run_slice(routine& r) noexcept {
   set_current(r);
   counts.resumes.add();
   switch (r.resumed_as) {
@@ -187,6 +220,9 @@ RINGO_ALWAYS_INLINE inline void scheduler::resume_here(routine& r) noexcept {
       current = nullptr;
       break;
   }
+}
+
+RINGO_ALWAYS_INLINE inline void scheduler::end_slice() noexcept {
   if (finished != nullptr) {
     current = nullptr;
     finish(*std::exchange(finished, nullptr));
@@ -278,8 +314,9 @@ void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
     while (routine* each = pop()) runtime.add_global({&each, 1});
     tell_others();
   }
-  handovers = most_handovers;
-  has_work() ? push(r) : make_ready(r);
+  handovers = full_handovers_;
+  if (has_work() || computes) return push(r);
+  run_next = &r;
 }
 
 // A long turn makes timers late, so the next one is shorter. After a very long one, a routine is expected to compute

@@ -100,6 +100,7 @@ class scheduler final : public worker {
 
   void run() noexcept;  // in the worker's thread, until the runtime ends
   void resume(routine& r) noexcept;
+  void observe_by(observer& o) noexcept;
   routine* take() noexcept;         // the next routine to run, or null
   routine* take_random() noexcept;  // in a simulation
   void end_turn();
@@ -173,7 +174,12 @@ class scheduler final : public worker {
   class goes_before_queue;
   routine* pop() noexcept;
   void check() const;  // in the owner's thread, between two resumes
-  void resume_here(routine& r) noexcept;
+  template <bool is_observed>
+  void run_turn() noexcept;
+  [[gnu::noinline]] void resume_observed(routine& r) noexcept;
+  void run_slice(routine& r) noexcept;
+  void end_slice() noexcept;
+  bool may_hand_over() noexcept { return --handovers >= full_handovers_ - most_handovers; }
   [[gnu::noinline]] routine* take_before_queue() noexcept;
   bool may_pass_over(bool somebody) noexcept;
   // Any thread; null if there is none. Acquire, to see the routine; release, so that the next one is put after this.

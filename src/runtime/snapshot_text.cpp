@@ -147,8 +147,7 @@ std::string detail::line_of(routine& r, bool is_main) {
 
 // clang: "task<> app::f(int) [T = int]", "auto main()::(anonymous class)::operator()() const". g++ in a coroutine:
 // "void app::f(app::f(int)::_ZN3app1fEi.Frame*)". Calls of closures are left out: "main()::<lambda()>".
-std::string function_of(const std::source_location& at) {
-  std::string name = at.function_name();
+std::string detail::short_name(std::string name) {
   if (name.ends_with(']')) name.erase(std::min(name.rfind(" ["), name.size()));
   bool is_of_closure = false;
   constexpr std::string_view call = "::operator()";
@@ -168,6 +167,7 @@ std::string function_of(const std::source_location& at) {
   }
   return std::string(behind_type(plain));
 }
+std::string function_of(const std::source_location& at) { return detail::short_name(at.function_name()); }
 
 std::string to_text(const snapshot& s) {
   std::string text = std::to_string(s.routines.size()) + (s.routines.size() == 1 ? " routine" : " routines") + " on " +

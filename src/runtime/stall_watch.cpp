@@ -13,6 +13,7 @@
 #include "platform/own_memory.hpp"
 #include "platform/signals_blocked.hpp"
 #include "platform/thread_state.hpp"
+#include "runtime/recorder.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -270,6 +271,7 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
   of.tell_again = now + std::min(now - of.since, longest_silence);
   add_what_it_does(text, w, state, spent, names);
   tell(text);
+  if (runtime_.recorder && runtime_.settings.recorder_file != "") runtime_.recorder->write_file(".stall", runtime_);
 }
 
 stall_probe::stall_probe(const runtime_core& rt) : since_(std::chrono::steady_clock::now()) {

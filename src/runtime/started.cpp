@@ -47,10 +47,12 @@ void start_in(worker& w, routine& r, context_core* context, std::source_location
   if (w.runtime.unwinding()) r.state.fetch_or(routine::cancelled, std::memory_order_relaxed);
   // With several workers, others may take the new routine: its starter may run for long without a wait, and no other
   // worker takes from run_next.
+  if (w.observed != nullptr) [[unlikely]]
+    w.note_ready(r);
   if (self.looks_outside()) [[unlikely]] {
     self.add_early(r);
   } else {
-    w.shared ? self.add_new(r) : w.make_next(r);
+    w.shared ? self.add_new(r) : w.set_next(r);
   }
 }
 

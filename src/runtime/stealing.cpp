@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "runtime/observer.hpp"
 #include "runtime/runtime_core.hpp"
 #include "runtime/scheduler.hpp"
 
@@ -47,6 +48,7 @@ void scheduler::back_off() {
     for (const auto& other : runtime.workers) {
       resumes_of_others_[other->index] = other->counts.resumes.value();
     }
+    const woken_by_event cause(observed, recording::cause::answer);
     driver_->poll(std::min(driver_->now() + stuck_after, until));
   } while (!has_work() && !runtime.done() && !runtime.has_global() && !runtime.has_posts() && driver_->now() < until &&
            none_is_stuck());
@@ -60,6 +62,7 @@ bool scheduler::steal() noexcept {
     if (&victim == this) continue;
     if (const std::uint32_t stolen = victim.steal_into(*this)) {
       counts.steals.add(stolen);
+      if (observed != nullptr) observed->stole(victim.index, stolen);
       return true;
     }
   }
@@ -136,6 +139,7 @@ void scheduler::idle() {
     time_point until = std::min(runtime.check_quiet(*this), std::max(next_timer(), next_expiry_));
     if (runtime.unwinding() && runtime.grace_end() < until) until = runtime.grace_end();
     counts.parks.add();
+    if (observed != nullptr) observed->sleeps();
     const bool is_long = until > turn_end_ + frames_kept;
     const time_point trim_at =
         is_long && (frames.has_plenty() || driver_->has_plenty() || (!simulated && !buffer_pool::heap_is_trimmed()))
@@ -143,7 +147,11 @@ void scheduler::idle() {
             : time_point::max();
     owes_watch_ = runtime.begin_watching(*this);
     until = std::min({until, trim_at, owes_watch_ ? driver_->now() + watch_period : time_point::max()});
-    if (!runtime.done()) driver_->poll(until);
+    if (!runtime.done()) {
+      const woken_by_event cause(observed, recording::cause::answer);
+      driver_->poll(until);
+    }
+    if (observed != nullptr) observed->woke();
     note_time(driver_->now());
     turn_end_ = shared ? time_point(duration(coarse_now)) : time_point();
     woken_to_search = !runtime.unlist_idle(*this);

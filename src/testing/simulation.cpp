@@ -186,7 +186,7 @@ void simulation::wake_settling(runtime_core& rt) {
   w.become_current();
   while (waiter* one = settling.take_open(w.shared)) {
     one->state = progress::done;
-    w.push(*one->blocked);
+    w.push_woken(*one->blocked);
   }
 }
 
@@ -201,6 +201,7 @@ testing::report simulate(const testing::sim_options& o, const testing::chooser* 
   simulation sim(o, chooser);
   runtime_options settings;
   settings.shutdown_grace = std::chrono::nanoseconds::max();
+  settings.recorder = o.recorder;
   settings.on_warning = o.on_warning;
   runtime_core rt(std::move(settings), sim.make_drivers(), &sim);
   rt.run(main);

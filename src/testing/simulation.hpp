@@ -9,6 +9,7 @@
 
 #include "driver/driver.hpp"
 #include "runtime/choices.hpp"
+#include "runtime/event_ring.hpp"
 
 namespace ringo::detail {
 
@@ -16,7 +17,7 @@ class blocking_pool;
 class runtime_core;
 class scheduler;
 
-class simulation final : public choices {
+class simulation final : public choices, public event_clock {
  public:
   simulation(const testing::sim_options& o, const testing::chooser* chooser);
 
@@ -24,6 +25,10 @@ class simulation final : public choices {
   void run(runtime_core& rt) override;
   std::uint32_t choose(std::uint32_t n) override;
   bool fails_allocation() noexcept override;
+  const event_clock& clock() const noexcept override { return *this; }
+  std::uint64_t ticks() const noexcept override {
+    return static_cast<std::uint64_t>(now_.time_since_epoch().count()) << event_cell::time_shift;
+  }
   bool in_blocking_call() const noexcept override { return in_blocking_call_; }
   void main_ends(runtime_core& rt) override;  // notes which routines outlive main
   void note_stubborn_await() noexcept override;

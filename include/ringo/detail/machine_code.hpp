@@ -48,6 +48,25 @@ RINGO_ALWAYS_INLINE inline void pause_processor() noexcept {
 #endif
 }
 
+// The processor's counter, if there is one; on x86 its speed may change (recorder.cpp).
+inline constexpr bool processor_counts =
+#if defined(__x86_64__) || defined(__aarch64__)
+    true;
+#else
+    false;
+#endif
+inline std::uint64_t processor_ticks() noexcept {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  std::uint64_t ticks;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#else
+  return 0;
+#endif
+}
+
 // Makes the compiler keep the last store to the field, although the field's object ends.
 template <class Field>
 RINGO_ALWAYS_INLINE inline void keep_stores(Field& field) noexcept {

@@ -349,6 +349,8 @@ class operation : public parked_operation, public Case {
         derived().link(w, r);
         check_source_of(derived());
         announce(w, r);
+        if (w.observed != nullptr) [[unlikely]]
+          w.note_park(r);
         if (r.open_wait(true)) return true;  // from the unlock on, the frame may be gone
         refuse_to_park();
       }

@@ -58,7 +58,7 @@ class section {
   }
   // All of them go to the end of the worker's queue.
   void push_woken() noexcept {
-    while (routine* r = woken_.pop_front()) worker_ != nullptr ? worker_->push(*r) : detail::drop_from_queue(*r);
+    while (routine* r = woken_.pop_front()) worker_ != nullptr ? worker_->push_woken(*r) : detail::drop_from_queue(*r);
   }
   // Their runtime has ended, so they cannot go on.
   [[gnu::cold]] void drop_from_queue() noexcept {

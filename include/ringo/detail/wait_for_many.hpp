@@ -238,6 +238,8 @@ class wait_for_many : public parked_operation {
     describe = [](const parked_operation& p, wait_report& report) { static_cast<const Derived&>(p).append_to(report); };
     r.waits_since = w.coarse_now;
     w.counts.waits.add();
+    if (shared && w.observed != nullptr) [[unlikely]]
+      w.note_park(r);
     if (r.open_wait(shared)) [[likely]]
       return true;
     parked_ = nullptr;

@@ -14,6 +14,7 @@
 
 namespace ringo::detail {
 
+class observer;
 class runtime_core;
 
 class worker {
@@ -35,21 +36,33 @@ class worker {
 
   // Makes a claimed routine run next on this worker; the one that was to run next goes to the end of the queue. While
   // this worker's routines compute, the claimed one goes there itself, where other workers take it.
-  void make_ready(routine& r) noexcept { computes ? push(r) : make_next(r); }
+  void make_ready(routine& r) noexcept { computes ? push_woken(r) : make_next(r); }
   void make_next(routine& r) noexcept {
-    if (run_next) push(*run_next);
+    // One comparison for both, so that an observer costs nothing where there is none.
+    if ((reinterpret_cast<std::uintptr_t>(run_next) | reinterpret_cast<std::uintptr_t>(observed)) != 0)
+      return make_next_noted(r);
     run_next = &r;
+  }
+  void set_next(routine& r) noexcept {  // one that is noted as ready
+    if (run_next != nullptr) push(*run_next);
+    run_next = &r;
+  }
+  // The same, to the end of the queue.
+  void push_woken(routine& r) noexcept {
+    if (observed != nullptr) [[unlikely]]
+      note_ready(r);
+    push(r);
   }
   // The same for several routines, in their order; the first runs next.
   void make_ready(routine_list& woken) noexcept {
     if (routine* first = woken.pop_front()) make_ready(*first);
-    while (routine* r = woken.pop_front()) push(*r);
+    while (routine* r = woken.pop_front()) push_woken(*r);
   }
   // With several workers, after a source has been unlocked: the routine that a commit has named, if any, and those in
   // `woken_under_lock`.
   void wake(routine* named) noexcept {
     if (named) make_ready(*named);
-    while (routine* r = woken_under_lock.pop_front()) push(*r);
+    while (routine* r = woken_under_lock.pop_front()) push_woken(*r);
   }
   // For the routines that a commit or an unlink has claimed besides its own: makes them ready at once if nothing is
   // locked, else wake() does after the unlock.
@@ -110,6 +123,11 @@ class worker {
     if (current != nullptr) current->resume_at = nullptr;  // not known from now on
   }
 
+  // For an observer, which is there. note_ready(): before the routine can be seen in a queue. note_park(): with several
+  // workers, before the wait is open; with one, observer::left() sees it.
+  void note_ready(const routine& r) noexcept;
+  void note_park(const routine& r) noexcept;
+
   // From now on this worker runs the routine, and what awaits does so as that routine.
   RINGO_ALWAYS_INLINE void set_current(routine& r) noexcept {
     if constexpr (checked_build) r.check_runs();
@@ -147,15 +165,18 @@ class worker {
 
   routine* current = nullptr;
   routine* run_next = nullptr;
-  routine* finished = nullptr;  // the routine that has reached its end in this resume
+  observer* observed = nullptr;  // what its events are told to: a recorder, hooks; set before it runs
+  routine* finished = nullptr;   // the routine that has reached its end in this resume
   // How many ready operations and awaited tasks the current routine has left in this resume; less cancelled_bias if its
   // awaits end with `cancelled`.
   std::int32_t budget = 0;
-  std::int32_t handovers = 0;  // how many times in a row run_next may still come before the queue; 0 in a simulation
-  std::int32_t turn = 0;       // how many of the queue may yet run in this turn, the present one included
+  // How many times in a row run_next may still come before the queue; 0 in a simulation. Less most_handovers, so 0 or
+  // below, with an observer: then only the loop resumes routines, and has them noted.
+  std::int32_t handovers = 0;
+  std::int32_t turn = 0;  // how many of the queue may yet run in this turn, the present one included
   // With so many left, or fewer, only the loop takes from the queue. That is the last one of each turn; and all of them
-  // in a simulation, if there are other workers, and if a transfer is a call (compilers.hpp).
-  const std::int32_t turns_of_the_loop;
+  // in a simulation, if there are other workers or an observer, and if a transfer is a call (compilers.hpp).
+  std::int32_t turns_of_the_loop;
   bool computes = false;  // there are other workers, and its routines run for long before they wait
   const bool shared;      // there are other workers
   const bool simulated;
@@ -186,6 +207,7 @@ class worker {
         random_(seed | 1) {}
   ~worker() = default;
 
+  void make_next_noted(routine& r) noexcept;
   void overflow(routine& r) noexcept;
   void yield_to_none(routine& r) noexcept;
   void tell_others() noexcept;
@@ -230,6 +252,7 @@ class worker {
   std::array<std::atomic<routine*>, queue_size> queue_{};
   std::uint32_t room_ =
       queue_size;  // 0: routines that are made ready become early ones (scheduler::look), in overflow()
+  std::int32_t full_handovers_ = most_handovers;  // what `handovers` counts down from
   std::uint64_t random_;
 };
 

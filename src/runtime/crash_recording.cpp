@@ -1,0 +1,91 @@
+#include "runtime/crash_recording.hpp"
+
+#include <signal.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <thread>
+
+#include "runtime/recorder.hpp"
+
+namespace ringo::detail {
+namespace {
+
+constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+
+// The handler runs on any thread. It counts itself in `inside` before it reads `listed`, and remove() changes `listed`
+// before it waits until `inside` is 0; both seq_cst, so one of the two sees the other.
+struct {
+  std::array<std::atomic<recorder*>, 16> listed;
+  std::atomic<int> inside = 0;
+  std::atomic<int> writing = 0;  // 1: a thread writes; 2: it has
+  std::array<struct sigaction, crash_signals.size()> before;
+  int count = 0;  // of those listed; under the mutex
+} crash;
+std::mutex& crash_mutex() noexcept {  // never destroyed: a thread may run a runtime while the process exits
+  static auto& one = *new std::mutex;
+  return one;
+}
+
+void on_crash(int signal, siginfo_t* info, void* context) {
+  const int saved = errno;
+  crash.inside.fetch_add(1, std::memory_order_seq_cst);
+  if (int none = 0; crash.writing.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) {
+    for (auto& each : crash.listed) {
+      if (recorder* one = each.load(std::memory_order_seq_cst)) one->write_in_crash();
+    }
+    crash.writing.store(2, std::memory_order_seq_cst);
+  } else {  // this thread's end would be the process's
+    constexpr timespec moment{0, 1'000'000};
+    while (crash.writing.load(std::memory_order_seq_cst) != 2) ::nanosleep(&moment, nullptr);
+  }
+  crash.inside.fetch_sub(1, std::memory_order_seq_cst);
+  const struct sigaction& theirs = crash.before[static_cast<std::size_t>(
+      std::find(crash_signals.begin(), crash_signals.end(), signal) - crash_signals.begin())];
+  ::sigaction(signal, &theirs, nullptr);
+  errno = saved;
+  if ((theirs.sa_flags & SA_SIGINFO) != 0) return theirs.sa_sigaction(signal, info, context);
+  if (theirs.sa_handler == SIG_IGN) return;
+  if (theirs.sa_handler != SIG_DFL) return theirs.sa_handler(signal);
+  ::raise(signal);  // comes when this handler has returned
+}
+
+}  // namespace
+
+void crash_recordings::add(recorder& one) {
+  const std::lock_guard guard(crash_mutex());
+  const auto free = std::find(crash.listed.begin(), crash.listed.end(), nullptr);
+  if (free == crash.listed.end()) return;  // of so many, the first are written
+  free->store(&one, std::memory_order_seq_cst);
+  if (++crash.count != 1) return;
+  crash.writing.store(0, std::memory_order_seq_cst);
+  for (std::size_t i = 0; i < crash_signals.size(); ++i) {
+    struct sigaction ours{};
+    ours.sa_sigaction = on_crash;
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    ::sigfillset(&ours.sa_mask);  // a fault in the handler ends the process
+    ::sigaction(crash_signals[i], &ours, &crash.before[i]);
+  }
+}
+
+void crash_recordings::remove(recorder& one) noexcept {
+  const std::lock_guard guard(crash_mutex());
+  const auto found = std::find(crash.listed.begin(), crash.listed.end(), &one);
+  if (found == crash.listed.end()) return;
+  found->store(nullptr, std::memory_order_seq_cst);
+  if (--crash.count == 0) {
+    for (std::size_t i = 0; i < crash_signals.size(); ++i) {
+      struct sigaction now{};
+      if (::sigaction(crash_signals[i], nullptr, &now) == 0 && now.sa_sigaction == on_crash) {
+        ::sigaction(crash_signals[i], &crash.before[i], nullptr);
+      }
+    }
+  }
+  while (crash.inside.load(std::memory_order_seq_cst) != 0) std::this_thread::yield();
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,94 @@
+// What a worker tells of what it does: to its ring of the recorder.
+#pragma once
+#include <bit>
+#include <cstdint>
+#include <source_location>
+
+#include <ringo/detail/routine.hpp>
+#include <ringo/detail/worker.hpp>
+#include <ringo/recording.hpp>
+
+#include "driver/driver.hpp"
+#include "runtime/event_ring.hpp"
+
+namespace ringo::detail {
+
+class recorder;
+
+// The address of what a place in the code is made of; the layout of g++ and of clang.
+inline const void* address_of(const std::source_location& at) noexcept {
+  static_assert(sizeof(std::source_location) == sizeof(const void*));
+  return std::bit_cast<const void*>(at);
+}
+
+// One for each worker, and used in its thread. The paths of one worker that are hottest do not ask for it: the worker
+// then resumes no routine directly (worker::handovers), so its loop tells of each resume, and of how it ended.
+class observer final : public call_listener {
+ public:
+  observer(recorder& of, std::size_t bytes, const event_clock* clock, std::uint64_t quick)
+      : of_(of), ring(bytes, clock, quick) {}
+
+  // The loop is about to run the routine, and has come back from it.
+  void resumes(const routine& r) noexcept {
+    number_ = r.number.load(std::memory_order_relaxed);
+    kind_ = r.resumed_as;
+    parked_ = false;
+    put(recording::kind::resumed, number_, address_of(r.started));
+  }
+  void left(const worker& w, const routine& r) noexcept;
+
+  void ready(const worker& w, const routine& r) noexcept;
+  void parks(const routine& r) noexcept;
+
+  void stole(unsigned from, std::uint32_t count) noexcept { put(recording::kind::stole, count, nullptr, from); }
+  void sleeps() noexcept {
+    put(recording::kind::slept, 0);
+    ring.look_soon();
+  }
+  void woke() noexcept {
+    ring.look_soon();
+    put(recording::kind::woke, 0);
+  }
+  void submitted(const kernel_request& r, const kernel_call& call) noexcept override {
+    put(recording::kind::submitted, static_cast<std::uint32_t>(call.descriptor), &r,
+        static_cast<std::uint64_t>(call.what));
+  }
+  void answered(const kernel_request& r, const kernel_answer& answer) noexcept override {
+    put(recording::kind::answered, static_cast<std::uint32_t>(answer.result), &r);
+  }
+
+ private:
+  void put(recording::kind kind, std::uint32_t number, const void* place = nullptr, std::uint64_t more = 0) noexcept {
+    ring.put(static_cast<std::uint64_t>(kind), number, place, more);
+  }
+
+  recorder& of_;
+
+ public:
+  event_ring ring;
+  recording::cause because = recording::cause::post;  // what makes routines ready between two resumes
+
+ private:
+  // Of the routine that runs: with several workers, its record may be gone when it has left.
+  std::uint32_t number_ = 0;
+  routine::kind kind_{};
+  bool parked_ = false;
+};
+
+// While it lives, the worker makes routines ready for that cause.
+class woken_by_event {
+ public:
+  woken_by_event(observer* o, recording::cause cause) noexcept : observer_(o) {
+    if (observer_ != nullptr) observer_->because = cause;
+  }
+  woken_by_event(const woken_by_event&) = delete;
+  woken_by_event& operator=(const woken_by_event&) = delete;
+  ~woken_by_event() {
+    if (observer_ != nullptr) observer_->because = recording::cause::post;
+  }
+
+ private:
+  observer* const observer_;
+};
+
+}  // namespace ringo::detail

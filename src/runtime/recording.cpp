@@ -1,0 +1,289 @@
+// Reads an image of a recorder: from memory, or from a file.
+#include <ringo/recording.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <stdexcept>
+#include <system_error>
+#include <unordered_map>
+
+#include "driver/kernel_call.hpp"
+#include "runtime/recorder.hpp"
+#include "runtime/report.hpp"
+
+namespace ringo {
+namespace detail {
+namespace {
+
+class image_reader {
+ public:
+  explicit image_reader(std::string_view image) : rest_(image) {}
+  std::string_view take(std::uint64_t size) {
+    if (size > rest_.size()) throw std::invalid_argument("ringo: a recording is cut short");
+    const std::string_view part = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return part;
+  }
+  template <class T>
+  T take() {
+    T value;
+    std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
+    return value;
+  }
+  bool is_empty() const { return rest_.empty(); }
+
+ private:
+  std::string_view rest_;
+};
+
+constexpr const char* call_names[] = {"nothing", "pause",        "poll",          "receive",    "receive message",
+                                      "send",    "send message", "accept",        "connect",    "read",
+                                      "write",   "sync",         "open",          "close",      "stat",
+                                      "rename",  "remove",       "remove folder", "make folder"};
+static_assert(std::size(call_names) == static_cast<std::size_t>(kernel_call::kind::make_folder) + 1);
+
+class image_parser {
+  using kind = recording::kind;
+
+ public:
+  explicit image_parser(std::string_view image) : image_(image) {}
+
+  recording parse(std::chrono::nanoseconds last) {
+    header_ = image_.take<image_header>();
+    if (std::string_view(header_.magic, 8) != std::string_view(image_header().magic, 8)) {
+      throw std::invalid_argument("ringo: this is no recording");
+    }
+    if (header_.version != image_header::current_version) {
+      throw std::invalid_argument("ringo: this recording has version " + std::to_string(header_.version) +
+                                  ", and this ringo reads version " + std::to_string(image_header::current_version));
+    }
+    made_.is_on = true;
+    made_.workers = header_.workers;
+    made_.process = header_.process;
+    made_.from = time_of(header_.ticks[0]);
+    made_.until = time_of(header_.ticks[1]);
+    made_.until_unix_ns = header_.unix_ns;
+    while (read_section()) {
+    }
+    finish(last);
+    return std::move(made_);
+  }
+
+ private:
+  struct raw {
+    std::uint64_t what, when, ticks;
+  };
+  struct running {
+    std::uint32_t routine = 0;
+    std::size_t parked_at = recording::none;  // its event, after which it has not been resumed
+  };
+
+  bool read_section() {
+    const auto section = image_.take<image_section>();
+    const std::string_view content = image_.take(section.size);
+    switch (section.what) {
+      case image_section::ring:
+        read_ring(section.number, content);
+        return true;
+      case image_section::place:
+        read_place(content);
+        return true;
+      case image_section::wait:
+        waits_[section.number] = made_.waits.size();
+        made_.waits.emplace_back(content);
+        return true;
+      case image_section::name:
+        names_[section.number] = content;
+        return true;
+      case image_section::end:
+        return false;
+    }
+    throw std::invalid_argument("ringo: a recording has a part of an unknown kind");
+  }
+
+  void read_place(std::string_view content) {
+    image_reader in(content);
+    const auto of = in.take<image_place>();
+    const std::string file(in.take(of.file_length)), function(in.take(of.function_length));
+    places_[of.address] = made_.places.size();
+    made_.places.push_back({file, short_name(function), of.line});
+  }
+
+  time_point time_of(std::uint64_t ticks) const {
+    if ((header_.flags & image_header::in_nanoseconds) != 0 || header_.ticks[1] == header_.ticks[0]) {
+      return time_point(duration(static_cast<std::int64_t>(ticks >> event_cell::time_shift)));
+    }
+    const auto since = static_cast<long double>(static_cast<std::int64_t>(ticks - header_.ticks[0]));
+    const long double speed = static_cast<long double>(header_.steady[1] - header_.steady[0]) /
+                              static_cast<long double>(header_.ticks[1] - header_.ticks[0]);
+    return time_point(duration(header_.steady[0] + static_cast<std::int64_t>(since * speed)));
+  }
+
+  void read_ring(std::uint32_t worker, std::string_view content) {
+    image_reader in(content);
+    const auto ring = in.take<image_ring>();
+    if (ring.last < ring.first || ring.last - ring.first > content.size() / 16) {
+      throw std::invalid_argument("ringo: a recording is cut short");
+    }
+    const std::string_view cells = in.take((ring.last - ring.first) * 16);
+    const auto claimed = in.take<std::uint64_t>();
+    std::uint64_t first = ring.first;
+    if (claimed > ring.size) first = std::max(first, claimed - ring.size);
+    first = (first + event_ring::block - 1) / event_ring::block * event_ring::block;  // its base comes first
+    std::vector<raw> raws;
+    std::uint64_t base = 0;
+    for (std::uint64_t i = first; i < ring.last; ++i) {
+      raw one{};
+      std::memcpy(&one, cells.data() + (i - ring.first) * 16, 16);
+      if (kind_of(one) == event_cell::clock) {
+        base = one.when;
+      } else if (kind_of(one) <= static_cast<std::uint64_t>(kind::answered)) {
+        one.ticks = base + ((one.when >> 32) << event_cell::time_shift);
+        raws.push_back(one);
+      }
+    }
+    if (first != 0 && !raws.empty()) made_.from = std::max(made_.from, time_of(raws.front().ticks));
+    std::vector<recording::event> events;
+    events.reserve(raws.size());
+    running state;
+    for (const raw& one : raws) add(one, worker, state, events);
+    if ((header_.flags & image_header::exact) == 0) spread(raws, events);
+    // A wait that was not opened, since the routine was cancelled, is no wait.
+    std::erase_if(events, [](const recording::event& e) { return e.what == kind::yielded && e.routine == nobody; });
+    made_.events.insert(made_.events.end(), std::make_move_iterator(events.begin()),
+                        std::make_move_iterator(events.end()));
+  }
+
+  static std::uint64_t kind_of(const raw& one) { return one.what & ((1U << event_cell::kind_bits) - 1); }
+
+  // The events of one worker come in their order. `where` and `wait` are set in finish(); until then `call` is the
+  // place's address, and `wait` the number of a kind.
+  void add(const raw& one, std::uint32_t worker, running& of, std::vector<recording::event>& to) {
+    const auto number = static_cast<std::uint32_t>(one.when);
+    const auto more =
+        static_cast<std::uint32_t>(one.what >> event_cell::kind_bits) & ((1U << event_cell::more_bits) - 1);
+    recording::event& e = to.emplace_back();
+    e.at = time_of(one.ticks);
+    e.worker = worker;
+    e.what = static_cast<kind>(kind_of(one));
+    e.call = one.what >> event_cell::place_shift;
+    switch (e.what) {
+      case kind::started:
+      case kind::ready:
+        e.routine = number;
+        e.by = static_cast<recording::cause>(more & 3);
+        if (e.by == recording::cause::routine) e.waker = of.routine;
+        break;
+      case kind::resumed:
+        e.routine = of.routine = number;
+        of.parked_at = recording::none;
+        break;
+      case kind::parked:
+      case kind::yielded:
+      case kind::ended:
+        e.routine = number;
+        e.wait = more;
+        if (of.parked_at != recording::none) to[of.parked_at].what = kind::yielded, to[of.parked_at].routine = nobody;
+        of.parked_at = e.what == kind::parked ? to.size() - 1 : recording::none;
+        break;
+      case kind::stole:
+        e.value = number;
+        e.other = more;
+        break;
+      case kind::submitted:
+        e.routine = of.parked_at == recording::none ? of.routine : 0;
+        e.call_name = more < std::size(call_names) ? call_names[more] : "";
+        e.value = static_cast<std::int32_t>(number);
+        break;
+      case kind::answered:
+        e.value = static_cast<std::int32_t>(number);
+        break;
+      case kind::slept:
+      case kind::woke:
+        of.routine = 0;
+        break;
+    }
+  }
+
+  // Events without a reading of their own have the time of the one before. They are spread evenly up to the next
+  // reading.
+  void spread(const std::vector<raw>& raws, std::vector<recording::event>& events) const {
+    for (std::size_t i = 0; i < raws.size();) {
+      std::size_t next = i + 1;
+      while (next < raws.size() && raws[next].ticks == raws[i].ticks) ++next;
+      if (next > i + 1) {
+        const bool is_last = next == raws.size();
+        const duration gap = (is_last ? made_.until : time_of(raws[next].ticks)) - events[i].at;
+        for (std::size_t each = i + 1; each < next; ++each) {
+          events[each].blur = gap;
+          if (!is_last) events[each].at += gap * (each - i) / (next - i);
+        }
+      }
+      i = next;
+    }
+  }
+
+  void finish(std::chrono::nanoseconds last) {
+    if (last < made_.until - made_.from) {
+      made_.from = made_.until - last;
+      std::erase_if(made_.events, [this](const recording::event& e) { return e.at < made_.from; });
+    }
+    std::stable_sort(made_.events.begin(), made_.events.end(),
+                     [](const recording::event& a, const recording::event& b) { return a.at < b.at; });
+    std::map<std::uint32_t, std::size_t> started;
+    for (recording::event& e : made_.events) {
+      const bool has_place = e.what == kind::started || e.what == kind::resumed || e.what == kind::parked;
+      if (const auto found = places_.find(e.call); has_place && found != places_.end()) e.where = found->second;
+      if (has_place) e.call = 0;
+      const auto wait = e.what == kind::parked ? waits_.find(e.wait) : waits_.end();
+      e.wait = wait != waits_.end() ? wait->second : recording::none;
+      if (e.routine == 0) continue;
+      std::size_t& place = started.try_emplace(e.routine, recording::none).first->second;
+      if (e.what == kind::started || e.what == kind::resumed) place = e.where;
+      if (e.waker != 0) started.try_emplace(e.waker, recording::none);
+    }
+    for (const auto& [number, place] : started) {
+      const auto name = names_.find(number);
+      made_.routines.push_back({number, name != names_.end() ? name->second : std::string(), place});
+    }
+  }
+
+  static constexpr std::uint32_t nobody = ~std::uint32_t{0};
+
+  image_reader image_;
+  image_header header_;
+  recording made_;
+  std::unordered_map<std::uint64_t, std::size_t> places_, waits_;
+  std::unordered_map<std::uint32_t, std::string> names_;
+};
+
+}  // namespace
+
+recording parse_image(std::string_view image, std::chrono::nanoseconds last) { return image_parser(image).parse(last); }
+
+}  // namespace detail
+
+recording read_recording(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string image((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file)
+    throw std::system_error(errno, std::generic_category(), "ringo: the recording " + path + " cannot be read");
+  return detail::parse_image(image);
+}
+
+std::string recording::name_of(std::uint32_t number) const {
+  std::string text = number != 0 ? "routine " + std::to_string(number) : "a coroutine of another library";
+  const auto found = std::lower_bound(routines.begin(), routines.end(), number,
+                                      [](const routine& r, std::uint32_t n) { return r.number < n; });
+  if (found == routines.end() || found->number != number) return text;
+  if (!found->name.empty()) return text + " \"" + found->name + '"';
+  if (found->where == none) return text;
+  const place& at = places[found->where];
+  return text + " (" + at.file.substr(at.file.rfind('/') + 1) + ':' + std::to_string(at.line) + ')';
+}
+
+}  // namespace ringo

@@ -1,0 +1,182 @@
+// The summary of a recording, for people.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <ringo/recording.hpp>
+
+#include "runtime/recording_slices.hpp"
+
+namespace ringo {
+namespace {
+
+constexpr std::size_t longest_list = 10;
+
+std::string length_of(duration time) {
+  char text[32];
+  const auto ns = static_cast<double>(time.count());
+  const auto [value, unit] = ns < 1e3   ? std::pair(ns, "ns")
+                             : ns < 1e6 ? std::pair(ns / 1e3, "us")
+                             : ns < 1e9 ? std::pair(ns / 1e6, "ms")
+                                        : std::pair(ns / 1e9, "s");
+  std::snprintf(text, sizeof text, value < 10 && ns >= 1e3 ? "%.1f %s" : "%.0f %s", value, unit);
+  return text;
+}
+
+std::string in_column(std::string text) { return text.size() < 10 ? text.insert(0, 10 - text.size(), ' ') : text; }
+
+// Calls of something by their key, with how long they took.
+struct sums {
+  struct sum {
+    std::string of;
+    std::size_t times = 0;
+    duration total{}, longest{};
+  };
+  std::map<std::string, sum> by_key;
+
+  void add(const std::string& key, duration length) {
+    sum& to = by_key[key];
+    to.of = key;
+    ++to.times;
+    to.total += length;
+    to.longest = std::max(to.longest, length);
+  }
+  void append(std::string& text, const char* title) const {
+    std::vector<sum> all;
+    for (const auto& each : by_key) all.push_back(each.second);
+    std::ranges::sort(all, std::ranges::greater(), &sum::total);
+    if (all.size() > longest_list) all.resize(longest_list);
+    if (!all.empty()) text += title;
+    for (const sum& each : all) {
+      text += in_column(length_of(each.total)) + in_column(std::to_string(each.times)) +
+              in_column(length_of(each.longest)) + "  " + each.of + '\n';
+    }
+  }
+};
+
+class summary {
+  using kind = recording::kind;
+  using recorded_slice = detail::recorded_slice;
+  using recorded_wake = detail::recorded_wake;
+
+ public:
+  explicit summary(const recording& r) : of_(r), slices_(r) {}
+
+  std::string text() {
+    if (!of_.is_on) return "Nothing was recorded: runtime_options::recorder is 0.\n";
+    text_ = std::to_string(of_.events.size()) + " events of " + std::to_string(of_.workers) +
+            (of_.workers == 1 ? " worker in " : " workers in ") + length_of(of_.until - of_.from) + '\n';
+    add_workers();
+    add_longest();
+    add_delays();
+    sums ran, waited;
+    for (const recorded_slice& each : slices_.all) {
+      if (!each.is_sleep) ran.add(kind_of(each.routine), each.end - each.begin);
+    }
+    ran.append(text_, "\nRoutines by where they were started\n     total   resumes   longest\n");
+    std::map<std::uint32_t, const recording::event*> parked;
+    for (const recording::event& e : of_.events) {
+      if (e.what == kind::parked) parked[e.routine] = &e;
+      if (e.what != kind::ready) continue;
+      const auto found = parked.find(e.routine);
+      if (found == parked.end()) continue;
+      waited.add(detail::wait_text(of_, *found->second), std::max(e.at - found->second->at, duration::zero()));
+      parked.erase(found);
+    }
+    waited.append(text_, "\nWaits that have ended\n     total     times   longest\n");
+    return std::move(text_);
+  }
+
+ private:
+  // Routines of a kind: those that were started at the same place, or have a name of their own.
+  std::string kind_of(std::uint32_t number) const {
+    const auto found = std::ranges::lower_bound(of_.routines, number, {}, &recording::routine::number);
+    if (found == of_.routines.end() || found->number != number || !found->name.empty() ||
+        found->where >= of_.places.size()) {
+      return of_.name_of(number);
+    }
+    return detail::place_text(of_, found->where) + " in " + of_.places[found->where].function;
+  }
+
+  void add_workers() {
+    struct worker {
+      duration ran{}, slept{};
+      std::size_t resumes = 0, sleeps = 0, stolen = 0;
+    };
+    std::vector<worker> workers(of_.workers);
+    for (const recorded_slice& each : slices_.all) {
+      worker& of = workers[each.worker];
+      const duration in = each.end - std::clamp(each.begin, of_.from, each.end);
+      (each.is_sleep ? of.slept : of.ran) += in;
+      ++(each.is_sleep ? of.sleeps : of.resumes);
+    }
+    for (const recording::event& e : of_.events) {
+      if (e.what == kind::stole && e.worker < of_.workers)
+        workers[e.worker].stolen += static_cast<std::size_t>(e.value);
+    }
+    text_ += "\n    worker      runs    sleeps   resumes    sleeps    stolen\n";
+    const auto share = [this](duration of) {
+      const auto all = std::max<std::int64_t>((of_.until - of_.from).count(), 1);
+      return in_column(std::to_string(std::min<std::int64_t>(of.count() * 100 / all, 100)) + " %");
+    };
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+      const worker& w = workers[i];
+      text_ += in_column(std::to_string(i)) + share(w.ran) + share(w.slept) + in_column(std::to_string(w.resumes)) +
+               in_column(std::to_string(w.sleeps)) + in_column(std::to_string(w.stolen)) + '\n';
+    }
+  }
+
+  std::string ago(time_point at) const { return length_of(of_.until - at) + " before the end"; }
+  std::string blur_of(duration blur) const {
+    return blur > duration::zero() ? ", or others next to it (known to " + length_of(blur) + ")" : "";
+  }
+
+  void add_longest() {
+    std::vector<recorded_slice> all;
+    for (const recorded_slice& each : slices_.all) {
+      if (!each.is_sleep) all.push_back(each);
+    }
+    std::ranges::stable_sort(all, std::ranges::greater(), [](const recorded_slice& s) { return s.end - s.begin; });
+    if (all.size() > longest_list) all.resize(longest_list);
+    if (!all.empty()) text_ += "\nLongest without a wait\n";
+    for (const recorded_slice& each : all) {
+      text_ += in_column(length_of(each.end - each.begin)) + "  " + of_.name_of(each.routine) + " on worker " +
+               std::to_string(each.worker) + ", " + ago(each.begin) + blur_of(each.blur());
+      if (each.left == nullptr) text_ += "; it goes on";
+      if (each.left != nullptr && each.left->what == kind::parked) {
+        text_ += "; then it waits for " + detail::wait_text(of_, *each.left);
+      }
+      text_ += '\n';
+    }
+  }
+
+  void add_delays() {
+    std::vector<recorded_wake> all = slices_.wakes;
+    const auto delay = [](const recorded_wake& w) { return w.resumed->at - w.ready->at; };
+    std::ranges::stable_sort(all, std::ranges::greater(), delay);
+    if (all.size() > longest_list) all.resize(longest_list);
+    if (!all.empty()) text_ += "\nReady for longest before they ran\n";
+    for (const recorded_wake& each : all) {
+      text_ += in_column(length_of(delay(each))) + "  " + of_.name_of(each.ready->routine) + ", which ";
+      text_ += each.ready->by == recording::cause::timer    ? "a timer woke"
+               : each.ready->by == recording::cause::answer ? "an answer of the kernel woke"
+               : each.ready->by == recording::cause::post   ? "another thread woke or started"
+               : each.ready->waker == 0
+                   ? "a routine woke"
+                   : of_.name_of(each.ready->waker) + (each.ready->what == kind::started ? " started" : " woke");
+      text_ += ", " + ago(each.ready->at) + blur_of(std::max(each.ready->blur, each.resumed->blur)) + '\n';
+    }
+  }
+
+  const recording& of_;
+  const detail::recorded_slices slices_;
+  std::string text_;
+};
+
+}  // namespace
+
+std::string to_text(const recording& r) { return summary(r).text(); }
+
+}  // namespace ringo

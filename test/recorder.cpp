@@ -1,0 +1,362 @@
+// The flight recorder (runtime_options::recorder): what a recording tells, and where it is written.
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <ringo/ringo.hpp>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "every_scheduler.hpp"
+#include "folder.hpp"
+#include "json_checker.hpp"
+#include "running_child.hpp"
+
+using namespace ringo;
+using namespace std::chrono_literals;
+using kind = recording::kind;
+
+namespace {
+
+constexpr std::size_t plenty = 1 << 20;
+
+// "started 2 by 1", in the order of the recording.
+std::vector<std::string> lines_of(const recording& r) {
+  static constexpr const char* kinds[] = {"started", "ready", "resumed", "parked", "yielded", "ended"};
+  static constexpr const char* causes[] = {"", " by a timer", " by an answer", " by a post"};
+  std::vector<std::string> lines;
+  for (const recording::event& e : r.events) {
+    if (e.what > kind::ended) continue;
+    std::string line = kinds[static_cast<int>(e.what)] + (" " + std::to_string(e.routine));
+    if (e.what == kind::started || e.what == kind::ready) {
+      line += e.by == recording::cause::routine ? " by " + std::to_string(e.waker) : causes[static_cast<int>(e.by)];
+    }
+    if (e.what == kind::parked) line += ": " + (e.wait < r.waits.size() ? r.waits[e.wait] : "?");
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::string read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Every routine of one worker is resumed, and then leaves, in turn; a worker runs one at a time.
+void check_order(const recording& r) {
+  std::vector<std::uint32_t> runs(r.workers, 0);
+  std::vector<bool> is_known(r.workers, false);
+  std::size_t wrong = 0;
+  time_point last{};
+  for (const recording::event& e : r.events) {
+    if (e.at < last) ++wrong;
+    last = e.at;
+    if (e.what == kind::resumed) {
+      if (is_known[e.worker] && runs[e.worker] != 0) ++wrong;
+      runs[e.worker] = e.routine;
+      is_known[e.worker] = true;
+    } else if (e.what == kind::parked || e.what == kind::yielded || e.what == kind::ended) {
+      if (is_known[e.worker] && runs[e.worker] != e.routine) ++wrong;
+      runs[e.worker] = 0;
+      is_known[e.worker] = true;
+    }
+  }
+  CHECK(wrong == 0);
+}
+
+// What the Trace Event Format wants: one object with a list; each arrow and each call has one begin and one end, in
+// that order; and slices of a track do not overlap, unless one is within the other.
+void check_trace(const std::string& trace) {
+  std::string one_line = trace;
+  std::erase(one_line, '\n');
+  REQUIRE(json_checker(one_line).is_valid());
+  std::map<std::string, std::vector<std::pair<char, double>>> pairs;
+  std::map<std::string, std::vector<std::pair<double, double>>> slices;
+  std::size_t events = 0;
+  const auto member = [](const std::string& of, const char* key) {
+    const std::size_t at = of.find("\"" + std::string(key) + "\":");
+    if (at == std::string::npos) return std::string();
+    const std::size_t begin = at + std::string(key).size() + 3;
+    return of.substr(begin, of.find_first_of(",}", begin) - begin);
+  };
+  for (std::size_t at = trace.find("\n{"); at != std::string::npos; at = trace.find("\n{", at + 1)) {
+    const std::string one = trace.substr(at + 1, trace.find('\n', at + 1) - at - 1);
+    ++events;
+    const char phase = one.at(7);
+    const double ts = std::stod(member(one, "ts"));
+    CHECK(!member(one, "pid").empty());
+    if (phase == 's' || phase == 'f') pairs["wake" + member(one, "id")].push_back({phase == 's' ? 'b' : 'e', ts});
+    if (phase == 'b' || phase == 'e') pairs["call" + member(one, "id")].push_back({phase, ts});
+    if (phase == 'X') slices[member(one, "tid")].push_back({ts, ts + std::stod(member(one, "dur"))});
+  }
+  CHECK(events > 4);
+  std::size_t wrong = 0;
+  for (const auto& [id, ends] : pairs) {
+    if (ends.size() != 2 || ends[0].first != 'b' || ends[1].first != 'e' || ends[0].second > ends[1].second) ++wrong;
+  }
+  CHECK(wrong == 0);
+  CHECK(!pairs.empty());
+  for (auto& [track, all] : slices) {
+    std::sort(all.begin(), all.end());
+    for (std::size_t i = 1; i < all.size(); ++i) {
+      if (all[i].first < all[i - 1].second - 0.0005 && all[i].second > all[i - 1].second + 0.0005) ++wrong;
+    }
+  }
+  CHECK(wrong == 0);
+}
+
+task<> receive_all(receiver<int> from) {
+  for (bool more = true; more;) {
+    const auto value = co_await from.recv();
+    more = value.has_value();
+  }
+}
+task<> send_some(sender<int> to, int count) {
+  for (int i = 0; i < count; ++i) co_await to.send(i);
+  to.close();
+}
+
+// Pairs of routines that pass values, and some that yield and sleep.
+task<> busy(int count) {
+  wait_group all;
+  for (int i = 0; i < 4; ++i) {
+    channel<int> values(static_cast<std::size_t>(i));
+    all.go(receive_all, values);
+    all.go(send_some, values, count);
+  }
+  all.go([]() -> task<> {
+    for (int i = 0; i < 10; ++i) {
+      co_await yield();
+      co_await sleep(10us);
+    }
+  });
+  co_await all.wait();
+}
+
+}  // namespace
+
+TEST_CASE(
+    "A recording of a known program has its events in their order, with what woke whom and what they waited for") {
+  recording made;
+  testing::simulate({.recorder = plenty}, [&]() -> task<> {
+    auto h = go(named("the sleeper", []() -> task<> { co_await sleep(3s); }));
+    co_await h;
+    made = runtime::current().recording();
+  });
+  const std::vector<std::string> expected{"started 1 by a post",
+                                          "resumed 1",
+                                          "started 2 by 1",
+                                          "parked 1: the end of a routine",
+                                          "resumed 2",
+                                          "parked 2: sleep",
+                                          "ready 2 by a timer",
+                                          "resumed 2",
+                                          "ended 2",
+                                          "ready 1 by 2",
+                                          "resumed 1"};
+  const std::vector<std::string> lines = lines_of(made);
+  std::string text;
+  for (const std::string& each : lines) text += each + '\n';
+  CAPTURE(text);
+  CHECK(lines == expected);
+  CHECK(made.is_on);
+  CHECK(made.name_of(2) == "routine 2 \"the sleeper\"");
+  REQUIRE(made.routines.size() == 2);
+  REQUIRE(made.routines[1].where < made.places.size());
+  CHECK(made.places[made.routines[1].where].file.ends_with("recorder.cpp"));
+  const auto sleeps = std::find_if(made.events.begin(), made.events.end(),
+                                   [](const recording::event& e) { return e.what == kind::parked && e.routine == 2; });
+  const auto wakes = std::find_if(made.events.begin(), made.events.end(),
+                                  [](const recording::event& e) { return e.what == kind::ready && e.routine == 2; });
+  CHECK(wakes->at - sleeps->at == 3s);
+}
+
+TEST_CASE("A recorder changes no choice of a simulation") {
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    const auto hash_of = [seed](std::size_t recorder) {
+      return testing::simulate({.seed = seed, .workers = 3, .recorder = recorder}, [] { return busy(10); }).trace_hash;
+    };
+    CHECK(hash_of(plenty) == hash_of(0));
+  }
+}
+
+TEST_CASE("Without a recorder a recording is empty, and cannot be written") {
+  runtime rt({.workers = 1});
+  rt.run([]() -> task<> { co_await yield(); });
+  CHECK(!rt.recording().is_on);
+  CHECK(rt.recording().events.empty());
+  CHECK_THROWS_AS(rt.write_recording("nothing"), std::logic_error);
+}
+
+TEST_CASE("Each resume is recorded, on each number of workers") {
+  for (unsigned workers : {1U, 2U, 3U}) {
+    runtime rt({.workers = workers, .recorder = plenty});
+    rt.run([] { return busy(200); });
+    const recording made = rt.recording();
+    CHECK(made.workers == workers);
+    const auto resumes = std::count_if(made.events.begin(), made.events.end(),
+                                       [](const recording::event& e) { return e.what == kind::resumed; });
+    CHECK(static_cast<std::uint64_t>(resumes) == rt.metrics().resumes);
+    const auto ended = std::count_if(made.events.begin(), made.events.end(),
+                                     [](const recording::event& e) { return e.what == kind::ended; });
+    CHECK(ended == 10);
+    check_order(made);
+    check_trace(to_chrome_trace(made));
+    CHECK(to_text(made).find("Longest without a wait") != std::string::npos);
+  }
+}
+
+TEST_CASE("A ring that is full loses its oldest events only") {
+  runtime rt({.workers = 1, .recorder = 4096});
+  rt.run([] { return busy(2000); });
+  const recording made = rt.recording();
+  CHECK(made.events.size() >= 4096 / 16 / 2);
+  CHECK(made.events.size() <= 4096 / 16);
+  check_order(made);
+  CHECK(made.events.back().what == kind::ended);
+  CHECK(made.from > made.until - 10s);
+}
+
+TEST_CASE("A recording is read while three workers write") {
+  runtime rt({.workers = 3, .recorder = 4096});
+  std::atomic<bool> done = false;
+  std::atomic<int> read = 0;
+  std::thread reads([&] {
+    while (!done) {
+      const recording made = rt.recording();
+      check_order(made);
+      ++read;
+    }
+  });
+  rt.run([&]() -> task<> {
+    while (read < 5) co_await busy(50);
+  });
+  done = true;
+  reads.join();
+  CHECK(read >= 5);
+}
+
+TEST_CASE("A part of a recording has the events of that time") {
+  recording all, part;
+  testing::simulate({.recorder = plenty}, [&]() -> task<> {
+    for (int i = 0; i < 5; ++i) co_await sleep(1s);
+    all = runtime::current().recording();
+    part = runtime::current().recording(2500ms);
+  });
+  const auto count = [](const recording& r) {
+    return std::count_if(r.events.begin(), r.events.end(),
+                         [](const recording::event& e) { return e.what == kind::resumed; });
+  };
+  CHECK(count(all) == 6);
+  CHECK(count(part) == 3);
+}
+
+TEST_CASE("A file has what the recording had, and a file that is none is refused") {
+  const folder here;
+  const std::string path = here.path() + "/a.ringo";
+  runtime rt({.workers = 2, .recorder = plenty});
+  rt.run([] { return busy(20); });
+  rt.write_recording(path);
+  const recording made = read_recording(path);
+  CHECK(lines_of(made) == lines_of(rt.recording()));
+  CHECK(made.process == static_cast<std::uint32_t>(::getpid()));
+  const std::string bytes = read(path);
+  for (const std::size_t part : {std::size_t{0}, std::size_t{20}, bytes.size() / 2, bytes.size() - 1}) {
+    std::ofstream(path, std::ios::binary) << bytes.substr(0, part);
+    CHECK_THROWS_AS(read_recording(path), std::invalid_argument);
+  }
+  std::ofstream(path, std::ios::binary)
+      << "this is a text, and not a recording of a program, however long it may be made by those that write it";
+  CHECK_THROWS_AS(read_recording(path), std::invalid_argument);
+  CHECK_THROWS_AS(read_recording(here.path() + "/none"), std::system_error);
+  CHECK_THROWS_AS(rt.write_recording(here.path() + "/none/a"), std::system_error);
+}
+
+TEST_CASE(
+    "A process that dies of a signal, or by std::terminate, leaves its recording; its own handler is called then") {
+  const folder here;
+  const std::string path = here.path() + "/crash.ringo";
+  const runtime_options options{.workers = 1, .recorder = plenty, .recorder_file = path};
+  const auto dies = [&](int signal, bool has_handler) {
+    ::unlink(path.c_str());
+    const child_end end = run_in_a_child([&] {
+      if (has_handler) std::signal(signal, [](int) { ::_exit(7); });
+      run(
+          [&]() -> task<> {
+            co_await go(named("before it", []() -> task<> { co_await yield(); }));
+            if (signal == SIGABRT) std::terminate();
+            std::raise(signal);
+          },
+          options);
+      return 0;
+    });
+    CHECK(end.exited == has_handler);
+    CHECK(end.status == (has_handler ? 7 : signal));
+    const recording made = read_recording(path);
+    CHECK(made.name_of(2) == "routine 2 \"before it\"");
+    const std::vector<std::string> lines = lines_of(made);
+    CHECK(std::find(lines.begin(), lines.end(), "ended 2") != lines.end());
+    CHECK(lines.back() == "resumed 1");
+  };
+  dies(SIGABRT, false);
+  if (!RINGO_ADDRESS_SANITIZER && !RINGO_THREAD_SANITIZER) dies(SIGSEGV, false);
+  dies(SIGSEGV, true);
+}
+
+TEST_CASE("A deadlock, a stall, and the end of run() write the file") {
+  const folder here;
+  const std::string path = here.path() + "/one.ringo";
+  runtime_options options{.workers = 1, .recorder = plenty, .recorder_file = path};
+  CHECK_THROWS_AS(run(
+                      []() -> task<> {
+                        channel<int> none;
+                        co_await none.recv();
+                      },
+                      options),
+                  deadlock);
+  CHECK(lines_of(read_recording(path)).back() == "parked 1: receive on a channel");
+  run([]() -> task<> { co_await yield(); }, options);
+  CHECK(lines_of(read_recording(path)).back() == "ended 1");
+  std::atomic<bool> told = false;
+  options.stall = 1ms;
+  options.on_warning = [&](std::string_view) { told = true; };
+  run(
+      [&]() -> task<> {
+        while (!told || ::access((path + ".stall").c_str(), F_OK) != 0) {
+        }
+        co_return;
+      },
+      options);
+  CHECK(std::filesystem::exists(path + ".stall"));
+}
+
+TEST_CASE("RINGO_RECORD records any program, and ringo-trace converts the file and sums it up") {
+  const folder here;
+  ::setenv("RINGO_RECORD", (here.path() + "/%p.ringo,65536").c_str(), 1);
+  run([] { return busy(20); }, {.workers = 2});
+  ::setenv("RINGO_RECORD", "x,y", 1);
+  CHECK_THROWS_AS(runtime(), std::invalid_argument);
+  ::unsetenv("RINGO_RECORD");
+  const std::string file = here.path() + "/" + std::to_string(::getpid()) + ".ringo";
+  const std::string tool = RINGO_TRACE, json = here.path() + "/a.json", text = here.path() + "/a.txt";
+  REQUIRE(std::system((tool + ' ' + file + " -o " + json).c_str()) == 0);
+  check_trace(read(json));
+  CHECK(read(json) == to_chrome_trace(read_recording(file)));
+  REQUIRE(std::system((tool + " --summary " + file + " > " + text).c_str()) == 0);
+  CHECK(read(text) == to_text(read_recording(file)));
+  CHECK(std::system((tool + " " + here.path() + "/none 2>" + text).c_str()) != 0);
+  CHECK(read(text).starts_with("ringo-trace: "));
+  if (std::system("command -v python3 >/dev/null") == 0) {
+    CHECK(std::system(("python3 -m json.tool " + json + " >/dev/null").c_str()) == 0);
+  }
+}
