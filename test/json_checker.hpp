@@ -1,4 +1,4 @@
-// Reads JSON as RFC 8259 has it, and says whether it is all of the text.
+// Reads JSON as RFC 8259 has it, without exponents, and says whether it is all of the text.
 #pragma once
 #include <cctype>
 #include <cstddef>
@@ -33,11 +33,17 @@ class json_checker {
   }
   bool number() {
     (void)take("-");
-    std::size_t digits = 0;
-    while (digits < rest_.size() && std::isdigit(static_cast<unsigned char>(rest_[digits]))) ++digits;
-    const bool ok = digits == 1 || (digits > 1 && rest_.front() != '0');
-    rest_.remove_prefix(digits);
-    return ok;
+    const bool begins_with_0 = rest_.starts_with('0');
+    const std::size_t whole = digits();
+    const bool has_fraction = take(".");
+    const std::size_t fraction = has_fraction ? digits() : 0;
+    return (whole == 1 || (whole > 1 && !begins_with_0)) && has_fraction == (fraction != 0);
+  }
+  std::size_t digits() {
+    std::size_t count = 0;
+    while (count < rest_.size() && std::isdigit(static_cast<unsigned char>(rest_[count]))) ++count;
+    rest_.remove_prefix(count);
+    return count;
   }
   bool string() {
     if (!take("\"")) return false;
