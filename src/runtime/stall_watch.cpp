@@ -251,7 +251,8 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
   if (!keeper || progress_of(w.counts) != of.progress) return;                                     // it goes on
   if (keeper->routine == nullptr && runtime_.settings.spin > std::chrono::nanoseconds(0)) return;  // looks for work
   std::string text;
-  if (of.is != watched::told::yes) {
+  const bool is_told = of.is == watched::told::yes;
+  if (!is_told) {
     of.text = describe(*keeper, runtime_);
     text = "a worker has been kept for " + length_of(spent.elapsed) + " by " + of.text;
     if (of.is == watched::told::not_yet) {
@@ -270,6 +271,8 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
   }
   of.tell_again = now + std::min(now - of.since, longest_silence);
   add_what_it_does(text, w, state, spent, names);
+  // If the worker has gone on, the stack may be another routine's or its own. The next look tells that it goes on.
+  if (is_told && progress_of(w.counts) != of.progress) return;
   tell(text);
   if (runtime_.recorder && runtime_.settings.recorder_file != "") runtime_.recorder->write_file(".stall", runtime_);
 }
