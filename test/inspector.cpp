@@ -348,6 +348,42 @@ TEST_CASE("It shows all runtimes of the process, each as long as it runs") {
   CHECK(!mentions(shown(), "(main)"));
 }
 
+TEST_CASE("A trace is what the recorder has, or gets from now on, and without a recorder it says so") {
+  const inspector here = inspector::listen("127.0.0.1:0");
+  const auto main = [&](const std::vector<std::string>& paths, auto check) {
+    return [&here, paths, check]() -> task<> {
+      channel<int> c;
+      auto ticks = go(
+          [](channel<int> to) -> task<> {
+            for (;;) {
+              co_await sleep(10ms);
+              to.try_send(1);
+            }
+          },
+          c);
+      co_await c.recv();
+      for (const std::string& path : paths) check(co_await got(here, path));
+      ticks.cancel();
+    };
+  };
+  run(main({"/trace", "/trace?last=1", "/trace?seconds=1", "/trace?runtime=" + std::to_string(~0u)},
+           [answers = 0](const http_reply& r) mutable {
+             if (answers++ == 3) return CHECK(r.status == 404);
+             CHECK(r.status == 200);
+             CHECK(mentions(r.head, "Content-Type: application/json\r\nContent-Length: "));
+             CHECK(mentions(r.head, "Content-Disposition: attachment; filename=\"trace."));
+             CHECK(mentions(r.body, "\"traceEvents\""));
+             CHECK(mentions(r.body, "inspector.cpp"));
+           }),
+      {.workers = 2, .recorder = 1 << 16});
+  run(main({"/trace?seconds=1"}, [](const http_reply& r) {
+    CHECK(r.status == 409);
+    CHECK(mentions(r.body, "RINGO_RECORD"));
+  }));
+  for (const char* wrong : {"/trace?seconds=0", "/trace?last=61"}) CHECK(get(here.address(), wrong).status == 400);
+  CHECK(get(here.address(), "/trace").status == 404);  // no runtime runs
+}
+
 TEST_CASE("Of routines that are alike as many are shown as were asked for, and the others are counted") {
   const inspector here = inspector::listen("127.0.0.1:0");
   on_each({scheduler_under_test::real(1), scheduler_under_test::real(4)}, [&](const scheduler_under_test& scheduler) {

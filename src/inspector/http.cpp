@@ -1,7 +1,7 @@
 #include "inspector/http.hpp"
 
 #include <algorithm>
-#include <cctype>
+#include <utility>
 
 namespace ringo::detail {
 namespace {
@@ -100,6 +100,10 @@ std::string head_of(const http_answer& a) {
       "\r\nConnection: close\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
       "Cross-Origin-Resource-Policy: same-origin\r\n";
   return text.append(a.more_header).append("\r\n");
+}
+
+http_answer refused(int status, std::string text, std::string more_header) {
+  return {.status = status, .body = std::move(text) + '\n', .more_header = std::move(more_header)};
 }
 
 bool is_local_host(std::string_view host) {

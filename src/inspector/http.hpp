@@ -31,6 +31,7 @@ struct http_answer {
   std::string more_header;  // lines, each with its end
 };
 std::string head_of(const http_answer& a);
+http_answer refused(int status, std::string text, std::string more_header = {});  // the text is a line for people
 
 // Whether a Host means this machine: "localhost", 127.0.0.0/8 or "[::1]", with any port. A page of another site can
 // make a browser ask this inspector under a name of its own, which leads here (DNS rebinding); the Host tells.

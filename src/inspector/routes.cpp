@@ -22,6 +22,7 @@ namespace {
 
 // How long the workers of a runtime may take for a snapshot, before the answer goes without it.
 constexpr duration snapshot_limit = std::chrono::seconds(1);
+constexpr std::size_t longest_trace = 60;  // seconds
 
 std::string_view name_of(ringo::driver d) { return d == ringo::driver::epoll ? "epoll" : "io_uring"; }
 std::string_view state_of(const inspected_worker& w) { return w.thread == 0 ? "absent" : w.sleeps ? "sleeps" : "runs"; }
@@ -60,6 +61,7 @@ std::span<const inspector_server::route> inspector_server::routes() {
       {"/routines", &inspector_server::routines_text},
       {"/routines.json", &inspector_server::routines_json},
       {"/metrics", &inspector_server::metrics_text},
+      {"/trace", &inspector_server::trace},
   };
   return all;
 }
@@ -141,6 +143,32 @@ task<http_answer> inspector_server::metrics_text(const http_request&) {
   }
   co_return http_answer{
       .type = "text/plain; version=0.0.4; charset=utf-8", .body = to_prometheus(all), .more_header = {}};
+}
+
+// ?seconds=5: of the next 5 s; ?last=5: of the last 5 s; else all that the recorder has.
+task<http_answer> inspector_server::trace(const http_request& r) {
+  const auto number = number_in(r.query, "runtime"), next = number_in(r.query, "seconds");
+  const auto last = next ? next : number_in(r.query, "last");
+  if (last.value_or(1) == 0 || last.value_or(1) > longest_trace) {
+    co_return refused(400, "A trace is of 1 to 60 seconds.");
+  }
+  const std::vector<inspected_runtime> all = inspect_runtimes();
+  const auto of = std::ranges::find_if(
+      all, [&number](const inspected_runtime& each) { return number ? each.id == *number : each.runs; });
+  if (of == all.end()) co_return refused(404, "There is no such runtime, or it has ended.");
+  const duration length = last ? duration(std::chrono::seconds(*last)) : duration::max();
+  if (!recording_of(of->id, duration::zero()).is_on) {
+    co_return refused(409,
+                      "This runtime has no recorder: set RINGO_RECORD=FILE in the program's environment, or "
+                      "runtime_options::recorder.");
+  }
+  if (next) co_await sleep(length);
+  const recording recorded = recording_of(of->id, length);
+  if (!recorded.is_on) co_return refused(404, "The runtime has ended meanwhile.");
+  co_return http_answer{
+      .type = "application/json",
+      .body = to_chrome_trace(recorded),
+      .more_header = "Content-Disposition: attachment; filename=\"trace." + std::to_string(::getpid()) + ".json\"\r\n"};
 }
 
 task<std::vector<inspector_server::seen>> inspector_server::look() {

@@ -19,10 +19,6 @@ using namespace std::chrono_literals;
 constexpr duration answer_limit = 60s;  // until a client has read its answer: some 100 MB by a slow line
 constexpr duration linger_limit = 1s;
 
-http_answer refused(int status, std::string text, std::string more_header = {}) {
-  return {.status = status, .body = std::move(text) + '\n', .more_header = std::move(more_header)};
-}
-
 bool is_allowed(const tcp_stream&, const inspector_options&) { return true; }
 bool is_allowed(const unix_stream& client, const inspector_options& o) {
   const unsigned user = client.credentials().user;

@@ -72,6 +72,7 @@ class inspector_server {
   task<http_answer> routines_text(const http_request& r);
   task<http_answer> routines_json(const http_request& r);
   task<http_answer> metrics_text(const http_request& r);
+  task<http_answer> trace(const http_request& r);
 
   task<std::vector<seen>> look();
   std::shared_ptr<question> ask(std::uint64_t runtime);

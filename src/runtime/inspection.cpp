@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "platform/thread_state.hpp"
+#include "runtime/recorder.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -42,6 +43,14 @@ bool ask_for_snapshot(std::uint64_t runtime_id, std::function<void(std::optional
     });
   });
   return accepted;
+}
+
+recording recording_of(std::uint64_t runtime_id, duration last) {
+  std::string image;
+  runtime_registry::with(runtime_id, [&image](const runtime_core& rt) {
+    if (rt.recorder) image = rt.recorder->image();
+  });
+  return image.empty() ? recording() : parse_image(image, last);
 }
 
 std::optional<stall_probe> probe_stalls(std::uint64_t runtime_id) {

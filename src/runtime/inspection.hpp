@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <ringo/recording.hpp>
 #include <ringo/run.hpp>
 #include <ringo/snapshot.hpp>
 
@@ -43,6 +44,9 @@ std::vector<inspected_runtime> inspect_runtimes();
 // ends before, or has no memory for a snapshot. False: the runtime does not run, and nothing will be called.
 // `answer` must not throw. Thread: any.
 bool ask_for_snapshot(std::uint64_t runtime_id, std::function<void(std::optional<snapshot>)> answer);
+
+// As runtime::recording(): without events if the runtime has no recorder or has ended. Thread: any.
+recording recording_of(std::uint64_t runtime_id, duration last);
 
 // What keeps the runtime's workers from going on since the probe was made: one text for each, empty if it sleeps or
 // has gone on. Without texts if the runtime has ended. Thread: any, but its workers.
