@@ -1,5 +1,7 @@
 // A program with what a person looks for by the inspector's page: sessions that wait, two routines that wait for each
 // other, a slow consumer behind a full channel, a group; and a name that would be markup. It runs until its input ends.
+//
+//   shop [NAME]     the consumer's name
 #include <unistd.h>
 
 #include <chrono>
@@ -34,7 +36,7 @@ ringo::task<> reserve(ringo::mutex& first, ringo::mutex& second, ringo::latch& b
   const auto two = co_await second.lock();
 }
 
-ringo::task<> run() {
+ringo::task<> run(std::string consumer) {
   ringo::channel<int> orders(ringo::named("orders")), jobs(ringo::named("jobs"), 16);
   ringo::mutex stock(ringo::named("stock")), ledger(ringo::named("ledger"));
   ringo::latch both(2);
@@ -44,7 +46,7 @@ ringo::task<> run() {
     all.go(ringo::named("reserve A", reserve), std::ref(stock), std::ref(ledger), std::ref(both));
     all.go(ringo::named("reserve B", reserve), std::ref(ledger), std::ref(stock), std::ref(both));
     for (int i = 0; i < 3; ++i) all.go(ringo::named("producer", produce), jobs);
-    all.go(ringo::named("consumer", consume), jobs);
+    all.go(ringo::named(consumer, consume), jobs);
     co_await ringo::blocking([] {
       char byte;
       while (::read(STDIN_FILENO, &byte, 1) > 0) {
@@ -56,4 +58,4 @@ ringo::task<> run() {
 
 }  // namespace shop
 
-int main() { ringo::run(shop::run, {.workers = 2}); }
+int main(int argc, char** argv) { ringo::run(shop::run(argc > 1 ? argv[1] : "consumer"), {.workers = 2}); }
