@@ -47,7 +47,7 @@ void take_recorder_from_environment(runtime_options& o) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): a program that sets variables in another thread meanwhile is wrong anyway
   const char* const variable = std::getenv("RINGO_RECORD");
   if (variable == nullptr || *variable == 0 || o.recorder != 0 || !o.recorder_file.empty()) return;
-  constexpr std::size_t usual = std::size_t{1} << 20;
+  constexpr std::int64_t usual = 1 << 20;
   const std::string_view text = variable;
   const std::size_t comma = text.rfind(',');
   const auto bytes =
