@@ -29,6 +29,7 @@
 #include <ringo/errors.hpp>
 #include <ringo/event.hpp>
 #include <ringo/generate.hpp>
+#include <ringo/hooks.hpp>
 #include <ringo/inspector.hpp>
 #include <ringo/latch.hpp>
 #include <ringo/map.hpp>

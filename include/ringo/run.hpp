@@ -25,6 +25,8 @@ enum class driver : std::uint8_t {
   epoll
 };
 
+class hooks;
+
 struct runtime_options {
   /// 0: one for each CPU that this process may use; affinity and the cgroup's quota count.
   unsigned workers = 0;
@@ -60,6 +62,8 @@ struct runtime_options {
   /// it; and at a stall to this file's name with ".stall" behind it. RINGO_RECORD=FILE[,BYTES] in the environment sets
   /// both options where the program leaves them; %p in FILE is the process's number.
   std::string recorder_file = {};
+  /// Is told what routines do, for tracing libraries (hooks.hpp); it must live until the runtime is destroyed.
+  ringo::hooks* hooks = nullptr;
   /// Of each worker's io_uring.
   unsigned ring_entries = 256;
   /// The most threads that calls of blocking() have.

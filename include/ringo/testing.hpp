@@ -14,6 +14,10 @@
 #include <ringo/detail/library.hpp>
 #include <ringo/go.hpp>
 
+namespace ringo {
+class hooks;
+}
+
 namespace ringo::testing {
 
 struct sim_options {
@@ -21,6 +25,7 @@ struct sim_options {
   unsigned workers = 1;               // virtual: all run on the calling thread
   std::uint64_t fail_allocation = 0;  // the n-th frame that the program allocates fails with std::bad_alloc; 0: none
   std::size_t recorder = 0;           // as of ringo::runtime_options, in virtual time
+  ringo::hooks* hooks = nullptr;      // as of ringo::runtime_options
   std::function<void(std::string_view)> on_warning = {};  // as of ringo::runtime_options
 };
 

@@ -1,4 +1,4 @@
-// What a worker tells of what it does: to its ring of the recorder.
+// What a worker tells of what it does: to its ring of the recorder, and to the program's hooks.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -6,6 +6,7 @@
 
 #include <ringo/detail/routine.hpp>
 #include <ringo/detail/worker.hpp>
+#include <ringo/hooks.hpp>
 #include <ringo/recording.hpp>
 
 #include "driver/driver.hpp"
@@ -24,53 +25,53 @@ inline const void* address_of(const std::source_location& at) noexcept {
 // One for each worker, and used in its thread. The paths of one worker that are hottest do not ask for it: the worker
 // then resumes no routine directly (worker::handovers), so its loop tells of each resume, and of how it ended.
 class observer final : public call_listener {
+  using event = recording::kind;
+
  public:
-  observer(recorder& of, std::size_t bytes, const event_clock* clock, std::uint64_t quick)
-      : of_(of), ring(bytes, clock, quick) {}
+  observer(unsigned worker, recorder* to, ringo::hooks* hooks);  // either may be null
 
   // The loop is about to run the routine, and has come back from it.
-  void resumes(const routine& r) noexcept {
-    number_ = r.number.load(std::memory_order_relaxed);
-    kind_ = r.resumed_as;
-    parked_ = false;
-    put(recording::kind::resumed, number_, address_of(r.started));
-  }
+  void resumes(const routine& r) noexcept;
   void left(const worker& w, const routine& r) noexcept;
 
   void ready(const worker& w, const routine& r) noexcept;
   void parks(const routine& r) noexcept;
 
-  void stole(unsigned from, std::uint32_t count) noexcept { put(recording::kind::stole, count, nullptr, from); }
+  void stole(unsigned from, std::uint32_t count) noexcept { put(event::stole, count, nullptr, from); }
   void sleeps() noexcept {
-    put(recording::kind::slept, 0);
-    ring.look_soon();
+    look_soon();
+    put(event::slept, 0);
   }
   void woke() noexcept {
-    ring.look_soon();
-    put(recording::kind::woke, 0);
+    look_soon();
+    put(event::woke, 0);
   }
   void submitted(const kernel_request& r, const kernel_call& call) noexcept override {
-    put(recording::kind::submitted, static_cast<std::uint32_t>(call.descriptor), &r,
-        static_cast<std::uint64_t>(call.what));
+    put(event::submitted, static_cast<std::uint32_t>(call.descriptor), &r, static_cast<std::uint64_t>(call.what));
   }
   void answered(const kernel_request& r, const kernel_answer& answer) noexcept override {
-    put(recording::kind::answered, static_cast<std::uint32_t>(answer.result), &r);
+    put(event::answered, static_cast<std::uint32_t>(answer.result), &r);
   }
 
- private:
-  void put(recording::kind kind, std::uint32_t number, const void* place = nullptr, std::uint64_t more = 0) noexcept {
-    ring.put(static_cast<std::uint64_t>(kind), number, place, more);
-  }
-
-  recorder& of_;
-
- public:
-  event_ring ring;
   recording::cause because = recording::cause::post;  // what makes routines ready between two resumes
 
  private:
+  void put(event kind, std::uint32_t number, const void* place = nullptr, std::uint64_t more = 0) noexcept {
+    if (ring_ != nullptr) ring_->put(static_cast<std::uint64_t>(kind), number, place, more);
+  }
+  void look_soon() noexcept {
+    if (ring_ != nullptr) ring_->look_soon();
+  }
+  bool tells() const noexcept { return hooks_ != nullptr && kind_ != routine::kind::foreign; }
+  ringo::hooks::routine as_told() const noexcept { return {number_, worker_, started_}; }
+
+  const unsigned worker_;
+  recorder* const recorder_;
+  event_ring* const ring_;
+  ringo::hooks* const hooks_;
   // Of the routine that runs: with several workers, its record may be gone when it has left.
   std::uint32_t number_ = 0;
+  std::source_location started_;
   routine::kind kind_{};
   bool parked_ = false;
 };

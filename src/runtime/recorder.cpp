@@ -174,7 +174,7 @@ recorder::recorder(std::size_t workers, std::size_t bytes, std::string file, con
                               : clock_ != nullptr     ? quick.count() << event_cell::time_shift
                                                       : quick_in_ticks();
   for (std::size_t i = 0; i < workers; ++i) {
-    observers_.push_back(std::make_unique<observer>(*this, bytes, clock_, often));
+    rings_.push_back(std::make_unique<event_ring>(bytes, clock_, often));
   }
   header_.steady[0] = nanoseconds_of(CLOCK_MONOTONIC);
   header_.ticks[0] = clock_ != nullptr ? clock_->ticks() : processor_ticks();
@@ -235,36 +235,6 @@ void recorder::note_end_of_named(std::uint32_t number) noexcept {
   }
 }
 
-void observer::left(const worker& w, const routine& r) noexcept {
-  if (w.finished != nullptr) {
-    if (r.has_name) of_.note_end_of_named(number_);
-    return put(recording::kind::ended, number_);
-  }
-  if (parked_ || kind_ == routine::kind::foreign) return;
-  // With one worker no other routine has run since, so it is still there.
-  if (!w.shared && r.is_waiting()) return parks(r);
-  put(w.foreign_await == w.counts.resumes.value() ? recording::kind::parked : recording::kind::yielded, number_);
-}
-
-void observer::ready(const worker& w, const routine& r) noexcept {
-  const auto number = r.number.load(std::memory_order_relaxed);
-  const auto cause = static_cast<std::uint64_t>(w.current != nullptr ? recording::cause::routine : because);
-  if (r.resumed_as != routine::kind::begins) return put(recording::kind::ready, number, nullptr, cause);
-  if (r.has_name) of_.note_name(number, r);
-  put(recording::kind::started, number, address_of(r.started), cause);
-}
-
-void observer::parks(const routine& r) noexcept {
-  parked_ = true;
-  put(recording::kind::parked, number_, address_of(r.parked->where), of_.kind_of_wait(*r.parked));
-}
-
-void worker::note_ready(const routine& r) noexcept { observed->ready(*this, r); }
-// A wait of a coroutine of another library is not the routine's.
-void worker::note_park(const routine& r) noexcept {
-  if (&r == current) observed->parks(r);
-}
-
 // ---- images
 
 void recorder::places::add(std::uint64_t address) noexcept {
@@ -278,7 +248,7 @@ void recorder::places::add(std::uint64_t address) noexcept {
 }
 
 void recorder::put_ring(image_sink& to, std::uint32_t worker, places& seen) const {
-  const event_ring& ring = observers_[worker]->ring;
+  const event_ring& ring = *rings_[worker];
   image_ring head{0, ring.published(), ring.size()};
   if (head.last > head.size) head.first = head.last - head.size;
   put(to, image_section{image_section::ring, worker, sizeof head + (head.last - head.first) * 16 + 8});
@@ -307,7 +277,7 @@ void recorder::put_image(image_sink& to, places& seen, bool in_crash) const {
   now.steady[1] = nanoseconds_of(CLOCK_MONOTONIC);
   now.unix_ns = nanoseconds_of(CLOCK_REALTIME);
   put(to, now);
-  for (std::uint32_t i = 0; i < observers_.size(); ++i) put_ring(to, i, seen);
+  for (std::uint32_t i = 0; i < rings_.size(); ++i) put_ring(to, i, seen);
   const reader from;
   seen.for_each([&](std::uint64_t address) { put_place(to, from, address); });
   for (std::uint32_t i = 1; i < wait_kinds; ++i) {

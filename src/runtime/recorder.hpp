@@ -15,11 +15,14 @@
 
 #include <ringo/recording.hpp>
 
-#include "runtime/observer.hpp"
+#include "runtime/event_ring.hpp"
 
 namespace ringo::detail {
 
 class runtime_core;
+class wait_report;
+struct parked_operation;
+struct routine;
 
 // An image is a header, and sections. Numbers are as the machine writes them.
 struct image_header {
@@ -75,7 +78,7 @@ class recorder {
   recorder& operator=(const recorder&) = delete;
   ~recorder();
 
-  observer& of_worker(std::size_t i) noexcept { return *observers_[i]; }
+  event_ring& ring_of(std::size_t worker) noexcept { return *rings_[worker]; }
 
   // Any thread, while the workers go on.
   std::string image() const;
@@ -123,7 +126,7 @@ class recorder {
 
   image_header header_;
   const event_clock* clock_;
-  std::vector<std::unique_ptr<observer>> observers_;
+  std::vector<std::unique_ptr<event_ring>> rings_;
   const std::unique_ptr<wait_kind[]> waits_;
   std::mutex waits_mutex_;  // for a worker that adds one. Under neither mutex is another lock taken
   mutable std::mutex names_mutex_;

@@ -16,6 +16,7 @@
 #include <ringo/detail/foreign_threads.hpp>
 #include <ringo/errors.hpp>
 
+#include "runtime/observer.hpp"
 #include "runtime/recorder.hpp"
 #include "runtime/registry.hpp"
 
@@ -56,7 +57,10 @@ runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver
   if (settings.recorder != 0) {
     recorder = std::make_unique<detail::recorder>(workers.size(), settings.recorder, settings.recorder_file,
                                                   simulation != nullptr ? &simulation->clock() : nullptr);
-    for (const auto& w : workers) w->observe_by(recorder->of_worker(w->index));
+  }
+  if (!recorder && settings.hooks == nullptr) return;
+  for (const auto& w : workers) {
+    w->observe_by(*observers.emplace_back(std::make_unique<observer>(w->index, recorder.get(), settings.hooks)));
   }
   runtime_registry::add(*this);
 }

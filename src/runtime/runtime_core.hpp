@@ -135,11 +135,12 @@ class runtime_core {
   warnings warned;
   choices* const simulation;
   std::vector<std::unique_ptr<scheduler>> workers;
-  std::atomic<routine*> main = nullptr;        // null again after its end
-  std::atomic<std::int64_t> outside_work = 0;  // blocking calls and other work that will end with a post
-  counter stalls;                              // that were noticed; only the thread that looks for them writes it
-  const shared<blocking_pool> pool;            // of blocking calls
-  std::unique_ptr<detail::recorder> recorder;  // null: none is wanted
+  std::atomic<routine*> main = nullptr;              // null again after its end
+  std::atomic<std::int64_t> outside_work = 0;        // blocking calls and other work that will end with a post
+  counter stalls;                                    // that were noticed; only the thread that looks for them writes it
+  const shared<blocking_pool> pool;                  // of blocking calls
+  std::unique_ptr<detail::recorder> recorder;        // null: none is wanted
+  std::vector<std::unique_ptr<observer>> observers;  // of each worker, for the recorder and the hooks; or empty
   // What resolve.cpp keeps for each runtime.
   std::once_flag resolver_made;
   std::shared_ptr<void> resolver;

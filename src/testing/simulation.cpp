@@ -202,6 +202,7 @@ testing::report simulate(const testing::sim_options& o, const testing::chooser* 
   runtime_options settings;
   settings.shutdown_grace = std::chrono::nanoseconds::max();
   settings.recorder = o.recorder;
+  settings.hooks = o.hooks;
   settings.on_warning = o.on_warning;
   runtime_core rt(std::move(settings), sim.make_drivers(), &sim);
   rt.run(main);
