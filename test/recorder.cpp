@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "every_scheduler.hpp"
@@ -359,4 +360,48 @@ TEST_CASE("RINGO_RECORD records any program, and ringo-trace converts the file a
   if (std::system("command -v python3 >/dev/null") == 0) {
     CHECK(std::system(("python3 -m json.tool " + json + " >/dev/null").c_str()) == 0);
   }
+}
+
+TEST_CASE("A simulation follows the order of a recording, and says how far") {
+  // What it gives depends on the order of the resumes.
+  std::vector<int> order;
+  const auto program = [&order]() -> task<> {
+    mutex lock;
+    wait_group all;
+    for (int id = 0; id < 4; ++id) {
+      all.go([&order, &lock, id]() -> task<> {
+        for (int i = 0; i < 5; ++i) {
+          {
+            auto held = co_await lock.lock();
+            order.push_back(id);
+            co_await yield();
+          }
+          co_await sleep(std::chrono::milliseconds(id));
+        }
+      });
+    }
+    co_await all.wait();
+  };
+  runtime rt({.workers = 1, .recorder = plenty});
+  rt.run(program);
+  const recording made = rt.recording();
+  const auto resumes = std::count_if(made.events.begin(), made.events.end(),
+                                     [](const recording::event& e) { return e.what == kind::resumed; });
+  const std::vector<int> real = std::exchange(order, {});
+  int differ = 0;
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    testing::simulate({.seed = seed}, program);
+    if (std::exchange(order, {}) != real) ++differ;
+    const auto report = testing::simulate({.seed = seed, .replay = &made}, program);
+    CHECK(std::exchange(order, {}) == real);
+    CHECK(report.followed == static_cast<std::uint64_t>(resumes));
+  }
+  CHECK(differ > 0);
+  // Another program leaves it.
+  const auto report = testing::simulate({.replay = &made}, [] { return busy(20); });
+  CHECK(report.followed > 0);
+  CHECK(report.followed < static_cast<std::uint64_t>(resumes));
+  CHECK_THROWS_AS(testing::simulate({.workers = 2, .replay = &made}, program), std::invalid_argument);
+  const recording none;
+  CHECK_THROWS_AS(testing::simulate({.replay = &none}, program), std::invalid_argument);
 }

@@ -16,7 +16,8 @@
 
 namespace ringo {
 class hooks;
-}
+struct recording;
+}  // namespace ringo
 
 namespace ringo::testing {
 
@@ -26,6 +27,10 @@ struct sim_options {
   std::uint64_t fail_allocation = 0;  // the n-th frame that the program allocates fails with std::bad_alloc; 0: none
   std::size_t recorder = 0;           // as of ringo::runtime_options, in virtual time
   ringo::hooks* hooks = nullptr;      // as of ringo::runtime_options
+  // Routines run in the order of this recording, which must begin with the program's start, as far as that is possible:
+  // until the next one of the recording is not ready, and cannot become so by time or a blocking call. From then on,
+  // the seed chooses. With 1 worker.
+  const ringo::recording* replay = nullptr;
   std::function<void(std::string_view)> on_warning = {};  // as of ringo::runtime_options
 };
 
@@ -40,6 +45,7 @@ struct report {
   std::uint64_t trace_hash;          // a hash of all choices and all moves of the clock: equal for equal runs
   std::uint64_t steps;               // resumes
   std::chrono::nanoseconds elapsed;  // virtual time
+  std::uint64_t followed;            // the first so many resumes were those of sim_options::replay
   // The routines that had not ended when main did, newest first: what each waited for, where, and where it was started.
   // In a real run they would have gone on while main's objects were destroyed.
   std::vector<std::string> outlived_main;

@@ -69,12 +69,26 @@ void scheduler::add_new(routine& r) noexcept {
     runtime.wake_one();
 }
 
+std::uint32_t scheduler::number_of_ready(std::uint32_t i) const noexcept {
+  const std::uint32_t head = head_.load(std::memory_order_relaxed);
+  const routine* const r = head + i == tail_.load(std::memory_order_relaxed)
+                               ? run_next
+                               : queue_[(head + i) % queue_size].load(std::memory_order_relaxed);
+  return r->number.load(std::memory_order_relaxed);
+}
+
 routine* scheduler::take_random() noexcept {
   const std::uint32_t head = head_.load(std::memory_order_relaxed);
   const std::uint32_t queued = tail_.load(std::memory_order_relaxed) - head;
   const std::uint32_t ready = queued + (run_next != nullptr ? 1 : 0);
   if (ready == 0) return nullptr;
-  const std::uint32_t choice = ready > 1 ? choose(ready) : 0;
+  std::uint32_t choice = 0;
+  if (const std::uint32_t wanted = runtime.simulation->wanted_routine(); wanted != 0) {
+    while (choice < ready && number_of_ready(choice) != wanted) ++choice;
+    if (choice == ready) return nullptr;
+  } else if (ready > 1) {
+    choice = choose(ready);
+  }
   if (choice == queued) return std::exchange(run_next, nullptr);
   auto& chosen = queue_[(head + choice) % queue_size];
   auto& oldest = queue_[head % queue_size];

@@ -102,7 +102,7 @@ class scheduler final : public worker {
   void resume(routine& r) noexcept;
   void observe_by(observer& o) noexcept;
   routine* take() noexcept;         // the next routine to run, or null
-  routine* take_random() noexcept;  // in a simulation
+  routine* take_random() noexcept;  // in a simulation; null also if the one that it wants is not ready
   void end_turn();
   void note_time(time_point now) noexcept { coarse_now = now.time_since_epoch().count(); }
   // Takes work from the global queue or another worker. False: there is none, and the worker has not slept since
@@ -206,6 +206,7 @@ class scheduler final : public worker {
     timer_entry* put_off = nullptr;
     bool all = true;  // no entry is left that is due
   };
+  std::uint32_t number_of_ready(std::uint32_t i) const noexcept;                                     // in a simulation
   static expired_timers take_expired(timer_queue& of, time_point now, time_point due, int at_most);  // under its lock
   duration slack() const noexcept;
   void go_on_with(expired_timers& expired);

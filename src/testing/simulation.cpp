@@ -50,7 +50,14 @@ simulation::simulation(const testing::sim_options& o, const testing::chooser* ch
       choices_(chooser),
       random_(o.seed * 0x9e3779b97f4a7c15 + 0x2545f4914f6cdd1d),
       start_(std::chrono::hours(24)),
-      now_(start_) {}
+      now_(start_) {
+  if (o.replay == nullptr) return;
+  if (o.workers != 1) {
+    throw std::invalid_argument("ringo: sim_options::replay with " + std::to_string(o.workers) +
+                                " workers: a simulation follows a recording with 1 worker");
+  }
+  replay_.emplace(*o.replay, o.hooks);
+}
 
 std::vector<std::unique_ptr<driver>> simulation::make_drivers() {
   if (options_.workers == 0 || options_.workers > 1024) {
@@ -86,7 +93,9 @@ void simulation::note(std::uint64_t what) noexcept { hash_ = (hash_ ^ what) * 0x
 
 bool simulation::fails_allocation() noexcept { return ++allocations_ == options_.fail_allocation; }
 
-testing::report simulation::report() const noexcept { return {hash_, steps_, now_ - start_, outlived_main_}; }
+testing::report simulation::report() const {
+  return {hash_, steps_, now_ - start_, replay_ ? replay_->followed() : 0, outlived_main_};
+}
 
 void simulation::main_ends(runtime_core& rt) {
   rt.each_routine([&](routine& r) {
@@ -110,16 +119,8 @@ void simulation::run(runtime_core& rt) {
       wake_settling(rt);
       continue;
     }
-    time_point next = time_point::max();
-    for (const auto& w : rt.workers) next = std::min(next, w->timers.next());
-    if (next != time_point::max()) {
+    if (pass_time(rt)) {
       in_vain = 0;
-      now_ = std::max(now_, next);
-      note(static_cast<std::uint64_t>((now_ - start_).count()));
-      for (const auto& w : rt.workers) {
-        w->become_current();
-        w->expire_timers(now_);
-      }
       continue;
     }
     // A routine that computes may end.
@@ -133,6 +134,26 @@ void simulation::run(runtime_core& rt) {
       rt.declare_deadlock(*rt.workers.front());
     }
   }
+}
+
+bool simulation::pass_time(runtime_core& rt) {
+  time_point next = time_point::max();
+  for (const auto& w : rt.workers) next = std::min(next, w->timers.next());
+  if (next == time_point::max()) return false;
+  now_ = std::max(now_, next);
+  note(static_cast<std::uint64_t>((now_ - start_).count()));
+  for (const auto& w : rt.workers) {
+    w->become_current();
+    w->expire_timers(now_);
+  }
+  return true;
+}
+
+// In the recording something else has made it ready before these ran: a call of blocking(), or the time.
+void simulation::wait_for_wanted(runtime_core& rt) {
+  if (rt.has_posts()) return;
+  if (rt.pool->runnable() != 0) return run_blocking_call(*rt.pool);
+  if (!pass_time(rt)) replay_->leave();
 }
 
 bool simulation::step(runtime_core& rt) {
@@ -154,7 +175,8 @@ bool simulation::step(runtime_core& rt) {
     }
     return fresh_timers;
   }
-  const std::size_t choice = choose(static_cast<std::uint32_t>(candidates_.size() + (calls ? 1 : 0)));
+  const std::size_t choice =
+      wanted_routine() != 0 ? 0 : choose(static_cast<std::uint32_t>(candidates_.size() + (calls ? 1 : 0)));
   if (choice == candidates_.size()) {
     run_blocking_call(*rt.pool);
     return true;
@@ -167,6 +189,9 @@ bool simulation::step(runtime_core& rt) {
     w.note_time(now_);
     w.resume(*r);
     if (!w.turn_lasts()) busyness_ += busyness_of_a_turn;
+  } else if (w.has_work()) {
+    wait_for_wanted(rt);
+    w.become_current();
   }
   w.end_turn();
   return true;
@@ -202,7 +227,7 @@ testing::report simulate(const testing::sim_options& o, const testing::chooser* 
   runtime_options settings;
   settings.shutdown_grace = std::chrono::nanoseconds::max();
   settings.recorder = o.recorder;
-  settings.hooks = o.hooks;
+  settings.hooks = sim.hooks();
   settings.on_warning = o.on_warning;
   runtime_core rt(std::move(settings), sim.make_drivers(), &sim);
   rt.run(main);

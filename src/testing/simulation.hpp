@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "driver/driver.hpp"
 #include "runtime/choices.hpp"
 #include "runtime/event_ring.hpp"
+#include "testing/replay.hpp"
 
 namespace ringo::detail {
 
@@ -19,11 +21,12 @@ class scheduler;
 
 class simulation final : public choices, public event_clock {
  public:
-  simulation(const testing::sim_options& o, const testing::chooser* chooser);
+  simulation(const testing::sim_options& o, const testing::chooser* chooser);  // throws std::invalid_argument
 
   std::vector<std::unique_ptr<driver>> make_drivers();
   void run(runtime_core& rt) override;
   std::uint32_t choose(std::uint32_t n) override;
+  std::uint32_t wanted_routine() const noexcept override { return replay_ ? replay_->wanted() : 0; }
   bool fails_allocation() noexcept override;
   const event_clock& clock() const noexcept override { return *this; }
   std::uint64_t ticks() const noexcept override {
@@ -33,18 +36,22 @@ class simulation final : public choices, public event_clock {
   void main_ends(runtime_core& rt) override;  // notes which routines outlive main
   void note_stubborn_await() noexcept override;
 
-  testing::report report() const noexcept;
+  testing::report report() const;
+  ringo::hooks* hooks() noexcept { return replay_ ? &*replay_ : options_.hooks; }
   time_point now() const noexcept { return now_; }
   wait_queue settling;  // the routines that wait in settle()
 
  private:
-  bool step(runtime_core& rt);  // false if no worker has a routine to run
+  bool pass_time(runtime_core& rt);        // to the next deadline; false if there is none
+  void wait_for_wanted(runtime_core& rt);  // the routine that the recording resumes next is not ready
+  bool step(runtime_core& rt);             // false if no worker has a routine to run
   void run_blocking_call(blocking_pool& pool);
   void wake_settling(runtime_core& rt);
   void note(std::uint64_t what) noexcept;
 
   const testing::sim_options options_;
   const testing::chooser* choices_;
+  std::optional<replay> replay_;
   std::uint64_t random_;
   std::vector<scheduler*> candidates_;  // the workers that can go on in this step
   std::uint64_t hash_ = 0xcbf29ce484222325;
