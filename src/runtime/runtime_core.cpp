@@ -58,9 +58,10 @@ runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver
     recorder = std::make_unique<detail::recorder>(workers.size(), settings.recorder, settings.recorder_file,
                                                   simulation != nullptr ? &simulation->clock() : nullptr);
   }
-  if (!recorder && settings.hooks == nullptr) return;
-  for (const auto& w : workers) {
-    w->observe_by(*observers.emplace_back(std::make_unique<observer>(w->index, recorder.get(), settings.hooks)));
+  if (recorder || settings.hooks != nullptr) {
+    for (const auto& w : workers) {
+      w->observe_by(*observers.emplace_back(std::make_unique<observer>(w->index, recorder.get(), settings.hooks)));
+    }
   }
   runtime_registry::add(*this);
 }
