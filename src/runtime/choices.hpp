@@ -12,7 +12,7 @@ class choices {
   virtual void run(runtime_core& rt) = 0;             // in place of the workers' threads, until the runtime ends
   virtual std::uint32_t choose(std::uint32_t n) = 0;  // below n
   virtual std::uint32_t wanted_routine() const noexcept = 0;  // the number of the one to run if it is ready; 0: any
-  virtual bool fails_allocation() noexcept = 0;       // whether the next one fails
+  virtual bool fails_allocation() noexcept = 0;               // whether the next one fails
   virtual bool in_blocking_call() const noexcept = 0;
   virtual const event_clock& clock() const noexcept = 0;  // the virtual time
   virtual void main_ends(runtime_core& rt) = 0;

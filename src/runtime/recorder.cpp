@@ -148,7 +148,7 @@ void put_place(image_sink& to, const reader& from, std::uint64_t address) {
   char file[1024], function[1024];
   const std::uint32_t file_length = data.file != 0 ? from.copy_text(data.file, file) : 0;
   const std::uint32_t function_length = data.function != 0 ? from.copy_text(data.function, function) : 0;
-  put(to, image_section{image_section::place, 0, sizeof(image_place) + file_length + function_length});
+  put(to, image_section{image_section::place_part, 0, sizeof(image_place) + file_length + function_length});
   put(to, image_place{address, data.line, file_length, function_length});
   to.write(file, file_length);
   to.write(function, function_length);
@@ -251,7 +251,7 @@ void recorder::put_ring(image_sink& to, std::uint32_t worker, places& seen) cons
   const event_ring& ring = *rings_[worker];
   image_ring head{0, ring.published(), ring.size()};
   if (head.last > head.size) head.first = head.last - head.size;
-  put(to, image_section{image_section::ring, worker, sizeof head + (head.last - head.first) * 16 + 8});
+  put(to, image_section{image_section::ring_part, worker, sizeof head + (head.last - head.first) * 16 + 8});
   put(to, head);
   std::uint64_t words[2];
   for (std::uint64_t i = head.first; i < head.last; ++i) {
@@ -265,7 +265,7 @@ void recorder::put_ring(image_sink& to, std::uint32_t worker, places& seen) cons
 
 void recorder::put_names(image_sink& to) const {
   for (const auto& [number, name] : names_) {
-    put(to, image_section{image_section::name, number, name.size()});
+    put(to, image_section{image_section::name_part, number, name.size()});
     to.write(name.data(), name.size());
   }
 }
@@ -283,13 +283,13 @@ void recorder::put_image(image_sink& to, places& seen, bool in_crash) const {
   for (std::uint32_t i = 1; i < wait_kinds; ++i) {
     if (!waits_[i].is_there.load(std::memory_order_acquire)) continue;
     const std::string& text = waits_[i].text;
-    put(to, image_section{image_section::wait, i, text.size()});
+    put(to, image_section{image_section::wait_part, i, text.size()});
     to.write(text.data(), text.size());
   }
   if (std::unique_lock guard(names_mutex_, std::defer_lock); in_crash ? guard.try_lock() : (guard.lock(), true)) {
     put_names(to);
   }
-  put(to, image_section{image_section::end, 0, 0});
+  put(to, image_section{image_section::end_part, 0, 0});
 }
 
 std::string recorder::image() const {

@@ -41,11 +41,11 @@ struct image_header {
 };
 struct image_section {
   enum kind : std::uint32_t {
-    ring,   // of worker `number`: image_ring, the cells, and claimed() after they were copied
-    place,  // image_place, the file's name, the function's
-    wait,   // kind of wait `number`: its text
-    name,   // of routine `number`
-    end
+    ring_part,   // of worker `number`: image_ring, the cells, and claimed() after they were copied
+    place_part,  // image_place, the file's name, the function's
+    wait_part,   // kind of wait `number`: its text
+    name_part,   // of routine `number`
+    end_part
   };
   std::uint32_t what;
   std::uint32_t number;

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <system_error>
 #include <unordered_map>
+#include <utility>
 
 #include "driver/kernel_call.hpp"
 #include "runtime/recorder.hpp"
@@ -86,20 +87,20 @@ class image_parser {
     const auto section = image_.take<image_section>();
     const std::string_view content = image_.take(section.size);
     switch (section.what) {
-      case image_section::ring:
+      case image_section::ring_part:
         read_ring(section.number, content);
         return true;
-      case image_section::place:
+      case image_section::place_part:
         read_place(content);
         return true;
-      case image_section::wait:
+      case image_section::wait_part:
         waits_[section.number] = made_.waits.size();
         made_.waits.emplace_back(content);
         return true;
-      case image_section::name:
+      case image_section::name_part:
         names_[section.number] = content;
         return true;
-      case image_section::end:
+      case image_section::end_part:
         return false;
     }
     throw std::invalid_argument("ringo: a recording has a part of an unknown kind");
@@ -227,13 +228,24 @@ class image_parser {
     }
   }
 
+  // Those of one time in their order.
+  void sort_by_time() {
+    std::vector<std::pair<time_point, std::size_t>> order;
+    order.reserve(made_.events.size());
+    for (const recording::event& e : made_.events) order.emplace_back(e.at, order.size());
+    std::sort(order.begin(), order.end());
+    std::vector<recording::event> sorted;
+    sorted.reserve(order.size());
+    for (const auto& each : order) sorted.push_back(made_.events[each.second]);
+    made_.events = std::move(sorted);
+  }
+
   void finish(std::chrono::nanoseconds last) {
     if (last < made_.until - made_.from) {
       made_.from = made_.until - last;
       std::erase_if(made_.events, [this](const recording::event& e) { return e.at < made_.from; });
     }
-    std::stable_sort(made_.events.begin(), made_.events.end(),
-                     [](const recording::event& a, const recording::event& b) { return a.at < b.at; });
+    sort_by_time();
     std::map<std::uint32_t, std::size_t> started;
     for (recording::event& e : made_.events) {
       const bool has_place = e.what == kind::started || e.what == kind::resumed || e.what == kind::parked;

@@ -138,7 +138,8 @@ class summary {
     for (const recorded_slice& each : slices_.all) {
       if (!each.is_sleep) all.push_back(each);
     }
-    std::ranges::stable_sort(all, std::ranges::greater(), [](const recorded_slice& s) { return s.end - s.begin; });
+    std::ranges::sort(all, std::ranges::greater(),
+                      [](const recorded_slice& s) { return std::pair(s.end - s.begin, s.end); });
     if (all.size() > longest_list) all.resize(longest_list);
     if (!all.empty()) text_ += "\nLongest without a wait\n";
     for (const recorded_slice& each : all) {
@@ -155,7 +156,8 @@ class summary {
   void add_delays() {
     std::vector<recorded_wake> all = slices_.wakes;
     const auto delay = [](const recorded_wake& w) { return w.resumed->at - w.ready->at; };
-    std::ranges::stable_sort(all, std::ranges::greater(), delay);
+    std::ranges::sort(all, std::ranges::greater(),
+                      [&delay](const recorded_wake& w) { return std::pair(delay(w), w.resumed->at); });
     if (all.size() > longest_list) all.resize(longest_list);
     if (!all.empty()) text_ += "\nReady for longest before they ran\n";
     for (const recorded_wake& each : all) {

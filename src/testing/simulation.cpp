@@ -223,6 +223,14 @@ void refuse_simulation_inside_routine() {
 }
 
 testing::report simulate(const testing::sim_options& o, const testing::chooser* chooser, routine& main) {
+  struct unless_it_runs {
+    routine* of;
+    ~unless_it_runs() {
+      if (of == nullptr) return;
+      of->ended.store(true, std::memory_order_release);
+      of->release();
+    }
+  } refused{&main};  // options may be
   simulation sim(o, chooser);
   runtime_options settings;
   settings.shutdown_grace = std::chrono::nanoseconds::max();
@@ -230,6 +238,7 @@ testing::report simulate(const testing::sim_options& o, const testing::chooser* 
   settings.hooks = sim.hooks();
   settings.on_warning = o.on_warning;
   runtime_core rt(std::move(settings), sim.make_drivers(), &sim);
+  refused.of = nullptr;
   rt.run(main);
   return sim.report();
 }
