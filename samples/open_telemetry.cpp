@@ -32,6 +32,11 @@ std::string number_now() {
   return number(static_cast<std::uint64_t>(
       std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count()));
 }
+std::string seconds(duration d) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.9g", std::chrono::duration<double>(d).count());
+  return digits;
+}
 // For names that this program makes: they have no character that JSON must escape.
 std::string text(std::string_view s) { return '"' + std::string(s) + '"'; }
 std::string attribute(std::string_view key, std::string_view value) {
@@ -75,6 +80,22 @@ std::string metric(const char* name, const char* unit, bool only_grows, const st
                      : ",\"gauge\":" + data + "}}");
 }
 
+// In seconds. The last bucket has no bound.
+std::string point_of(const histogram& h, const std::vector<std::string>& attributes, const std::string& times) {
+  std::vector<std::string> bounds, counts;
+  for (std::size_t i = 0; i < histogram::buckets; ++i) {
+    counts.push_back(number(h.counts[i]));
+    if (i + 1 < histogram::buckets) bounds.push_back(seconds(histogram::bound(i)));
+  }
+  return "{\"attributes\":" + list(attributes) + times + ",\"count\":" + number(h.count) +
+         ",\"sum\":" + seconds(h.sum) + ",\"bucketCounts\":" + list(counts) + ",\"explicitBounds\":" + list(bounds) +
+         '}';
+}
+std::string metric(const char* name, const std::vector<std::string>& points) {
+  return "{\"name\":" + text(name) + R"(,"unit":"s","histogram":{"dataPoints":)" + list(points) +
+         ",\"aggregationTemporality\":2}}";
+}
+
 std::string to_json(const metrics& m, const std::string& start) {
   const std::string times = ",\"startTimeUnixNano\":" + start + ",\"timeUnixNano\":" + number_now();
   std::vector<std::string> all;
@@ -88,6 +109,19 @@ std::string to_json(const metrics& m, const std::string& start) {
   }
   all.push_back(
       metric("ringo.routines.live", "{routine}", false, {"{\"asInt\":" + number(m.routines_live) + times + '}'}));
+  std::vector<std::string> resumes, delays, waits;
+  for (std::size_t i = 0; i < m.times.size(); ++i) {
+    const std::string worker = attribute("worker", "{\"intValue\":" + number(i) + '}');
+    resumes.push_back(point_of(m.times[i].resume, {worker}, times));
+    delays.push_back(point_of(m.times[i].ready, {worker}, times));
+    for (const wait_times& each : m.times[i].waits) {
+      const std::string wait = attribute("wait", "{\"stringValue\":" + text(each.wait) + '}');
+      waits.push_back(point_of(each.lasted, {worker, wait}, times));
+    }
+  }
+  all.push_back(metric("ringo.resume.duration", resumes));
+  all.push_back(metric("ringo.ready.duration", delays));
+  all.push_back(metric("ringo.wait.duration", waits));
   return document("Metrics", "metrics", all);
 }
 
@@ -229,6 +263,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "Usage: open_telemetry HOST:PORT    of the collector; its usual port is 4318\n");
     return 2;
   }
-  runtime rt;
+  runtime rt({.histograms = true});
   rt.run([&]() -> task<> { co_await program(rt, argv[1]); });
 }

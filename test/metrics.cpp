@@ -12,6 +12,7 @@
 #include "exposition.hpp"
 
 using namespace ringo;
+using namespace std::chrono_literals;
 
 TEST_CASE("The sums of metrics are those of its workers, in every member") {
   on_real_schedulers([](runtime& rt) -> task<> {
@@ -24,7 +25,8 @@ TEST_CASE("The sums of metrics are those of its workers, in every member") {
     for (const auto member :
          {&worker_metrics::routines_started, &worker_metrics::resumes, &worker_metrics::steals,
           &worker_metrics::steals_failed, &worker_metrics::parks, &worker_metrics::wakes, &worker_metrics::operations,
-          &worker_metrics::timers, &worker_metrics::ready, &worker_metrics::in_flight}) {
+          &worker_metrics::timers, &worker_metrics::ready, &worker_metrics::in_flight, &worker_metrics::calls,
+          &worker_metrics::bytes_received, &worker_metrics::bytes_sent}) {
       std::uint64_t sum = 0;
       for (const worker_metrics& each : m.workers) sum += each.*member;
       CHECK(m.*member == sum);
@@ -60,7 +62,7 @@ TEST_CASE("The text for Prometheus has each number once, in its format") {
     const metrics m = rt.metrics();
     const std::string text = to_prometheus(m);
     const exposition read(text);
-    CHECK(read.families.size() == 13);
+    CHECK(read.families.size() == 16);
     for (const auto& [name, of] : read.families) {
       CHECK(name.substr(0, 6) == "ringo_");
       CHECK(of.samples.size() == (of.samples.contains("") ? 1 : m.workers.size()));
@@ -80,6 +82,9 @@ TEST_CASE("The text for Prometheus has each number once, in its format") {
     CHECK(sum_of("ringo_timers") == m.timers);
     CHECK(sum_of("ringo_routines_ready") == m.ready);
     CHECK(sum_of("ringo_calls_in_flight") == m.in_flight);
+    CHECK(sum_of("ringo_calls_total") == m.calls);
+    CHECK(sum_of("ringo_bytes_received_total") == m.bytes_received);
+    CHECK(sum_of("ringo_bytes_sent_total") == m.bytes_sent);
     CHECK(sum_of("ringo_routines_live") == m.routines_live);
     CHECK(sum_of("ringo_wakes_sent_total") == m.wakes_sent);
     CHECK(sum_of("ringo_stalls_total") == m.stalls);
@@ -87,4 +92,111 @@ TEST_CASE("The text for Prometheus has each number once, in its format") {
       CHECK(read.families.at("ringo_resumes_total").samples.at(std::to_string(i)) == m.workers[i].resumes);
     }
   });
+}
+
+TEST_CASE("metrics counts the calls of the driver, and the bytes of streams and datagram sockets") {
+  on_real_schedulers([](runtime& rt) -> task<> {
+    auto both = unix_stream::pair();
+    const std::string text(100'000, 'x');
+    auto sends = go([&]() -> task<> {
+      co_await both.first.send(text);
+      co_await both.first.close();
+    });
+    std::size_t received = 0;
+    while (auto piece = co_await both.second.recv()) received += piece->text().size();
+    co_await sends;
+    CHECK(received == text.size());
+    metrics m = rt.metrics();
+    CHECK(m.bytes_sent == text.size());
+    CHECK(m.bytes_received == text.size());
+    CHECK(m.calls > 0);
+    auto here = udp_socket::bind("127.0.0.1:0");
+    co_await here.send_to(std::string_view("datagram"), here.local());
+    const udp_datagram d = co_await here.recv_from();
+    CHECK(d.bytes.text() == "datagram");
+    m = rt.metrics();
+    CHECK(m.bytes_sent == text.size() + 8);
+    CHECK(m.bytes_received == text.size() + 8);
+  });
+}
+
+TEST_CASE("A histogram has a bucket for each length, and tells which length a share of all does not exceed") {
+  CHECK(histogram::bound(0) == 100ns);
+  CHECK(histogram::bound(8) == 900ns);
+  CHECK(histogram::bound(9) == 1us);
+  CHECK(histogram::bound(80) == 90s);
+  CHECK(histogram::bound(81) == duration::max());
+  histogram h;
+  CHECK(h.quantile(0.5) == 100ns);
+  h.counts[9] = 90;
+  h.counts[12] = 9;
+  h.counts[81] = 1;
+  h.count = 100;
+  CHECK(h.quantile(0.5) == 1us);
+  CHECK(h.quantile(0.9) == 1us);
+  CHECK(h.quantile(0.99) == 4us);
+  CHECK(h.quantile(1) == duration::max());
+}
+
+TEST_CASE("Without runtime_options::histograms there are none, neither in metrics nor in their text") {
+  runtime rt({.workers = 2});
+  rt.run([&rt]() -> task<> {
+    co_await sleep(1ms);
+    CHECK(rt.metrics().times.empty());
+    CHECK(to_prometheus(rt.metrics()).find("histogram") == std::string::npos);
+  });
+}
+
+TEST_CASE("With histograms each resume is counted, and each wait by its kind, on all workers") {
+  for (unsigned workers : {1u, 3u}) {
+    runtime rt({.workers = workers, .histograms = true});
+    rt.run([&rt, workers]() -> task<> {
+      constexpr int rounds = 200;
+      channel<int> c;
+      mutex m;
+      auto receives = go([&]() -> task<> {
+        while (co_await c.recv()) (void)co_await m.lock();
+      });
+      for (int i = 0; i < rounds; ++i) {
+        co_await c.send(i);
+        const auto held = co_await m.lock();
+        if (i % 50 == 0) co_await sleep(1ms);
+        co_await yield();
+      }
+      c.close();
+      co_await receives;
+      const metrics all = rt.metrics();
+      CHECK(all.times.size() == workers);
+      std::uint64_t resumes = 0, ready = 0;
+      duration slept{};
+      std::map<std::string, std::uint64_t> waits;
+      for (const worker_times& each : all.times) {
+        resumes += each.resume.count;
+        ready += each.ready.count;
+        for (const wait_times& w : each.waits) {
+          waits[w.wait] += w.lasted.count;
+          if (w.wait == "sleep") slept += w.lasted.sum;
+        }
+      }
+      CHECK(resumes + workers >= all.resumes);  // without those that run now
+      CHECK(resumes <= all.resumes);
+      CHECK(ready <= all.resumes);
+      CHECK(ready >= rounds);
+      CHECK(waits["sleep"] == rounds / 50);
+      CHECK(slept >= 4ms);
+      CHECK(waits["receive on a channel"] + waits["send on a channel"] >= rounds / 2);
+      std::uint64_t sum = 0;
+      for (const auto& [wait, count] : waits) sum += count;
+      CHECK(sum <= all.operations);
+
+      const exposition read(to_prometheus(all));
+      CHECK(read.families.at("ringo_resume_seconds").samples.size() == workers);
+      CHECK(read.families.at("ringo_ready_seconds").type == "histogram");
+      std::uint64_t sleeps = 0;
+      for (const auto& [labels, count] : read.families.at("ringo_wait_seconds").samples) {
+        if (labels.ends_with(",sleep")) sleeps += count;
+      }
+      CHECK(sleeps == rounds / 50);
+    });
+  }
 }

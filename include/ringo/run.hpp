@@ -2,6 +2,8 @@
 #pragma once
 #include <ringo/detail/cpp20.hpp>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <iosfwd>
@@ -14,6 +16,7 @@
 #include <ringo/detail/library.hpp>
 #include <ringo/detail/pointers.hpp>
 #include <ringo/detail/starting.hpp>
+#include <ringo/detail/time_types.hpp>
 #include <ringo/go.hpp>
 
 namespace ringo {
@@ -64,6 +67,8 @@ struct runtime_options {
   std::string recorder_file = {};
   /// Is told what routines do, for tracing libraries (hooks.hpp); it must live until the runtime is destroyed.
   ringo::hooks* hooks = nullptr;
+  /// metrics().times has histograms. Each resume and each wait then costs some readings of the clock.
+  bool histograms = false;
   /// Of each worker's io_uring.
   unsigned ring_entries = 256;
   /// The most threads that calls of blocking() have.
@@ -76,13 +81,43 @@ struct runtime_options {
 struct worker_metrics {
   std::uint64_t routines_started;
   std::uint64_t resumes;
-  std::uint64_t steals;         ///< routines that it took from another's queue
-  std::uint64_t steals_failed;  ///< how often it found nothing in any other's queue
-  std::uint64_t parks, wakes;   ///< how often it went to sleep, and woke
-  std::uint64_t operations;     ///< awaits that had to wait
-  std::uint64_t timers;         ///< armed
-  std::uint64_t ready;          ///< routines in its queue
-  std::uint64_t in_flight;      ///< calls that the kernel works on
+  std::uint64_t steals;                      ///< routines that it took from another's queue
+  std::uint64_t steals_failed;               ///< how often it found nothing in any other's queue
+  std::uint64_t parks, wakes;                ///< how often it went to sleep, and woke
+  std::uint64_t operations;                  ///< awaits that had to wait
+  std::uint64_t timers;                      ///< armed
+  std::uint64_t ready;                       ///< routines in its queue
+  std::uint64_t in_flight;                   ///< calls that the kernel works on
+  std::uint64_t calls;                       ///< that were given to its driver, as submissions to its ring are
+  std::uint64_t bytes_received, bytes_sent;  ///< by streams and datagram sockets
+};
+
+/// How many times lasted how long, in steps of 1, 2, ... 9 times a power of ten, from 100 ns to 90 s.
+struct histogram {
+  static constexpr std::size_t buckets = 82;
+  /// The longest time of bucket i; the last bucket has all longer ones.
+  static constexpr duration bound(std::size_t i) noexcept {
+    if (i + 1 >= buckets) return duration::max();
+    duration unit(100);
+    for (std::size_t decade = i / 9; decade != 0; --decade) unit *= 10;
+    return unit * static_cast<duration::rep>(i % 9 + 1);
+  }
+
+  std::array<std::uint64_t, buckets> counts{};  ///< [i]: longer than bound(i - 1), and at most bound(i)
+  std::uint64_t count = 0;                      ///< the sum of all counts
+  duration sum{};
+  duration quantile(double share) const noexcept;  ///< That share of all, or more, lasted no longer: quantile(0.99).
+};
+
+struct wait_times {
+  std::string wait;  ///< "receive on a channel", "sleep", "select"
+  histogram lasted;
+};
+/// With runtime_options::histograms, of one worker.
+struct worker_times {
+  histogram resume;               ///< from when a routine is resumed until it waits, yields or ends
+  histogram ready;                ///< from when a routine was made ready until it ran
+  std::vector<wait_times> waits;  ///< that this worker has ended
 };
 
 /// The sums over all workers, and what only the whole runtime has.
@@ -91,10 +126,12 @@ struct metrics : worker_metrics {
   std::uint64_t wakes_sent;     ///< how often a sleeping worker was woken to look for work
   std::uint64_t stalls;         ///< how often a routine has kept its worker for longer than runtime_options::stall
   std::vector<worker_metrics> workers;
+  std::vector<worker_times> times;  ///< by worker; empty without runtime_options::histograms
 };
 
 /// The metrics in Prometheus's text format, version 0.0.4: a family for each member, with a label `worker` where
-/// workers have it, and counters whose names end in _total. For an answer with the type "text/plain; version=0.0.4".
+/// workers have it, counters whose names end in _total, and histograms in seconds. For an answer with the type
+/// "text/plain; version=0.0.4".
 std::string to_prometheus(const metrics&);
 
 struct recording;

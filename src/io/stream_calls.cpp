@@ -83,6 +83,7 @@ bool stream_core::note_sent_now(sending& s, ssize_t taken, int error, bool may_w
     fail_to_send(error);
     return true;
   }
+  if (worker* w = current_worker(); w != nullptr && taken > 0) w->counts.bytes_sent.add(taken);
   for (auto n = static_cast<std::size_t>(std::max<ssize_t>(taken, 0)); n != 0;) n -= s.next_part(n).size();
   if (s.left == 0) return true;
   has_room_ = false;

@@ -96,6 +96,7 @@ void stream_core::accept_answer(const kernel_answer& answer, scheduler& w) noexc
   }
   if (b == nullptr && result > 0) b = std::exchange(own_, nullptr);
   if (result > 0) {
+    w.counts.bytes_received.add(result);
     b->begin = 0;
     b->end = static_cast<std::uint32_t>(result);
     if (incoming_ != nullptr) b->passed = incoming_->received().release();

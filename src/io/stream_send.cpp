@@ -186,6 +186,7 @@ void stream_core::sent(const kernel_answer& answer) noexcept {
 bool stream_core::note_sent(int result) noexcept {
   if (turn_ == turn::put_off) return false;
   if (result > 0) {
+    current_worker()->counts.bytes_sent.add(result);
     in_flight_ += result;
     in_flight_size_ -= static_cast<std::size_t>(result);
     progress_ += static_cast<std::size_t>(result);

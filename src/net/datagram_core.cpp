@@ -167,6 +167,7 @@ void datagram_core::received(const kernel_answer& answer) noexcept {
   const bool is_void = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
   section here(*this);
   receive_.over();
+  if (result > 0) current_worker()->counts.bytes_received.add(result);
   more_is_there_ = result == -EINTR || (result >= 0 && answer.more_is_there);
   // Behind the datagrams that have been put back.
   if (error == 0 && !keep(come, false)) {
@@ -220,6 +221,7 @@ void datagram_core::sent(const kernel_answer& answer) noexcept {
   send_.over();
   const int result = is_starved_ ? -ENOMEM : answer.result;
   const bool is_over = result != -ECANCELED && result != -EINTR && result != -EAGAIN;
+  if (result > 0) w.counts.bytes_sent.add(result);
   if (std::exchange(of_in_flight_, nullptr) != nullptr && is_over) {
     auto& s = static_cast<datagram_sending&>(*waiting(io_side::out).front());
     waiting(io_side::out).pop_front(s);

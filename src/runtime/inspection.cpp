@@ -48,7 +48,7 @@ bool ask_for_snapshot(std::uint64_t runtime_id, std::function<void(std::optional
 recording recording_of(std::uint64_t runtime_id, duration last) {
   std::string image;
   runtime_registry::with(runtime_id, [&image](const runtime_core& rt) {
-    if (rt.recorder) image = rt.recorder->image();
+    if (rt.records()) image = rt.recorder->image();
   });
   return image.empty() ? recording() : parse_image(image, last);
 }

@@ -8,6 +8,7 @@ namespace ringo::detail {
 
 void kernel_operation::start(scheduler& on) noexcept {
   on_ = &on;
+  on.counts.calls.add();
   on.driver_->submit(*this);
 }
 

@@ -1,11 +1,14 @@
 // What a runtime counts, as numbers and as text for Prometheus.
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <ringo/run.hpp>
 
 #include "runtime/inspection.hpp"
+#include "runtime/recorder.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo {
@@ -35,6 +38,11 @@ constexpr worker_family worker_families[] = {
     {{"ringo_operations_total", "Awaits that had to wait.", true}, &worker_metrics::operations},
     {{"ringo_timers", "Timers that are armed.", false}, &worker_metrics::timers},
     {{"ringo_routines_ready", "Routines in the worker's queue.", false}, &worker_metrics::ready},
+    {{"ringo_calls_total", "Calls that were given to the worker's driver.", true}, &worker_metrics::calls},
+    {{"ringo_bytes_received_total", "Bytes that streams and datagram sockets have received.", true},
+     &worker_metrics::bytes_received},
+    {{"ringo_bytes_sent_total", "Bytes that streams and datagram sockets have sent.", true},
+     &worker_metrics::bytes_sent},
     {{"ringo_calls_in_flight", "Calls that the kernel works on.", false}, &worker_metrics::in_flight},
 };
 constexpr runtime_family runtime_families[] = {
@@ -57,6 +65,42 @@ void add_sample(std::string& text, std::string_view name, std::string_view label
   text.append(" ").append(std::to_string(value)).append("\n");
 }
 
+// Of the steps 1, 2, 3, ... 9 it has 1, 2 and 5: enough for a graph, and a third of the text.
+void add_histogram(std::string& text, std::string_view name, const std::string& labels, const histogram& h) {
+  char number[32];
+  const std::string bucket = std::string(name) + "_bucket";
+  std::uint64_t seen = 0;
+  for (std::size_t i = 0; i + 1 < histogram::buckets; ++i) {
+    seen += h.counts[i];
+    if (i % 9 != 0 && i % 9 != 1 && i % 9 != 4) continue;
+    std::snprintf(number, sizeof number, "%g", static_cast<double>(histogram::bound(i).count()) * 1e-9);
+    add_sample(text, bucket, labels + ",le=\"" + number + '"', seen);
+  }
+  add_sample(text, bucket, labels + ",le=\"+Inf\"", h.count);
+  std::snprintf(number, sizeof number, "%.9f", static_cast<double>(h.sum.count()) * 1e-9);
+  text.append(name).append("_sum{").append(labels).append("} ").append(number).append("\n");
+  add_sample(text, std::string(name) + "_count", labels, h.count);
+}
+
+// for_each(worker_times, add) calls add(labels, histogram).
+template <class ForEach>
+void add_histograms(std::string& text, const std::vector<detail::labelled_metrics>& all, std::string_view name,
+                    std::string_view help, ForEach for_each) {
+  bool has_head = false;
+  for (const auto& [labels, m] : all) {
+    for (std::size_t i = 0; i < m.times.size(); ++i) {
+      const std::string of_worker = (labels.empty() ? labels : labels + ',') + "worker=\"" + std::to_string(i) + '"';
+      for_each(m.times[i], [&](const std::string& more, const histogram& h) {
+        if (!std::exchange(has_head, true)) {
+          text.append("# HELP ").append(name).append(" ").append(help);
+          text.append("\n# TYPE ").append(name).append(" histogram\n");
+        }
+        add_histogram(text, name, of_worker + more, h);
+      });
+    }
+  }
+}
+
 }  // namespace
 
 std::string detail::to_prometheus(const std::vector<labelled_metrics>& all) {
@@ -74,6 +118,14 @@ std::string detail::to_prometheus(const std::vector<labelled_metrics>& all) {
     add_head(text, each.of);
     for (const auto& [labels, m] : all) add_sample(text, each.of.name, labels, m.*each.value);
   }
+  add_histograms(text, all, "ringo_resume_seconds", "How long routines ran, from a resume until they waited or ended.",
+                 [](const worker_times& t, auto add) { add("", t.resume); });
+  add_histograms(text, all, "ringo_ready_seconds", "How long routines that were ready waited for their turn.",
+                 [](const worker_times& t, auto add) { add("", t.ready); });
+  add_histograms(text, all, "ringo_wait_seconds", "How long routines waited, by what they waited for.",
+                 [](const worker_times& t, auto add) {
+                   for (const wait_times& each : t.waits) add(",wait=\"" + each.wait + '"', each.lasted);
+                 });
   return text;
 }
 
@@ -97,6 +149,11 @@ metrics detail::runtime_core::metrics() const {
     m.timers = static_cast<std::uint64_t>(w->timers.armed());
     m.ready = w->ready_for_report();
     m.in_flight = w->driver_->in_flight();
+    m.calls = as_count(of.calls);
+    m.bytes_received = as_count(of.bytes_received);
+    m.bytes_sent = as_count(of.bytes_sent);
+    if (w->times != nullptr)
+      all.times.push_back(w->times->read([this](std::size_t kind) { return recorder->text_of_wait(kind); }));
     for (const worker_family& each : worker_families) all.*each.value += m.*each.value;
   }
   all.routines_live = static_cast<std::uint64_t>(std::max<std::int64_t>(live, 0));

@@ -12,19 +12,25 @@ void hooks::ended(const routine&) noexcept {}
 
 namespace detail {
 
-observer::observer(unsigned worker, recorder* to, ringo::hooks* hooks)
-    : worker_(worker), recorder_(to), ring_(to != nullptr ? &to->ring_of(worker) : nullptr), hooks_(hooks) {}
+observer::observer(unsigned worker, recorder* to, ringo::hooks* hooks, times_of_worker* times)
+    : worker_(worker),
+      recorder_(to),
+      ring_(to != nullptr ? &to->ring_of(worker) : nullptr),
+      hooks_(hooks),
+      times_(times) {}
 
 void observer::resumes(const routine& r) noexcept {
   number_ = r.number.load(std::memory_order_relaxed);
   started_ = r.started;
   kind_ = r.resumed_as;
   parked_ = false;
+  if (times_ != nullptr) times_->resumes(number_, nanoseconds());
   put(event::resumed, number_, address_of(started_));
   if (tells()) hooks_->resumed(as_told());
 }
 
 void observer::left(const worker& w, const routine& r) noexcept {
+  if (times_ != nullptr) times_->left(nanoseconds());
   if (kind_ == routine::kind::foreign) return;
   if (w.finished != nullptr) {
     if (recorder_ != nullptr && r.has_name) recorder_->note_end_of_named(number_);
@@ -37,12 +43,14 @@ void observer::left(const worker& w, const routine& r) noexcept {
   // With one worker no other routine has run since, so it is still there.
   if (!w.shared && r.is_waiting()) return parks(r);
   const bool waits = w.foreign_await == w.counts.resumes.value();
+  if (times_ != nullptr && !waits) times_->ready(number_, nanoseconds());
   put(waits ? event::parked : event::yielded, number_);
   if (tells()) waits ? hooks_->parked({number_, worker_, {}}) : hooks_->yielded(as_told());
 }
 
 void observer::ready(const worker& w, const routine& r) noexcept {
   const auto number = r.number.load(std::memory_order_relaxed);
+  if (times_ != nullptr) times_->ready(number, nanoseconds());
   const auto cause = static_cast<std::uint64_t>(w.current != nullptr ? recording::cause::routine : because);
   if (r.resumed_as != routine::kind::begins) return put(event::ready, number, nullptr, cause);
   if (recorder_ != nullptr && r.has_name) recorder_->note_name(number, r);
@@ -54,7 +62,9 @@ void observer::parks(const routine& r) noexcept {
   // An earlier wait of this resume was not opened, since the routine was cancelled.
   if (std::exchange(parked_, true) && tells()) hooks_->resumed(as_told());
   if (recorder_ != nullptr) {
-    put(event::parked, number_, address_of(r.parked->where), recorder_->kind_of_wait(*r.parked));
+    const unsigned kind = recorder_->kind_of_wait(*r.parked);
+    if (times_ != nullptr) times_->parks(number_, kind, nanoseconds());
+    put(event::parked, number_, address_of(r.parked->where), kind);
   }
   if (tells()) hooks_->parked({number_, worker_, r.parked->where});
 }

@@ -1,9 +1,10 @@
-// What a worker tells of what it does: to its ring of the recorder, and to the program's hooks.
+// What a worker tells of what it does: to its ring of the recorder, to the program's hooks, and to its histograms.
 #pragma once
 #include <bit>
 #include <cstdint>
 #include <source_location>
 
+#include <ringo/clock.hpp>
 #include <ringo/detail/routine.hpp>
 #include <ringo/detail/worker.hpp>
 #include <ringo/hooks.hpp>
@@ -11,6 +12,7 @@
 
 #include "driver/driver.hpp"
 #include "runtime/event_ring.hpp"
+#include "runtime/worker_times.hpp"
 
 namespace ringo::detail {
 
@@ -28,7 +30,7 @@ class observer final : public call_listener {
   using event = recording::kind;
 
  public:
-  observer(unsigned worker, recorder* to, ringo::hooks* hooks);  // either may be null
+  observer(unsigned worker, recorder* to, ringo::hooks* hooks, times_of_worker* times);  // each may be null
 
   // The loop is about to run the routine, and has come back from it.
   void resumes(const routine& r) noexcept;
@@ -62,6 +64,7 @@ class observer final : public call_listener {
   void look_soon() noexcept {
     if (ring_ != nullptr) ring_->look_soon();
   }
+  static std::int64_t nanoseconds() noexcept { return now().time_since_epoch().count(); }
   bool tells() const noexcept { return hooks_ != nullptr && kind_ != routine::kind::foreign; }
   ringo::hooks::routine as_told() const noexcept { return {number_, worker_, started_}; }
 
@@ -69,6 +72,7 @@ class observer final : public call_listener {
   recorder* const recorder_;
   event_ring* const ring_;
   ringo::hooks* const hooks_;
+  times_of_worker* const times_;  // not without a recorder, which knows the kinds of waits
   // Of the routine that runs: with several workers, its record may be gone when it has left.
   std::uint32_t number_ = 0;
   std::source_location started_;

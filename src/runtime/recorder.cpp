@@ -215,6 +215,10 @@ unsigned recorder::kind_of_wait(const parked_operation& p) noexcept {
   return 0;
 }
 
+std::string recorder::text_of_wait(std::size_t kind) const {
+  return waits_[kind].is_there.load(std::memory_order_acquire) ? waits_[kind].text : std::string();
+}
+
 void recorder::note_name(std::uint32_t number, const routine& r) noexcept {
   try {
     std::string name = name_of(&r);

@@ -72,6 +72,8 @@ recording parse_image(std::string_view image, std::chrono::nanoseconds last = st
 
 class recorder {
  public:
+  static constexpr std::size_t wait_kinds = std::size_t{1} << event_cell::more_bits;
+
   // `virtual_time` is a simulation's clock, or null. Throws std::bad_alloc.
   recorder(std::size_t workers, std::size_t bytes, std::string file, const event_clock* virtual_time);
   recorder(const recorder&) = delete;
@@ -88,6 +90,8 @@ class recorder {
   void write_file(const char* suffix, runtime_core& rt) const noexcept;
   // The same in a signal handler.
   void write_in_crash() noexcept;
+
+  std::string text_of_wait(std::size_t kind) const;  // any thread; empty if it is not known
 
   // By workers.
   unsigned kind_of_wait(const parked_operation& p) noexcept;
@@ -121,7 +125,6 @@ class recorder {
   void put_ring(image_sink& to, std::uint32_t worker, places& seen) const;
   void put_names(image_sink& to) const;
 
-  static constexpr std::size_t wait_kinds = std::size_t{1} << event_cell::more_bits;
   static constexpr std::size_t kept_names = 1024;  // of routines that have ended
 
   image_header header_;

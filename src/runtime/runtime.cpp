@@ -197,17 +197,17 @@ snapshot runtime_ref::snapshot() const { return detail::take_snapshot(id_); }
 void runtime::dump(std::ostream& to) const { to << to_text(snapshot()); }
 
 recording runtime::recording(std::chrono::nanoseconds last) const {
-  return core_->recorder ? detail::parse_image(core_->recorder->image(), last) : ringo::recording();
+  return core_->records() ? detail::parse_image(core_->recorder->image(), last) : ringo::recording();
 }
 recording runtime_ref::recording(std::chrono::nanoseconds last) const {
   std::string image;
   detail::runtime_registry::with(id_, [&](detail::runtime_core& rt) {
-    if (rt.recorder) image = rt.recorder->image();
+    if (rt.records()) image = rt.recorder->image();
   });
   return image.empty() ? ringo::recording() : detail::parse_image(image, last);
 }
 void runtime::write_recording(const std::string& path) const {
-  if (!core_->recorder) {
+  if (!core_->records()) {
     throw std::logic_error(
         "ringo: runtime::write_recording of a runtime that records nothing: set runtime_options::recorder, or "
         "RINGO_RECORD in the environment");

@@ -54,13 +54,19 @@ runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver
     workers.push_back(
         std::make_unique<scheduler>(*this, id, index, drivers.size(), simulation != nullptr, seed, std::move(d)));
   }
-  if (settings.recorder != 0) {
-    recorder = std::make_unique<detail::recorder>(workers.size(), settings.recorder, settings.recorder_file,
+  if (settings.recorder != 0 || settings.histograms) {  // without a recorder, the rings have the smallest size
+    recorder = std::make_unique<detail::recorder>(workers.size(), settings.recorder,
+                                                  settings.recorder != 0 ? settings.recorder_file : std::string(),
                                                   simulation != nullptr ? &simulation->clock() : nullptr);
+  }
+  if (settings.histograms) {
+    times = std::make_unique<routine_times>();
+    for (const auto& w : workers) w->times = std::make_unique<times_of_worker>(*times, detail::recorder::wait_kinds);
   }
   if (recorder || settings.hooks != nullptr) {
     for (const auto& w : workers) {
-      w->observe_by(*observers.emplace_back(std::make_unique<observer>(w->index, recorder.get(), settings.hooks)));
+      w->observe_by(*observers.emplace_back(
+          std::make_unique<observer>(w->index, recorder.get(), settings.hooks, w->times.get())));
     }
   }
   runtime_registry::add(*this);

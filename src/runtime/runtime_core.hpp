@@ -140,7 +140,9 @@ class runtime_core {
   counter stalls;                                    // that were noticed; only the thread that looks for them writes it
   const shared<blocking_pool> pool;                  // of blocking calls
   std::unique_ptr<detail::recorder> recorder;        // null: none is wanted
+  std::unique_ptr<routine_times> times;              // null without runtime_options::histograms
   std::vector<std::unique_ptr<observer>> observers;  // of each worker, for the recorder and the hooks; or empty
+  bool records() const noexcept { return settings.recorder != 0; }
   // What resolve.cpp keeps for each runtime.
   std::once_flag resolver_made;
   std::shared_ptr<void> resolver;

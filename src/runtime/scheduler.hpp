@@ -15,6 +15,7 @@
 #include "driver/driver.hpp"
 #include "runtime/kernel_operation.hpp"
 #include "runtime/roster.hpp"
+#include "runtime/worker_times.hpp"
 
 namespace ringo::detail {
 
@@ -161,6 +162,7 @@ class scheduler final : public worker {
   timer_queue timers;
   roster routines;
   early_ends to_end;
+  std::unique_ptr<times_of_worker> times;  // null without runtime_options::histograms
   std::unique_ptr<driver> driver_;
   std::atomic<pid_t> thread = 0;  // 0: not started, or ended
   // Of that thread, and stored before it: its clock, and where run() is on its stack.

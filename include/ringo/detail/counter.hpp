@@ -23,6 +23,7 @@ struct counters {
   counter frames, operations;  // made less destroyed, by this worker
   counter ended;               // routines that have ended on this worker; scheduler::started() counts the others
   counter resumes, steals, parks, wakes, waits, steals_failed;  // events
+  counter calls, bytes_received, bytes_sent;
 };
 
 }  // namespace ringo::detail
