@@ -395,7 +395,7 @@ TEST_CASE("Of routines that are alike as many are shown as were asked for, and t
       group g;
       for (int i = 0; i < 100; ++i) g.go(waits_for_ever, c);
       g.go([](channel<int> from) -> task<> { co_await from.recv(); }, other);
-      g.go([](mutex& of) -> task<> { co_await of.lock(); }, std::ref(m));
+      g.go([](mutex& of) -> task<> { (void)co_await of.lock(); }, std::ref(m));
       co_await until_parked("receive on channel", 101);
       co_await until_parked("the lock of mutex");
       const snapshot all = runtime::current().snapshot();
