@@ -32,7 +32,8 @@ class image_reader {
   template <class T>
   T take() {
     T value;
-    std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
+    const std::string_view bytes = take(sizeof(T));
+    std::memcpy(&value, bytes.data(), bytes.size());
     return value;
   }
   bool is_empty() const { return rest_.empty(); }
@@ -102,8 +103,9 @@ class image_parser {
         return true;
       case image_section::end_part:
         return false;
+      default:
+        throw std::invalid_argument("ringo: a recording has a part of an unknown kind");
     }
-    throw std::invalid_argument("ringo: a recording has a part of an unknown kind");
   }
 
   void read_place(std::string_view content) {

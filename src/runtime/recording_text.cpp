@@ -45,6 +45,7 @@ struct sums {
   }
   void append(std::string& text, const char* title) const {
     std::vector<sum> all;
+    all.reserve(by_key.size());
     for (const auto& each : by_key) all.push_back(each.second);
     std::ranges::sort(all, std::ranges::greater(), &sum::total);
     if (all.size() > longest_list) all.resize(longest_list);
