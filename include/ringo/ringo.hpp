@@ -32,6 +32,7 @@
 #include <ringo/hooks.hpp>
 #include <ringo/inspector.hpp>
 #include <ringo/latch.hpp>
+#include <ringo/leaks.hpp>
 #include <ringo/map.hpp>
 #include <ringo/merge.hpp>
 #include <ringo/named.hpp>

@@ -108,9 +108,9 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
   }
   void append_to(wait_report& text) const {
     text += "select_any";
-    const char* separator = " of ";
+    bool is_first = true;
     for (const operation_type& c : cases_) {
-      text += std::exchange(separator, ", ");
+      std::exchange(is_first, false) ? void(text += " of ") : text.next_case();
       c.append_to(text);
     }
   }

@@ -31,6 +31,9 @@ struct sim_options {
   // until the next one of the recording is not ready, and cannot become so by time or a blocking call. From then on,
   // the seed chooses. With 1 worker.
   const ringo::recording* replay = nullptr;
+  // Whether simulate() throws std::runtime_error, with a list, if main returns and leaves routines that nothing could
+  // have woken (leaks.hpp says what is found). The search reads all memory of the process: milliseconds for each run.
+  bool fail_on_leaks = false;
   std::function<void(std::string_view)> on_warning = {};  // as of ringo::runtime_options
 };
 

@@ -137,11 +137,13 @@ void channel_core::check() const {
 }
 
 void channel_core::append_to(wait_report& report) const {
-  report += reported_object{.at = this,
-                            .kind = "channel",
-                            .state = "capacity " + std::to_string(capacity_) + (closed() ? ", closed" : ", open"),
-                            .length = size(),
-                            .capacity = capacity_};
+  report += reported_object{
+      .at = this,
+      .kind = "channel",
+      .state = "capacity " + std::to_string(capacity_) + (closed() ? ", closed" : ", open"),
+      .length = size(),
+      .capacity = capacity_,
+      .handles = feeder() != nullptr ? reported_object::unknown : handles_.load(std::memory_order_relaxed)};
 }
 
 std::string channel_core::name() const {

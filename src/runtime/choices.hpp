@@ -16,6 +16,7 @@ class choices {
   virtual bool in_blocking_call() const noexcept = 0;
   virtual const event_clock& clock() const noexcept = 0;  // the virtual time
   virtual void main_ends(runtime_core& rt) = 0;
+  virtual void main_is_gone(runtime_core& rt) = 0;  // its frames have been destroyed
   // An await has ended with an exception, and the routine has caught it before and gone on.
   virtual void note_stubborn_await() noexcept = 0;
 

@@ -294,7 +294,8 @@ void done_operation::dispose() noexcept {
 
 void done_operation::append_to(wait_report& text) const {
   text += "the end of ";
-  of_ != nullptr ? text += reported_object{.at = of_, .kind = "context"} : text += "the background context";
+  if (of_ == nullptr) return text.add_never("the background context");
+  text += reported_object{.at = of_, .kind = "context"};
 }
 
 }  // namespace ringo::detail

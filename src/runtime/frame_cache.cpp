@@ -57,6 +57,14 @@ class exchange {
     fewest_ = {};
     return count_.exchange(0, std::memory_order_relaxed);
   }
+  void each(void (*f)(void*, const void*), void* to) {
+    const std::lock_guard guard(mutex_);
+    for (auto& of_class : batches_) {
+      for (const void* batch : of_class) {
+        for (; batch != nullptr; batch = *static_cast<void* const*>(batch)) f(to, batch);
+      }
+    }
+  }
   // As frame_cache::give_back_unneeded().
   std::size_t release_unneeded() noexcept {
     std::size_t released = 0;
@@ -211,6 +219,17 @@ std::size_t frame_cache::held() const noexcept {
   for (std::size_t c = 0; c < classes; ++c) all += free_[c].count + aside_[c].count;
   return all;
 }
+
+void frame_cache::each_free(void (*f)(void*, const void*), void* to) const {
+  for (const auto* all : {&free_, &aside_}) {
+    for (const stack& s : *all) {
+      for (const block* b = s.top; b != nullptr; b = b->next) f(to, b);
+    }
+  }
+  if (kept_ != nullptr) kept_->each([&](const void* kept) { f(to, kept); });
+}
+
+void frame_cache::each_exchanged(void (*f)(void*, const void*), void* to) { shared_frames().each(f, to); }
 
 std::size_t frame_cache::release_aside() noexcept {
   std::size_t released = 0;

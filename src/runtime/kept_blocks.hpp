@@ -17,6 +17,10 @@ class kept_blocks {
   ~kept_blocks();
 
   void add(void* block, std::size_t size) noexcept;
+  template <class F>
+  void each(F f) const {
+    for (const kept& k : blocks_) f(k.block);
+  }
 
  private:
   // For each worker; beyond it the oldest blocks are freed.

@@ -194,6 +194,8 @@ void runtime::stop() {
 
 snapshot runtime::snapshot() const { return detail::take_snapshot(core_->id); }
 snapshot runtime_ref::snapshot() const { return detail::take_snapshot(id_); }
+leaks runtime::find_leaks() const { return detail::find_leaks(core_->id); }
+leaks runtime_ref::find_leaks() const { return detail::find_leaks(id_); }
 void runtime::dump(std::ostream& to) const { to << to_text(snapshot()); }
 
 recording runtime::recording(std::chrono::nanoseconds last) const {

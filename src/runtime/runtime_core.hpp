@@ -26,6 +26,7 @@
 #include <vector>
 
 #include <ringo/detail/posted.hpp>
+#include <ringo/leaks.hpp>
 #include <ringo/run.hpp>
 #include <ringo/snapshot.hpp>
 
@@ -62,6 +63,8 @@ class runtime_core {
   // Whether run() has begun; it may have ended.
   bool running() const noexcept { return running_.load(std::memory_order_acquire); }
   ringo::snapshot snapshot();  // on a worker
+  // On a worker, in a routine or between two. The caller's stack below the address belongs to ringo (leak_search.cpp).
+  leaks find_leaks(std::uintptr_t stack);
   ringo::metrics metrics() const;
 
   // Tells a worker of a new post, or of a completed blocking call. Any thread that the runtime outlives.

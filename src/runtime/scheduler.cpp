@@ -268,7 +268,9 @@ void scheduler::finish_main(routine& r) noexcept {
   const bool all_are_kept = frames.keeps();
   frames.keep(true);
   r.close();
+  r.resume_at = nullptr;  // the search for leaks must not see what is left of the frames
   frames.keep(all_are_kept);
+  if (simulated) runtime.simulation->main_is_gone(runtime);
   end_and_tell(r);
   runtime.main_has_ended(*this);
   r.release();

@@ -85,7 +85,19 @@ void wait_report::add(const void* object, const char* kind, std::string as) {
   *this += reported_object{.at = object, .kind = kind, .as = std::move(as)};
 }
 
+void wait_report::add_never(std::string_view words) {
+  *this += words;
+  case_is_named_ = true;
+}
+
+void wait_report::next_case(std::string_view separator) {
+  *this += separator;
+  earlier_are_named_ = is_complete();
+  case_is_named_ = false;
+}
+
 wait_report& wait_report::operator+=(reported_object o) {
+  case_is_named_ = true;
   general_ += std::string_view("aeiou").find(o.kind[0]) == std::string_view::npos ? "a " : "an ";
   general_ += o.kind;
   if (o.as.empty()) o.as = object_label(o.kind, name_of(o.at), reinterpret_cast<std::uintptr_t>(o.at));
@@ -240,33 +252,38 @@ void snapshot_taker::find_cycles() {
   }
 }
 
-ringo::snapshot take_snapshot(std::uint64_t runtime_id) {
+void ask_worker(std::uint64_t runtime_id, const std::function<void(runtime_core&)>& question) {
   worker* here = current_worker();
-  if (here != nullptr && here->runtime_id == runtime_id) return here->runtime.snapshot();
+  if (here != nullptr && here->runtime_id == runtime_id) return question(here->runtime);
   std::mutex mutex;
   std::condition_variable changed;
-  bool made = false;
-  ringo::snapshot taken;
+  bool is_answered = false;
   std::exception_ptr error;  // want of memory is an error of the caller, not of the runtime
   bool accepted = false;
   runtime_registry::with(runtime_id, [&](runtime_core& rt) {
-    taken.workers = static_cast<unsigned>(rt.workers.size());
     accepted = rt.running() && rt.post([&](worker* there) {
       const ranked_lock<lock_rank::dump_request> guard(mutex);
       try {
-        if (there != nullptr) taken = there->runtime.snapshot();
+        if (there != nullptr) question(there->runtime);
       } catch (...) {
         error = std::current_exception();
       }
-      made = true;
+      is_answered = true;
       changed.notify_one();
     });
   });
   if (accepted) {
     ranked_lock<lock_rank::dump_request> guard(mutex);
-    changed.wait(guard, [&made] { return made; });
+    changed.wait(guard, [&is_answered] { return is_answered; });
   }
   if (error) std::rethrow_exception(error);
+}
+
+ringo::snapshot take_snapshot(std::uint64_t runtime_id) {
+  ringo::snapshot taken;
+  runtime_registry::with(runtime_id,
+                         [&](runtime_core& rt) { taken.workers = static_cast<unsigned>(rt.workers.size()); });
+  ask_worker(runtime_id, [&](runtime_core& rt) { taken = rt.snapshot(); });
   return taken;
 }
 

@@ -1,11 +1,13 @@
 // Takes snapshots, and makes the lines of a dump.
 #pragma once
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include <ringo/detail/wait_report.hpp>
+#include <ringo/leaks.hpp>
 #include <ringo/snapshot.hpp>
 
 #include "runtime/roster.hpp"
@@ -18,6 +20,7 @@ auto* routine_with(Snapshot& s, std::uint32_t number) {
   const auto found = std::ranges::lower_bound(s.routines, number, {}, &ringo::snapshot::routine::number);
   return found != s.routines.end() && found->number == number ? &*found : nullptr;
 }
+class runtime_core;
 
 class snapshot_taker {
  public:
@@ -45,7 +48,11 @@ std::string object_label(std::string_view kind, const std::string& name, std::ui
 std::string line_of(const ringo::snapshot::routine& r, time_point taken);
 std::string line_of(routine& r, bool is_main);  // under its roster's lock
 
-// On any thread. Of a runtime that does not run: without routines.
+// On any thread: a worker of the runtime answers the question between two resumes, or at once if it is the caller. Not
+// if the runtime does not run. Throws what the question throws.
+void ask_worker(std::uint64_t runtime_id, const std::function<void(runtime_core&)>& question);
+// Of a runtime that does not run: without routines.
 ringo::snapshot take_snapshot(std::uint64_t runtime_id);
+leaks find_leaks(std::uint64_t runtime_id);  // leak_search.cpp
 
 }  // namespace ringo::detail

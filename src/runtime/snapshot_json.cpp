@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <string>
 
-#include <ringo/snapshot.hpp>
+#include <ringo/leaks.hpp>
 
 #include "runtime/json.hpp"
 
@@ -31,6 +31,7 @@ void append(std::string& out, const std::optional<time_point>& at) {
 void append(std::string& out, const std::source_location& at);
 void append(std::string& out, const snapshot::object& o);
 void append(std::string& out, const snapshot::routine& r);
+void append(std::string& out, const snapshot& s);
 template <class T>
 void append(std::string& out, const std::vector<T>& all) {
   out += '[';
@@ -102,16 +103,26 @@ void append(std::string& out, const snapshot::routine& r) {
       .add("deadline_ns", r.deadline);
 }
 
-}  // namespace
-
-std::string to_json(const snapshot& s) {
-  std::string out;
+void append(std::string& out, const snapshot& s) {
   members(out)
       .add("workers", s.workers)
       .add("taken_ns", s.taken.time_since_epoch().count())
       .add("routines", s.routines)
       .add("objects", s.objects)
       .add("cycles", s.cycles);
+}
+
+}  // namespace
+
+std::string to_json(const snapshot& s) {
+  std::string out;
+  append(out, s);
+  return out;
+}
+
+std::string to_json(const leaks& l) {
+  std::string out;
+  members(out).add("not_searched", std::string_view(l.not_searched)).add("searched", l.searched).add("found", l.found);
   return out;
 }
 

@@ -169,6 +169,13 @@ std::string detail::short_name(std::string name) {
 }
 std::string function_of(const std::source_location& at) { return detail::short_name(at.function_name()); }
 
+std::string to_text(const leaks& l) {
+  if (!l.not_searched.empty()) return "no search for leaks: " + l.not_searched + '\n';
+  const std::string searched = " of " + std::to_string(l.searched) + (l.searched == 1 ? " routine" : " routines");
+  if (l.found.routines.empty()) return "no leaks among" + searched.substr(3) + '\n';
+  return "leaks" + searched + ": nothing can wake these any more: " + to_text(l.found);
+}
+
 std::string to_text(const snapshot& s) {
   std::string text = std::to_string(s.routines.size()) + (s.routines.size() == 1 ? " routine" : " routines") + " on " +
                      std::to_string(s.workers) + (s.workers == 1 ? " worker\n" : " workers\n");

@@ -103,7 +103,13 @@ void simulation::main_ends(runtime_core& rt) {
   });
 }
 
+void simulation::main_is_gone(runtime_core& rt) {
+  if (!options_.fail_on_leaks || outlived_main_.empty()) return;
+  if (const ringo::leaks found = rt.find_leaks(stack_); !found.found.routines.empty()) leaks_ = to_text(found);
+}
+
 void simulation::run(runtime_core& rt) {
+  stack_ = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   std::int64_t grace = steps_of_grace;
   int in_vain = 0;
   while (!rt.done()) {
@@ -240,6 +246,9 @@ testing::report simulate(const testing::sim_options& o, const testing::chooser* 
   runtime_core rt(std::move(settings), sim.make_drivers(), &sim);
   refused.of = nullptr;
   rt.run(main);
+  if (!sim.leaks().empty() && main.untaken_error() == nullptr) {
+    throw std::runtime_error("ringo: simulate: main has returned: " + sim.leaks());
+  }
   return sim.report();
 }
 

@@ -33,11 +33,13 @@ class simulation final : public choices, public event_clock {
     return static_cast<std::uint64_t>(now_.time_since_epoch().count()) << event_cell::time_shift;
   }
   bool in_blocking_call() const noexcept override { return in_blocking_call_; }
-  void main_ends(runtime_core& rt) override;  // notes which routines outlive main
+  void main_ends(runtime_core& rt) override;     // notes which routines outlive main
+  void main_is_gone(runtime_core& rt) override;  // looks for leaks, if that is asked for
   void note_stubborn_await() noexcept override;
 
   testing::report report() const;
   ringo::hooks* hooks() noexcept { return replay_ ? &*replay_ : options_.hooks; }
+  const std::string& leaks() const noexcept { return leaks_; }  // empty if there are none
   time_point now() const noexcept { return now_; }
   wait_queue settling;  // the routines that wait in settle()
 
@@ -61,6 +63,8 @@ class simulation final : public choices, public event_clock {
   bool throws_ = false;
   bool in_blocking_call_ = false;
   std::vector<std::string> outlived_main_;
+  std::string leaks_;
+  std::uintptr_t stack_ = 0;  // of run(): below it there are no frames of the program's between two steps
   time_point start_;
   time_point now_;
 };

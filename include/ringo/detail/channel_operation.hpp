@@ -147,7 +147,7 @@ class channel_operation : public operation<Derived, Result> {
     if (core_ != nullptr) {
       core_->append_to(text);
     } else {
-      text += "a nil channel";
+      text.add_never("a nil channel");
     }
   }
 

@@ -72,7 +72,7 @@ class ended_case {
   }
   void append_to(wait_report& text) const {
     operation_.append_to(text);
-    text += " or ";
+    text.next_case(" or ");
     end_.operation().append_to(text);
   }
 

@@ -76,6 +76,9 @@ class frame_cache {
   void give_back_unneeded() noexcept;
   void release_all() noexcept;
   std::size_t held() const noexcept;  // the number of free blocks here
+  // Each free block, for the search for leaks: here, while the worker does not run; and those that workers exchange.
+  void each_free(void (*f)(void* to, const void* block), void* to) const;
+  static void each_exchanged(void (*f)(void* to, const void* block), void* to);
 
  private:
   static constexpr std::uint32_t batch = 256;  // goes to the exchange when twice as many are free here

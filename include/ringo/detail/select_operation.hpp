@@ -165,8 +165,12 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   }
   void append_to(wait_report& text) const {
     text += "select of ";
-    const char* separator = "";
-    std::apply([&](const auto&... c) { ((text += std::exchange(separator, ", "), c.append_to(text)), ...); }, cases_);
+    bool is_first = true;
+    std::apply(
+        [&](const auto&... c) {
+          ((std::exchange(is_first, false) ? void() : text.next_case(), c.append_to(text)), ...);
+        },
+        cases_);
   }
 
  private:

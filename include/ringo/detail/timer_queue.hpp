@@ -76,6 +76,18 @@ class timer_queue {
     return e.place_ != timer_entry::out && e.place_ != timer_entry::resting;
   }
 
+  // For each entry with a deadline, while no other thread uses the queue.
+  template <class F>
+  void each_armed(F f) const {
+    const auto each = [&](const list& l) {
+      for (const timer_entry* e = l.first; e != nullptr; e = e->next_) f(*e);
+    };
+    each(fresh_);
+    for (const auto& level : lists_) {
+      for (const list& l : level) each(l);
+    }
+  }
+
   // Called by expire(): after_expiry() will do the rest without the lock.
   void put_off(timer_entry& e) noexcept {
     e.next_ = put_off_;
