@@ -435,7 +435,7 @@ outcome_of_kind in_child(const kind& k, unsigned workers) {  // 0: simulated
 task<> expect_none(const char* why) {
   co_await until_others_wait();
   const leaks found = runtime::current().find_leaks();
-  INFO(why);
+  INFO(std::string(why));
   CHECK_MESSAGE(found.found.routines.empty(), to_text(found));
 }
 

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include <ringo/detail/compilers.hpp>
+
 #include "platform/own_memory.hpp"
 #include "platform/text_file.hpp"
 
@@ -25,6 +27,7 @@ constexpr std::uint64_t previous_is_used = 1, is_mapped_alone = 2, is_of_thread 
 // Threads beside the first have arenas of their own, in heaps at multiples of this size. A heap begins with the
 // addresses of its arena and of the arena's previous heap, and its size; in the arena's first heap the arena follows.
 constexpr std::uintptr_t thread_heap_size = std::uintptr_t{64} << 20;
+constexpr std::uintptr_t largest_searched = std::uintptr_t{1} << 40;  // a mapping that is larger is no heap of malloc's
 constexpr std::uintptr_t arena_size = 2200, top_in_arena = 96, bins_in_arena = 112;
 constexpr std::size_t bins = 127;
 
@@ -91,7 +94,7 @@ class heap_map::walker {
 };
 
 heap_map::heap_map() {
-  if (sizeof(void*) != 8) return;
+  if (sizeof(void*) != 8 || RINGO_ADDRESS_SANITIZER || RINGO_THREAD_SANITIZER) return;
   // Blocks to find again.
   const struct probes {
     probes() : all{std::malloc(40), std::malloc(1000)} {}
@@ -102,7 +105,7 @@ heap_map::heap_map() {
   } known;
   walker walks;
   // To read the mappings allocates, and so may make a heap longer than they say. The next time there is room.
-  for (int tries = 0; tries < 8 && !is_known_; ++tries) {
+  for (int tries = 0; tries < 8 && !is_known_ && (tries == 0 || !heaps_.empty()); ++tries) {
     walk(walks);
     leave_out(walks.window.range());
     is_known_ = std::ranges::all_of(known.all, [this](void* each) {
@@ -225,6 +228,7 @@ bool heap_map::add_heap(memory_range of, bool of_thread, walker& walks) {
 }
 
 void heap_map::add_thread_heaps(const mapping& in, bool first_of_arena, walker& walks) {
+  if (in.end - in.begin > largest_searched) return;
   for (std::uintptr_t at = (in.begin + thread_heap_size - 1) & ~(thread_heap_size - 1); at < in.end;
        at += thread_heap_size) {
     struct {
