@@ -435,8 +435,9 @@ outcome_of_kind in_child(const kind& k, unsigned workers) {  // 0: simulated
 task<> expect_none(const char* why) {
   co_await until_others_wait();
   const leaks found = runtime::current().find_leaks();
-  INFO(std::string(why));
-  CHECK_MESSAGE(found.found.routines.empty(), to_text(found));
+  // On a busy machine there may be no search.
+  const std::string wrong = found.found.routines.empty() ? "" : why + (": " + to_text(found));
+  CHECK(wrong == "");
 }
 
 std::optional<channel<int>> in_static_memory;
