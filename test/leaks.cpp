@@ -306,8 +306,8 @@ task<> join_the(state s, std::size_t which) {
 task<> joins_in_a_circle() {
   auto s = std::make_shared<shared_state>();
   s->handles.reserve(100);
-  s->handles.push_back(go(join_the, s, 1));
-  s->handles.push_back(go(join_the, s, 0));
+  s->handles.push_back(go(join_the, s, std::size_t{1}));
+  s->handles.push_back(go(join_the, s, std::size_t{0}));
   co_return;
 }
 task<> awaits_a_leak() {

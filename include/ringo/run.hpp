@@ -155,7 +155,7 @@ class runtime_ref : private detail::mistaken_starts {
   ringo::snapshot snapshot() const;  ///< As runtime::snapshot(). Without routines if the runtime has ended.
   /// As runtime::recording(). Without events if the runtime has ended.
   ringo::recording recording(std::chrono::nanoseconds last = std::chrono::nanoseconds::max()) const;
-  leaks find_leaks() const;          ///< As runtime::find_leaks().
+  leaks find_leaks() const;  ///< As runtime::find_leaks().
 
  private:
   friend class runtime;
@@ -218,8 +218,8 @@ class runtime : private detail::mistaken_starts {
   /// while run() does not run. Thread: any. (snapshot.hpp)
   ringo::snapshot snapshot() const;
   /// The routines that nothing can wake any more, since nothing that can run has a pointer to what they wait for. It
-  /// reads all memory of the process, at some GB a second, while the runtime's workers wait; so it is for tests, and for
-  /// a look at a running program now and then. Thread: any, as snapshot(). (leaks.hpp)
+  /// reads all memory of the process, at some GB a second, while the runtime's workers wait; so it is for tests, and
+  /// for a look at a running program now and then. Thread: any, as snapshot(). (leaks.hpp)
   leaks find_leaks() const;
   void dump(std::ostream& to) const;  ///< Writes to_text(snapshot()). Thread: any.
   ringo::metrics metrics() const;     ///< Costs the workers nothing. Thread: any.

@@ -259,7 +259,7 @@ leaks runtime_core::find_leaks(std::uintptr_t stack) {
   std::vector<memory_range> blind = stopped.unused_stacks();
   blind.push_back(unused_stack(stack));
   std::vector<hidden> leaked;
-  for (int times = 0; times < 2; ++times) {
+  for (int round = 0; round < 2; ++round) {
     heap_map map;
     leave_out_free_frames(*this, map);
     if (!map.is_known()) {
@@ -267,7 +267,7 @@ leaks runtime_core::find_leaks(std::uintptr_t stack) {
       return result;
     }
     const std::vector<hidden> now_leaked = leak_search(*this, map, blind).run();
-    if (times == 0) leaked = now_leaked;
+    if (round == 0) leaked = now_leaked;
     std::erase_if(leaked, [&](hidden h) { return !std::ranges::binary_search(now_leaked, h); });
     if (leaked.empty()) break;
   }
