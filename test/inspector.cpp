@@ -385,6 +385,29 @@ TEST_CASE("A trace is what the recorder has, or gets from now on, and without a 
   CHECK(get(here.address(), "/trace").status == 404);  // no runtime runs
 }
 
+TEST_CASE("It has all routines searched for leaks, or says why not") {
+  const inspector here = inspector::listen("127.0.0.1:0");
+  on_each({scheduler_under_test::real(1), scheduler_under_test::real(4)}, [&](const scheduler_under_test& scheduler) {
+    scheduler.run([&]() -> task<> {
+      group g;
+      g.go([]() -> task<> { co_await waits_for_ever(channel<int>()); });
+      co_await until_parked("receive on channel");
+      const http_reply text = co_await got(here, "/leaks");
+      CHECK(text.status == 200);
+      CHECK(text.body.starts_with("runtime "));
+      http_reply json = co_await got(here, "/leaks.json");
+      json.body.pop_back();
+      CHECK(json_checker(json.body).is_valid());
+      CHECK(mentions(json.body, "\"leaks\":{\"not_searched\":"));
+      const bool searched = mentions(json.body, "\"not_searched\":\"\"");
+      CHECK(mentions(json.body, searched ? "\"searched\":2" : "\"searched\":0"));
+      g.cancel();
+      co_await g.wait();
+    });
+  });
+  CHECK(get(here.address(), "/leaks").body == "no runtime\n");
+}
+
 TEST_CASE("Of routines that are alike as many are shown as were asked for, and the others are counted") {
   const inspector here = inspector::listen("127.0.0.1:0");
   on_each({scheduler_under_test::real(1), scheduler_under_test::real(4)}, [&](const scheduler_under_test& scheduler) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include <ringo/blocking.hpp>
 #include <ringo/errors.hpp>
 #include <ringo/select.hpp>
 #include <ringo/time.hpp>
@@ -16,6 +17,7 @@
 #include "inspector/server.hpp"
 #include "inspector/thin_snapshot.hpp"
 #include "runtime/json.hpp"
+#include "runtime/snapshot.hpp"
 
 namespace ringo::detail {
 namespace {
@@ -23,6 +25,7 @@ namespace {
 // How long the workers of a runtime may take for a snapshot, before the answer goes without it.
 constexpr duration snapshot_limit = std::chrono::seconds(1);
 constexpr std::size_t longest_trace = 60;  // seconds
+constexpr duration leak_limit = std::chrono::seconds(10);
 
 std::string_view name_of(ringo::driver d) { return d == ringo::driver::epoll ? "epoll" : "io_uring"; }
 std::string_view state_of(const inspected_worker& w) { return w.thread == 0 ? "absent" : w.sleeps ? "sleeps" : "runs"; }
@@ -62,6 +65,8 @@ std::span<const inspector_server::route> inspector_server::routes() {
       {"/routines.json", &inspector_server::routines_json},
       {"/metrics", &inspector_server::metrics_text},
       {"/trace", &inspector_server::trace},
+      {"/leaks", &inspector_server::leaks_text},
+      {"/leaks.json", &inspector_server::leaks_json},
   };
   return all;
 }
@@ -77,6 +82,7 @@ task<http_answer> inspector_server::page(const http_request&) {
 }
 
 task<http_answer> inspector_server::routines_text(const http_request&) {
+  const auto may_have_snapshots = co_await snapshots_.lock_shared();
   const std::vector<seen> all = co_await look();
   std::string text;
   for (const seen& each : all) {
@@ -99,6 +105,7 @@ task<http_answer> inspector_server::routines_text(const http_request&) {
 }
 
 task<http_answer> inspector_server::routines_json(const http_request& r) {
+  const auto may_have_snapshots = co_await snapshots_.lock_shared();
   // With ?alike=50 at most 50 of those that are alike.
   const std::size_t most_alike = number_in(r.query, "alike").value_or(~std::size_t{0});
   const std::vector<seen> all = co_await look();
@@ -169,6 +176,53 @@ task<http_answer> inspector_server::trace(const http_request& r) {
       .type = "application/json",
       .body = to_chrome_trace(recorded),
       .more_header = "Content-Disposition: attachment; filename=\"trace." + std::to_string(::getpid()) + ".json\"\r\n"};
+}
+
+task<http_answer> inspector_server::leaks_text(const http_request&) {
+  std::string text;
+  const std::vector<searched> all = co_await search_leaks();
+  for (const searched& each : all) {
+    text +=
+        std::string(text.empty() ? "" : "\n") + "runtime " + std::to_string(each.runtime) + ": " + to_text(each.found);
+    if (!text.ends_with('\n')) text += '\n';
+  }
+  if (all.empty()) text = "no runtime\n";
+  co_return http_answer{.body = std::move(text), .more_header = {}};
+}
+
+task<http_answer> inspector_server::leaks_json(const http_request&) {
+  std::string text = "[";
+  const std::vector<searched> all = co_await search_leaks();
+  for (const searched& each : all) {
+    text += std::string(text.size() == 1 ? "" : ",") + "{\"id\":" + std::to_string(each.runtime) +
+            ",\"leaks\":" + to_json(each.found) + '}';
+  }
+  co_return http_answer{.type = "application/json", .body = std::move(text += "]\n"), .more_header = {}};
+}
+
+// A search waits for a worker, so it has a thread of its own, and a runtime whose workers are kept is not searched.
+task<std::vector<inspector_server::searched>> inspector_server::search_leaks() {
+  std::vector<searched> all;
+  {
+    const std::vector<seen> runtimes = co_await look();
+    for (const seen& each : runtimes) {
+      if (!each.it.runs) continue;
+      all.push_back({each.it.id, {}});
+      if (each.is_kept) all.back().found.not_searched = "no worker of the runtime has answered within 1 s";
+    }
+  }
+  const auto no_snapshots = co_await snapshots_.lock();
+  for (searched& each : all) {
+    if (!each.found.not_searched.empty()) continue;
+    auto search = blocking([id = each.runtime] { return find_leaks(id); });
+    auto done = co_await select(prefer_first, std::move(search), sleep(leak_limit));
+    if (done.index() == 0) {
+      each.found = std::get<0>(std::move(done));
+    } else {
+      each.found.not_searched = "the search has not ended within 10 s";
+    }
+  }
+  co_return all;
 }
 
 task<std::vector<inspector_server::seen>> inspector_server::look() {

@@ -12,6 +12,8 @@
 #include <ringo/event.hpp>
 #include <ringo/group.hpp>
 #include <ringo/inspector.hpp>
+#include <ringo/leaks.hpp>
+#include <ringo/shared_mutex.hpp>
 #include <ringo/snapshot.hpp>
 #include <ringo/tcp.hpp>
 #include <ringo/unix.hpp>
@@ -41,6 +43,10 @@ class inspector_server {
     std::shared_ptr<const snapshot> routines;  // null: no worker has answered in time, or the runtime does not run
     bool is_kept = false;                      // it runs, and no worker has answered in time
     std::vector<std::string> kept;             // then for each worker what keeps it, or empty
+  };
+  struct searched {
+    std::uint64_t runtime;
+    leaks found;
   };
   // A question to a runtime that has not been answered. All requests wait for the same one: a runtime whose workers are
   // kept is not asked again and again.
@@ -73,14 +79,20 @@ class inspector_server {
   task<http_answer> routines_json(const http_request& r);
   task<http_answer> metrics_text(const http_request& r);
   task<http_answer> trace(const http_request& r);
+  task<http_answer> leaks_text(const http_request& r);
+  task<http_answer> leaks_json(const http_request& r);
 
   task<std::vector<seen>> look();
+  task<std::vector<searched>> search_leaks();
   std::shared_ptr<question> ask(std::uint64_t runtime);
   task<> await_answer(std::uint64_t runtime, std::shared_ptr<question> q);
 
   const inspector_options options_;
   group* clients_ = nullptr;  // while it serves
   std::map<std::uint64_t, std::shared_ptr<question>> open_questions_;
+  // Snapshots have addresses of objects, which a search for leaks would take for references. So no answer has one
+  // meanwhile.
+  shared_mutex snapshots_;
   bool checks_host_ = false;
 };
 
