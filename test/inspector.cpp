@@ -537,6 +537,40 @@ TEST_CASE("RINGO_INSPECT in the environment gives a program an inspector while i
   CHECK(mentions(end.errors, " listens at unix:@ringo.test."));
 }
 
+TEST_CASE("With RINGO_INSPECT one run may begin while the inspector of the last one ends") {
+  const folder of;
+  const std::string address = "unix:" + of / "inspector";
+  const auto end = run_in_a_child([&] {
+    ::setenv("RINGO_INSPECT", address.c_str(), 1);
+    const auto runs = [] {
+      for (std::size_t i = 0; i < stressed(300); ++i) run([]() -> task<> { co_return; }, {.workers = 1});
+    };
+    std::thread other(runs);
+    runs();
+    other.join();
+    return 0;
+  });
+  CHECK(end.exited);
+  CHECK(end.status == 0);
+  CAPTURE(end.errors);
+  CHECK(!mentions(end.errors, "warning"));
+}
+
+TEST_CASE("The warning that there is no inspector comes to a hook that may run another runtime") {
+  const auto end = run_in_a_child([] {
+    ::setenv("RINGO_INSPECT", "nonsense", 1);
+    bool has_run = false;
+    runtime_options o;
+    o.on_warning = [&](std::string_view) {
+      std::thread([&] { run([&]() -> task<> { co_return void(has_run = true); }); }).join();
+    };
+    run([]() -> task<> { co_return; }, o);
+    return has_run ? 0 : 1;
+  });
+  CHECK(end.exited);
+  CHECK(end.status == 0);
+}
+
 TEST_CASE("RINGO_INSPECT with an address that is wrong or taken is one warning, and the program runs") {
   const tcp_listener taken = tcp_listener::bind("127.0.0.1:0");
   for (const std::string& address : {taken.local().to_string(), std::string("0.0.0.0:0"), std::string("nonsense")}) {

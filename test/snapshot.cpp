@@ -227,6 +227,23 @@ TEST_CASE("An object has the name that it was made with, as long as it lives, an
       3);
 }
 
+TEST_CASE("Names are spread over the table, whatever the distance of their objects") {
+  constexpr std::size_t objects = 100'000;
+  for (const std::uintptr_t distance : {16u, 64u, 192u, 4096u, 65536u}) {
+    CAPTURE(distance);
+    const auto address = [&](std::size_t i) { return reinterpret_cast<const void*>((i + 1) * distance); };
+    for (std::size_t i = 0; i < objects; ++i) detail::set_name(address(i), "an object");
+    std::size_t longest = 0;
+    for (const detail::name_entry* each : ringo_names.first) {
+      std::size_t length = 0;
+      for (; each != nullptr; each = each->next) ++length;
+      longest = std::max(longest, length);
+    }
+    CHECK(longest < 20);
+    for (std::size_t i = 0; i < objects; ++i) detail::forget_name(address(i));
+  }
+}
+
 TEST_CASE("A context may be named anew, its routines are under it by name, and the background has no name") {
   on_simulated_schedulers([]() -> task<> {
     const context request = named("first", context::with_timeout(1h));

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -10,6 +9,7 @@
 
 #include <ringo/inspector.hpp>
 
+#include "platform/environment_variable.hpp"
 #include "platform/never_destroyed.hpp"
 #include "runtime/inspected_run.hpp"
 #include "runtime/warnings.hpp"
@@ -17,8 +17,25 @@
 namespace ringo::detail {
 namespace {
 
-// No other lock is taken under the mutex but those of an inspector's start, and no worker takes it.
+// No other lock is taken under the mutex but those of an inspector's start and end, and no worker takes it.
 struct environments_inspector {
+  // The text of a warning, or none. Under the mutex.
+  std::string start(std::string_view address) {
+    try {
+      it = inspector::listen(address);
+      if (it.address() == told) return {};
+      told = it.address();
+      std::fprintf(stderr, "ringo: the inspector of process %d listens at %s\n", ::getpid(), told.c_str());
+      return {};
+    } catch (const std::exception& error) {
+      if (std::exchange(has_warned, true)) return {};
+      std::string_view why = error.what();
+      if (constexpr std::string_view us = "ringo: "; why.starts_with(us)) why.remove_prefix(us.size());
+      return "RINGO_INSPECT=" + std::string(address) +
+             " in the environment: there is no inspector: " + std::string(why);
+    }
+  }
+
   std::mutex mutex;
   unsigned runs = 0;
   inspector it;
@@ -34,33 +51,25 @@ environments_inspector& environments() {
 }  // namespace
 
 inspected_run::inspected_run(warnings& told) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): a program that sets variables in another thread meanwhile is wrong anyway
-  const char* const address = std::getenv("RINGO_INSPECT");
-  if (address == nullptr || *address == '\0') return;
+  const std::string_view address = environment_variable("RINGO_INSPECT");
+  if (address.empty()) return;
   environments_inspector& one = environments();
-  const std::lock_guard guard(one.mutex);
-  is_counted_ = true;
-  if (one.runs++ != 0) return;
-  try {
-    one.it = inspector::listen(address);
-    if (one.it.address() == one.told) return;
-    one.told = one.it.address();
-    std::fprintf(stderr, "ringo: the inspector of process %d listens at %s\n", ::getpid(), one.told.c_str());
-  } catch (const std::exception& error) {
-    if (std::exchange(one.has_warned, true)) return;
-    std::string_view why = error.what();
-    if (constexpr std::string_view us = "ringo: "; why.starts_with(us)) why.remove_prefix(us.size());
-    told.tell("RINGO_INSPECT=" + std::string(address) +
-              " in the environment: there is no inspector: " + std::string(why));
+  std::string warning;
+  {
+    const std::lock_guard guard(one.mutex);
+    if (one.runs == 0) warning = one.start(address);
+    ++one.runs;
   }
+  is_counted_ = true;
+  if (!warning.empty()) told.tell(warning);  // by the program's on_warning, which may run another runtime
 }
 
+// It ends under the mutex: a run that begins meanwhile starts the next one at the same address.
 inspected_run::~inspected_run() {
   if (!is_counted_) return;
-  inspector ended;
   environments_inspector& one = environments();
   const std::lock_guard guard(one.mutex);
-  if (--one.runs == 0) ended = std::move(one.it);
+  if (--one.runs == 0) one.it = inspector();
 }
 
 }  // namespace ringo::detail

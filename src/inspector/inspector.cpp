@@ -15,6 +15,7 @@
 
 #include "inspector/server.hpp"
 #include "net/socket_address.hpp"
+#include "platform/environment_variable.hpp"
 #include "platform/signals_blocked.hpp"
 #include "runtime/driver_choice.hpp"
 #include "runtime/outside_error.hpp"
@@ -25,12 +26,6 @@ namespace ringo::detail {
 namespace {
 
 constexpr std::string_view unix_prefix = "unix:";
-
-std::string with_process_number(std::string_view address) {
-  std::string text(address);
-  if (const std::size_t at = text.find("%p"); at != std::string::npos) text.replace(at, 2, std::to_string(::getpid()));
-  return text;
-}
 
 // Throws: std::invalid_argument.
 endpoint tcp_endpoint(const std::string& address, const inspector_options& o) {

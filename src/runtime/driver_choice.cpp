@@ -1,7 +1,6 @@
 #include "runtime/driver_choice.hpp"
 
 #include <cerrno>
-#include <cstdlib>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -10,6 +9,7 @@
 #ifndef RINGO_WITHOUT_URING
 #include "driver/uring.hpp"
 #endif
+#include "platform/environment_variable.hpp"
 
 namespace ringo::detail {
 namespace {
@@ -26,9 +26,7 @@ constexpr bool has_uring = true;
 
 ringo::driver wanted_kind(const runtime_options& o) {
   if (o.driver != ringo::driver::automatic) return o.driver;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): a program that sets variables in another thread meanwhile is wrong anyway
-  const char* const variable = std::getenv("RINGO_DRIVER");
-  const std::string_view name = variable != nullptr ? variable : "";
+  const std::string_view name = environment_variable("RINGO_DRIVER");
   if (name == "io_uring") return ringo::driver::io_uring;
   if (name == "epoll") return ringo::driver::epoll;
   if (name.empty() || name == "automatic") return ringo::driver::automatic;

@@ -9,11 +9,17 @@ namespace {
 
 std::uintptr_t key_of_object(const void* object) noexcept { return ~reinterpret_cast<std::uintptr_t>(object); }
 
-// With the object's chain locked. Objects are at multiples of 16, mostly.
+// Spreads addresses over the chains, also if they all are multiples of some power of two, by the golden ratio.
+std::size_t chain_number(std::uintptr_t key) noexcept {
+  static_assert(name_table::chains == std::size_t{1} << 16);
+  return static_cast<std::size_t>(std::uint64_t{key} * 0x9e3779b97f4a7c15 >> (64 - 16));
+}
+
+// With the object's chain locked.
 class locked_chain {
  public:
   explicit locked_chain(std::uintptr_t key) noexcept
-      : number_((key / 16) % name_table::chains), guard_(ringo_names.lock[number_ % name_table::locks]) {}
+      : number_(chain_number(key)), guard_(ringo_names.lock[number_ % name_table::locks]) {}
 
   // The link to the entry; the last one, which is null, if there is none.
   name_entry*& find(std::uintptr_t key) noexcept {

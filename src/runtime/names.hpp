@@ -16,9 +16,10 @@ struct name_entry {
   char* text() noexcept { return reinterpret_cast<char*>(this + 1); }
 };
 
-// Chains by a hash of the address. Some names live at a time, or some ten thousand, one for each session of a server.
+// Chains by a hash of the address. A server may have a million sessions, each with a name. Pages of the table that no
+// name is in take no memory.
 struct name_table {
-  static constexpr std::size_t chains = 4096, locks = 64;
+  static constexpr std::size_t chains = 65536, locks = 64;
 
   name_entry* first[chains];
   leaf_spin_lock lock[locks];  // of each chain whose number has this remainder

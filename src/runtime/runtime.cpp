@@ -1,9 +1,7 @@
 #include <signal.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <mutex>
 #include <ostream>
 #include <stdexcept>
@@ -12,6 +10,7 @@
 
 #include <ringo/run.hpp>
 
+#include "platform/environment_variable.hpp"
 #include "platform/standard_streams.hpp"
 #include "platform/text_file.hpp"
 #include "platform/usable_cpus.hpp"
@@ -44,11 +43,9 @@ bool is_told_of_fallback(const runtime_options& o) {
 
 // RINGO_RECORD=FILE[,BYTES], where the program itself leaves the options.
 void take_recorder_from_environment(runtime_options& o) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): a program that sets variables in another thread meanwhile is wrong anyway
-  const char* const variable = std::getenv("RINGO_RECORD");
-  if (variable == nullptr || *variable == 0 || o.recorder != 0 || !o.recorder_file.empty()) return;
+  const std::string_view text = detail::environment_variable("RINGO_RECORD");
+  if (text.empty() || o.recorder != 0 || !o.recorder_file.empty()) return;
   constexpr std::int64_t usual = 1 << 20;
-  const std::string_view text = variable;
   const std::size_t comma = text.rfind(',');
   const auto bytes =
       comma == std::string_view::npos ? usual : detail::leading_number(text.substr(comma + 1)).value_or(0);
@@ -57,10 +54,7 @@ void take_recorder_from_environment(runtime_options& o) {
                                 "\": FILE or FILE,BYTES is allowed");
   }
   o.recorder = static_cast<std::size_t>(bytes);
-  o.recorder_file = text.substr(0, comma);
-  if (const std::size_t at = o.recorder_file.find("%p"); at != std::string::npos) {
-    o.recorder_file.replace(at, 2, std::to_string(::getpid()));
-  }
+  o.recorder_file = detail::with_process_number(text.substr(0, comma));
 }
 
 // A runtime, while it runs, that SIGQUIT may dump. The signal dumps the last of them.

@@ -1,0 +1,15 @@
+// Variables of the environment that set options.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace ringo::detail {
+
+// Empty if it is not set. Always empty in a program that has more rights than the user that starts it, as a setuid one:
+// that user must not choose the files that it writes and the addresses at which it listens.
+std::string_view environment_variable(const char* name) noexcept;
+
+// With the process's number in place of %p.
+std::string with_process_number(std::string_view text);
+
+}  // namespace ringo::detail
