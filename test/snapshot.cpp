@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <ringo/ringo.hpp>
 #include <source_location>
@@ -632,6 +633,29 @@ TEST_CASE("A routine of a snapshot has waited since its wait began, and the text
     CHECK(waited() == std::vector<duration>{2s, 3s});
     c.close();
     co_await g.wait();
+  });
+}
+
+TEST_CASE("The text of a group says whether its routines wait for one object, for some, or each for its own") {
+  on_simulated_schedulers([]() -> task<> {
+    std::vector<channel<int>> channels(3);
+    const auto text_of_three = [&](std::array<std::size_t, 3> places) -> task<std::string> {
+      group g;
+      for (const std::size_t i : places) g.go([](channel<int> c) -> task<> { co_await c.recv(); }, channels[i]);
+      co_await sleep(1ms);
+      std::string text = to_text(taken());
+      g.cancel();
+      co_await g.wait();
+      co_return text;
+    };
+    const std::string one = co_await text_of_three({0, 0, 0});
+    CHECK(one.find("wait for receive on channel ") != std::string::npos);
+    CHECK(one.find("object") == std::string::npos);
+    const std::string some = co_await text_of_three({0, 1, 0});
+    CHECK(some.find("wait for receive on a channel, ") != std::string::npos);
+    CHECK(some.find("; for 2 different objects") != std::string::npos);
+    const std::string own = co_await text_of_three({0, 1, 2});
+    CHECK(own.find("; each waits for an object of its own") != std::string::npos);
   });
 }
 

@@ -1,6 +1,7 @@
 // A snapshot as text for people.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -88,6 +89,17 @@ std::string wait_of(std::span<const snapshot::routine* const> group, time_point 
   return text + (left < duration::zero() ? detail::length_of(-left) + " ago" : "in " + detail::length_of(left));
 }
 
+// Of a group whose routines do not all wait for the same object: for how many. Nothing if some object is not known.
+std::string objects_of(std::span<const snapshot::routine* const> group) {
+  std::set<std::vector<std::size_t>> different;
+  for (const snapshot::routine* r : group) {
+    if (r->objects.empty()) return {};
+    different.insert(r->objects);
+  }
+  if (different.size() == group.size()) return "; each waits for an object of its own";
+  return "; for " + std::to_string(different.size()) + " different objects";
+}
+
 // Routines with the same key are one group.
 std::string key_of(const snapshot::routine& r) {
   std::string key = r.name + '\n' + situation_of(r, true, r.operation);
@@ -110,7 +122,9 @@ void append_group(std::string& text, const snapshot& s, const std::vector<const 
       text += (i == 0 ? " (" : ", ") + std::to_string(group[i]->number);
     }
     text += group.size() > most_numbers ? ", ...): " : "): ";
-    text += situation_of(first, true, same_object ? first.waits_for : first.operation) + wait_of(group, s.taken) + '\n';
+    text += situation_of(first, true, same_object ? first.waits_for : first.operation);
+    if (!same_object) text += objects_of(group);
+    text += wait_of(group, s.taken) + '\n';
   }
   for (std::size_t i = 1; i < first.chain.size(); ++i) text += "      awaited at " + place_text(first.chain[i]) + '\n';
   for (const snapshot::routine* r : group) {
