@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <string_view>
@@ -377,11 +378,22 @@ TEST_CASE("A trace is what the recorder has, or gets from now on, and without a 
              CHECK(mentions(r.body, "inspector.cpp"));
            }),
       {.workers = 2, .recorder = 1 << 16});
-  run(main({"/trace?seconds=1"}, [](const http_reply& r) {
+  const folder files;
+  run(main({"/recording", "/recording?last=1", "/recording?seconds=1"},
+           [&files](const http_reply& r) {
+             CHECK(r.status == 200);
+             CHECK(mentions(r.head, "Content-Type: application/octet-stream\r\nContent-Length: "));
+             const std::string path = files.path() + "/a.ringo";
+             std::ofstream(path, std::ios::binary) << r.body;
+             CHECK(mentions(to_text(read_recording(path)), "inspector.cpp"));
+           }),
+      {.workers = 2, .recorder = 1 << 16});
+  run(main({"/trace?seconds=1", "/recording"}, [](const http_reply& r) {
     CHECK(r.status == 409);
     CHECK(mentions(r.body, "RINGO_RECORD"));
   }));
-  for (const char* wrong : {"/trace?seconds=0", "/trace?last=61"}) CHECK(get(here.address(), wrong).status == 400);
+  for (const char* wrong : {"/trace?seconds=0", "/trace?last=61", "/recording?last=61"})
+    CHECK(get(here.address(), wrong).status == 400);
   CHECK(get(here.address(), "/trace").status == 404);  // no runtime runs
 }
 

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -22,6 +23,7 @@
 #include "folder.hpp"
 #include "json_checker.hpp"
 #include "running_child.hpp"
+#include "runtime/recorder.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -262,6 +264,111 @@ TEST_CASE("A part of a recording has the events of that time") {
   CHECK(count(part) == 3);
 }
 
+TEST_CASE("Of the time before all workers' rings have begun, a summary and a trace have nothing") {
+  recording made;
+  made.is_on = true;
+  made.workers = 2;
+  made.from = time_point(10s);
+  made.until = time_point(20s);
+  const auto add = [&](std::chrono::seconds at, kind what, std::uint32_t worker, std::uint32_t routine) {
+    recording::event& e = made.events.emplace_back();
+    e.at = time_point(at);
+    e.what = what;
+    e.by = what == kind::ready ? recording::cause::timer : recording::cause::routine;
+    e.worker = worker;
+    e.routine = routine;
+  };
+  // Routine 5 ran on worker 0 at 3 s; those events are lost.
+  add(1s, kind::resumed, 1, 5);
+  add(1s, kind::parked, 1, 5);
+  add(2s, kind::ready, 1, 5);
+  add(4s, kind::resumed, 1, 6);
+  add(7s, kind::ended, 1, 6);
+  add(9s, kind::resumed, 1, 7);
+  add(11s, kind::resumed, 0, 5);
+  add(12s, kind::parked, 0, 5);
+  add(13s, kind::ended, 1, 7);
+  add(14s, kind::ready, 1, 5);
+  add(17s, kind::resumed, 1, 5);
+  add(18s, kind::parked, 1, 5);
+  const std::string text = to_text(made);
+  CAPTURE(text);
+  CHECK(text.starts_with("6 events of 2 workers in 10 s\n"));
+  CHECK(text.find("routine 6") == std::string::npos);
+  CHECK(text.find("3.0 s  routine 7 on worker 1, 10 s before the end\n") != std::string::npos);
+  CHECK(text.find("they ran\n     3.0 s  routine 5, which a timer woke, 6.0 s before the end\n\n") !=
+        std::string::npos);
+  CHECK(text.find("     2.0 s         1     2.0 s  a coroutine of another library\n") != std::string::npos);
+  const std::string trace = to_chrome_trace(made);
+  check_trace(trace);
+  CHECK(trace.find("\"ph\":\"s\"") == trace.rfind("\"ph\":\"s\""));
+  CHECK(trace.find("routine 6") == std::string::npos);
+}
+
+namespace {
+
+class set_clock final : public detail::event_clock {
+ public:
+  std::uint64_t ticks() const noexcept override {
+    return static_cast<std::uint64_t>(duration(now).count()) << detail::event_cell::time_shift;
+  }
+  std::chrono::microseconds now{};
+};
+
+// A recording of one worker, as a recorder with this clock makes it.
+recording recording_of(const set_clock& clock, const detail::event_ring& ring) {
+  std::string image;
+  const auto put = [&image](const auto& value) { image.append(reinterpret_cast<const char*>(&value), sizeof value); };
+  detail::image_header head;
+  head.workers = 1;
+  head.flags = detail::image_header::in_nanoseconds;
+  head.ticks[1] = clock.ticks();
+  head.steady[1] = duration(clock.now).count();
+  put(head);
+  const detail::image_ring cells{0, ring.published(), ring.size()};
+  put(detail::image_section{detail::image_section::ring_part, 0, sizeof cells + cells.last * 16 + 8});
+  put(cells);
+  for (std::uint64_t i = 0; i < cells.last; ++i) put(ring.at(i).what.load()), put(ring.at(i).when.load());
+  put(ring.claimed());
+  put(detail::image_section{detail::image_section::end_part, 0, 0});
+  return detail::parse_image(image);
+}
+
+}  // namespace
+
+TEST_CASE("A long time between two readings of the clock is the one routine's that has run meanwhile") {
+  for (const bool is_one : {true, false}) {
+    set_clock clock;
+    detail::event_ring ring(1 << 14, &clock, 5000 << detail::event_cell::time_shift);
+    const auto put = [&](kind what, std::uint32_t routine) {
+      ring.put(static_cast<std::uint64_t>(what), routine, nullptr,
+               what == kind::ready ? static_cast<std::uint64_t>(recording::cause::timer) : 0);
+    };
+    for (int i = 0; i < 100; ++i) {  // so quickly that the clock is read seldom
+      put(kind::resumed, 1);
+      clock.now += 1us;
+      put(kind::yielded, 1);
+    }
+    ring.look_soon();
+    put(kind::ready, 2);
+    put(kind::resumed, 2);
+    if (!is_one) {
+      put(kind::parked, 2);
+      put(kind::resumed, 3);
+    }
+    clock.now += 300ms;
+    put(kind::parked, is_one ? 2 : 3);
+    ring.look_soon();
+    put(kind::resumed, 1);
+    const std::string text = to_text(recording_of(clock, ring));
+    CAPTURE(text);
+    CHECK(text.find("Ready for longest") == std::string::npos);
+    CHECK((text.find("    300 ms  routine 2 on worker 0, 300 ms before the end; then it") != std::string::npos) ==
+          is_one);
+    CHECK((text.find(", up to 300 ms, or others next to it; then") != std::string::npos) == !is_one);
+  }
+}
+
 TEST_CASE("A file has what the recording had, and a file that is none is refused") {
   const folder here;
   const std::string path = here.path() + "/a.ringo";
@@ -355,6 +462,8 @@ TEST_CASE("RINGO_RECORD records any program, and ringo-trace converts the file a
   CHECK(read(json) == to_chrome_trace(read_recording(file)));
   REQUIRE(std::system((tool + " --summary " + file + " > " + text).c_str()) == 0);
   CHECK(read(text) == to_text(read_recording(file)));
+  CHECK(std::system((tool + " --summary " + json + " 2>" + text).c_str()) != 0);
+  CHECK(read(text).find("this is a trace already") != std::string::npos);
   CHECK(std::system((tool + " " + here.path() + "/none 2>" + text).c_str()) != 0);
   CHECK(read(text).starts_with("ringo-trace: "));
   if (std::system("command -v python3 >/dev/null") == 0) {

@@ -17,6 +17,7 @@
 #include "inspector/server.hpp"
 #include "inspector/thin_snapshot.hpp"
 #include "runtime/json.hpp"
+#include "runtime/recorder.hpp"
 #include "runtime/snapshot.hpp"
 
 namespace ringo::detail {
@@ -65,6 +66,7 @@ std::span<const inspector_server::route> inspector_server::routes() {
       {"/routines.json", &inspector_server::routines_json},
       {"/metrics", &inspector_server::metrics_text},
       {"/trace", &inspector_server::trace},
+      {"/recording", &inspector_server::recording},
       {"/leaks", &inspector_server::leaks_text},
       {"/leaks.json", &inspector_server::leaks_json},
   };
@@ -153,7 +155,7 @@ task<http_answer> inspector_server::metrics_text(const http_request&) {
 }
 
 // ?seconds=5: of the next 5 s; ?last=5: of the last 5 s; else all that the recorder has.
-task<http_answer> inspector_server::trace(const http_request& r) {
+task<http_answer> inspector_server::recording(const http_request& r) {
   const auto number = number_in(r.query, "runtime"), next = number_in(r.query, "seconds");
   const auto last = next ? next : number_in(r.query, "last");
   if (last.value_or(1) == 0 || last.value_or(1) > longest_trace) {
@@ -163,19 +165,28 @@ task<http_answer> inspector_server::trace(const http_request& r) {
   const auto of = std::ranges::find_if(
       all, [&number](const inspected_runtime& each) { return number ? each.id == *number : each.runs; });
   if (of == all.end()) co_return refused(404, "There is no such runtime, or it has ended.");
-  const duration length = last ? duration(std::chrono::seconds(*last)) : duration::max();
-  if (!recording_of(of->id, duration::zero()).is_on) {
+  if (recording_image(of->id).empty()) {
     co_return refused(409,
                       "This runtime has no recorder: set RINGO_RECORD=FILE in the program's environment, or "
                       "runtime_options::recorder.");
   }
-  if (next) co_await sleep(length);
-  const recording recorded = recording_of(of->id, length);
-  if (!recorded.is_on) co_return refused(404, "The runtime has ended meanwhile.");
+  if (next) co_await sleep(std::chrono::seconds(*next));
+  std::string image = recording_image(of->id, static_cast<std::uint32_t>(last.value_or(0)));
+  if (image.empty()) co_return refused(404, "The runtime has ended meanwhile.");
   co_return http_answer{
-      .type = "application/json",
-      .body = to_chrome_trace(recorded),
-      .more_header = "Content-Disposition: attachment; filename=\"trace." + std::to_string(::getpid()) + ".json\"\r\n"};
+      .type = "application/octet-stream",
+      .body = std::move(image),
+      .more_header = "Content-Disposition: attachment; filename=\"" + std::to_string(::getpid()) + ".ringo\"\r\n"};
+}
+
+// The same for ui.perfetto.dev.
+task<http_answer> inspector_server::trace(const http_request& r) {
+  http_answer a = co_await recording(r);
+  if (a.status != 200) co_return a;
+  a.type = "application/json";
+  a.body = to_chrome_trace(parse_image(a.body));
+  a.more_header = "Content-Disposition: attachment; filename=\"trace." + std::to_string(::getpid()) + ".json\"\r\n";
+  co_return a;
 }
 
 task<http_answer> inspector_server::leaks_text(const http_request&) {

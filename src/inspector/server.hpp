@@ -78,6 +78,7 @@ class inspector_server {
   task<http_answer> routines_text(const http_request& r);
   task<http_answer> routines_json(const http_request& r);
   task<http_answer> metrics_text(const http_request& r);
+  task<http_answer> recording(const http_request& r);
   task<http_answer> trace(const http_request& r);
   task<http_answer> leaks_text(const http_request& r);
   task<http_answer> leaks_json(const http_request& r);

@@ -45,12 +45,12 @@ bool ask_for_snapshot(std::uint64_t runtime_id, std::function<void(std::optional
   return accepted;
 }
 
-recording recording_of(std::uint64_t runtime_id, duration last) {
+std::string recording_image(std::uint64_t runtime_id, std::uint32_t last_seconds) {
   std::string image;
-  runtime_registry::with(runtime_id, [&image](const runtime_core& rt) {
-    if (rt.records()) image = rt.recorder->image();
+  runtime_registry::with(runtime_id, [&](const runtime_core& rt) {
+    if (rt.records()) image = rt.recorder->image(last_seconds);
   });
-  return image.empty() ? recording() : parse_image(image, last);
+  return image;
 }
 
 std::optional<stall_probe> probe_stalls(std::uint64_t runtime_id) {

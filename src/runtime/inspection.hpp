@@ -45,8 +45,9 @@ std::vector<inspected_runtime> inspect_runtimes();
 // `answer` must not throw. Thread: any.
 bool ask_for_snapshot(std::uint64_t runtime_id, std::function<void(std::optional<snapshot>)> answer);
 
-// As runtime::recording(): without events if the runtime has no recorder or has ended. Thread: any.
-recording recording_of(std::uint64_t runtime_id, duration last);
+// As runtime::write_recording() writes it, of the last seconds (0: all); empty if the runtime has no recorder or has
+// ended. Thread: any.
+std::string recording_image(std::uint64_t runtime_id, std::uint32_t last_seconds = 0);
 
 // What keeps the runtime's workers from going on since the probe was made: one text for each, empty if it sleeps or
 // has gone on. Without texts if the runtime has ended. Thread: any, but its workers.

@@ -296,10 +296,14 @@ void recorder::put_image(image_sink& to, places& seen, bool in_crash) const {
   put(to, image_section{image_section::end_part, 0, 0});
 }
 
-std::string recorder::image() const {
+std::string recorder::image(std::uint32_t last_seconds) const {
   places seen;
   memory_sink to;
   put_image(to, seen, false);
+  if (last_seconds != 0) {
+    const image_section last{image_section::last_part, last_seconds, 0};
+    to.text.insert(sizeof(image_header), reinterpret_cast<const char*>(&last), sizeof last);
+  }
   return std::move(to.text);
 }
 

@@ -45,7 +45,8 @@ struct image_section {
     place_part,  // image_place, the file's name, the function's
     wait_part,   // kind of wait `number`: its text
     name_part,   // of routine `number`
-    end_part
+    end_part,
+    last_part  // only the last `number` seconds count
   };
   std::uint32_t what;
   std::uint32_t number;
@@ -83,8 +84,8 @@ class recorder {
   event_ring& ring_of(std::size_t worker) noexcept { return *rings_[worker]; }
 
   // Any thread, while the workers go on.
-  std::string image() const;
-  void write(const std::string& path) const;  // throws std::system_error
+  std::string image(std::uint32_t last_seconds = 0) const;  // 0: all
+  void write(const std::string& path) const;                // throws std::system_error
   // To the file of runtime_options::recorder_file, with that behind its name; a warning if that fails. Nothing if
   // there is none.
   void write_file(const char* suffix, runtime_core& rt) const noexcept;

@@ -52,9 +52,12 @@ class image_parser {
   using kind = recording::kind;
 
  public:
-  explicit image_parser(std::string_view image) : image_(image) {}
+  explicit image_parser(std::string_view image) : whole_(image), image_(image) {}
 
   recording parse(std::chrono::nanoseconds last) {
+    if (whole_.starts_with('{') || whole_.starts_with('[')) {
+      throw std::invalid_argument("ringo: this is a trace already: open it in ui.perfetto.dev or chrome://tracing");
+    }
     header_ = image_.take<image_header>();
     if (std::string_view(header_.magic, 8) != std::string_view(image_header().magic, 8)) {
       throw std::invalid_argument("ringo: this is no recording");
@@ -71,7 +74,7 @@ class image_parser {
     made_.until_unix_ns = header_.unix_ns;
     while (read_section()) {
     }
-    finish(last);
+    finish(std::min(last, last_));
     return std::move(made_);
   }
 
@@ -100,6 +103,9 @@ class image_parser {
         return true;
       case image_section::name_part:
         names_[section.number] = content;
+        return true;
+      case image_section::last_part:
+        last_ = std::chrono::seconds(section.number);
         return true;
       case image_section::end_part:
         return false;
@@ -212,18 +218,36 @@ class image_parser {
     }
   }
 
+  // Whether the worker runs a routine, or sleeps, after the event.
+  static bool is_busy_after(const recording::event& e, bool before) {
+    if (e.what == kind::resumed || e.what == kind::slept) return true;
+    const bool leaves = e.what == kind::parked || e.what == kind::yielded || e.what == kind::ended;
+    return before && (leaves ? e.routine == nobody : e.what != kind::woke);
+  }
+
   // Events without a reading of their own have the time of the one before. They are spread evenly up to the next
-  // reading.
+  // reading; but if only one routine has run meanwhile, or the worker has slept once, all the time is that one's.
   void spread(const std::vector<raw>& raws, std::vector<recording::event>& events) const {
+    bool is_busy = true;  // not known of the first
     for (std::size_t i = 0; i < raws.size();) {
       std::size_t next = i + 1;
       while (next < raws.size() && raws[next].ticks == raws[i].ticks) ++next;
+      std::size_t begin = i, end = next, busy = 0;
+      for (std::size_t each = i; each < next; ++each) {
+        const bool was_busy = std::exchange(is_busy, is_busy_after(events[each], is_busy));
+        const bool is_next = events[each].what == kind::resumed || events[each].what == kind::slept;
+        if ((is_next || (is_busy && each == i)) && ++busy == 1) begin = each;
+        if (!is_busy && was_busy && each > i && busy == 1) end = each;
+      }
+      if (busy != 1) begin = i, end = next;
       if (next > i + 1) {
         const bool is_last = next == raws.size();
         const duration gap = (is_last ? made_.until : time_of(raws[next].ticks)) - events[i].at;
         for (std::size_t each = i + 1; each < next; ++each) {
           events[each].blur = gap;
-          if (!is_last) events[each].at += gap * (each - i) / (next - i);
+          if (is_last || each <= begin) continue;
+          const auto part = static_cast<std::int64_t>(std::min(each, end) - begin);
+          events[each].at += gap * part / static_cast<std::int64_t>(end - begin);
         }
       }
       i = next;
@@ -268,9 +292,11 @@ class image_parser {
 
   static constexpr std::uint32_t nobody = ~std::uint32_t{0};
 
+  const std::string_view whole_;
   image_reader image_;
   image_header header_;
   recording made_;
+  std::chrono::nanoseconds last_ = std::chrono::nanoseconds::max();
   std::unordered_map<std::uint64_t, std::size_t> places_, waits_;
   std::unordered_map<std::uint32_t, std::string> names_;
 };

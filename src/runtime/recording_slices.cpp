@@ -9,7 +9,7 @@ namespace ringo::detail {
 recorded_slices::recorded_slices(const recording& r) {
   using kind = recording::kind;
   std::vector<std::optional<recorded_slice>> open(r.workers);  // of each worker
-  std::vector<time_point> from(r.workers, r.from);
+  std::vector<time_point> from(r.workers, r.from), read(r.workers, r.from);
   // A routine is ready once, and then resumed once; a reading of the clock that two workers made may have the wrong
   // order, by less than a blur.
   struct state {
@@ -18,16 +18,35 @@ recorded_slices::recorded_slices(const recording& r) {
     bool has_parked = false;
   };
   std::unordered_map<std::uint32_t, state> states;
+  // Events whose time was not read follow a reading.
+  const auto begin = [&](const recording::event& e) {
+    const bool is_sleep = e.what == kind::slept;
+    const time_point earliest = e.blur == duration::zero() ? e.at : read[e.worker];
+    open[e.worker] =
+        recorded_slice{std::max(e.at, r.from),    {}, e.worker, e.routine, is_sleep, is_sleep ? nullptr : &e, nullptr,
+                       std::max(earliest, r.from)};
+  };
   const auto close = [&](const recording::event& e, std::uint32_t routine, bool is_sleep) {
     auto& slice = open[e.worker];
-    if (!slice) slice = recorded_slice{from[e.worker], {}, e.worker, routine, is_sleep};
+    const time_point since = from[e.worker];
+    if (!slice) slice = recorded_slice{since, {}, e.worker, routine, is_sleep, nullptr, nullptr, since};
     slice->end = e.at;
+    slice->latest = std::max(read[e.worker] + e.blur, e.at);
     slice->left = is_sleep ? nullptr : &e;
     all.push_back(*std::exchange(slice, std::nullopt));
     from[e.worker] = e.at;
   };
+  events = {std::ranges::lower_bound(r.events, r.from, {}, &recording::event::at), r.events.end()};
   for (const recording::event& e : r.events) {
     if (e.worker >= r.workers) continue;
+    if (e.blur == duration::zero()) read[e.worker] = std::max(e.at, r.from);
+    if (e.at < r.from) {  // what the worker does then is all that counts
+      if (e.what == kind::resumed || e.what == kind::slept) begin(e);
+      if (e.what == kind::parked || e.what == kind::yielded || e.what == kind::ended || e.what == kind::woke) {
+        open[e.worker].reset();
+      }
+      continue;
+    }
     switch (e.what) {
       case kind::started:
       case kind::ready: {
@@ -47,7 +66,7 @@ recorded_slices::recorded_slices(const recording& r) {
         } else if (std::exchange(of.has_parked, false)) {
           of.early = &e;
         }
-        open[e.worker] = recorded_slice{e.at, {}, e.worker, e.routine, false, &e};
+        begin(e);
         break;
       }
       case kind::parked:
@@ -57,7 +76,7 @@ recorded_slices::recorded_slices(const recording& r) {
         states[e.routine].has_parked = e.what == kind::parked;
         break;
       case kind::slept:
-        open[e.worker] = recorded_slice{e.at, {}, e.worker, 0, true};
+        begin(e);
         break;
       case kind::woke:
         close(e, 0, true);
@@ -70,7 +89,7 @@ recorded_slices::recorded_slices(const recording& r) {
   }
   for (auto& slice : open) {
     if (!slice) continue;
-    slice->end = std::max(r.until, slice->begin);
+    slice->end = slice->latest = std::max(r.until, slice->begin);
     all.push_back(*slice);
   }
 }

@@ -1,6 +1,6 @@
 // What the texts and traces of a recording are made of.
 #pragma once
-#include <map>
+#include <span>
 #include <vector>
 
 #include <ringo/recording.hpp>
@@ -15,20 +15,25 @@ struct recorded_slice {
   bool is_sleep = false;
   const recording::event* resumed = nullptr;  // null: it began before the recording
   const recording::event* left = nullptr;     // parked, yielded or ended; null: it lasts longer than the recording
-  duration blur() const { return std::max(resumed ? resumed->blur : duration(), left ? left->blur : duration()); }
+  time_point earliest{}, latest{};            // readings of the clock: it began and ended between these
+  duration most() const { return latest - earliest; }
 };
 
 // What made a routine ready, and where it ran then.
 struct recorded_wake {
   const recording::event* ready;  // or started
   const recording::event* resumed;
+  duration blur() const { return std::max(ready->blur, resumed->blur); }
 };
 
+// Of what was before recording::from, some workers' events are lost. A resume there, and all after it, may be among
+// them, so an interval that begins there may have ended long ago.
 struct recorded_slices {
   explicit recorded_slices(const recording& r);
 
-  std::vector<recorded_slice> all;   // by their ends
-  std::vector<recorded_wake> wakes;  // by the resumes
+  std::span<const recording::event> events;  // since r.from
+  std::vector<recorded_slice> all;           // by their ends
+  std::vector<recorded_wake> wakes;          // by the resumes
 };
 
 // "receive on a channel at serve.cpp:31"; empty for other events.

@@ -67,7 +67,7 @@ class summary {
 
   std::string text() {
     if (!of_.is_on) return "Nothing was recorded: runtime_options::recorder is 0.\n";
-    text_ = std::to_string(of_.events.size()) + " events of " + std::to_string(of_.workers) +
+    text_ = std::to_string(slices_.events.size()) + " events of " + std::to_string(of_.workers) +
             (of_.workers == 1 ? " worker in " : " workers in ") + length_of(of_.until - of_.from) + '\n';
     add_workers();
     add_longest();
@@ -78,7 +78,7 @@ class summary {
     }
     ran.append(text_, "\nRoutines by where they were started\n     total   resumes   longest\n");
     std::map<std::uint32_t, const recording::event*> parked;
-    for (const recording::event& e : of_.events) {
+    for (const recording::event& e : slices_.events) {
       if (e.what == kind::parked) parked[e.routine] = &e;
       if (e.what != kind::ready) continue;
       const auto found = parked.find(e.routine);
@@ -113,7 +113,7 @@ class summary {
       (each.is_sleep ? of.slept : of.ran) += in;
       ++(each.is_sleep ? of.sleeps : of.resumes);
     }
-    for (const recording::event& e : of_.events) {
+    for (const recording::event& e : slices_.events) {
       if (e.what == kind::stole && e.worker < of_.workers)
         workers[e.worker].stolen += static_cast<std::size_t>(e.value);
     }
@@ -130,8 +130,8 @@ class summary {
   }
 
   std::string ago(time_point at) const { return length_of(of_.until - at) + " before the end"; }
-  std::string blur_of(duration blur) const {
-    return blur > duration::zero() ? ", or others next to it (known to " + length_of(blur) + ")" : "";
+  static std::string up_to(duration length, duration most, const char* more = "") {
+    return length_of(most) != length_of(length) ? ", up to " + length_of(most) + more : "";
   }
 
   void add_longest() {
@@ -145,7 +145,8 @@ class summary {
     if (!all.empty()) text_ += "\nLongest without a wait\n";
     for (const recorded_slice& each : all) {
       text_ += in_column(length_of(each.end - each.begin)) + "  " + of_.name_of(each.routine) + " on worker " +
-               std::to_string(each.worker) + ", " + ago(each.begin) + blur_of(each.blur());
+               std::to_string(each.worker) + ", " + ago(each.begin) +
+               up_to(each.end - each.begin, each.most(), ", or others next to it");
       if (each.left == nullptr) text_ += "; it goes on";
       if (each.left != nullptr && each.left->what == kind::parked) {
         text_ += "; then it waits for " + detail::wait_text(of_, *each.left);
@@ -157,6 +158,7 @@ class summary {
   void add_delays() {
     std::vector<recorded_wake> all = slices_.wakes;
     const auto delay = [](const recorded_wake& w) { return w.resumed->at - w.ready->at; };
+    std::erase_if(all, [&delay](const recorded_wake& w) { return delay(w) <= w.blur(); });  // maybe nothing
     std::ranges::sort(all, std::ranges::greater(),
                       [&delay](const recorded_wake& w) { return std::pair(delay(w), w.resumed->at); });
     if (all.size() > longest_list) all.resize(longest_list);
@@ -169,7 +171,8 @@ class summary {
                : each.ready->waker == 0
                    ? "a routine woke"
                    : of_.name_of(each.ready->waker) + (each.ready->what == kind::started ? " started" : " woke");
-      text_ += ", " + ago(each.ready->at) + blur_of(std::max(each.ready->blur, each.resumed->blur)) + '\n';
+      text_ +=
+          ", " + ago(each.ready->at) + up_to(delay(each), delay(each) + each.ready->blur + each.resumed->blur) + '\n';
     }
   }
 

@@ -20,17 +20,14 @@ class trace_writer {
   using kind = recording::kind;
 
  public:
-  explicit trace_writer(const recording& r) : of_(r), begin_(r.from) {
-    if (!r.events.empty()) begin_ = std::min(begin_, r.events.front().at);
-  }
+  explicit trace_writer(const recording& r) : of_(r), slices_(r) {}
 
   std::string write() {
     out_ = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[";
     name_tracks();
-    const detail::recorded_slices slices(of_);
-    for (const detail::recorded_slice& each : slices.all) add_slice(each);
+    for (const detail::recorded_slice& each : slices_.all) add_slice(each);
     std::uint64_t flow = 0;
-    for (const detail::recorded_wake& each : slices.wakes) add_flow(each, ++flow);
+    for (const detail::recorded_wake& each : slices_.wakes) add_flow(each, ++flow);
     add_other_events();
     out_ += "\n]}\n";
     return std::move(out_);
@@ -43,7 +40,7 @@ class trace_writer {
     add("name", name);
     add_number("pid", of_.process);
     add_number("tid", worker + 1);
-    add_time("ts", at - begin_);
+    add_time("ts", at - of_.from);
   }
   void end() { out_ += '}'; }
 
@@ -67,11 +64,11 @@ class trace_writer {
   }
 
   void name_tracks() {
-    begin("M", "process_name", begin_, 0);
+    begin("M", "process_name", of_.from, 0);
     add("name", "ringo", ",\"args\":{");
     out_ += "}}";
     for (std::uint32_t i = 0; i < of_.workers; ++i) {
-      begin("M", "thread_name", begin_, i);
+      begin("M", "thread_name", of_.from, i);
       add("name", "worker " + std::to_string(i), ",\"args\":{");
       out_ += "}}";
     }
@@ -91,7 +88,7 @@ class trace_writer {
                   : s.left->what == kind::ended  ? "has ended"
                   : s.left->what == kind::parked ? "waits for " + detail::wait_text(of_, *s.left)
                                                  : "lets others run");
-      if (s.blur() > duration::zero()) add("time", "known to " + std::to_string(s.blur().count()) + " ns");
+      if (s.most() > s.end - s.begin) add("time", "up to " + std::to_string(s.most().count()) + " ns");
       out_ += '}';
     }
     end();
@@ -134,7 +131,7 @@ class trace_writer {
     std::uint64_t last_call = 0;
     std::int64_t ready = 0, told = -1;
     time_point next{};
-    for (const recording::event& e : of_.events) {
+    for (const recording::event& e : slices_.events) {
       const std::int64_t before = ready;
       switch (e.what) {
         case kind::started:
@@ -179,7 +176,7 @@ class trace_writer {
   }
 
   const recording& of_;
-  time_point begin_;
+  const detail::recorded_slices slices_;
   std::string out_;
 };
 

@@ -16,6 +16,7 @@
 #include "platform/usable_cpus.hpp"
 #include "runtime/driver_choice.hpp"
 #include "runtime/inspected_run.hpp"
+#include "runtime/inspection.hpp"
 #include "runtime/recorder.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
@@ -196,10 +197,7 @@ recording runtime::recording(std::chrono::nanoseconds last) const {
   return core_->records() ? detail::parse_image(core_->recorder->image(), last) : ringo::recording();
 }
 recording runtime_ref::recording(std::chrono::nanoseconds last) const {
-  std::string image;
-  detail::runtime_registry::with(id_, [&](detail::runtime_core& rt) {
-    if (rt.records()) image = rt.recorder->image();
-  });
+  const std::string image = detail::recording_image(id_);
   return image.empty() ? ringo::recording() : detail::parse_image(image, last);
 }
 void runtime::write_recording(const std::string& path) const {

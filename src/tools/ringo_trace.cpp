@@ -11,7 +11,8 @@ namespace {
 constexpr const char* usage =
     "Usage: ringo-trace FILE [-o TRACE]    writes FILE as JSON for ui.perfetto.dev and chrome://tracing\n"
     "       ringo-trace --summary FILE     sums it up: the workers, the longest resumes, delays and waits\n"
-    "FILE is what runtime_options::recorder_file, RINGO_RECORD or runtime::write_recording has written.\n";
+    "FILE is what runtime_options::recorder_file, RINGO_RECORD or runtime::write_recording has written, or the\n"
+    "inspector's /recording gives.\n";
 
 bool write(std::FILE* to, std::string_view text) {
   return std::fwrite(text.data(), 1, text.size(), to) == text.size() && std::fflush(to) == 0;
