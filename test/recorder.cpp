@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -419,6 +420,124 @@ TEST_CASE(
   dies(SIGABRT, false);
   if (!RINGO_ADDRESS_SANITIZER && !RINGO_THREAD_SANITIZER) dies(SIGSEGV, false);
   dies(SIGSEGV, true);
+}
+
+TEST_CASE("A damaged recording is refused, or read as far as it goes") {
+  const folder here;
+  const std::string path = here.path() + "/a.ringo";
+  runtime rt({.workers = 2, .recorder = 4096});
+  rt.run([] { return busy(100); });
+  rt.write_recording(path);
+  const std::string bytes = read(path);
+  std::vector<std::size_t> places;
+  for (std::size_t at = 8; at < 160; at += 4) places.push_back(at);  // the header, the first ring's numbers, some cells
+  std::uint64_t size = 0;                                            // of the first ring
+  std::memcpy(&size, bytes.data() + 72, sizeof size);
+  places.push_back(80 + size - 8);  // how far its worker has come
+  int refused = 0, accepted = 0;
+  for (const std::size_t at : places) {
+    for (const std::uint64_t wrong : {~std::uint64_t{0}, std::uint64_t{1} << 63, std::uint64_t{1} << 31,
+                                      std::uint64_t{0xFFFFFFFF}, std::uint64_t{100}, std::uint64_t{0}}) {
+      for (const std::size_t length : {std::size_t{4}, std::size_t{8}}) {
+        std::string damaged = bytes;
+        std::memcpy(damaged.data() + at, &wrong, length);
+        std::ofstream(path, std::ios::binary) << damaged;
+        try {
+          const recording made = read_recording(path);
+          CHECK(made.workers == 2);
+          CHECK(!to_chrome_trace(made).empty());
+          CHECK(!to_text(made).empty());
+          ++accepted;
+        } catch (const std::invalid_argument&) {
+          ++refused;
+        }
+      }
+    }
+  }
+  CHECK(refused > 0);
+  CHECK(accepted > 0);
+}
+
+TEST_CASE("Of runtimes that write the same file at once, one's recording is there then") {
+  const folder here;
+  const std::string path = here.path() + "/a.ringo";
+  runtime small({.workers = 1, .recorder = 4096}), large({.workers = 2, .recorder = plenty});
+  small.run([] { return busy(500); });
+  large.run([] { return busy(500); });
+  for (int i = 0; i < 20; ++i) {
+    std::atomic<int> ready = 0;
+    const auto write = [&](const runtime& rt) {
+      ++ready;
+      while (ready < 2) {
+      }
+      rt.write_recording(path);
+    };
+    std::thread other([&] { write(small); });
+    write(large);
+    other.join();
+    const recording made = read_recording(path);
+    CHECK(lines_of(made) == lines_of((made.workers == 1 ? small : large).recording()));
+  }
+}
+
+TEST_CASE("The death of a forked child leaves the file to its parent") {
+  const folder here;
+  const std::string path = here.path() + "/a.ringo";
+  struct sigaction by_default{}, before{};
+  by_default.sa_handler = SIG_DFL;
+  ::sigaction(SIGABRT, &by_default, &before);  // the test framework's handler would tell of the child
+  run(
+      [&]() -> task<> {
+        const pid_t child = ::fork();
+        if (child == 0) {
+          const rlimit no_core = {0, 0};
+          ::setrlimit(RLIMIT_CORE, &no_core);
+          std::abort();
+        }
+        int how = 0;
+        ::waitpid(child, &how, 0);
+        CHECK(WIFSIGNALED(how));
+        CHECK(!std::filesystem::exists(path));
+        co_return;
+      },
+      {.workers = 1, .recorder = plenty, .recorder_file = path});
+  ::sigaction(SIGABRT, &before, nullptr);
+  CHECK(lines_of(read_recording(path)).back() == "ended 1");
+}
+
+TEST_CASE("A handler that was set over ringo's, and calls it, is called by that of the next runtime, and all end") {
+  const folder here;
+  const std::string path = here.path() + "/a.ringo";
+  const runtime_options options{.workers = 1, .recorder = plenty, .recorder_file = path};
+  for (const bool is_put_back : {false, true}) {
+    const child_end end = run_in_a_child([&] {
+      static struct sigaction below;
+      std::signal(SIGSEGV, [](int) { ::_exit(7); });
+      run(
+          []() -> task<> {
+            struct sigaction above{};
+            above.sa_flags = SA_SIGINFO;
+            above.sa_sigaction = [](int signal, siginfo_t* info, void* context) {
+              below.sa_sigaction(signal, info, context);
+            };
+            ::sigaction(SIGSEGV, &above, &below);
+            co_return;
+          },
+          options);
+      ::unlink(path.c_str());
+      if (is_put_back) ::sigaction(SIGSEGV, &below, nullptr);
+      run(
+          []() -> task<> {
+            std::raise(SIGSEGV);
+            co_return;
+          },
+          options);
+      return 0;
+    });
+    CHECK(end.exited);
+    CHECK(end.status == 7);
+    CHECK(lines_of(read_recording(path)).back() == "resumed 1");
+  }
 }
 
 TEST_CASE("A deadlock, a stall, and the end of run() write the file") {

@@ -1,7 +1,9 @@
 #include "runtime/crash_recording.hpp"
 
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -9,6 +11,7 @@
 #include <cerrno>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "runtime/recorder.hpp"
 
@@ -23,8 +26,12 @@ struct {
   std::array<std::atomic<recorder*>, 16> listed;
   std::atomic<int> inside = 0;
   std::atomic<int> writing = 0;  // 1: a thread writes; 2: it has
-  std::array<struct sigaction, crash_signals.size()> before;
-  int count = 0;  // of those listed; under the mutex
+  // The handlers that ours replaced. A handler that was set over ours stays when ours goes, and may call it after ours
+  // was set over it in turn: so ours, when it is called by the one that it has called, goes on to the oldest.
+  std::array<struct sigaction, crash_signals.size()> before, oldest;
+  std::array<bool, crash_signals.size()> is_below = {}, has_oldest = {};  // ours is below another; under the mutex
+  std::array<std::atomic<long>, crash_signals.size()> calls_before = {};  // the thread that calls it
+  int count = 0;                                                          // of those listed; under the mutex
 } crash;
 std::mutex& crash_mutex() noexcept {  // never destroyed: a thread may run a runtime while the process exits
   static auto& one = *new std::mutex;
@@ -44,8 +51,11 @@ void on_crash(int signal, siginfo_t* info, void* context) {
     while (crash.writing.load(std::memory_order_seq_cst) != 2) ::nanosleep(&moment, nullptr);
   }
   crash.inside.fetch_sub(1, std::memory_order_seq_cst);
-  const struct sigaction& theirs = crash.before[static_cast<std::size_t>(
-      std::find(crash_signals.begin(), crash_signals.end(), signal) - crash_signals.begin())];
+  const auto i =
+      static_cast<std::size_t>(std::find(crash_signals.begin(), crash_signals.end(), signal) - crash_signals.begin());
+  const long self = ::syscall(SYS_gettid);
+  const bool is_called_back = crash.calls_before[i].exchange(self, std::memory_order_relaxed) == self;
+  const struct sigaction& theirs = is_called_back ? crash.oldest[i] : crash.before[i];
   ::sigaction(signal, &theirs, nullptr);
   errno = saved;
   if ((theirs.sa_flags & SA_SIGINFO) != 0) return theirs.sa_sigaction(signal, info, context);
@@ -68,7 +78,12 @@ void crash_recordings::add(recorder& one) {
     ours.sa_sigaction = on_crash;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
     ::sigfillset(&ours.sa_mask);  // a fault in the handler ends the process
-    ::sigaction(crash_signals[i], &ours, &crash.before[i]);
+    crash.calls_before[i].store(0, std::memory_order_relaxed);
+    struct sigaction there{};
+    ::sigaction(crash_signals[i], &ours, &there);
+    if (there.sa_sigaction == on_crash) continue;  // another handler has put it back
+    if (crash.is_below[i] && !std::exchange(crash.has_oldest[i], true)) crash.oldest[i] = crash.before[i];
+    crash.before[i] = there;
   }
 }
 
@@ -80,9 +95,8 @@ void crash_recordings::remove(recorder& one) noexcept {
   if (--crash.count == 0) {
     for (std::size_t i = 0; i < crash_signals.size(); ++i) {
       struct sigaction now{};
-      if (::sigaction(crash_signals[i], nullptr, &now) == 0 && now.sa_sigaction == on_crash) {
-        ::sigaction(crash_signals[i], &crash.before[i], nullptr);
-      }
+      crash.is_below[i] = ::sigaction(crash_signals[i], nullptr, &now) != 0 || now.sa_sigaction != on_crash;
+      if (!crash.is_below[i]) ::sigaction(crash_signals[i], &crash.before[i], nullptr);
     }
   }
   while (crash.inside.load(std::memory_order_seq_cst) != 0) std::this_thread::yield();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -65,21 +66,22 @@ std::int64_t nanoseconds_of(clockid_t clock) noexcept {  // in a signal handler,
 
 class file_sink final : public image_sink {
  public:
-  explicit file_sink(int fd) noexcept : fd_(fd) {}
+  using buffer = std::array<std::byte, 4096>;
+  file_sink(int fd, buffer& b) noexcept : fd_(fd), buffer_(b) {}
   void write(const void* bytes, std::size_t size) noexcept override {
     const auto* from = static_cast<const std::byte*>(bytes);
     while (size > 0) {
-      const std::size_t part = std::min(size, sizeof buffer_ - used_);
-      std::memcpy(buffer_ + used_, from, part);
+      const std::size_t part = std::min(size, buffer_.size() - used_);
+      std::memcpy(buffer_.data() + used_, from, part);
       used_ += part;
       from += part;
       size -= part;
-      if (used_ == sizeof buffer_) flush();
+      if (used_ == buffer_.size()) flush();
     }
   }
   int flush() noexcept {  // an errno
     for (std::size_t done = 0; done < used_ && error_ == 0;) {
-      const ssize_t n = ::write(fd_, buffer_ + done, used_ - done);
+      const ssize_t n = ::write(fd_, buffer_.data() + done, used_ - done);
       if (n > 0) {
         done += static_cast<std::size_t>(n);
       } else if (n == 0 || errno != EINTR) {
@@ -94,7 +96,7 @@ class file_sink final : public image_sink {
   const int fd_;
   int error_ = 0;
   std::size_t used_ = 0;
-  std::byte buffer_[4096];
+  buffer& buffer_;
 };
 
 class memory_sink final : public image_sink {
@@ -167,6 +169,7 @@ recorder::recorder(std::size_t workers, std::size_t bytes, std::string file, con
                                      : &steady),
       waits_(new wait_kind[wait_kinds]),
       file_(std::move(file)) {
+  header_.process = static_cast<std::uint32_t>(::getpid());
   header_.workers = static_cast<std::uint32_t>(workers);
   header_.flags =
       (clock_ != nullptr ? image_header::in_nanoseconds : 0) | (virtual_time != nullptr ? image_header::exact : 0);
@@ -276,7 +279,6 @@ void recorder::put_names(image_sink& to) const {
 
 void recorder::put_image(image_sink& to, places& seen, bool in_crash) const {
   image_header now = header_;
-  now.process = static_cast<std::uint32_t>(::getpid());
   now.ticks[1] = clock_ != nullptr ? clock_->ticks() : processor_ticks();
   now.steady[1] = nanoseconds_of(CLOCK_MONOTONIC);
   now.unix_ns = nanoseconds_of(CLOCK_REALTIME);
@@ -316,11 +318,14 @@ int open_to_write(const char* path) noexcept {
 }  // namespace
 
 void recorder::write(const std::string& path) const {
+  static std::mutex one_at_a_time;  // runtimes may have the same file: then the last one's remains
+  places seen;                      // while there is no file, since there may be no memory
+  const std::lock_guard guard(one_at_a_time);
   const int fd = open_to_write(path.c_str());
   int error = fd < 0 ? errno : 0;
   if (fd >= 0) {
-    file_sink to(fd);
-    places seen;
+    file_sink::buffer buffer;
+    file_sink to(fd, buffer);
     put_image(to, seen, false);
     error = to.flush();
     if (::close(fd) != 0 && error == 0) error = errno;
@@ -340,9 +345,12 @@ void recorder::write_file(const char* suffix, runtime_core& rt) const noexcept {
 }
 
 void recorder::write_in_crash() noexcept {
+  // A forked child has the handler, too, but the file is its parent's.
+  if (header_.process != static_cast<std::uint32_t>(::getpid())) return;
   const int fd = open_to_write(file_.c_str());
   if (fd < 0) return;
-  file_sink to(fd);
+  static constinit file_sink::buffer buffer{};  // one thread writes at a time, maybe on a small stack (sigaltstack)
+  file_sink to(fd, buffer);
   put_image(to, *crash_places_, true);
   (void)to.flush();
   ::close(fd);

@@ -66,6 +66,9 @@ class image_parser {
       throw std::invalid_argument("ringo: this recording has version " + std::to_string(header_.version) +
                                   ", and this ringo reads version " + std::to_string(image_header::current_version));
     }
+    if (header_.steady[0] < 0 || header_.steady[0] > header_.steady[1] || header_.steady[1] > latest.count()) {
+      refuse();
+    }
     made_.is_on = true;
     made_.workers = header_.workers;
     made_.process = header_.process;
@@ -74,6 +77,7 @@ class image_parser {
     made_.until_unix_ns = header_.unix_ns;
     while (read_section()) {
     }
+    if (rings_ != header_.workers) refuse();  // before anything is made for each worker
     finish(std::min(last, last_));
     return std::move(made_);
   }
@@ -87,11 +91,14 @@ class image_parser {
     std::size_t parked_at = recording::none;  // its event, after which it has not been resumed
   };
 
+  [[noreturn]] static void refuse() { throw std::invalid_argument("ringo: a recording is damaged"); }
+
   bool read_section() {
     const auto section = image_.take<image_section>();
     const std::string_view content = image_.take(section.size);
     switch (section.what) {
       case image_section::ring_part:
+        if (section.number != rings_++) refuse();
         read_ring(section.number, content);
         return true;
       case image_section::place_part:
@@ -123,13 +130,14 @@ class image_parser {
   }
 
   time_point time_of(std::uint64_t ticks) const {
-    if ((header_.flags & image_header::in_nanoseconds) != 0 || header_.ticks[1] == header_.ticks[0]) {
-      return time_point(duration(static_cast<std::int64_t>(ticks >> event_cell::time_shift)));
+    if ((header_.flags & image_header::in_nanoseconds) != 0 || header_.ticks[1] <= header_.ticks[0]) {
+      return std::min(time_point(duration(static_cast<std::int64_t>(ticks >> event_cell::time_shift))), latest_time);
     }
     const auto since = static_cast<long double>(static_cast<std::int64_t>(ticks - header_.ticks[0]));
     const long double speed = static_cast<long double>(header_.steady[1] - header_.steady[0]) /
                               static_cast<long double>(header_.ticks[1] - header_.ticks[0]);
-    return time_point(duration(header_.steady[0] + static_cast<std::int64_t>(since * speed)));
+    const long double at = static_cast<long double>(header_.steady[0]) + since * speed;
+    return time_point(duration(static_cast<std::int64_t>(std::clamp<long double>(at, 0, latest.count()))));
   }
 
   void read_ring(std::uint32_t worker, std::string_view content) {
@@ -142,12 +150,13 @@ class image_parser {
     const auto claimed = in.take<std::uint64_t>();
     std::uint64_t first = ring.first;
     if (claimed > ring.size) first = std::max(first, claimed - ring.size);
-    first = (first + event_ring::block - 1) / event_ring::block * event_ring::block;  // its base comes first
+    // A block's base comes first.
+    const std::uint64_t skipped = std::min(first - ring.first, ring.last - ring.first) + -first % event_ring::block;
     std::vector<raw> raws;
     std::uint64_t base = 0;
-    for (std::uint64_t i = first; i < ring.last; ++i) {
+    for (std::uint64_t i = skipped; i < ring.last - ring.first; ++i) {
       raw one{};
-      std::memcpy(&one, cells.data() + (i - ring.first) * 16, 16);
+      std::memcpy(&one, cells.data() + i * 16, 16);
       if (kind_of(one) == event_cell::clock) {
         base = one.when;
       } else if (kind_of(one) <= static_cast<std::uint64_t>(kind::answered)) {
@@ -155,7 +164,7 @@ class image_parser {
         raws.push_back(one);
       }
     }
-    if (first != 0 && !raws.empty()) made_.from = std::max(made_.from, time_of(raws.front().ticks));
+    if (first != 0) made_.from = std::max(made_.from, raws.empty() ? made_.until : time_of(raws.front().ticks));
     std::vector<recording::event> events;
     events.reserve(raws.size());
     running state;
@@ -244,10 +253,11 @@ class image_parser {
         const bool is_last = next == raws.size();
         const duration gap = (is_last ? made_.until : time_of(raws[next].ticks)) - events[i].at;
         for (std::size_t each = i + 1; each < next; ++each) {
-          events[each].blur = gap;
+          events[each].blur = std::max(gap, duration::zero());
           if (is_last || each <= begin) continue;
-          const auto part = static_cast<std::int64_t>(std::min(each, end) - begin);
-          events[each].at += gap * part / static_cast<std::int64_t>(end - begin);
+          const auto part =
+              static_cast<long double>(gap.count()) * static_cast<long double>(std::min(each, end) - begin);
+          events[each].at += duration(static_cast<std::int64_t>(part / static_cast<long double>(end - begin)));
         }
       }
       i = next;
@@ -291,12 +301,16 @@ class image_parser {
   }
 
   static constexpr std::uint32_t nobody = ~std::uint32_t{0};
+  // Differences of times in a damaged image must not overflow.
+  static constexpr duration latest{std::int64_t{1} << 60};
+  static constexpr time_point latest_time{latest};
 
   const std::string_view whole_;
   image_reader image_;
   image_header header_;
   recording made_;
   std::chrono::nanoseconds last_ = std::chrono::nanoseconds::max();
+  std::uint32_t rings_ = 0;
   std::unordered_map<std::uint64_t, std::size_t> places_, waits_;
   std::unordered_map<std::uint32_t, std::string> names_;
 };

@@ -109,7 +109,7 @@ class summary {
     std::vector<worker> workers(of_.workers);
     for (const recorded_slice& each : slices_.all) {
       worker& of = workers[each.worker];
-      const duration in = each.end - std::clamp(each.begin, of_.from, each.end);
+      const duration in = std::max(each.end - std::max(each.begin, of_.from), duration::zero());
       (each.is_sleep ? of.slept : of.ran) += in;
       ++(each.is_sleep ? of.sleeps : of.resumes);
     }
@@ -120,7 +120,8 @@ class summary {
     text_ += "\n    worker      runs    sleeps   resumes    sleeps    stolen\n";
     const auto share = [this](duration of) {
       const auto all = std::max<std::int64_t>((of_.until - of_.from).count(), 1);
-      return in_column(std::to_string(std::min<std::int64_t>(of.count() * 100 / all, 100)) + " %");
+      return in_column(std::to_string(std::min<std::int64_t>(of.count() / std::max<std::int64_t>(all / 100, 1), 100)) +
+                       " %");
     };
     for (std::size_t i = 0; i < workers.size(); ++i) {
       const worker& w = workers[i];
