@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <barrier>
 #include <optional>
 #include <ringo/ringo.hpp>
 #include <stdexcept>
@@ -30,6 +31,7 @@ class other_runtime {
   auto go(F f) {
     return runtime_.go(f);
   }
+  ringo::snapshot snapshot() const { return runtime_.snapshot(); }
   void end() {
     end_.set();
     if (thread_.joinable()) thread_.join();
@@ -240,4 +242,36 @@ TEST_CASE("worker_pool::workers and queued, in another runtime than the pool's, 
         co_return;
       })
       .join_blocking();
+}
+
+TEST_CASE("Routines of runtimes with one worker each take each other's snapshots at the same time") {
+  other_runtime first(1), second(1), third(1);
+  std::barrier all(3);
+  const auto taking = [&all](const other_runtime& of) {
+    return [&all, &of] {
+      all.arrive_and_wait();  // from here on each worker is in its routine until that has its snapshot
+      return of.snapshot().routines.size();
+    };
+  };
+  for (std::size_t round = stressed(20); round > 0; --round) {
+    auto of_second = first.go(taking(second)), of_third = second.go(taking(third)), of_first = third.go(taking(first));
+    CHECK(of_first.join_blocking() >= 1);
+    CHECK(of_second.join_blocking() >= 1);
+    CHECK(of_third.join_blocking() >= 1);
+  }
+}
+
+TEST_CASE("A snapshot of a runtime that ends meanwhile has no routines") {
+  for (std::size_t round = stressed(20); round > 0; --round) {
+    other_runtime other(1);
+    with_workers(1, [&]() -> task<> {
+      auto ends = go([&other] { return blocking([&other] { other.end(); }); });
+      while (!ends.is_done()) {
+        (void)other.snapshot();
+        co_await yield();
+      }
+      co_await ends;
+      CHECK(other.snapshot().routines.empty());
+    });
+  }
 }

@@ -15,6 +15,7 @@
 #include <ringo/detail/task_promise.hpp>
 #include <ringo/run.hpp>
 
+#include "platform/never_destroyed.hpp"
 #include "platform/ranked_lock.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
@@ -252,31 +253,85 @@ void snapshot_taker::find_cycles() {
   }
 }
 
+namespace {
+
+// What threads and workers ask the workers of other runtimes. A worker that waits for its answer answers what others
+// ask of its own runtime meanwhile: its routine, too, may ask that at any time. So workers never wait for each other,
+// and one that waits holds no lock.
+class questions {
+ public:
+  void ask(std::uint64_t runtime_id, const std::function<void(runtime_core&)>& question) {
+    asked mine{runtime_id, question};
+    {
+      const ranked_lock<lock_rank::dump_request> guard(mutex_);
+      open_.push_back(&mine);
+      changed_.notify_all();  // for a worker that has to answer although it waits
+    }
+    bool is_posted = false;
+    std::exception_ptr no_post;
+    try {
+      runtime_registry::with(runtime_id, [&](runtime_core& rt) {
+        is_posted = rt.running() && rt.post([this, runtime_id](worker* there) {
+          ranked_lock<lock_rank::dump_request> guard(mutex_);
+          while (answer_one(guard, runtime_id, there)) {
+          }
+        });
+      });
+    } catch (const std::bad_alloc&) {
+      no_post = std::current_exception();
+    }
+    worker* const here = current_worker();
+    ranked_lock<lock_rank::dump_request> guard(mutex_);
+    if (!is_posted && std::erase(open_, &mine) != 0) {
+      mine.is_over = true;
+      mine.error = no_post;
+    }
+    while (!mine.is_over) {
+      if (here == nullptr || !answer_one(guard, here->runtime_id, here)) changed_.wait(guard);
+    }
+    if (mine.error) std::rethrow_exception(mine.error);
+  }
+
+ private:
+  struct asked {
+    const std::uint64_t of;
+    const std::function<void(runtime_core&)>& question;
+    std::exception_ptr error = nullptr;  // want of memory is an error of the caller, not of the runtime
+    bool is_over = false;
+  };
+
+  // Under the lock, which it leaves while it answers. Without a worker the runtime has ended, and nothing is answered.
+  bool answer_one(ranked_lock<lock_rank::dump_request>& guard, std::uint64_t of, worker* here) {
+    const auto found = std::ranges::find(open_, of, &asked::of);
+    if (found == open_.end()) return false;
+    asked& one = **found;
+    open_.erase(found);
+    if (here != nullptr) {
+      guard.unlock();
+      try {
+        one.question(here->runtime);
+      } catch (...) {
+        one.error = std::current_exception();
+      }
+      guard.lock();
+    }
+    one.is_over = true;
+    changed_.notify_all();
+    return true;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<asked*> open_;
+};
+
+}  // namespace
+
 void ask_worker(std::uint64_t runtime_id, const std::function<void(runtime_core&)>& question) {
   worker* here = current_worker();
   if (here != nullptr && here->runtime_id == runtime_id) return question(here->runtime);
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool is_answered = false;
-  std::exception_ptr error;  // want of memory is an error of the caller, not of the runtime
-  bool accepted = false;
-  runtime_registry::with(runtime_id, [&](runtime_core& rt) {
-    accepted = rt.running() && rt.post([&](worker* there) {
-      const ranked_lock<lock_rank::dump_request> guard(mutex);
-      try {
-        if (there != nullptr) question(there->runtime);
-      } catch (...) {
-        error = std::current_exception();
-      }
-      is_answered = true;
-      changed.notify_one();
-    });
-  });
-  if (accepted) {
-    ranked_lock<lock_rank::dump_request> guard(mutex);
-    changed.wait(guard, [&is_answered] { return is_answered; });
-  }
-  if (error) std::rethrow_exception(error);
+  static never_destroyed<questions> all;
+  (*all).ask(runtime_id, question);
 }
 
 ringo::snapshot take_snapshot(std::uint64_t runtime_id) {
