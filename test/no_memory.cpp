@@ -4,12 +4,17 @@
 
 #include <atomic>
 #include <ringo/ringo.hpp>
+#include <source_location>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
 
 #include "network.hpp"
 #include "process_counts.hpp"
+#include "reached.hpp"
 #include "refused_memory.hpp"
 #include "simulated/owned_coroutine.hpp"
 #include "states.hpp"
@@ -125,4 +130,66 @@ TEST_CASE("A send of a foreign coroutine for whose wait there is no memory keeps
         CHECK((was_sent || !all.empty()));
       },
       with_workers(1));
+}
+
+namespace {
+
+bool everything(std::size_t) { return true; }
+
+// Drops the last handle of a routine that has ended with an error, while there is no memory.
+template <class Error>
+task<> drop_without_memory(Error error) {
+  auto fails = go([&error]() -> task<> { throw error; });
+  while (!fails.is_done()) co_await yield();
+  const memory_is_refused now(everything);
+  fails = {};
+}
+
+}  // namespace
+
+TEST_CASE("An error that no join has taken is told, or passed over, without memory") {
+  std::size_t told = 0;
+  runtime_options how = with_workers(1);
+  how.on_unhandled = [&told, large = std::string(100, 'x')](std::exception_ptr, const std::source_location&) {
+    told += large.size();
+  };
+  run([]() -> task<> { co_await drop_without_memory(std::runtime_error("not joined")); }, how);
+  CHECK(told == 100);
+  run([]() -> task<> {
+    co_await drop_without_memory(disconnected(std::make_error_code(std::errc::connection_reset), "gone"));
+    co_await drop_without_memory(std::system_error(std::make_error_code(std::errc::io_error), "wrong"));
+    reached("the end");
+  });
+}
+
+TEST_CASE("A dump that a signal asks for, and for which there is no memory, does not end the program") {
+  run([]() -> task<> {
+    detail::worker& w = *detail::current_worker();
+    w.runtime.request_dump();
+    {
+      const memory_is_refused now(everything);
+      w.runtime.serve_dump_request(w);
+    }
+    co_await yield();
+    reached("the next turn");
+  });
+}
+
+TEST_CASE("Routines that would not end are destroyed though there is no memory for their names") {
+  std::string told;
+  runtime_options how = with_workers(1);
+  how.shutdown_grace = 1ms;
+  how.on_warning = [&told](std::string_view text) {
+    memory::refuses = nullptr;
+    told += text;
+  };
+  run(
+      []() -> task<> {
+        go([]() -> task<> { co_await shield(sleep(1h)); });
+        co_await yield();
+        memory::refuses = +[](std::size_t size) { return size == sizeof(std::string); };  // of the list of names
+      },
+      how);
+  memory::refuses = nullptr;
+  CHECK(told.find("no memory for their names") != std::string::npos);
 }

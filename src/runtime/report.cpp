@@ -2,7 +2,9 @@
 
 #include <cxxabi.h>
 
+#include <array>
 #include <cstdio>
+#include <memory>
 #include <system_error>
 #include <typeinfo>
 
@@ -71,12 +73,12 @@ void report_resumed_by_foreign() noexcept {
   end_process();
 }
 
+// Without memory of its own, if the program goes on: there may be none.
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept {
-  std::string place;
+  std::array<char, 1024> place{};
   if (started.line() != 0) {
-    place = " started at " + place_of(started);
+    std::snprintf(place.data(), place.size(), " started at %s:%u", started.file_name(), started.line());
   }
-  const std::string in_routine = place.empty() ? place : " in a routine" + place;
   try {
     std::rethrow_exception(error);
   } catch (const cancelled&) {
@@ -84,10 +86,10 @@ void report_unhandled(std::exception_ptr error, const std::source_location& star
   } catch (const disconnected&) {
     return;
   } catch (const std::system_error& e) {
-    std::fprintf(stderr, "ringo: a routine%s has ended with an error: %s\n", place.c_str(), e.what());
+    std::fprintf(stderr, "ringo: a routine%s has ended with an error: %s\n", place.data(), e.what());
     return;
   } catch (...) {
-    std::fprintf(stderr, "ringo: unhandled exception%s: %s\n", in_routine.c_str(),
+    std::fprintf(stderr, "ringo: unhandled exception%s%s: %s\n", place[0] != 0 ? " in a routine" : "", place.data(),
                  describe_current_exception().c_str());
     end_process();
   }
@@ -101,11 +103,11 @@ void refuse_throwing_hook(const char* name) noexcept {
 
 void report_unhandled(std::uint64_t runtime_id, std::exception_ptr error,
                       const std::source_location& started) noexcept {
-  decltype(runtime_options::on_unhandled) handler;  // copied, so that it runs without the registry's lock
-  runtime_registry::with(runtime_id, [&](runtime_core& rt) { handler = rt.settings.on_unhandled; });
-  if (!handler) return report_unhandled(error, started);
-  try {
-    handler(error, started);
+  std::shared_ptr<const decltype(runtime_options::on_unhandled)> handler;
+  runtime_registry::with(runtime_id, [&handler](const runtime_core& rt) { handler = rt.unhandled; });
+  if (handler == nullptr || *handler == nullptr) return report_unhandled(error, started);
+  try {  // without the registry's lock
+    (*handler)(error, started);
   } catch (...) {
     refuse_throwing_hook("on_unhandled");
   }

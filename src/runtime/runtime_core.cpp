@@ -43,6 +43,7 @@ runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver
     : id(runtime_registry::next_id()),
       is_helper(helper),
       settings(std::move(o)),
+      unhandled(std::make_shared<const decltype(runtime_options::on_unhandled)>(settings.on_unhandled)),
       warned(settings),
       simulation(s),
       pool(new blocking_pool(*this, settings.blocking_threads, delay(settings.blocking_idle).value(),

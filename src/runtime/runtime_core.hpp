@@ -135,6 +135,8 @@ class runtime_core {
   const bool is_helper;
   static duration usual_stall;  // of runtime_options::stall below 0; tests change it
   const runtime_options settings;
+  // The runtime's on_unhandled: a call keeps it without memory of its own, since it may outlast the runtime.
+  const std::shared_ptr<const decltype(runtime_options::on_unhandled)> unhandled;
   warnings warned;
   choices* const simulation;
   std::vector<std::unique_ptr<scheduler>> workers;
@@ -160,6 +162,7 @@ class runtime_core {
   void destroy_what_is_left() noexcept;
   void begin_grace(time_point now) noexcept;
   void warn_of_unended() noexcept;
+  void name_unended();
   void end() noexcept;
   bool only_main_is_left() noexcept;
 

@@ -1,6 +1,7 @@
 // A runtime's dump and deadlock report.
 #include <algorithm>
 #include <cstdio>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -16,12 +17,24 @@ void runtime_core::request_dump() noexcept {
 
 void runtime_core::serve_dump_request(worker&) {
   if (!dump_requested_.load(std::memory_order_relaxed) || !dump_requested_.exchange(false)) return;
-  const std::string text = "ringo: " + to_text(snapshot());
-  std::fputs(text.c_str(), stderr);
+  try {
+    const std::string text = "ringo: " + to_text(snapshot());
+    std::fputs(text.c_str(), stderr);
+  } catch (const std::bad_alloc&) {  // the program goes on
+    std::fputs("ringo: there is no memory for a dump\n", stderr);
+  }
+}
+
+void runtime_core::warn_of_unended() noexcept {
+  try {
+    name_unended();
+  } catch (const std::bad_alloc&) {
+    warn("shutdown_grace is over, and routines that would not end are destroyed; there is no memory for their names");
+  }
 }
 
 // Names a few only: there may be a million.
-void runtime_core::warn_of_unended() noexcept {
+void runtime_core::name_unended() {
   constexpr std::size_t most_named = 10;  // fits a screen
   std::vector<std::string> named;
   std::size_t count = 0;
