@@ -2,13 +2,16 @@
 // its routine has been cancelled while something else ran in its place.
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <ringo/detail/operation.hpp>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <utility>
 
 #include "every_scheduler.hpp"
+#include "runtime/kernel_operation.hpp"
 #include "simulated/owned_coroutine.hpp"
+#include "states.hpp"
 
 using namespace ringo;
 
@@ -138,4 +141,99 @@ TEST_CASE(
     CHECK(ended);
     CHECK(operation.linked == 0);
   });
+}
+
+namespace {
+
+class pausing final : public detail::kernel_operation {
+ public:
+  void fill(detail::kernel_call& call) noexcept override { fill_pause(call); }
+  void complete(const detail::kernel_answer&) noexcept override { over(); }
+  void keep() noexcept override {}
+  void let_go(detail::scheduler*) noexcept override {}
+};
+
+// Takes operations, and leaves their answers to the test.
+class answering_nothing final : public detail::driver {
+ public:
+  void attach() override {}
+  time_point now() const noexcept override { return {}; }
+  bool poll(time_point) override { return false; }
+  bool may_have_answers() const noexcept override { return false; }
+  void wake() noexcept override {}
+  std::size_t in_flight() const noexcept override { return 0; }
+  void submit(detail::kernel_request&) noexcept override {}
+  void end_early(detail::kernel_request&) noexcept override {}
+  void drain() noexcept override {}
+  bool lends_buffers(bool) noexcept override { return false; }
+};
+
+// Waits for ever for an operation of the kernel.
+class fed_operation : public detail::queued_operation<fed_operation, void> {
+ public:
+  static constexpr const char* call_name = "wait for a pause";
+  fed_operation(detail::wait_queue& queue, pausing& by) noexcept : queue_(queue), by_(by) {}
+
+  void enter(detail::worker*) noexcept {}
+  detail::spin_lock* lock() noexcept { return &lock_; }
+  detail::wait_queue& queue() noexcept { return queue_; }
+  bool ready(detail::worker&) noexcept { return false; }
+  void link(detail::worker& w, detail::routine& r) noexcept {
+    queued_operation::link(w, r);
+    by_.feeds(r);
+  }
+  void append_to(detail::wait_report& text) const { text += call_name; }
+
+ private:
+  detail::wait_queue& queue_;
+  pausing& by_;
+  detail::spin_lock lock_;
+};
+
+}  // namespace
+
+TEST_CASE("an operation of the kernel that begins again on another ring tells that to the routines that wait for it") {
+  const auto main = []() -> task<> {
+    detail::wait_queue queue;
+    pausing by;
+    const auto begins_on = [&](std::size_t i) {
+      detail::scheduler& w = *detail::current_worker()->runtime.workers[i];
+      std::unique_ptr<detail::driver> simulated = std::exchange(w.driver_, std::make_unique<answering_nothing>());
+      by.start(w, queue);
+      w.driver_ = std::move(simulated);
+    };
+    const auto ring = [&] { return queue.front()->blocked->state.load() >> detail::routine::ring_shift; };
+    const auto waits = [&]() -> task<> { co_await fed_operation(queue, by); };
+
+    begins_on(0);
+    auto routine = go(waits);
+    co_await until_parked("wait for a pause");
+    CHECK(ring() == 1);
+    by.complete({});
+    begins_on(0);
+    CHECK(ring() == 1);
+    by.complete({});
+    begins_on(1);
+    CHECK(ring() == detail::routine::all_rings);
+    by.complete({});
+    // It is still in the queue, but its wait has been claimed: its next wait must not find a ring.
+    routine.cancel();
+    begins_on(0);
+    CHECK(ring() == 0);
+    by.complete({});
+    auto end = co_await outcome(routine.join());
+    CHECK_THROWS_AS(std::move(end).value(), cancelled);
+
+    // One that begins to wait while nothing is in flight learns the ring when something is.
+    auto early = go(waits);
+    co_await until_parked("wait for a pause");
+    CHECK(ring() == 0);
+    begins_on(0);
+    CHECK(ring() == 1);
+    by.complete({});
+    early.cancel();
+    auto early_end = co_await outcome(early.join());
+    CHECK_THROWS_AS(std::move(early_end).value(), cancelled);
+  };
+  for (std::uint64_t seed = 0; seed < 10; ++seed) scheduler_under_test::simulated(2, seed).run(main);
 }

@@ -54,7 +54,7 @@ void stream_core::receive(scheduler& w) noexcept {
   }
   if (can_borrow_ && !w.driver_->lends_buffers(false)) can_borrow_ = false;
   if (!can_borrow_ && own_ == nullptr) own_ = w.driver_->buffers.take();  // if there is no memory, fill_receive polls
-  receive_.start(w);
+  receive_.start(w, waiting(io_side::in));
 }
 
 void stream_core::fill_receive(kernel_call& call) noexcept {

@@ -62,14 +62,14 @@ void stream_core::begin_sending(sending& s, scheduler& w) noexcept {
 
 void stream_core::put_off(scheduler& w) noexcept {
   turn_ = turn::put_off;
-  send_.start(w);
+  send_.start(w, waiting(io_side::out));
 }
 
 void stream_core::send(std::span<const std::byte> bytes, turn of, scheduler& w) noexcept {
   in_flight_ = bytes.data();
   in_flight_size_ = bytes.size();
   turn_ = of;
-  send_.start(w);
+  send_.start(w, waiting(io_side::out));
 }
 
 void stream_core::serve_senders(section& here) noexcept {
@@ -174,7 +174,7 @@ void stream_core::sent(const kernel_answer& answer) noexcept {
     send_.over();
     const bool goes_on = note_sent(result) && !here.on()->runtime.done();
     if (outgoing_ != nullptr && (result > 0 || !goes_on)) gone = std::exchange(outgoing_->going, {});  // with a byte
-    if (goes_on) return send_.start(*here.on());
+    if (goes_on) return send_.start(*here.on(), waiting(io_side::out));
     turn_ = turn::free;
     in_turn = go_on(here);
     shuts_down = begin_shutdown();

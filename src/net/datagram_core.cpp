@@ -117,7 +117,7 @@ bool datagram_core::keep(datagram& d, bool as_next) noexcept {
 void datagram_core::receive(scheduler& w) noexcept {
   if (receive_.in_flight() || !is_open() || w.runtime.done()) return;
   if (incoming_ == nullptr) incoming_.reset(new (std::nothrow) std::byte[largest_]);
-  receive_.start(w);
+  receive_.start(w, waiting(io_side::in));
 }
 
 void datagram_core::fill_receive(kernel_call& call) noexcept {
@@ -207,7 +207,7 @@ void datagram_core::send(scheduler& w) noexcept {
       is_starved_ = true;
     }
   }
-  send_.start(w);
+  send_.start(w, waiting(io_side::out));
 }
 
 void datagram_core::fill_send(kernel_call& call) noexcept {

@@ -169,7 +169,7 @@ void listener_core::serve_all(section& here) noexcept {
 
 void listener_core::go_on(scheduler& w) noexcept {
   if (!quiet() || !is_open() || w.runtime.done()) return;
-  if (!has_to_pause_ && bare_.empty()) return accept_.start(w);
+  if (!has_to_pause_ && bare_.empty()) return accept_.start(w, waiting(io_side::in));
   has_to_pause_ = false;
   pause_.start(w);
 }

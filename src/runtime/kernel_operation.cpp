@@ -8,16 +8,30 @@ namespace ringo::detail {
 
 void kernel_operation::start(scheduler& on) noexcept {
   on_ = &on;
+  in_flight_ = true;
   on.counts.calls.add();
   on.driver_->submit(*this);
 }
 
-void kernel_operation::feeds(routine& r) const noexcept {
-  if (on_ != nullptr && on_->shared) r.is_fed_by(on_->index);
+void kernel_operation::start(scheduler& on, const wait_queue& waiting) noexcept {
+  const bool is_noted = !on.shared || on_ == &on;
+  start(on);
+  if (is_noted) return;
+  for (const waiter* each = waiting.front(); each != nullptr; each = each->next) {
+    each->blocked->is_fed_by_also(on.index);
+  }
+}
+
+void kernel_operation::feeds(routine& r) noexcept {
+  if (!in_flight_) {
+    on_ = nullptr;
+  } else if (on_->shared) {
+    r.is_fed_by(on_->index);
+  }
 }
 
 void kernel_operation::end_early(scheduler& here) noexcept {
-  if (on_ == nullptr) return;
+  if (!in_flight_) return;
   if (on_ == &here) return here.driver_->end_early(*this);
   if (std::exchange(asked_, true)) return;
   keep();
@@ -30,7 +44,7 @@ void kernel_operation::end_early(scheduler& here) noexcept {
 // writes, and keep an address that may be freed.
 void kernel_operation::was_asked(scheduler* ring) noexcept {
   asked_ = false;
-  if (ring != nullptr && on_ == ring) ring->driver_->end_early(*this);
+  if (ring != nullptr && in_flight_ && on_ == ring) ring->driver_->end_early(*this);
 }
 
 void kernel_operation::fill_pause(kernel_call& call) noexcept {

@@ -8,17 +8,20 @@ namespace ringo::detail {
 
 class scheduler;
 struct routine;
+class wait_queue;
 
 // Its source's lock guards it, except for fill() and complete(), which its worker calls. The source must live until the
 // last answer, and until the worker that was asked to end it has called let_go().
 class kernel_operation : public kernel_request {
  public:
-  bool in_flight() const noexcept { return on_ != nullptr; }
+  bool in_flight() const noexcept { return in_flight_; }
   void start(scheduler& on) noexcept;
-  // Called when a routine begins to wait for this operation, in flight: notes its ring (routine::is_fed_by).
-  void feeds(routine& r) const noexcept;
+  // The same for an operation that may begin again on another ring: the routines that wait for it note that ring.
+  void start(scheduler& on, const wait_queue& waiting) noexcept;
+  // Called when a routine begins to wait for this operation: notes its ring, if it is in flight (routine::is_fed_by).
+  void feeds(routine& r) noexcept;
   // Called first in complete(), after the last answer.
-  void over() noexcept { on_ = nullptr; }
+  void over() noexcept { in_flight_ = false; }
 
   // Ends the operation early. `here` is the calling thread's worker. If the ring is another worker's, asks that worker.
   void end_early(scheduler& here) noexcept;
@@ -40,8 +43,10 @@ class kernel_operation : public kernel_request {
  private:
   friend class early_ends;
 
+  // The ring that it is or was on, which all that wait for it have noted; null if some may not have.
   scheduler* on_ = nullptr;
   kernel_operation* next_to_end_ = nullptr;
+  bool in_flight_ = false;
   bool asked_ = false;  // it is in its worker's list of operations to end
 };
 

@@ -256,7 +256,7 @@ void signals_core::fail(const io_request& r) {
 }
 
 void signals_core::listen(scheduler& w) noexcept {
-  if (!read_.in_flight() && is_open() && !w.runtime.done()) read_.start(w);
+  if (!read_.in_flight() && is_open() && !w.runtime.done()) read_.start(w, waiting(io_side::in));
 }
 
 void signals_core::fill_read(kernel_call& call) noexcept {

@@ -109,9 +109,19 @@ struct routine {
 
   // By the routine itself, before it opens its wait: the ring of the worker with that index feeds one of its cases.
   void is_fed_by(unsigned worker_index) noexcept {
-    const std::uint32_t already = state.load(std::memory_order_relaxed) >> ring_shift;
-    const std::uint32_t ring = already == 0 || already == worker_index + 1 ? worker_index + 1 : all_rings;
-    state.fetch_or(ring << ring_shift, std::memory_order_relaxed);
+    state.fetch_or(with_ring(state.load(std::memory_order_relaxed), worker_index), std::memory_order_relaxed);
+  }
+  // By another thread, under the lock of the source that has the case. If the wait has been claimed, nothing is noted:
+  // the claimer has cleared the rings. So the change is a compare-exchange. relaxed: only time limits read the rings.
+  void is_fed_by_also(unsigned worker_index) noexcept {
+    std::uint32_t seen = state.load(std::memory_order_relaxed);
+    while ((seen & waiting) != 0 &&
+           !state.compare_exchange_weak(seen, with_ring(seen, worker_index), std::memory_order_relaxed)) {
+    }
+  }
+  static std::uint32_t with_ring(std::uint32_t state, unsigned worker_index) noexcept {
+    const std::uint32_t already = state >> ring_shift, ring = worker_index + 1;
+    return state | (already == 0 || already == ring ? ring : all_rings) << ring_shift;
   }
 
   // True: the caller may deliver the result.
