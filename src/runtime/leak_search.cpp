@@ -292,8 +292,12 @@ namespace {
   leaks found;
   found.not_searched = "the runtime does not run";
   ask_worker(runtime_id, [&](runtime_core& rt) {
+    __builtin_unwind_init();
     scheduler& by = scheduler_of(*current_worker());
-    found = rt.find_leaks(&by == here ? frame : by.stack.load(std::memory_order_relaxed));
+    // A worker may answer while a routine of it asks another runtime: that routine's frames are searched, too.
+    const auto inner = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    const bool is_between_resumes = by.current == nullptr;
+    found = rt.find_leaks(&by == here ? frame : is_between_resumes ? by.stack.load(std::memory_order_relaxed) : inner);
   });
   return found;
 }
