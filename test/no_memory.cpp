@@ -12,6 +12,7 @@
 #include <system_error>
 #include <thread>
 
+#include "foreign_task.hpp"
 #include "network.hpp"
 #include "process_counts.hpp"
 #include "reached.hpp"
@@ -192,4 +193,25 @@ TEST_CASE("Routines that would not end are destroyed though there is no memory f
       how);
   memory::refuses = nullptr;
   CHECK(told.find("no memory for their names") != std::string::npos);
+}
+
+TEST_CASE("An await of another library's coroutine, for which there is no memory, throws, and can be tried again") {
+  run([]() -> task<> {
+    const auto once = []() -> foreign_task { co_await yield(); };
+    foreign_task first = once();
+    const auto awaits = [](foreign_task& of) -> task<> { co_await of; };
+    bool failed = false;
+    {
+      task<> waits = awaits(first);
+      const memory_is_refused now(everything);
+      try {
+        co_await std::move(waits);
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+    }
+    CHECK(failed);
+    co_await awaits(first);
+    reached("the second attempt");
+  });
 }

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
-#include "foreign_task.hpp"
 #include "running_child.hpp"
 #include "simulated/owned_coroutine.hpp"
 
@@ -256,25 +255,3 @@ TEST_CASE("a routine whose body the compiler has forgotten ends the process, and
   }
 }
 #endif
-
-namespace {
-foreign_task waits() { co_await sleep(1ms); }
-}  // namespace
-
-TEST_CASE("a task that another library's coroutine resumes after a wait of its own ends the process, which says so") {
-  for (const unsigned workers : {1u, 2u, 4u}) {
-    CAPTURE(workers);
-    const auto end = run_in_a_child([workers] {
-      run(
-          []() -> task<> {
-            const auto awaits = go([]() -> task<> { co_await waits(); });
-            co_await awaits;
-          },
-          {.workers = workers});
-      return 0;
-    });
-    CAPTURE(end.errors);
-    CHECK(!end.exited);
-    CHECK(end.errors.find("a coroutine of another library") != std::string::npos);
-  }
-}

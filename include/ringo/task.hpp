@@ -7,6 +7,7 @@
 #include <source_location>
 #include <utility>
 
+#include <ringo/detail/foreign_await.hpp>
 #include <ringo/detail/task_promise.hpp>
 
 namespace ringo {
@@ -36,6 +37,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go()")]] 
   // The awaiter in a task.
   class awaiter {
    public:
+    using case_tag = task;  // no case, but ringo's own (own_awaiter)
     explicit awaiter(task& t, std::source_location where = {})
         : link_{std::exchange(t.coroutine_, nullptr), nullptr, where} {
       if (!link_.task) [[unlikely]] {

@@ -5,7 +5,6 @@
 #include <ringo/detail/context_core.hpp>
 #include <ringo/detail/current_worker.hpp>
 
-#include "runtime/report.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace ringo::detail {
@@ -92,9 +91,6 @@ void scheduler::resume_foreign(foreign_record& wait) noexcept {
     set_current(*station);
   }
   wait.resume_at.resume();
-  // Only the task of a routine ends so. It was resumed in the name of the other coroutine's wait.
-  if (finished == &wait || (finished != nullptr && finished == station)) [[unlikely]]
-    report_resumed_by_foreign();
   wait.release();  // the run queue's count
   if (station != nullptr) station->release();
 }

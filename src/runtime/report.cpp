@@ -64,12 +64,11 @@ void report_forgotten(const routine& r) noexcept {
   end_process();
 }
 
-void report_resumed_by_foreign() noexcept {
-  std::fputs(
-      "ringo: a task awaited a coroutine of another library, which waited for something of ringo's and then resumed "
-      "the task itself. The task's routine cannot end like this. Let that coroutine set a completion when it ends, and "
-      "let the task await the completion (docs/threads.md)\n",
-      stderr);
+void report_resumed_twice(const std::source_location& where) noexcept {
+  std::fprintf(stderr,
+               "ringo: the awaiter of another library that a task awaits at %s has resumed the task twice. An awaiter "
+               "may resume the handle that its await_suspend gets once\n",
+               place_of(where).c_str());
   end_process();
 }
 

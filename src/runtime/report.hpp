@@ -25,8 +25,8 @@ extern const char* const forgotten_body;
 // Ends the process: a routine was resumed, and its body did nothing.
 [[noreturn]] void report_forgotten(const routine& r) noexcept;
 
-// Ends the process: another library's coroutine has resumed a routine's task after a wait of its own.
-[[noreturn]] void report_resumed_by_foreign() noexcept;
+// Ends the process: another library's awaiter has resumed a task twice, which awaits it there.
+[[noreturn]] void report_resumed_twice(const std::source_location& where) noexcept;
 
 // The default of runtime_options::on_unhandled.
 void report_unhandled(std::exception_ptr error, const std::source_location& started) noexcept;

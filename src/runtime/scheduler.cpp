@@ -227,14 +227,8 @@ RINGO_ALWAYS_INLINE inline void scheduler::end_slice() noexcept {
     current = nullptr;
     finish(*std::exchange(finished, nullptr));
   } else if (current != nullptr) [[unlikely]] {
-    find_forgotten();
+    report_forgotten(*current);
   }
-}
-
-void scheduler::find_forgotten() noexcept {
-  const routine& r = *std::exchange(current, nullptr);
-  if (foreign_await == counts.resumes.value()) return;
-  report_forgotten(r);
 }
 
 // Called when the routine's frames are gone.

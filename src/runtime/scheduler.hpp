@@ -218,7 +218,6 @@ class scheduler final : public worker {
   void finish(routine& r) noexcept;
   [[gnu::cold, gnu::noinline]] void finish_main(routine& r) noexcept;
   void end_and_tell(routine& r) noexcept;
-  void find_forgotten() noexcept;
   [[gnu::noinline]] void end_joined(routine& r) noexcept;
 
   std::int64_t first_number() const noexcept { return index + 1; }

@@ -51,6 +51,14 @@ concept awaitable = requires(A&& a) { a.await_ready(); } ||
                     requires(A&& a) { std::forward<A>(a).operator co_await(); } ||
                     requires(A&& a) { operator co_await(std::forward<A>(a)); };
 
+// ringo's own awaiters. The task awaits all others through a relay (foreign_await.hpp).
+template <class A>
+concept own_awaiter = std::derived_from<std::remove_cvref_t<A>, parked_operation> || requires {
+  std::remove_cvref_t<A>::never_waits;
+} || requires { typename std::remove_cvref_t<A>::case_tag; };
+template <class A>
+decltype(auto) await_other(A&& awaited, std::source_location where);
+
 // The base of the promises of ringo's coroutine types, which run in a routine and wait in its place.
 struct routine_promise {
   // Notes the location of an await, for reports.
@@ -73,9 +81,6 @@ struct routine_promise {
   }
 
  private:
-  static void note_foreign() noexcept {
-    if (worker* w = current_worker()) w->note_foreign_await();
-  }
   // A type with join() is awaited by it; a deferred task is made now.
   template <class A>
   RINGO_RETURNS_TASK RINGO_ALWAYS_INLINE static decltype(auto) noted(A&& awaited, std::source_location where) {
@@ -85,18 +90,11 @@ struct routine_promise {
       return await_in_place(awaited.begin(where), where);
     } else if constexpr (requires { await_in_place(std::forward<A>(awaited), where); }) {
       return await_in_place(std::forward<A>(awaited), where);
-    } else if constexpr (requires { awaited.await_ready(); }) {
-      if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>) {
-        awaited.where = where;
-      } else if constexpr (
-          !requires { std::remove_cvref_t<A>::never_waits; } &&
-          !requires { typename std::remove_cvref_t<A>::case_tag; }) {
-        note_foreign();
-      }
+    } else if constexpr (own_awaiter<A>) {
+      if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>) awaited.where = where;
       return by_reference<std::remove_reference_t<A>>(awaited);
     } else {
-      note_foreign();
-      return std::forward<A>(awaited);
+      return await_other(std::forward<A>(awaited), where);
     }
   }
 };

@@ -112,15 +112,10 @@ class worker {
   }
 
   // A routine that waits, or goes to a queue, sets `current` to null on its way back to the loop. If it comes back with
-  // `current` set and has not ended, its compiler has forgotten its body (scheduler::find_forgotten).
+  // `current` set and has not ended, its compiler has forgotten its body (report_forgotten).
   RINGO_ALWAYS_INLINE std::coroutine_handle<> back_to_loop() noexcept {
     current = nullptr;
     return std::noop_coroutine();
-  }
-  // The current routine awaits something that is not ringo's, and that will resume it.
-  void note_foreign_await() noexcept {
-    foreign_await = counts.resumes.value();
-    if (current != nullptr) current->resume_at = nullptr;  // not known from now on
   }
 
   // For an observer, which is there. note_ready(): before the routine can be seen in a queue. note_park(): with several
@@ -190,7 +185,6 @@ class worker {
   // a report says by it how long a routine has waited.
   std::int64_t coarse_now = 0;
   routine* yielded = nullptr;       // it has yielded while no other routine was ready, and goes on after this turn
-  std::int64_t foreign_await = -1;  // the number of the resume in which the last one was
   routine_list woken_under_lock;    // behind the members that every resume uses, which share one cache line
   frame_cache frames;
 
