@@ -42,10 +42,9 @@ void observer::left(const worker& w, const routine& r) noexcept {
   if (parked_) return;
   // With one worker no other routine has run since, so it is still there.
   if (!w.shared && r.is_waiting()) return parks(r);
-  const bool waits = w.foreign_await == w.counts.resumes.value();
-  if (times_ != nullptr && !waits) times_->ready(number_, nanoseconds());
-  put(waits ? event::parked : event::yielded, number_);
-  if (tells()) waits ? hooks_->parked({number_, worker_, {}}) : hooks_->yielded(as_told());
+  if (times_ != nullptr) times_->ready(number_, nanoseconds());
+  put(event::yielded, number_);
+  if (tells()) hooks_->yielded(as_told());
 }
 
 void observer::ready(const worker& w, const routine& r) noexcept {
