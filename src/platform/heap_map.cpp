@@ -22,8 +22,8 @@ namespace {
 // glibc's malloc on 64-bit machines. A chunk begins with the size of the chunk before it, which is there only while
 // that one is free, and its own size with three flags. Its block begins behind these, and ends 8 bytes into the next
 // chunk.
-constexpr std::uintptr_t header = 16, step = 16, smallest = 32;
-constexpr std::uint64_t previous_is_used = 1, is_mapped_alone = 2, is_of_thread = 4, flags = 7;
+constexpr std::uintptr_t chunk_header = 16, chunk_step = 16, smallest_chunk = 32;
+constexpr std::uint64_t previous_is_used = 1, is_mapped_alone = 2, is_of_thread = 4, all_flags = 7;
 // Threads beside the first have arenas of their own, in heaps at multiples of this size. A heap begins with the
 // addresses of its arena and of the arena's previous heap, and its size; in the arena's first heap the arena follows.
 constexpr std::uintptr_t thread_heap_size = std::uintptr_t{64} << 20;
@@ -120,7 +120,7 @@ void heap_map::walk(walker& walks) {
   const std::vector<mapping> all = mappings();
   std::size_t size = 0;
   for (const mapping& each : all) size += each.is == mapping::kind::file ? 0 : each.end - each.begin;
-  const std::size_t most = size / step / 64 + 2 * all.size();
+  const std::size_t most = size / chunk_step / 64 + 2 * all.size();
   bits_ = own_pages(2 * most);
   starts_ = bits_.words().first(most);
   used_ = bits_.words().last(most);
@@ -182,32 +182,34 @@ std::vector<heap_map::mapping> heap_map::mappings() {
 
 bool heap_map::add_heap(memory_range of, bool of_thread, walker& walks) {
   const std::size_t first_index = indices();
-  const std::size_t count = words_for((of.end - of.begin) / step);
+  const std::size_t count = words_for((of.end - of.begin) / chunk_step);
   if (count > starts_.size() - words_) return false;
-  const auto index = [&](std::uintptr_t chunk) { return first_index + (chunk - of.begin) / step; };
+  const auto index = [&](std::uintptr_t chunk) { return first_index + (chunk - of.begin) / chunk_step; };
   bool is_whole = false;
   std::uintptr_t before = 0, chunk = of.begin;  // whether a chunk is used, the next one says
   std::uint64_t head_before = 0;
-  while (chunk + header <= of.end) {
+  while (chunk + chunk_header <= of.end) {
     const auto size_of_free = walks.window.word(chunk, of.end), head = walks.window.word(chunk + 8, of.end);
     if (!size_of_free || !head) break;
     if (before != 0 && (*head & previous_is_used) == 0) {
-      if (*size_of_free != (head_before & ~flags)) break;
+      if (*size_of_free != (head_before & ~all_flags)) break;
     } else if (before != 0) {
       if (((head_before & is_of_thread) != 0) != of_thread) break;
-      const auto second = walks.window.word(before + header + 8, of.end);
+      const auto second = walks.window.word(before + chunk_header + 8, of.end);
       if (walks.cached == 0 || second != walks.cached) set(used_, index(before));
     }
-    const std::uint64_t size = *head & ~flags;
+    const std::uint64_t size = *head & ~all_flags;
     set(starts_, index(chunk));
     // The last heap of an arena ends with its top chunk, others with two headers and no blocks.
-    const bool is_fence = of_thread && before != 0 && (size == header || size == 0) && of.end - chunk <= 2 * smallest;
+    const bool is_fence =
+        of_thread && before != 0 && (size == chunk_header || size == 0) && of.end - chunk <= 2 * smallest_chunk;
     if (is_fence || chunk + size == of.end) {
       is_whole = true;
       if (!of_thread) walks.top_of_main = chunk;
       break;
     }
-    if ((*head & is_mapped_alone) != 0 || size < smallest || size % step != 0 || size > of.end - chunk) break;
+    if ((*head & is_mapped_alone) != 0 || size < smallest_chunk || size % chunk_step != 0 || size > of.end - chunk)
+      break;
     before = chunk;
     head_before = *head;
     chunk += size;
@@ -245,7 +247,7 @@ void heap_map::add_thread_heaps(const mapping& in, bool first_of_arena, walker& 
       continue;
     }
     const std::uintptr_t first =
-        is_first ? (head.arena + arena_size + step - 1) & ~(step - 1) : at + walks.thread_header;
+        is_first ? (head.arena + arena_size + chunk_step - 1) & ~(chunk_step - 1) : at + walks.thread_header;
     // What is before the first chunk are malloc's lists of free chunks.
     if (add_heap({first, at + head.size}, true, walks)) leave_out({at, first});
   }
@@ -255,8 +257,8 @@ std::optional<heap_map::block> heap_map::block_at(std::uintptr_t address) const 
   auto of = std::ranges::upper_bound(heaps_, address, {}, &heap::begin);
   if (of == heaps_.begin()) return std::nullopt;
   --of;
-  if (address >= of->end || address < of->begin + header) return std::nullopt;
-  std::size_t i = of->first_index + (address - 8 - of->begin) / step;
+  if (address >= of->end || address < of->begin + chunk_header) return std::nullopt;
+  std::size_t i = of->first_index + (address - 8 - of->begin) / chunk_step;
   std::uint64_t bits = starts_[i / 64] << (63 - i % 64);
   if (bits != 0) {
     i -= static_cast<std::size_t>(std::countl_zero(bits));
@@ -275,8 +277,8 @@ std::optional<heap_map::block> heap_map::block_at(std::uintptr_t address) const 
     next += static_cast<std::size_t>(std::countr_zero(starts_[next / 64]));
   }
   block found;
-  found.begin = of->begin + (i - of->first_index) * step + header;
-  found.end = of->begin + (next - of->first_index) * step + 8;
+  found.begin = of->begin + (i - of->first_index) * chunk_step + chunk_header;
+  found.end = of->begin + (next - of->first_index) * chunk_step + 8;
   found.index = i;
   if (!found.contains(address)) return std::nullopt;
   return found;
