@@ -153,11 +153,12 @@ std::vector<heap_map::mapping> heap_map::mappings() {
     std::string_view line = std::string_view(text).substr(at, end - at);
     at = end + 1;
     mapping m;
-    const char* const last = line.data() + line.size();
-    auto parsed = std::from_chars(line.data(), last, m.begin, 16);
+    const char* const first = line.data();
+    const char* const last = first + line.size();
+    auto parsed = std::from_chars(first, last, m.begin, 16);
     if (parsed.ptr == last) continue;
     parsed = std::from_chars(parsed.ptr + 1, last, m.end, 16);
-    line.remove_prefix(static_cast<std::size_t>(parsed.ptr - line.data()));
+    line.remove_prefix(static_cast<std::size_t>(parsed.ptr - first));
     if (line.size() < 6) continue;
     const std::string_view rights = line.substr(1, 4);
     const std::size_t slash = line.find('/'), bracket = line.find('[');
@@ -263,9 +264,10 @@ std::optional<heap_map::block> heap_map::block_at(std::uintptr_t address) const 
   if (bits != 0) {
     i -= static_cast<std::size_t>(std::countl_zero(bits));
   } else {
+    const std::size_t first_word = of->first_index / 64;
     std::size_t word = i / 64;
-    while (word > of->first_index / 64 && starts_[--word] == 0) {
-    }
+    if (word > first_word) --word;
+    while (word > first_word && starts_[word] == 0) --word;
     if (starts_[word] == 0) return std::nullopt;
     i = word * 64 + 63 - static_cast<std::size_t>(std::countl_zero(starts_[word]));
   }

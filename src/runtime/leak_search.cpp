@@ -225,6 +225,7 @@ std::vector<hidden> leak_search::run() {
   do settle();
   while (find_missing_handles());
   std::vector<hidden> leaked;
+  leaked.reserve(candidates_.size());
   for (const candidate& c : candidates_) leaked.push_back(c.record);
   std::ranges::sort(leaked);
   return leaked;

@@ -184,8 +184,8 @@ class worker {
   // Nanoseconds of the driver's clock, read between two turns, and in a program without timers after every fourth one:
   // a report says by it how long a routine has waited.
   std::int64_t coarse_now = 0;
-  routine* yielded = nullptr;       // it has yielded while no other routine was ready, and goes on after this turn
-  routine_list woken_under_lock;    // behind the members that every resume uses, which share one cache line
+  routine* yielded = nullptr;     // it has yielded while no other routine was ready, and goes on after this turn
+  routine_list woken_under_lock;  // behind the members that every resume uses, which share one cache line
   frame_cache frames;
 
  protected:
