@@ -55,8 +55,9 @@ struct runtime_options {
   /// If a routine keeps its worker for longer, by computing or in a call that blocks, on_warning is told: the routine,
   /// where it was started and last waited, for how long, what its thread does, and its native stack; again when the
   /// time has doubled, and when the worker goes on. Time in which others have the CPU does not count. 0: no one looks.
-  /// Below 0: 100 ms if ringo was built without NDEBUG, else 0. Not in simulations. While a runtime with it runs,
-  /// SIGURG has a handler of ringo's, unless the program handles it: then no stack is told of a routine that computes.
+  /// Below 0: RINGO_STALL in the environment (50ms, 500us, 1s); without it 100 ms if ringo was built without NDEBUG,
+  /// else 0. Not in simulations. While a runtime with it runs, SIGURG has a handler of ringo's, unless the program
+  /// handles it: then no stack is told of a routine that computes.
   std::chrono::nanoseconds stall{-1};
   /// How many bytes each worker has for its last events, 16 bytes each (recording.hpp). 0: it records none.
   std::size_t recorder = 0;

@@ -1,5 +1,6 @@
 #include "platform/thread_state.hpp"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "platform/own_memory.hpp"
 #include "platform/text_file.hpp"
 
 namespace ringo::detail {
@@ -157,5 +159,21 @@ std::string describe(const system_call& call) {
 
 bool is_restarted(const system_call& call) noexcept { return call.number == SYS_restart_syscall; }
 bool is_wait_for_thread(const system_call& call) noexcept { return call.number == SYS_futex; }
+
+pid_t owner_of_mutex([[maybe_unused]] const system_call& call) noexcept {
+#if defined(__GLIBC__)
+  // A mutex begins with the word that the call waits for, a count, and the owner. Condition variables wait by
+  // FUTEX_WAIT_BITSET.
+  struct mutex_head {
+    int lock;
+    unsigned count;
+    pid_t owner;
+  };
+  if (call.number == SYS_futex && (static_cast<int>(call.arguments[1]) & FUTEX_CMD_MASK) == FUTEX_WAIT) {
+    if (const auto head = read_own<mutex_head>(call.arguments[0])) return head->owner;
+  }
+#endif
+  return 0;
+}
 
 }  // namespace ringo::detail

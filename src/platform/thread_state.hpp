@@ -44,5 +44,8 @@ std::string describe(const system_call& call);
 bool is_restarted(const system_call& call) noexcept;
 // Whether it waits for a mutex, a condition variable, an atomic or the end of a thread.
 bool is_wait_for_thread(const system_call& call) noexcept;
+// The thread that has locked the mutex of the C library's that the call waits for. 0 if it waits for none; for another
+// object it may be any number.
+pid_t owner_of_mutex(const system_call& call) noexcept;
 
 }  // namespace ringo::detail

@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <mutex>
@@ -56,6 +57,22 @@ void take_recorder_from_environment(runtime_options& o) {
   }
   o.recorder = static_cast<std::size_t>(bytes);
   o.recorder_file = detail::with_process_number(text.substr(0, comma));
+}
+
+// RINGO_STALL=50ms, where the program itself leaves the option. Returns a warning if its value cannot be read.
+std::string take_stall_from_environment(runtime_options& o) {
+  const std::string_view text = detail::environment_variable("RINGO_STALL");
+  if (text.empty() || o.stall >= std::chrono::nanoseconds(0)) return {};
+  const auto number = detail::leading_number(text);
+  const std::string_view unit = text.substr(std::min(text.find_first_not_of("0123456789"), text.size()));
+  const std::int64_t length = unit == "us" ? 1'000 : unit == "ms" ? 1'000'000 : unit == "s" ? 1'000'000'000 : 0;
+  constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365);
+  if (number && *number >= 0 && length != 0 && *number <= longest.count() / length) {
+    o.stall = std::chrono::nanoseconds(*number * length);
+    return {};
+  }
+  return "RINGO_STALL in the environment is \"" + std::string(text) +
+         "\", and is not used: it is a time in us, ms or s, such as 50ms";
 }
 
 // A runtime, while it runs, that SIGQUIT may dump. The signal dumps the last of them.
@@ -125,10 +142,12 @@ runtime::runtime(runtime_options o) {
   }
   if (o.ring_entries == 0) throw std::invalid_argument("ringo: runtime_options::ring_entries is 0: 1 is the least");
   take_recorder_from_environment(o);
+  const std::string unread_stall = take_stall_from_environment(o);
   auto [drivers, kind, warning] = detail::choose_drivers(o, worker_count(o.workers));
   o.driver = kind;
   core_ = detail::owned(new detail::runtime_core(std::move(o), std::move(drivers), nullptr));
   if (!warning.empty() && !is_told_of_fallback(core_->settings)) core_->warn(warning);
+  if (!unread_stall.empty()) core_->warn(unread_stall);
 }
 
 runtime::~runtime() = default;

@@ -69,23 +69,55 @@ bool is_schedulers(const code_place& place) noexcept {
   constexpr std::string_view scheduler = "ringo::detail::scheduler::";
   std::string_view function = place.function;
   if (function.find("coroutine_handle<void>::resume()") != std::string_view::npos) return true;
+  if (function.starts_with("void ")) function.remove_prefix(5);  // an instance of a template
   if (!function.starts_with(scheduler)) return false;
   function.remove_prefix(scheduler.size());
   return function.starts_with("run") || function.starts_with("resume");
 }
 
-void add_stack(std::string& text, const std::vector<stack_frame>& stack, code_names& names) {
+bool is_ringos(const code_place& place) noexcept {
+  return place.function.starts_with("ringo::detail::") || place.function.starts_with("void ringo::detail::");
+}
+
+// Adds the stack without ringo's own functions at its outer end, and without those of ringo's that may have returned.
+// `told` is the program's innermost function in the last stack: if it is the same, the text has only its name.
+void add_stack(std::string& text, std::string_view heading, const std::vector<stack_frame>& stack, code_names& names,
+               std::string& told) {
   std::vector<code_place> places;
   places.reserve(stack.size());
   for (const stack_frame& frame : stack) places.push_back(names.find(frame.address));
   while (!places.empty() && is_schedulers(places.back())) places.pop_back();
-  for (std::size_t i = 0; i < std::min(places.size(), most_frames); ++i) {
+  if (!std::ranges::all_of(places, is_ringos)) {
+    while (is_ringos(places.back())) places.pop_back();
+  }
+  std::string function;
+  for (std::size_t i = 0; i < places.size() && function.empty(); ++i) {
+    const bool is_programs = places[i].module == places.back().module && !is_ringos(places[i]);
+    if (is_programs && !stack[i].may_have_returned && !places[i].function.starts_with("std::")) {
+      function = places[i].function;
+    }
+  }
+  if (!function.empty() && function == told) {
+    text += "It is still in " + function;
+    return;
+  }
+  told = std::move(function);
+  text += heading;
+  std::size_t lines = 0;
+  for (std::size_t i = 0; i < places.size() && lines < most_frames; ++i) {
+    if (stack[i].may_have_returned && is_ringos(places[i])) continue;
     text += (stack[i].may_have_returned ? "\n  ? " : "\n    ") + places[i].text();
+    ++lines;
   }
 }
 
+// Stalls of routines that were started at one place are alike if their threads do the same.
+long kind_of(const thread_state& state) noexcept {
+  return state.call ? state.call->number : -1 - static_cast<long>(state.is);
+}
+
 void add_what_it_does(std::string& text, const scheduler& w, const thread_state& state, const spent_time& spent,
-                      code_names& names) {
+                      code_names& names, std::string& told) {
   const std::string share = length_of(spent.on_cpu) + " of CPU in " + length_of(spent.elapsed) +
                             (spent.without_cpu < std::chrono::milliseconds(1)
                                  ? std::string()
@@ -105,18 +137,19 @@ void add_what_it_does(std::string& text, const scheduler& w, const thread_state&
         const std::string name = is_restarted(*state.call) ? names.find(state.code).function : std::string();
         text += ". It is in the system call " + (name.empty() ? describe(*state.call) : name) + " (" + share + "). ";
         text += is_wait_for_thread(*state.call)
-                    ? "Hold no std::mutex across a co_await, and wait by ringo's own mutex, condition or channel"
+                    ? "Hold a std::mutex neither across a co_await nor for long, and wait by ringo's own mutex, "
+                      "condition or channel"
                     : "Use ringo's own call, or put this one into blocking(f)";
       }
       stack = guess_stack(state, outermost, names);
-      if (!stack.empty()) text += ". Its stack (what has a ? may have returned):";
-      return add_stack(text, stack, names);
+      if (stack.empty()) return;
+      text += ". ";
+      return add_stack(text, "Its stack (what has a ? may have returned):", stack, names, told);
     case thread_state::kind::runs:
       text += ". It computes (" + share + "). Let others run by co_await yield(), or put it into blocking(f). ";
       switch (walk_stack(w.thread.load(std::memory_order_acquire), outermost, stack)) {
         case walk_outcome::walked:
-          text += "Its stack:";
-          return add_stack(text, stack, names);
+          return add_stack(text, "Its stack:", stack, names, told);
         case walk_outcome::signal_is_taken:
           text += "Its stack is not known: the program handles SIGURG";
           return;
@@ -237,13 +270,52 @@ void stall_watch::look_at(const scheduler& w, watched& of, time_point now) {
   look_into(w, of, now);
 }
 
-void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
-  const pid_t thread = w.thread.load(std::memory_order_acquire);
-  const thread_state state = state_of(thread);
+spent_time stall_watch::spent_since(const scheduler& w, const watched& of, time_point now) const {
   spent_time spent{now - of.since, {}, {}};
   const auto on_cpu = cpu_time(w.cpu_clock.load(std::memory_order_relaxed));
   spent.on_cpu = on_cpu && of.on_cpu_before ? *on_cpu - *of.on_cpu_before : spent.elapsed;
-  spent.without_cpu = waited_for_cpu(thread).value_or(duration::zero()) - *of.without_cpu_before;
+  const auto waited = waited_for_cpu(w.thread.load(std::memory_order_acquire));
+  if (waited && of.without_cpu_before) spent.without_cpu = *waited - *of.without_cpu_before;
+  return spent;
+}
+
+// Adds what keeps the worker that has locked the mutex, or, if that is not known, each worker that has been kept since
+// the last look and does not wait for a thread itself.
+void stall_watch::add_holders(std::string& text, const scheduler& w, const system_call& call, time_point now,
+                              code_names& names) const {
+  const pid_t owner = owner_of_mutex(call);
+  const bool is_known = owner != 0 && std::ranges::any_of(runtime_.workers, [owner](const auto& each) {
+                          return each->thread.load(std::memory_order_acquire) == owner;
+                        });
+  for (std::size_t i = 0; i < watched_.size(); ++i) {
+    const scheduler& other = *runtime_.workers[i];
+    const pid_t thread = other.thread.load(std::memory_order_acquire);
+    if (&other == &w || (is_known && thread != owner)) continue;
+    const watched& of = watched_[i];
+    const auto is_kept = [&] { return of.progress && of.since < now && progress_of(other.counts) == of.progress; };
+    const thread_state state = is_kept() ? state_of(thread) : thread_state();
+    const auto keeper = is_kept() ? find_keeper(other, names) : std::nullopt;
+    std::string about = "\n  Worker " + std::to_string(i) + (is_known ? " has locked this mutex" : "");
+    if (keeper && keeper->routine != nullptr && (is_known || !state.call || !is_wait_for_thread(*state.call))) {
+      const spent_time spent = spent_since(other, of, now);
+      about += (is_known ? ", and has been kept for " : " has been kept, too, for ") + length_of(spent.elapsed) +
+               " by " + describe(*keeper, runtime_);
+      std::string told;
+      add_what_it_does(about, other, state, spent, names, told);
+      if (is_kept()) text += about;
+    } else if (is_known) {
+      text += about + ", and has gone on since: perhaps a routine holds it across a co_await";
+    }
+  }
+}
+
+void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
+  const pid_t thread = w.thread.load(std::memory_order_acquire);
+  const thread_state state = state_of(thread);
+  const long does = kind_of(state);
+  const bool lasts = now - of.since >= long_stall;
+  if (of.is == watched::told::left_out && of.does == does && !lasts) return;
+  const spent_time spent = spent_since(w, of, now);
   if (own_time(spent, state.is == thread_state::kind::runs) <= limit_) return;
 
   code_names names;
@@ -255,12 +327,12 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
   if (!is_told) {
     of.text = describe(*keeper, runtime_);
     text = "a worker has been kept for " + length_of(spent.elapsed) + " by " + of.text;
-    if (of.is == watched::told::not_yet) {
-      runtime_.stalls.add();
-      auto admitted = runtime_.warned.admit(text, keeper->started);
+    if (of.is == watched::told::not_yet) runtime_.stalls.add();
+    if (of.is == watched::told::not_yet || !lasts) {
+      auto admitted = runtime_.warned.admit(text, keeper->started, does);
       if (!admitted) {
         of.is = watched::told::left_out;
-        of.tell_again = of.since + long_stall;
+        of.does = does;
         return;
       }
       text = std::move(*admitted);
@@ -270,7 +342,8 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
     text = "a worker is still kept, after " + length_of(spent.elapsed) + ", by " + of.text;
   }
   of.tell_again = now + std::min(now - of.since, longest_silence);
-  add_what_it_does(text, w, state, spent, names);
+  add_what_it_does(text, w, state, spent, names, of.function);
+  if (state.call && is_wait_for_thread(*state.call)) add_holders(text, w, *state.call, now, names);
   // If the worker has gone on, the stack may be another routine's or its own. The next look tells that it goes on.
   if (is_told && progress_of(w.counts) != of.progress) return;
   tell(text);
@@ -305,7 +378,8 @@ std::vector<std::string> stall_probe::kept(const runtime_core& rt) const {
     const auto keeper = find_keeper(w, names);
     if (!keeper || progress_of(w.counts) != then.progress) continue;  // it goes on
     texts[i] = "for " + length_of(spent.elapsed) + " by " + describe(*keeper, rt);
-    add_what_it_does(texts[i], w, state, spent, names);
+    std::string told;
+    add_what_it_does(texts[i], w, state, spent, names, told);
   }
   return texts;
 }

@@ -60,11 +60,16 @@ class stall_watch {
     enum class told : std::uint8_t { not_yet, left_out, yes };
     told is = told::not_yet;
     time_point tell_again{};
-    std::string text;  // about the routine
+    long does = 0;         // what its thread did when that was left out (kind_of)
+    std::string text;      // about the routine
+    std::string function;  // the program's innermost one in the stack that was told last
   };
   void run() noexcept;
   void look_at(const scheduler& w, watched& of, time_point now);
   void look_into(const scheduler& w, watched& of, time_point now);
+  spent_time spent_since(const scheduler& w, const watched& of, time_point now) const;
+  void add_holders(std::string& text, const scheduler& w, const system_call& call, time_point now,
+                   code_names& names) const;
   void tell(std::string_view text) noexcept;
 
   runtime_core& runtime_;

@@ -34,18 +34,18 @@ void warnings::tell_rarely(std::string_view text, const std::source_location& ab
                            const std::source_location& call) noexcept {
   std::optional<std::string> admitted;
   try {
-    admitted = admit(text, about, call);
+    admitted = admit(text, about, 0, call);
   } catch (...) {  // no memory to count it
     return tell(text);
   }
   if (admitted) tell(*admitted);
 }
 
-std::optional<std::string> warnings::admit(std::string_view text, const std::source_location& about,
+std::optional<std::string> warnings::admit(std::string_view text, const std::source_location& about, long variant,
                                            const std::source_location& call) {
   std::string whole(text);
   const std::lock_guard guard(mutex_);
-  kind& of = find({about.file_name(), call.file_name(), about.line(), call.line(), {}, {}, 0, {}});
+  kind& of = find({about.file_name(), call.file_name(), about.line(), call.line(), variant, {}, {}, 0, {}});
   const time_point at = now();
   if (at < of.not_before) {
     of.last = std::move(whole);

@@ -28,8 +28,8 @@ class warnings {
   void tell_rarely(std::string_view text, const std::source_location& about,
                    const std::source_location& call = std::source_location::current()) noexcept;
   // The same in two steps, if the rest of a text costs much: its beginning, to be told now, or none if it has been left
-  // out. Throws: std::bad_alloc.
-  std::optional<std::string> admit(std::string_view text, const std::source_location& about,
+  // out. Those about one place are alike only if they have the same variant. Throws: std::bad_alloc.
+  std::optional<std::string> admit(std::string_view text, const std::source_location& about, long variant = 0,
                                    const std::source_location& call = std::source_location::current());
   // Tells what has been left out; when the runtime ends.
   void tell_left_out() noexcept;
@@ -40,6 +40,7 @@ class warnings {
     const char* call_file;
     unsigned about_line;
     unsigned call_line;
+    long variant;
     time_point not_before;
     duration pause;
     std::size_t left_out;
@@ -47,7 +48,7 @@ class warnings {
 
     bool operator==(const kind& other) const noexcept {
       return about_file == other.about_file && call_file == other.call_file && about_line == other.about_line &&
-             call_line == other.call_line;
+             call_line == other.call_line && variant == other.variant;
     }
   };
 
