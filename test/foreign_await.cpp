@@ -1,6 +1,7 @@
 // Tasks that await what is not ringo's: coroutines and awaiters of other libraries, which resume the task as they like.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <coroutine>
 #include <memory>
 #include <ringo/ringo.hpp>
@@ -150,7 +151,7 @@ TEST_CASE("an awaiter may resume the task within its await_suspend, or not suspe
         });
         told does_not_suspend([](std::coroutine_handle<>) { return false; });
         told returns_the_handle([](std::coroutine_handle<> of) { return of; });
-        bool over = false;
+        std::atomic<bool> over = false;
         auto other = go([&over]() -> task<> {
           co_await yield();
           over = true;
