@@ -300,7 +300,7 @@ task<> barrier_without_its_third() {
   co_return;
 }
 task<> join_the(state s, std::size_t which) {
-  while (s->handles.size() < 2) co_await yield();
+  co_await s->ready.wait();  // until both handles are there
   co_await s->handles[which].wait();
 }
 task<> joins_in_a_circle() {
@@ -308,6 +308,7 @@ task<> joins_in_a_circle() {
   s->handles.reserve(100);
   s->handles.push_back(go(join_the, s, std::size_t{1}));
   s->handles.push_back(go(join_the, s, std::size_t{0}));
+  s->ready.set();
   co_return;
 }
 task<> awaits_a_leak() {
