@@ -15,6 +15,7 @@
 
 #include "every_scheduler.hpp"
 #include "foreign_task.hpp"
+#include "little_grace.hpp"
 #include "reached.hpp"
 #include "running_child.hpp"
 #include "simulated/owned_coroutine.hpp"
@@ -46,14 +47,6 @@ class told {
  private:
   Suspend suspend_;
 };
-
-runtime_options with_little_grace(unsigned workers) {
-  runtime_options how;
-  how.workers = workers;
-  how.shutdown_grace = 1ms;
-  how.on_warning = [](std::string_view) {};
-  return how;
-}
 
 }  // namespace
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "every_scheduler.hpp"
+#include "little_grace.hpp"
 #include "running_child.hpp"
 #include "simulated/owned_coroutine.hpp"
 
@@ -50,14 +51,6 @@ task<> noted_chain(std::vector<int>& order, int n) {
   } else {
     co_await noted_chain(order, n - 1);
   }
-}
-
-runtime_options with_little_grace(unsigned workers = 1) {
-  runtime_options how;
-  how.workers = workers;
-  how.shutdown_grace = 1ms;
-  how.on_warning = [](std::string_view) {};
-  return how;
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ std::vector<inspected_runtime> inspect_runtimes() {
       to.id = rt->id;
       to.driver = rt->settings.driver;
       to.runs = rt->running();
+      to.records = rt->records();
       to.counts = rt->metrics();
       for (const auto& w : rt->workers) {
         inspected_worker& its = to.workers.emplace_back();

@@ -32,7 +32,8 @@ struct inspected_worker {
 struct inspected_runtime {
   std::uint64_t id = 0;
   ringo::driver driver{};
-  bool runs = false;  // run() has begun
+  bool runs = false;     // run() has begun
+  bool records = false;  // runtime_options::recorder is set
   metrics counts;
   std::vector<inspected_worker> workers;
 };
