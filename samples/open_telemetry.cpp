@@ -202,7 +202,7 @@ class exporter {
   group sends_{named("exporter")};
 };
 
-// From its construction to its destruction. Its parent is the span under whose context the routine runs.
+// A span lasts from its construction to its destruction. The context of the routine that makes it names its parent.
 class span {
  public:
   span(exporter& to, std::string_view name) : to_(to), name_(name) {

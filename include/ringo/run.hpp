@@ -131,8 +131,8 @@ struct metrics : worker_metrics {
 };
 
 /// The metrics in Prometheus's text format, version 0.0.4: a family for each member, with a label `worker` where
-/// workers have it, counters whose names end in _total, and histograms in seconds. For an answer with the type
-/// "text/plain; version=0.0.4".
+/// workers have it, counters whose names end in _total, and histograms in seconds. The program sends
+/// it to Prometheus with the type "text/plain; version=0.0.4".
 std::string to_prometheus(const metrics&);
 
 struct recording;

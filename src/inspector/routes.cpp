@@ -165,7 +165,7 @@ task<http_answer> inspector_server::recording(const http_request& r) {
   const auto of = std::ranges::find_if(
       all, [&number](const inspected_runtime& each) { return number ? each.id == *number : each.runs; });
   if (of == all.end()) co_return refused(404, "There is no such runtime, or it has ended.");
-  if (recording_image(of->id).empty()) {
+  if (!of->records) {
     co_return refused(409,
                       "This runtime has no recorder: set RINGO_RECORD=FILE in the program's environment, or "
                       "runtime_options::recorder.");
@@ -211,7 +211,8 @@ task<http_answer> inspector_server::leaks_json(const http_request&) {
   co_return http_answer{.type = "application/json", .body = std::move(text += "]\n"), .more_header = {}};
 }
 
-// A search waits for a worker, so it has a thread of its own, and a runtime whose workers are kept is not searched.
+// A search waits for a worker, so a thread of blocking() makes it. The inspector does not search a runtime whose
+// workers are kept.
 task<std::vector<inspector_server::searched>> inspector_server::search_leaks() {
   std::vector<searched> all;
   {

@@ -48,8 +48,8 @@ class inspector_server {
     std::uint64_t runtime;
     leaks found;
   };
-  // A question to a runtime that has not been answered. All requests wait for the same one: a runtime whose workers are
-  // kept is not asked again and again.
+  // A question that a runtime has not answered. All requests wait for the same one, so the inspector does not ask again
+  // and again while all workers of the runtime are kept.
   struct question {
     completion<> answered;
     std::optional<snapshot> taken;  // set by a worker of the program's runtime, before `answered`

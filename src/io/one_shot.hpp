@@ -95,8 +95,8 @@ class one_shot_of : public one_shot, public answers<R> {
   }
 };
 
-// A call whose parts are functions of a state: of the memory that the kernel reads and writes. The call keeps the state
-// until the last answer. Base says which arguments `fill` gets, and how the answer is taken.
+// A call that keeps a state, the memory that the kernel reads and writes, until the last answer. Base says which
+// arguments `fill` gets, and how the answer is taken.
 template <class Base, class R, class State, class Fill, class Result>
 class one_shot_with : public Base {
  protected:

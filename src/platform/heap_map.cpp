@@ -143,8 +143,8 @@ void heap_map::walk(walker& walks) {
   }
 }
 
-// What may hold a pointer: writable memory that is private or shared memory, and anonymous memory of any kind. Devices
-// are left out, which may act when they are read, and so are rings of io_uring, whose entries are ringo's and stale.
+// What may hold a pointer: writable memory that is private or shared memory, and anonymous memory of any kind. The
+// search reads no devices, which may act when they are read, and no rings of io_uring: ringo's old entries stay there.
 std::vector<heap_map::mapping> heap_map::mappings() {
   std::vector<mapping> all;
   const std::string text = read_text("/proc/self/maps").value_or("");
