@@ -17,6 +17,17 @@ void worker::make_next_noted(routine& r) noexcept {
   set_next(r);
 }
 
+void worker::push_woken_by_call(routine& r) noexcept { push_woken(r); }
+
+void worker::make_ready(routine_list& woken) noexcept {
+  if (routine* first = woken.pop_front()) make_ready(*first);
+  while (routine* r = woken.pop_front()) push_woken(*r);
+}
+void worker::wake_now(routine* named) noexcept {
+  if (named != nullptr) make_ready(*named);
+  while (routine* r = woken_under_lock.pop_front()) push_woken(*r);
+}
+
 void worker::overflow(routine& r) noexcept {
   // Moves half of the queue to the global one, with the new routine behind it, so that a long queue seldom needs the
   // global lock.

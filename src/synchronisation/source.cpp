@@ -4,6 +4,11 @@
 
 namespace ringo::detail {
 
+source::~source() {
+  if (is_named_) [[unlikely]]
+    forget_name(this);
+}
+
 void object_source::end() noexcept {
   worker* w = current_worker();
   if (used_by(w)) return end_here(w);

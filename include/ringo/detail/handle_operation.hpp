@@ -66,12 +66,13 @@ class RINGO_AWAITABLE yield_operation : public sourceless_operation<yield_operat
   }
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
-    return end_turn(*current_worker(), coroutine, [this](routine& r) {
-      if (r.resumed_as != routine::kind::foreign) [[likely]]
-        return;
-      blocked = &r;
-      if (current_state() == progress::idle) set_state(progress::done);
-    });
+    worker& w = *current_worker();
+    if (!waits_as_itself<P>(w)) [[unlikely]]
+      return suspend_in_record(w, coroutine, is_own_promise<P>, {this, [](void* of, routine& r) {
+                                                                   return static_cast<yield_operation*>(of)->queue(r);
+                                                                 }});
+    w.current->resume_at = coroutine;
+    return w.push_and_switch_away(*w.current);
   }
   void await_resume() {
     if (current_state() != progress::idle) [[unlikely]]
@@ -85,6 +86,12 @@ class RINGO_AWAITABLE yield_operation : public sourceless_operation<yield_operat
     if (!w.current->is_cancelled()) return;
     blocked = w.current;
     (void)refuse(w);
+  }
+  bool queue(routine& r) noexcept {
+    blocked = &r;
+    if (current_state() == progress::idle) set_state(progress::done);
+    current_worker()->push(r);
+    return true;
   }
   [[gnu::cold, gnu::noinline]] void come_back() {
     if (current_state() == progress::refused) come_back_cancelled();

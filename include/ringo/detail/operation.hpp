@@ -99,48 +99,27 @@ struct routine_promise {
   }
 };
 
-// Suspends a coroutine: in the current routine, or, for a foreign coroutine or a task in one, in a record of its own.
-// In that case a routine is on the stack below it, and the worker goes back to that routine.
-//   wait(routine&)    true: the routine waits, or is in a run queue, and from then on it may be gone; false: nothing
-//                     refers to it
-template <class P, class Wait>
-[[gnu::noinline]] std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<P> coroutine, Wait wait) {
-  constexpr bool in_task = std::derived_from<P, routine_promise>;
-  routine& r = adopt(w, in_task);
-  r.resume_at = coroutine;
-  // In the station, so that its frames can be destroyed from the innermost outwards.
-  if (in_task && w.current->resumed_as == routine::kind::foreign) w.current->resume_at = coroutine;
-  if (wait(r)) return std::noop_coroutine();
-  r.release();  // no other thread knows it
-  return coroutine;
-}
+template <class P>
+inline constexpr bool is_own_promise = std::derived_from<P, routine_promise>;
+// True: the coroutine waits as the current routine. False: it is foreign, or a task that a foreign coroutine awaits,
+// and waits in a record of its own. A routine is on the stack below it then, and the worker goes back to that routine.
 template <class P>
 bool waits_as_itself(const worker& w) noexcept {
-  return std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign;
+  return is_own_promise<P> && w.current->resumed_as != routine::kind::foreign;
 }
-template <class P, class Wait>
-RINGO_ALWAYS_INLINE inline std::coroutine_handle<> suspend(worker& w, std::coroutine_handle<P> coroutine, Wait wait) {
-  if (!waits_as_itself<P>(w)) [[unlikely]]
-    return suspend_in_record(w, coroutine, wait);
-  w.current->resume_at = coroutine;
-  return wait(*w.current) ? w.switch_away() : coroutine;
-}
-// The same for a coroutine whose turn is over, although its operation has ended: it goes on from the end of the queue.
-// Calls `note` with the routine first.
-template <class P, class Note>
-RINGO_ALWAYS_INLINE inline std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<P> coroutine, Note note) {
-  if (!waits_as_itself<P>(w)) [[unlikely]] {
-    return suspend_in_record(w, coroutine, [&](routine& r) {
-      note(r);
-      w.push(r);
-      return true;
-    });
-  }
-  routine& r = *w.current;
-  r.resume_at = coroutine;
-  note(r);
-  return w.push_and_switch_away(r);
-}
+
+// How a wait begins, without the operation's type: so the code that all operations share is in the library.
+//   begin(wait, r)    true: the routine waits, or is in a run queue, and from then on it may be gone; false: nothing
+//                     refers to it
+struct untyped_wait {
+  void* wait;
+  bool (*begin)(void* wait, routine& r);
+};
+std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<> coroutine, bool in_task,
+                                          untyped_wait wait);
+// For a coroutine whose turn is over, although its operation has ended: it goes on from the end of the queue. Sets
+// `noted` to its routine first.
+std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<> coroutine, bool in_task, routine*& noted);
 
 // Ends an await before it has tried anything, with `error`, or with `cancelled` if that is null. It counts as any other
 // await: while the turn lasts it throws at once; else the operation notes the error, its routine goes to the end of the
@@ -232,9 +211,12 @@ class operation : public parked_operation, public Case {
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     if (is_over(derived().current_state())) [[unlikely]]
-      return end_turn(w, coroutine, [this](routine& r) { this->blocked = &r; });
-    // If it waits, another worker may already run the coroutine, and the frame may be gone.
-    return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park_alone(w, r); });
+      return end_turn(w, coroutine, is_own_promise<P>, this->blocked);
+    if (!waits_as_itself<P>(w)) [[unlikely]]
+      return suspend_in_record(
+          w, coroutine, is_own_promise<P>,
+          {this, [](void* o, routine& r) { return static_cast<operation*>(o)->park_locked(*current_worker(), r); }});
+    return park_in_place(w, coroutine);
   }
 
   RINGO_ALWAYS_INLINE Result await_resume() {
@@ -257,7 +239,8 @@ class operation : public parked_operation, public Case {
       optional_guard guard(locked ? derived().lock() : nullptr);
       last = derived().unlink();
     }
-    if (last) derived().dispose();
+    if (last) [[unlikely]]
+      dispose_of_source();
     if (locked && w != nullptr) w->wake(nullptr);
   }
 
@@ -303,6 +286,16 @@ class operation : public parked_operation, public Case {
     (void)w.spend();
     return refuse(w, std::current_exception());
   }
+
+  // Once for all types of coroutines. If it waits, another worker may already run the coroutine, and the frame may be
+  // gone.
+  std::coroutine_handle<> park_in_place(worker& w, std::coroutine_handle<> coroutine) {
+    routine& r = *w.current;
+    r.resume_at = coroutine;
+    return (w.shared ? park_locked(w, r) : park_alone(w, r)) ? w.switch_away() : coroutine;
+  }
+
+  [[gnu::cold, gnu::noinline]] void dispose_of_source() noexcept { derived().dispose(); }
 
   // With one worker there is no lock, and nothing changes between await_ready and await_suspend.
   RINGO_ALWAYS_INLINE bool commit_alone(worker& w) {

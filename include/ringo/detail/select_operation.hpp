@@ -237,7 +237,7 @@ class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
   // The budget is spent: the attempt is made when the routine has its turn again.
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
-    return end_turn(*current_worker(), coroutine, [this](routine& r) { queued_ = &r; });
+    return end_turn(*current_worker(), coroutine, is_own_promise<P>, queued_);
   }
   RINGO_ALWAYS_INLINE result_type await_resume() {
     worker& w = *current_worker();

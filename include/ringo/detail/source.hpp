@@ -22,10 +22,7 @@ class source {
  public:
   source(const source&) = delete;
   source& operator=(const source&) = delete;
-  virtual ~source() {
-    if (is_named_) [[unlikely]]
-      forget_name(this);
-  }
+  virtual ~source();
   static void* operator new(std::size_t size) { return allocate_block(size); }
   static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
 

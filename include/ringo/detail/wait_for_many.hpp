@@ -89,9 +89,13 @@ class wait_for_many : public parked_operation {
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     if (derived().has_chosen()) [[unlikely]]
-      return end_turn(w, coroutine, [this](routine& r) { parked_ = &r; });
-    // If it waits, another worker may already run the coroutine, and the frame may be gone.
-    return suspend(w, coroutine, [&](routine& r) { return w.shared ? park_locked(w, r) : park(w, r, false); });
+      return end_turn(w, coroutine, is_own_promise<P>, parked_);
+    if (!waits_as_itself<P>(w)) [[unlikely]]
+      return suspend_in_record(w, coroutine, is_own_promise<P>,
+                               {this, [](void* many, routine& r) {
+                                  return static_cast<wait_for_many*>(many)->park_anyhow(*current_worker(), r);
+                                }});
+    return park_in_place(w, coroutine);
   }
 
   // Commits a case that is ready at this instant, if there is one. With `for_sure`, false means that there was none.
@@ -229,8 +233,15 @@ class wait_for_many : public parked_operation {
     w.wake(woken);
     return false;
   }
+  bool park_anyhow(worker& w, routine& r) { return w.shared ? park_locked(w, r) : park(w, r, false); }
+  // As operation's.
+  std::coroutine_handle<> park_in_place(worker& w, std::coroutine_handle<> coroutine) {
+    routine& r = *w.current;
+    r.resume_at = coroutine;
+    return park_anyhow(w, r) ? w.switch_away() : coroutine;
+  }
   // Under all locks, if there are others.
-  bool park(worker& w, routine& r, bool shared) {
+  [[gnu::noinline]] bool park(worker& w, routine& r, bool shared) {
     derived().link_all(w, r);
     check_source();
     parked_ = &r;

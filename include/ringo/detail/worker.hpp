@@ -36,7 +36,11 @@ class worker {
 
   // Makes a claimed routine run next on this worker; the one that was to run next goes to the end of the queue. While
   // this worker's routines compute, the claimed one goes there itself, where other workers take it.
-  void make_ready(routine& r) noexcept { computes ? push_woken(r) : make_next(r); }
+  void make_ready(routine& r) noexcept {
+    if (computes) [[unlikely]]
+      return push_woken_by_call(r);
+    make_next(r);
+  }
   void make_next(routine& r) noexcept {
     // One comparison for both, so that an observer costs nothing where there is none.
     if ((reinterpret_cast<std::uintptr_t>(run_next) | reinterpret_cast<std::uintptr_t>(observed)) != 0)
@@ -54,15 +58,12 @@ class worker {
     push(r);
   }
   // The same for several routines, in their order; the first runs next.
-  void make_ready(routine_list& woken) noexcept {
-    if (routine* first = woken.pop_front()) make_ready(*first);
-    while (routine* r = woken.pop_front()) push_woken(*r);
-  }
+  void make_ready(routine_list& woken) noexcept;
   // With several workers, after a source has been unlocked: the routine that a commit has named, if any, and those in
   // `woken_under_lock`.
   void wake(routine* named) noexcept {
-    if (named) make_ready(*named);
-    while (routine* r = woken_under_lock.pop_front()) push_woken(*r);
+    if (named != nullptr || !woken_under_lock.empty()) [[unlikely]]
+      wake_now(named);
   }
   // For the routines that a commit or an unlink has claimed besides its own: makes them ready at once if nothing is
   // locked, else wake() does after the unlock.
@@ -202,6 +203,8 @@ class worker {
   ~worker() = default;
 
   void make_next_noted(routine& r) noexcept;
+  void push_woken_by_call(routine& r) noexcept;
+  void wake_now(routine* named) noexcept;
   void overflow(routine& r) noexcept;
   void yield_to_none(routine& r) noexcept;
   void tell_others() noexcept;
