@@ -91,10 +91,10 @@ class wait_for_many : public parked_operation {
     if (derived().has_chosen()) [[unlikely]]
       return end_turn(w, coroutine, is_own_promise<P>, parked_);
     if (!waits_as_itself<P>(w)) [[unlikely]]
-      return suspend_in_record(w, coroutine, is_own_promise<P>,
-                               {this, [](void* many, routine& r) {
-                                  return static_cast<wait_for_many*>(many)->park_anyhow(*current_worker(), r);
-                                }});
+      return suspend_in_record(w, coroutine, is_own_promise<P>, {this, [](void* it, routine& r) {
+                                                                   return static_cast<wait_for_many*>(it)->park_anyhow(
+                                                                       *current_worker(), r);
+                                                                 }});
     return park_in_place(w, coroutine);
   }
 
