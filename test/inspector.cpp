@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <ringo/ringo.hpp>
@@ -201,6 +202,62 @@ TEST_CASE("It answers on a Unix socket, whose file is the user's own and goes wi
   const inspector abstract = inspector::listen("unix:@ringo.test.%p");
   CHECK(abstract.address() == "unix:@ringo.test." + std::to_string(::getpid()));
   CHECK(ask(abstract.address(), "GET /routines HTTP/1.1\r\nHost: \r\n\r\n").status == 200);
+}
+
+TEST_CASE("It takes the place of a Unix socket's file whose program was killed, and of no other file") {
+  const folder at;
+  const std::string path = at / "inspect";
+  const auto killed = run_in_a_child([&]() -> int {
+    const inspector here = inspector::listen("unix:" + path);
+    ::raise(SIGKILL);
+    return 1;
+  });
+  REQUIRE(!killed.exited);
+  REQUIRE(::access(path.c_str(), F_OK) == 0);
+  std::atomic<int> listen = 0, fail = 0;
+  std::atomic<bool> ends = false;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      try {
+        const inspector here = inspector::listen("unix:" + path);
+        ++listen;
+        while (!ends) std::this_thread::yield();
+      } catch (const std::system_error& e) {
+        const std::string by = "process " + std::to_string(::getpid()) + " listens there already";
+        fail += e.code() == std::errc::address_in_use && mentions(e.what(), by) ? 1 : 10;
+      }
+    });
+  }
+  while (listen + fail < 4) std::this_thread::yield();
+  CHECK(listen == 1);
+  CHECK(fail == 3);
+  CHECK(get("unix:" + path, "/routines").status == 200);
+  ends = true;
+  for (auto& each : threads) each.join();
+  CHECK(::access(path.c_str(), F_OK) != 0);
+
+  std::ofstream(path) << "kept";
+  CHECK_THROWS_AS(inspector::listen("unix:" + path), std::system_error);
+  std::string text;
+  std::ifstream(path) >> text;
+  CHECK(text == "kept");
+}
+
+TEST_CASE("With RINGO_INSPECT a program that calls exit leaves no file of a Unix socket behind") {
+  const folder at;
+  const std::string path = at / "inspect";
+  const auto end = run_in_a_child([&]() -> int {
+    ::setenv("RINGO_INSPECT", ("unix:" + path).c_str(), 1);
+    run([&]() -> task<> {
+      std::exit(::access(path.c_str(), F_OK));
+      co_return;
+    });
+    return 1;
+  });
+  CHECK(end.exited);
+  CHECK(end.status == 0);
+  CHECK(::access(path.c_str(), F_OK) != 0);
 }
 
 TEST_CASE("It does not answer another user on a Unix socket") {

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -17,6 +18,8 @@
 namespace ringo::detail {
 namespace {
 
+void end_at_exit();
+
 // No other lock is taken under the mutex but those of an inspector's start and end, and no worker takes it.
 struct environments_inspector {
   // The text of a warning, or none. Under the mutex.
@@ -24,6 +27,7 @@ struct environments_inspector {
     try {
       it = inspector::listen(address);
       if (it.address() == told) return {};
+      if (told.empty()) std::atexit(end_at_exit);
       told = it.address();
       std::fprintf(stderr, "ringo: the inspector of process %d listens at %s\n", ::getpid(), told.c_str());
       return {};
@@ -46,6 +50,13 @@ struct environments_inspector {
 environments_inspector& environments() {
   static never_destroyed<environments_inspector> one;
   return *one;
+}
+
+// A program that calls exit() while it runs leaves no file of a Unix socket behind. A lock that another thread has is
+// not waited for: that thread may have ended, or wait for this one.
+void end_at_exit() {
+  environments_inspector& one = environments();
+  if (const std::unique_lock guard(one.mutex, std::try_to_lock); guard) one.it = inspector();
 }
 
 }  // namespace

@@ -1,20 +1,29 @@
 #include <ringo/inspector.hpp>
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <future>
 #include <memory>
 #include <source_location>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include <ringo/run.hpp>
 
 #include "inspector/server.hpp"
+#include "net/socket.hpp"
 #include "net/socket_address.hpp"
+#include "net/unix_address.hpp"
 #include "platform/environment_variable.hpp"
 #include "platform/signals_blocked.hpp"
 #include "runtime/driver_choice.hpp"
@@ -48,6 +57,38 @@ std::unique_ptr<runtime_core> make_helper() {
   o.shutdown_grace = std::chrono::seconds(1);
   auto chosen = choose_drivers(o, 1);
   return std::make_unique<runtime_core>(std::move(o), std::move(chosen.drivers), nullptr, true);
+}
+
+// The file of a listener whose program was killed stays. Such a file refuses connections, and is replaced. Throws:
+// std::system_error if another program listens there.
+unix_listener bind_unix(const std::string& name) {
+  const std::string doing = "ringo: inspector::listen at unix:" + name;
+  struct stat there{};
+  if (name.starts_with('@') || ::lstat(name.c_str(), &there) != 0 || !S_ISSOCK(there.st_mode)) {
+    return unix_listener::bind(name, {.mode = 0600});
+  }
+  // Two programs that begin at a time must not remove each other's new file, so each one locks the folder until it has
+  // its own. A folder that is locked for longer by others is used all the same.
+  const std::size_t slash = name.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : name.substr(0, slash + 1);
+  const descriptor locked(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto lock = [&] { return ::flock(locked.native_handle(), LOCK_EX | LOCK_NB); };
+  for (int tries = 0; tries < 100 && lock() != 0 && errno == EWOULDBLOCK; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  const descriptor client = make_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, doing);
+  const socket_address to = to_unix_address(name, doing);
+  const bool answers = ::connect(client.native_handle(), to.get(), to.length) == 0;
+  if (answers || errno == EAGAIN) {  // EAGAIN: its queue is full
+    ucred of{};
+    socklen_t size = sizeof of;
+    const bool is_known = answers && ::getsockopt(client.native_handle(), SOL_SOCKET, SO_PEERCRED, &of, &size) == 0;
+    throw std::system_error(
+        EADDRINUSE, std::generic_category(),
+        doing + (is_known ? ": process " + std::to_string(of.pid) : ": another process") + " listens there already");
+  }
+  if (errno == ECONNREFUSED) ::unlink(name.c_str());
+  return unix_listener::bind(name, {.mode = 0600});
 }
 
 }  // namespace
@@ -109,7 +150,7 @@ class inspector_thread {
         of_tcp = tcp_listener::bind(at_);
         listens_at = of_tcp.local().to_string();
       } else {
-        of_unix = unix_listener::bind(std::string_view(asked_).substr(unix_prefix.size()), {.mode = 0600});
+        of_unix = bind_unix(asked_.substr(unix_prefix.size()));
         listens_at = asked_;
       }
       is_told_ = true;
