@@ -45,7 +45,8 @@ task<> waits_for_ever(channel<int> c) { co_await c.recv(); }
 // A program that runs on a thread of its own until this is ended.
 class program {
  public:
-  explicit program(task<> main, unsigned workers = 1) : runtime_({.workers = workers}) {
+  explicit program(task<> main, unsigned workers = 1) : program(std::move(main), runtime_options{.workers = workers}) {}
+  program(task<> main, const runtime_options& o) : runtime_(o) {
     thread_ = std::thread([this, main = std::move(main)]() mutable { runtime_.run(std::move(main)); });
   }
   program(const program&) = delete;
@@ -328,12 +329,12 @@ TEST_CASE("The loopback addresses and localhost are local hosts, and other names
   }
 }
 
-TEST_CASE("A client that sends no whole request loses its place after a while, and keeps no other from an answer") {
+TEST_CASE("A client that sends no whole request is answered that it was too slow") {
   const duration before = std::exchange(detail::inspector_server::request_limit, duration(300ms));
   {
     const inspector here = inspector::listen("127.0.0.1:0");
     std::vector<descriptor> slow;
-    for (std::size_t i = 0; i < 2 * detail::inspector_server::most_clients; ++i) {
+    for (std::size_t i = 0; i < detail::inspector_server::most_clients / 2; ++i) {
       slow.push_back(connect_to(here.address()));
       send_all(slow.back(), "GET /rou");
     }
@@ -344,6 +345,40 @@ TEST_CASE("A client that sends no whole request loses its place after a while, a
     CHECK(read_reply(silent).status == 0);
   }
   detail::inspector_server::request_limit = before;
+}
+
+TEST_CASE("Clients that are silent or do not read keep no other from an answer: those that are awaited longest go") {
+  // Else each request waits for this long.
+  const duration before = std::exchange(detail::inspector_server::request_limit, duration(10min));
+  constexpr std::size_t most = detail::inspector_server::most_clients;
+  for (const char* address : {"127.0.0.1:0", "unix:@ringo.test.%p"}) {
+    const inspector here = inspector::listen(address);
+    std::vector<descriptor> slow;
+    for (std::size_t i = 0; i < 2 * most; ++i) {
+      slow.push_back(connect_to(here.address()));
+      send_all(slow.back(), i % 2 == 0 ? "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" : i % 3 == 0 ? "GET /rou" : "");
+    }
+    for (std::size_t i = 0; i < most; ++i) CHECK(get(here.address(), "/routines").status == 200);
+    for (std::size_t i = 1; i < most; i += 2) CHECK(read_reply(slow[i]).status == 0);
+    send_all(slow.back(), "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(read_reply(slow.back()).status == 200);
+  }
+  detail::inspector_server::request_limit = before;
+}
+
+TEST_CASE("Traces of the next seconds keep no other client from an answer, nor does the end of the inspector wait") {
+  program recorded(until_cancelled(), {.workers = 1, .recorder = 1 << 16});
+  while (!mentions(dump_of(recorded.its()), "(main): waits")) std::this_thread::yield();
+  std::vector<descriptor> traces;
+  {
+    const inspector here = inspector::listen("127.0.0.1:0");
+    for (std::size_t i = 0; i < detail::inspector_server::most_clients - 1; ++i) {
+      traces.push_back(connect_to(here.address()));
+      send_all(traces.back(), "GET /trace?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    for (int i = 0; i < 3; ++i) CHECK(get(here.address(), "/routines").status == 200);
+  }
+  for (const descriptor& each : traces) CHECK(read_reply(each).status == 0);
 }
 
 TEST_CASE("It answers although the workers of a program are kept, and says what keeps them") {

@@ -62,13 +62,10 @@ std::unique_ptr<runtime_core> make_helper() {
 // The file of a listener whose program was killed stays. Such a file refuses connections, and is replaced. Throws:
 // std::system_error if another program listens there.
 unix_listener bind_unix(const std::string& name) {
-  const std::string doing = "ringo: inspector::listen at unix:" + name;
-  struct stat there{};
-  if (name.starts_with('@') || ::lstat(name.c_str(), &there) != 0 || !S_ISSOCK(there.st_mode)) {
-    return unix_listener::bind(name, {.mode = 0600});
-  }
-  // Two programs that begin at a time must not remove each other's new file, so each one locks the folder until it has
-  // its own. A folder that is locked for longer by others is used all the same.
+  const auto bind = [&] { return unix_listener::bind(name, {.mode = 0600}); };
+  if (name.starts_with('@')) return bind();
+  // Two programs that begin at a time must not remove each other's new file, so each one locks the folder until it
+  // listens. A folder that others have locked for longer is used all the same.
   const std::size_t slash = name.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : name.substr(0, slash + 1);
   const descriptor locked(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -76,6 +73,9 @@ unix_listener bind_unix(const std::string& name) {
   for (int tries = 0; tries < 100 && lock() != 0 && errno == EWOULDBLOCK; ++tries) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+  struct stat there{};
+  if (::lstat(name.c_str(), &there) != 0 || !S_ISSOCK(there.st_mode)) return bind();
+  const std::string doing = "ringo: inspector::listen at unix:" + name;
   const descriptor client = make_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, doing);
   const socket_address to = to_unix_address(name, doing);
   const bool answers = ::connect(client.native_handle(), to.get(), to.length) == 0;
@@ -88,7 +88,7 @@ unix_listener bind_unix(const std::string& name) {
         doing + (is_known ? ": process " + std::to_string(of.pid) : ": another process") + " listens there already");
   }
   if (errno == ECONNREFUSED) ::unlink(name.c_str());
-  return unix_listener::bind(name, {.mode = 0600});
+  return bind();
 }
 
 }  // namespace

@@ -57,7 +57,66 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
   }
 }
 
+std::string trace_of(const std::string& image) { return to_chrome_trace(parse_image(image)); }
+
 }  // namespace
+
+// The text of a million routines takes a second. So a thread of blocking() writes such texts, and the inspector answers
+// others meanwhile.
+std::string inspector_server::text_of(const std::vector<seen>& all) {
+  std::string text;
+  for (const seen& each : all) {
+    if (!text.empty()) text += '\n';
+    text += "runtime " + std::to_string(each.it.id) + " (" + std::string(name_of(each.it.driver)) + "): ";
+    if (each.routines) {
+      text += to_text(*each.routines);
+    } else if (!each.is_kept) {
+      text += "it does not run yet\n";
+    } else {
+      text += count_of(each.it.counts.routines_live, "routine") + " on " + count_of(each.it.workers.size(), "worker") +
+              ".\n  No worker has answered within 1 s, so the routines are not known.\n";
+      for (std::size_t i = 0; i < each.kept.size(); ++i) {
+        if (!each.kept[i].empty()) text += "  worker " + std::to_string(i) + " has been kept " + each.kept[i] + '\n';
+      }
+    }
+  }
+  return all.empty() ? "no runtime\n" : text;
+}
+
+std::string inspector_server::json_of(const std::vector<seen>& all, std::size_t most_alike) {
+  std::string text = "{\"pid\":" + std::to_string(::getpid()) + ",\"program\":";
+  append_json(text, ::program_invocation_short_name);
+  text += ",\"runtimes\":[";
+  for (const seen& each : all) {
+    if (text.back() == '}') text += ',';
+    text += "{\"id\":" + std::to_string(each.it.id) + ",\"driver\":";
+    append_json(text, name_of(each.it.driver));
+    text += ",\"state\":";
+    append_json(text, each.is_kept ? "kept" : each.it.runs ? "runs" : "begins");
+    text += ",\"routines_live\":" + std::to_string(each.it.counts.routines_live) + ",\"workers\":[";
+    for (std::size_t i = 0; i < each.it.workers.size(); ++i) {
+      const inspected_worker& w = each.it.workers[i];
+      text += std::string(i == 0 ? "" : ",") + "{\"thread\":" + std::to_string(w.thread) + ",\"state\":";
+      append_json(text, state_of(w));
+      text += ",\"cpu_ns\":" + std::to_string(w.on_cpu.count()) + ",\"kept\":";
+      append_json(text, i < each.kept.size() ? std::string_view(each.kept[i]) : std::string_view());
+      text += '}';
+    }
+    text += "],\"snapshot\":";
+    if (each.routines) {
+      const thin_snapshot thin = thin_out(*each.routines, most_alike);
+      text += to_json(thin.left) + ",\"left_out\":[";
+      for (const auto& [like, count] : thin.more) {
+        if (text.back() != '[') text += ',';
+        text += "{\"like\":" + std::to_string(like) + ",\"count\":" + std::to_string(count) + '}';
+      }
+      text += "]}";
+    } else {
+      text += "null,\"left_out\":[]}";
+    }
+  }
+  return text += "]}\n";
+}
 
 std::span<const inspector_server::route> inspector_server::routes() {
   static constexpr route all[] = {
@@ -83,66 +142,22 @@ task<http_answer> inspector_server::page(const http_request&) {
   co_return a;
 }
 
+// The text of a million routines takes a second. So threads of blocking() write long texts, and the inspector answers
+// others meanwhile.
 task<http_answer> inspector_server::routines_text(const http_request&) {
   const auto may_have_snapshots = co_await snapshots_.lock_shared();
-  const std::vector<seen> all = co_await look();
-  std::string text;
-  for (const seen& each : all) {
-    if (!text.empty()) text += '\n';
-    text += "runtime " + std::to_string(each.it.id) + " (" + std::string(name_of(each.it.driver)) + "): ";
-    if (each.routines) {
-      text += to_text(*each.routines);
-    } else if (!each.is_kept) {
-      text += "it does not run yet\n";
-    } else {
-      text += count_of(each.it.counts.routines_live, "routine") + " on " + count_of(each.it.workers.size(), "worker") +
-              ".\n  No worker has answered within 1 s, so the routines are not known.\n";
-      for (std::size_t i = 0; i < each.kept.size(); ++i) {
-        if (!each.kept[i].empty()) text += "  worker " + std::to_string(i) + " has been kept " + each.kept[i] + '\n';
-      }
-    }
-  }
-  if (all.empty()) text = "no runtime\n";
+  std::vector<seen> all = co_await look();
+  std::string text = co_await blocking(text_of, std::move(all));
   co_return http_answer{.body = std::move(text), .more_header = {}};
 }
 
+// With ?alike=50 at most 50 of those that are alike.
 task<http_answer> inspector_server::routines_json(const http_request& r) {
   const auto may_have_snapshots = co_await snapshots_.lock_shared();
-  // With ?alike=50 at most 50 of those that are alike.
-  const std::size_t most_alike = number_in(r.query, "alike").value_or(~std::size_t{0});
-  const std::vector<seen> all = co_await look();
-  std::string text = "{\"pid\":" + std::to_string(::getpid()) + ",\"program\":";
-  append_json(text, ::program_invocation_short_name);
-  text += ",\"runtimes\":[";
-  for (const seen& each : all) {
-    if (text.back() == '}') text += ',';
-    text += "{\"id\":" + std::to_string(each.it.id) + ",\"driver\":";
-    append_json(text, name_of(each.it.driver));
-    text += ",\"state\":";
-    append_json(text, each.is_kept ? "kept" : each.it.runs ? "runs" : "begins");
-    text += ",\"routines_live\":" + std::to_string(each.it.counts.routines_live) + ",\"workers\":[";
-    for (std::size_t i = 0; i < each.it.workers.size(); ++i) {
-      const inspected_worker& w = each.it.workers[i];
-      text += std::string(i == 0 ? "" : ",") + "{\"thread\":" + std::to_string(w.thread) + ",\"state\":";
-      append_json(text, state_of(w));
-      text += ",\"cpu_ns\":" + std::to_string(w.on_cpu.count()) + ",\"kept\":";
-      append_json(text, i < each.kept.size() ? std::string_view(each.kept[i]) : std::string_view());
-      text += '}';
-    }
-    text += "],\"snapshot\":";
-    if (each.routines) {
-      const thin_snapshot thin = thin_out(*each.routines, std::max<std::size_t>(most_alike, 1));
-      text += to_json(thin.left) + ",\"left_out\":[";
-      for (const auto& [like, count] : thin.more) {
-        if (text.back() != '[') text += ',';
-        text += "{\"like\":" + std::to_string(like) + ",\"count\":" + std::to_string(count) + '}';
-      }
-      text += "]}";
-    } else {
-      text += "null,\"left_out\":[]}";
-    }
-  }
-  co_return http_answer{.type = "application/json", .body = std::move(text += "]}\n"), .more_header = {}};
+  const std::size_t most_alike = std::max<std::size_t>(number_in(r.query, "alike").value_or(~std::size_t{0}), 1);
+  std::vector<seen> all = co_await look();
+  std::string text = co_await blocking(json_of, std::move(all), most_alike);
+  co_return http_answer{.type = "application/json", .body = std::move(text), .more_header = {}};
 }
 
 task<http_answer> inspector_server::metrics_text(const http_request&) {
@@ -171,7 +186,8 @@ task<http_answer> inspector_server::recording(const http_request& r) {
                       "runtime_options::recorder.");
   }
   if (next) co_await sleep(std::chrono::seconds(*next));
-  std::string image = recording_image(of->id, static_cast<std::uint32_t>(last.value_or(0)));
+  const auto last_seconds = static_cast<std::uint32_t>(last.value_or(0));
+  std::string image = co_await blocking(recording_image, of->id, last_seconds);
   if (image.empty()) co_return refused(404, "The runtime has ended meanwhile.");
   co_return http_answer{
       .type = "application/octet-stream",
@@ -184,7 +200,7 @@ task<http_answer> inspector_server::trace(const http_request& r) {
   http_answer a = co_await recording(r);
   if (a.status != 200) co_return a;
   a.type = "application/json";
-  a.body = to_chrome_trace(parse_image(a.body));
+  a.body = co_await blocking(trace_of, std::move(a.body));
   a.more_header = "Content-Disposition: attachment; filename=\"trace." + std::to_string(::getpid()) + ".json\"\r\n";
   co_return a;
 }

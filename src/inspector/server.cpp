@@ -1,5 +1,6 @@
 #include "inspector/server.hpp"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,8 +53,13 @@ task<> inspector_server::accept_all(auto& listener) {
     clients_ = &clients;
     clients.limit(most_clients);
     for (;;) {
-      co_await clients.slot();
       Stream client = co_await listener.accept();
+      const auto place = co_await select(clients.slot(), otherwise);
+      if (place.index() == 1) {
+        // Its routine sees that the connection has ended, and ends.
+        if (!awaited_clients_.empty()) ::shutdown(awaited_clients_.front(), SHUT_RDWR);
+        co_await clients.slot();
+      }
       try {
         clients.go(serve_client<Stream>(std::move(client)));
       } catch (const std::bad_alloc&) {
@@ -67,7 +73,17 @@ template <class Stream>
 task<> inspector_server::serve_client(Stream client) {
   try {
     if (!is_allowed(client, options_)) co_return;
-    const reply sent = co_await reply_to(client);
+    std::optional<client_is_awaited> awaited(std::in_place, *this, client.native_handle());
+    reply sent;
+    try {
+      const std::optional<std::string> head = co_await request_of(client);
+      if (!head) co_return;
+      awaited.reset();
+      sent = co_await respond(*head);
+    } catch (const http_answer& refusal) {
+      sent = {head_of(refusal), refusal.body};
+    }
+    awaited.emplace(*this, client.native_handle());
     co_await with_timeout(answer_limit, static_cast<stream_writer&>(client).send(sent.head, sent.body));
     co_await end(client, client);
   } catch (const std::exception&) {
@@ -75,19 +91,20 @@ task<> inspector_server::serve_client(Stream client) {
   }
 }
 
-task<inspector_server::reply> inspector_server::reply_to(stream_reader& client) {
-  const auto as_reply = [](const http_answer& a) { return reply{head_of(a), a.body}; };
+// All up to the empty line; none: the client has asked for nothing. Throws: http_answer, a refusal.
+task<std::optional<std::string>> inspector_server::request_of(stream_reader& client) {
   const time_point until = now() + request_limit;
   std::string head;
   for (std::size_t end; (end = head.find("\r\n\r\n")) == std::string::npos || end > most_head_bytes;) {
-    if (head.size() > most_head_bytes) co_return as_reply(refused(431, "The head of a request has 8 KiB at most."));
+    if (head.size() > most_head_bytes) throw refused(431, "The head of a request has 8 KiB at most.");
     const auto came = co_await select(prefer_first, client.recv(), sleep_until(until));
-    if (came.index() == 1) co_return as_reply(refused(408, "The request did not come in time."));
+    if (came.index() == 1) throw refused(408, "The request did not come in time.");
     const auto& piece = std::get<0>(came);
-    if (!piece) co_return reply{};
+    if (!piece) co_return std::nullopt;
     head += piece->text();
   }
-  co_return co_await respond(std::string_view(head).substr(0, head.find("\r\n\r\n")));
+  head.resize(head.find("\r\n\r\n"));
+  co_return head;
 }
 
 task<inspector_server::reply> inspector_server::respond(std::string_view head) {

@@ -1,6 +1,7 @@
 // Answers the requests of an inspector's clients, in the inspector's own runtime.
 #pragma once
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,8 +30,10 @@ class inspector_server {
   inspector_server(const inspector_server&) = delete;
   inspector_server& operator=(const inspector_server&) = delete;
 
-  static constexpr std::size_t most_clients = 32;  // further ones wait until one of these has its answer
-  static duration request_limit;                   // until the head of a request is there; tests change it
+  // A further one takes the place of the client that the inspector has waited for longest: it has not sent its request,
+  // or does not read its answer. If there is none, because all wait for their answers, it waits until one has its own.
+  static constexpr std::size_t most_clients = 64;
+  static duration request_limit;  // until the head of a request is there; tests change it
 
   // Until it is cancelled.
   task<> serve(tcp_listener listener);
@@ -65,12 +68,27 @@ class inspector_server {
     answerer answer;
   };
   static std::span<const route> routes();
+  static std::string text_of(const std::vector<seen>& all);
+  static std::string json_of(const std::vector<seen>& all, std::size_t most_alike);
 
+  // While it lives, the client has to do something.
+  class client_is_awaited {
+   public:
+    client_is_awaited(inspector_server& of, int socket)
+        : all_(of.awaited_clients_), here_(all_.insert(all_.end(), socket)) {}
+    client_is_awaited(const client_is_awaited&) = delete;
+    client_is_awaited& operator=(const client_is_awaited&) = delete;
+    ~client_is_awaited() { all_.erase(here_); }
+
+   private:
+    std::list<int>& all_;
+    const std::list<int>::iterator here_;
+  };
   template <class Stream>
   task<> accept_all(auto& listener);
   template <class Stream>
   task<> serve_client(Stream client);
-  task<reply> reply_to(stream_reader& client);
+  task<std::optional<std::string>> request_of(stream_reader& client);
   task<reply> respond(std::string_view head);
   std::optional<http_answer> refusal_of(const http_request& r) const;
 
@@ -89,7 +107,8 @@ class inspector_server {
   task<> await_answer(std::uint64_t runtime, std::shared_ptr<question> q);
 
   const inspector_options options_;
-  group* clients_ = nullptr;  // while it serves
+  group* clients_ = nullptr;        // while it serves
+  std::list<int> awaited_clients_;  // their sockets, the one that is awaited for longest first
   std::map<std::uint64_t, std::shared_ptr<question>> open_questions_;
   // Snapshots have addresses of objects, which a search for leaks would take for references. So no answer has one
   // meanwhile.
