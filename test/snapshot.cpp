@@ -14,6 +14,7 @@
 
 #include "every_scheduler.hpp"
 #include "json_checker.hpp"
+#include "platform/escaped.hpp"
 #include "runtime/names.hpp"
 
 using namespace ringo;
@@ -771,4 +772,49 @@ TEST_CASE("The JSON of a snapshot is valid, whatever bytes a text has") {
                   R"(, \ufffd and \ufffd\ufffd")") != std::string::npos);
   CHECK(json.find(R"("cycles":[[1,2],[3]])") != std::string::npos);
   CHECK(json.find(R"("length":null)") != std::string::npos);
+}
+
+TEST_CASE("A printable text shows what a terminal would obey, and is else the same") {
+  CHECK(detail::printable("session 7: Gr\xc3\xbc\xc3\x9f Gott \\ \xe2\x82\xac \xf0\x9f\x98\x80 \"") ==
+        "session 7: Gr\xc3\xbc\xc3\x9f Gott \\ \xe2\x82\xac \xf0\x9f\x98\x80 \"");
+  CHECK(detail::printable("a\nb\tc\r\x1b[2J\x7f") == "a\\nb\\tc\\x0d\\x1b[2J\\x7f");
+  CHECK(detail::printable(std::string_view("\0", 1)) == "\\x00");
+  CHECK(detail::printable("\xff \xc3 \xed\xa0\x80") == "\\xff \\xc3 \\xed\\xa0\\x80");      // no UTF-8
+  CHECK(detail::printable("\xc2\x9b\xe2\x80\xae\xe2\x81\xa6") == "\\u009b\\u202e\\u2066");  // C1, directions
+}
+
+TEST_CASE(
+    "The texts of a snapshot and of a deadlock show control characters of names, and JSON has the names as they are") {
+  const std::string evil = "evil \x1b[31m\nroutine 9";
+  const auto is_clean = [](std::string_view text) {
+    return std::ranges::none_of(text, [](char c) { return c != '\n' && static_cast<unsigned char>(c) < 0x20; }) &&
+           text.find("\nroutine 9") == std::string_view::npos &&
+           text.find("\"evil \\x1b[31m\\nroutine 9\"") != std::string_view::npos;
+  };
+  const auto reserve = [](mutex& first, mutex& second) -> task<> {
+    const auto held = co_await first.lock();
+    for (int i = 0; i < 10; ++i) co_await yield();
+    const auto also_held = co_await second.lock();
+  };
+  for (const unsigned workers : {1u, 2u}) {
+    std::string report;
+    try {
+      run(
+          [&]() -> task<> {
+            mutex a{named(evil)}, b{named(evil)};
+            auto one = go(named(evil, reserve), std::ref(a), std::ref(b));
+            auto other = go(named(evil, reserve), std::ref(b), std::ref(a));
+            const snapshot s = co_await until_waits("the lock of a mutex", 2);
+            CHECK(is_clean(to_text(s)));
+            CHECK(to_text(s).find("waits for the lock of mutex \"evil \\x1b[31m\\nroutine 9\"") != std::string::npos);
+            CHECK(s.routines.back().name == evil);
+            CHECK(to_json(s).find(R"("name":"evil \u001b[31m\u000aroutine 9")") != std::string::npos);
+            co_await one.join();
+          },
+          {.workers = workers});
+    } catch (const deadlock& e) {
+      report = e.what();
+    }
+    CHECK(is_clean(report));
+  }
 }

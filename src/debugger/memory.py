@@ -112,6 +112,11 @@ def place_at(address):
     return f"{short(text_at(file))}:{line}" if file and line else None
 
 
+def printable(text):
+    """Without what a terminal would obey: names come from the program's users."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def plural(count, noun):
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 

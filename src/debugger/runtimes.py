@@ -18,7 +18,7 @@ def given_name(address):
             while at:
                 entry = thing("name_entry", at)
                 text = the.read(at + len(entry.bytes), entry.word("length")).decode("utf-8", "replace")
-                _names[~entry.word("object") & (1 << 64) - 1] = f' "{text}"'
+                _names[~entry.word("object") & (1 << 64) - 1] = f' "{printable(text)}"'
                 at = entry.word("next")
     return _names.get(address, "")
 

@@ -16,7 +16,7 @@
 #include "inspector/page.hpp"
 #include "inspector/server.hpp"
 #include "inspector/thin_snapshot.hpp"
-#include "runtime/json.hpp"
+#include "platform/escaped.hpp"
 #include "runtime/recorder.hpp"
 #include "runtime/snapshot.hpp"
 

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "platform/escaped.hpp"
 #include "platform/own_memory.hpp"
 #include "platform/text_file.hpp"
 
@@ -151,7 +152,7 @@ std::string describe(const system_call& call) {
     text += " (descriptor " + descriptor;
     std::array<char, 256> name{};
     const ssize_t length = ::readlink(("/proc/self/fd/" + descriptor).c_str(), name.data(), name.size());
-    if (length > 0) text.append(", ").append(name.data(), static_cast<std::size_t>(length));
+    if (length > 0) append_printable(text += ", ", {name.data(), static_cast<std::size_t>(length)});
     return text + ')';
   }
   return "number " + std::to_string(call.number);

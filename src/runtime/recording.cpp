@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "driver/kernel_call.hpp"
+#include "platform/escaped.hpp"
 #include "runtime/recorder.hpp"
 #include "runtime/report.hpp"
 
@@ -334,7 +335,7 @@ std::string recording::name_of(std::uint32_t number) const {
   const auto found = std::lower_bound(routines.begin(), routines.end(), number,
                                       [](const routine& r, std::uint32_t n) { return r.number < n; });
   if (found == routines.end() || found->number != number) return text;
-  if (!found->name.empty()) return text + " \"" + found->name + '"';
+  if (!found->name.empty()) return text + " \"" + detail::printable(found->name) + '"';
   if (found->where == none) return text;
   const place& at = places[found->where];
   return text + " (" + at.file.substr(at.file.rfind('/') + 1) + ':' + std::to_string(at.line) + ')';

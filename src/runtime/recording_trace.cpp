@@ -7,7 +7,7 @@
 
 #include <ringo/recording.hpp>
 
-#include "runtime/json.hpp"
+#include "platform/escaped.hpp"
 #include "runtime/recording_slices.hpp"
 
 namespace ringo {

@@ -15,6 +15,7 @@
 #include <ringo/detail/task_promise.hpp>
 #include <ringo/run.hpp>
 
+#include "platform/escaped.hpp"
 #include "platform/never_destroyed.hpp"
 #include "platform/ranked_lock.hpp"
 #include "runtime/registry.hpp"
@@ -70,13 +71,13 @@ std::optional<std::size_t> if_known(std::size_t n) {
 }  // namespace
 
 wait_report& wait_report::operator+=(std::string_view words) {
-  text_ += words;
-  general_ += words;
+  append_printable(text_, words);  // which may have a path
+  append_printable(general_, words);
   return *this;
 }
 
 std::string object_label(std::string_view kind, const std::string& name, std::uint64_t address) {
-  if (!name.empty()) return std::string(kind) + " \"" + name + '"';
+  if (!name.empty()) return std::string(kind) + " \"" + printable(name) + '"';
   char text[24];
   std::snprintf(text, sizeof text, " 0x%llx", static_cast<unsigned long long>(address));
   return std::string(kind) + text;
@@ -101,7 +102,7 @@ wait_report& wait_report::operator+=(reported_object o) {
   case_is_named_ = true;
   general_ += std::string_view("aeiou").find(o.kind[0]) == std::string_view::npos ? "a " : "an ";
   general_ += o.kind;
-  if (o.as.empty()) o.as = object_label(o.kind, name_of(o.at), reinterpret_cast<std::uintptr_t>(o.at));
+  o.as = o.as.empty() ? object_label(o.kind, name_of(o.at), reinterpret_cast<std::uintptr_t>(o.at)) : printable(o.as);
   text_ += o.as;
   if (!o.state.empty()) text_ += " (" + o.state + ')';
   objects_.push_back(std::move(o));

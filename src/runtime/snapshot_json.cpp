@@ -5,7 +5,7 @@
 
 #include <ringo/leaks.hpp>
 
-#include "runtime/json.hpp"
+#include "platform/escaped.hpp"
 
 namespace ringo {
 namespace {

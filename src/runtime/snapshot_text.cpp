@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "platform/escaped.hpp"
 #include "runtime/report.hpp"
 #include "runtime/snapshot.hpp"
 
@@ -40,7 +41,7 @@ std::string place_text(const std::source_location& at) {
 
 std::string label_of(const snapshot::routine& r) {
   std::string label = "routine " + std::to_string(r.number);
-  if (!r.name.empty()) label += " \"" + r.name + '"';
+  if (!r.name.empty()) label += " \"" + detail::printable(r.name) + '"';
   return r.is_main ? label + " (main)" : label;
 }
 
@@ -117,7 +118,7 @@ void append_group(std::string& text, const snapshot& s, const std::vector<const 
       return r->waits_for == first.waits_for && r->objects == first.objects;
     });
     text += "  " + std::to_string(group.size()) + " routines";
-    if (!first.name.empty()) text += " \"" + first.name + '"';
+    if (!first.name.empty()) text += " \"" + detail::printable(first.name) + '"';
     for (std::size_t i = 0; i < std::min(group.size(), most_numbers); ++i) {
       text += (i == 0 ? " (" : ", ") + std::to_string(group[i]->number);
     }
