@@ -5,6 +5,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 
 #include <ringo/ringo.hpp>
 
@@ -14,7 +15,7 @@ namespace bench {
 
 using workload = ringo::task<> (*)(timing&);
 
-inline int measure(int argc, char** argv, std::initializer_list<named<workload>> workloads) {
+inline int measure(int argc, char** argv, std::span<const named<workload>> workloads) {
   const bool wants_events = argc > 4 && std::string_view(argv[4]) == "events";
   return program(argc, argv, workloads, [=](workload run, timing& timing, unsigned workers) {
     ringo::runtime_options options;
@@ -31,6 +32,9 @@ inline int measure(int argc, char** argv, std::initializer_list<named<workload>>
     std::puts("");
     std::exit(0);
   });
+}
+inline int measure(int argc, char** argv, std::initializer_list<named<workload>> workloads) {
+  return measure(argc, argv, std::span<const named<workload>>(workloads.begin(), workloads.size()));
 }
 
 }  // namespace bench

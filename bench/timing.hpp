@@ -1,7 +1,10 @@
 // The common part of all C++ benchmark programs, for each library: arguments, the clock, the output line.
 //
 //   program WORKLOAD [WORKERS [SECONDS]]     prints: workload workers ns_per_op ops cpu_ns_per_op
-//   program WORKLOAD WORKERS Nx              does N batches without a warm-up, to count instructions
+//   program WORKLOAD WORKERS Nx              does N batches without a warm-up; under callgrind (bench/count) it dumps
+//   the
+//                                            instructions of the last one, with the description "WORKLOAD operations"
+//   program --all [WORKERS [SECONDS|Nx]]     does so with all its workloads, one after the other
 //   program --list                           prints the names of its workloads, one a line
 //   program --build                          prints the compiler and its options
 //
@@ -18,24 +21,44 @@
 #include <cstdio>
 #include <cstdlib>
 #include <initializer_list>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#if __has_include(<valgrind/callgrind.h>)
+#include <valgrind/callgrind.h>
+#else
+#define CALLGRIND_ZERO_STATS ((void)0)
+#define CALLGRIND_DUMP_STATS_AT(description) ((void)(description))
+#endif
+
 namespace bench {
+
+// How often this thread has called operator new, in a program that counts it.
+inline thread_local std::uint64_t allocations = 0;
 
 // `while (timing.next(n)) { n operations }` warms up, and then repeats a batch for at least the seconds that the
 // argument says. A batch is a fixed amount of work, so each library does the same batches.
 class timing {
  public:
-  explicit timing(const char* seconds_or_batches) : seconds_(std::atof(seconds_or_batches)) {
-    const std::string_view text = seconds_or_batches;
-    if (text.ends_with('x')) batches_ = std::atoi(seconds_or_batches);
+  explicit timing(const char* seconds_or_batches, std::string_view workload = {})
+      : workload_(workload), seconds_(std::atof(seconds_or_batches)) {
+    if (counts(seconds_or_batches)) batches_ = std::atoi(seconds_or_batches);
   }
+  static bool counts(std::string_view seconds_or_batches) { return seconds_or_batches.ends_with('x'); }
 
   bool next(std::uint64_t operations) {
-    if (batches_ >= 0) {
-      if (batches_-- == 0) return false;
-      operations_ += operations;
+    if (batches_ == 0) {
+      allocations_ = static_cast<double>(allocations - allocated_) / static_cast<double>(last_);
+      const std::string description = std::string(workload_) + ' ' + std::to_string(last_);
+      CALLGRIND_DUMP_STATS_AT(description.c_str());
+      return false;
+    }
+    if (batches_ > 0) {
+      operations_ += last_ = operations;
+      allocated_ = allocations;
+      if (--batches_ == 0) CALLGRIND_ZERO_STATS;
       return true;
     }
     const auto now = clock::now();
@@ -76,6 +99,7 @@ class timing {
   }
 
   std::uint64_t operations() const { return operations_; }
+  double allocations_per_operation() const { return allocations_; }  // of the last batch
   double per_operation() const { return per_operation_; }
   double cpu_per_operation() const { return cpu_per_operation_; }
 
@@ -106,8 +130,11 @@ class timing {
     return of(usage.ru_utime) + of(usage.ru_stime);
   }
 
+  std::string_view workload_;
   std::chrono::duration<double> seconds_;
-  int batches_ = -1;
+  int batches_ = -1;  // those to come, if they are counted
+  std::uint64_t last_ = 0, allocated_ = 0;
+  double allocations_ = 0;
   phase phase_ = phase::before;
   clock::time_point begin_;
   double cpu_begin_ = 0;
@@ -135,23 +162,27 @@ struct named {
 
 // `start(workload, timing, workers)` runs a workload with the library that is measured.
 template <class Workload, class Start>
-int program(int argc, char** argv, std::initializer_list<named<Workload>> workloads, Start start) {
+int program(int argc, char** argv, std::span<const named<Workload>> workloads, Start start) {
   const std::string_view wanted = argc > 1 ? argv[1] : "";
   for (const auto& each : workloads) {
     if (wanted == "--list") std::printf("%.*s\n", static_cast<int>(each.name.size()), each.name.data());
-    if (wanted != each.name) continue;
+    if (wanted != each.name && wanted != "--all") continue;
     const unsigned workers = argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 1;
-    timing measure(argc > 3 ? argv[3] : "0.5");
+    timing measure(argc > 3 ? argv[3] : "0.5", each.name);
     start(each.workload, measure, workers);
     measure.print(each.name, workers);
-    return 0;
+    if (wanted == each.name) return 0;
   }
-  if (wanted == "--list") return 0;
+  if (wanted == "--list" || wanted == "--all") return 0;
 #ifdef BENCH_BUILD
   if (wanted == "--build") return std::puts(BENCH_BUILD) < 0;
 #endif
-  std::fprintf(stderr, "usage: %s WORKLOAD|--list [WORKERS [SECONDS]]\n", argv[0]);
+  std::fprintf(stderr, "usage: %s WORKLOAD|--all|--list [WORKERS [SECONDS]]\n", argv[0]);
   return 2;
+}
+template <class Workload, class Start>
+int program(int argc, char** argv, std::initializer_list<named<Workload>> workloads, Start start) {
+  return program(argc, argv, std::span<const named<Workload>>(workloads.begin(), workloads.size()), start);
 }
 
 }  // namespace bench
