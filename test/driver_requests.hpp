@@ -30,6 +30,7 @@ struct asked final : ringo::detail::kernel_request {
   void fill(ringo::detail::kernel_call& c) noexcept override {
     ++fills;
     c = call;
+    c.can_ask_again = call.is_of_socket();  // nothing changes it until its answer
   }
   void complete(const ringo::detail::kernel_answer& answer) noexcept override {
     ++answers;

@@ -28,19 +28,27 @@ struct begun_call {
   std::uint8_t in_vain = 0;    // attempts in a row that had to wait although the kernel had reported an event
 };
 
+// One pointer, since each descriptor has a list: the first call's `previous` is the last one.
 class begun_list {
  public:
   bool empty() const noexcept { return first_ == nullptr; }
   begun_call* front() const noexcept { return first_; }
   void push_back(begun_call& c) noexcept {
     c.next = nullptr;
-    c.previous = last_;
-    (last_ != nullptr ? last_->next : first_) = &c;
-    last_ = &c;
+    if (first_ == nullptr) {
+      c.previous = first_ = &c;
+    } else {
+      first_->previous->next = &c;
+      c.previous = std::exchange(first_->previous, &c);
+    }
   }
   void remove(begun_call& c) noexcept {
-    (c.previous != nullptr ? c.previous->next : first_) = c.next;
-    (c.next != nullptr ? c.next->previous : last_) = c.previous;
+    begun_call* const last = first_->previous;
+    (&c == first_ ? first_ : c.previous->next) = c.next;
+    if (&c != last)
+      c.next->previous = c.previous;
+    else if (first_ != nullptr)
+      first_->previous = c.previous;
   }
   begun_call& pop_front() noexcept {
     begun_call& c = *first_;
@@ -50,7 +58,6 @@ class begun_list {
 
  private:
   begun_call* first_ = nullptr;
-  begun_call* last_ = nullptr;
 };
 
 // The memory of all of them. It grows, and does not shrink.

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include <ringo/clock.hpp>
@@ -18,7 +19,7 @@ namespace ringo::detail {
 class kernel_request {
  public:
   // The request sets what it asks the kernel for. The driver calls this once in each submit(), while the caller of
-  // submit() holds the lock of the operation's source.
+  // submit() holds the lock of the operation's source; and later, if the call says can_ask_again.
   virtual void fill(kernel_call& call) noexcept = 0;
 
   // The one answer to a submit(). The driver does not touch the object again. Called in the worker's thread, inside
@@ -27,10 +28,11 @@ class kernel_request {
 
   // The driver's own, from submit() until the answer.
   kernel_request* next = nullptr;
-  void* record = nullptr;    // of its call, while the request waits
-  unsigned position = 0;     // its place in a ring's submission queue
+  void* record = nullptr;    // of its call, if the driver keeps it while the request waits
+  unsigned position = 0;     // its place in a ring's submission queue; epoll: its attempts in vain, without a record
   bool is_put_off = false;   // the kernel's ring had no room for it yet
   bool waits_first = false;  // its call's
+  enum class unrecorded : std::uint8_t { none, waits, is_ready, ended, starved } stage = unrecorded::none;  // epoll's
 
  protected:
   kernel_request() = default;

@@ -128,6 +128,7 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
       calls_.each([this](begun_call& c) {
         if (c.where != place::unused) end_early(*c.request);
       });
+      table_.each_idle([this](kernel_request& r) { end_early(r); });
       if (serve() || in_flight() == 0 || !answered_.empty() || submitted_count_ != 0) continue;
       // A thread carries the rest out. It wakes this sleep when it has done so.
       try {
@@ -183,7 +184,7 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
   void take(int events) noexcept {
     for (const epoll_event& each : std::span(events_).first(static_cast<std::size_t>(events))) {
       if (each.data.u64 != event_of_wake && each.data.u64 != epoll_sleep::timer) {
-        table_.take(each.data.u64, each.events, ready_);
+        table_.take(each.data.u64, each.events, ready_, unrecorded_);
       }
     }
   }

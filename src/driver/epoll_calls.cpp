@@ -25,18 +25,15 @@ constexpr duration pause_without_event = std::chrono::milliseconds(5);
 
 void epoll_calls::submit(kernel_request& r) noexcept {
   in_flight_.store(in_flight() + 1, std::memory_order_relaxed);
-  begun_call* const c = calls_.take();
-  r.record = c;
-  if (c == nullptr) {
-    asks_.store(true, std::memory_order_relaxed);
-    r.next = std::exchange(starved_, &r);
-    return;
-  }
-  fill(r, c->call);
-  c->request = &r;
-  c->has_connected = false;
-  c->in_vain = 0;
-  if (table_.is_known_empty(c->call)) {
+  kernel_call call;
+  fill(r, call);
+  r.position = 0;
+  const bool waits = table_.is_known_empty(call);
+  if (waits && table_.wait_idle(r, call)) return waits_.store(true, std::memory_order_release);
+  begun_call* const c = record(r);
+  if (c == nullptr) return keep_unrecorded(r, kernel_request::unrecorded::starved);
+  c->call = call;
+  if (waits) {
     table_.wait(*c);
     waits_.store(true, std::memory_order_release);
     return;
@@ -47,8 +44,32 @@ void epoll_calls::submit(kernel_request& r) noexcept {
   ++submitted_count_;
 }
 
+// Null if there is no memory.
+begun_call* epoll_calls::record(kernel_request& r) noexcept {
+  begun_call* const c = calls_.take();
+  r.record = c;
+  if (c == nullptr) return nullptr;
+  c->request = &r;
+  c->has_connected = false;
+  c->in_vain = 0;
+  return c;
+}
+
+void epoll_calls::keep_unrecorded(kernel_request& r, kernel_request::unrecorded as) noexcept {
+  asks_.store(true, std::memory_order_relaxed);
+  r.stage = as;
+  unrecorded_.push_back(r);
+}
+
 void epoll_calls::end_early(kernel_request& r) noexcept {
-  if (r.record == nullptr) return;  // its answer is that there is no memory
+  if (r.record == nullptr) {
+    if (r.stage == kernel_request::unrecorded::is_ready) r.stage = kernel_request::unrecorded::ended;
+    if (r.stage != kernel_request::unrecorded::waits) return;
+    kernel_call call;
+    r.fill(call);
+    table_.stop_waiting_idle(call.descriptor);
+    return keep_unrecorded(r, kernel_request::unrecorded::ended);
+  }
   begun_call& c = *static_cast<begun_call*>(r.record);
   switch (c.where) {
     case place::submitted:
@@ -102,8 +123,7 @@ bool epoll_calls::serve() noexcept {
     interrupts_ = threads_->interrupt();
   if (!pauses_.empty()) any = end_pauses() || any;
   if (!ready_.empty()) any = try_ready() || any;
-  if (starved_ != nullptr) [[unlikely]]
-    any = answer_starved() || any;
+  if (!unrecorded_.empty()) any = go_on_unrecorded() || any;
   if (submitted_count_ != 0) any = begin_submitted() || any;
   tell_others();
   if (checked_build) check();
@@ -159,11 +179,41 @@ bool epoll_calls::begin_submitted() noexcept {
   return any;
 }
 
-bool epoll_calls::answer_starved() noexcept {
-  for (kernel_request* r = std::exchange(starved_, nullptr); r != nullptr;) {
-    complete(*std::exchange(r, r->next), {.result = -ENOMEM});
+bool epoll_calls::go_on_unrecorded() noexcept {
+  bool any = false;
+  for (request_backlog these = std::exchange(unrecorded_, {}); !these.empty();) {
+    kernel_request& r = *these.front();
+    these.pop_front();  // before the call, which may submit it again
+    if (r.stage == kernel_request::unrecorded::is_ready) {
+      any = try_unrecorded(r) || any;
+    } else {
+      complete(r, {.result = r.stage == kernel_request::unrecorded::ended ? -ECANCELED : -ENOMEM});
+      any = true;
+    }
   }
-  return true;
+  return any;
+}
+
+bool epoll_calls::try_unrecorded(kernel_request& r) noexcept {
+  kernel_call call;
+  r.fill(call);
+  kernel_answer answer;
+  if (try_now(call, false, answer) == attempted::answered) {
+    complete(r, answer);
+    return true;
+  }
+  if (r.position < most_attempts_in_vain && ++r.position < most_attempts_in_vain && table_.wait_idle(r, call))
+    return false;
+  pause_unrecorded(r, pause_in_vain);
+  return false;
+}
+
+void epoll_calls::pause_unrecorded(kernel_request& r, duration length) noexcept {
+  begun_call* const c = record(r);
+  if (c == nullptr) return keep_unrecorded(r, kernel_request::unrecorded::starved);
+  r.fill(c->call);
+  c->in_vain = most_attempts_in_vain;
+  pause(*c, length);
 }
 
 // Whether it is answered.
@@ -207,7 +257,10 @@ void epoll_calls::go_on(begun_call& c, attempted how) noexcept {
   if (how == attempted::needs_thread) return give_to_thread(c);
   if (c.in_vain >= most_attempts_in_vain) return pause(c, pause_in_vain);
   if (has_no_event(c.call)) return pause(c, pause_without_event);
-  table_.wait(c);
+  if (!table_.wait_idle(*c.request, c.call)) return table_.wait(c);
+  c.request->record = nullptr;
+  c.request->position = c.in_vain;
+  calls_.give_back(c);
 }
 
 void epoll_calls::give_to_thread(begun_call& c) noexcept {
@@ -246,7 +299,13 @@ bool epoll_calls::try_ready() noexcept {
 void epoll_calls::prepare_to_look() noexcept {
   if (!table_.has_to_arm()) return;
   begun_list refused;
-  table_.arm(refused);
+  request_backlog idle_refused;
+  table_.arm(refused, idle_refused);
+  while (!idle_refused.empty()) {
+    kernel_request& r = *idle_refused.front();
+    idle_refused.pop_front();
+    pause_unrecorded(r, pause_without_event);
+  }
   while (!refused.empty()) {
     begun_call& c = refused.pop_front();
     const int error = -c.answer.result;
@@ -265,15 +324,15 @@ void epoll_calls::prepare_to_look() noexcept {
 
 void epoll_calls::tell_others() noexcept {
   asks_.store(
-      submitted_count_ != 0 || starved_ != nullptr || !answered_.empty() || !ready_.empty() || table_.has_to_arm(),
+      submitted_count_ != 0 || !unrecorded_.empty() || !answered_.empty() || !ready_.empty() || table_.has_to_arm(),
       std::memory_order_relaxed);
   waits_.store(table_.waiting() != 0, std::memory_order_release);
 }
 
 void epoll_calls::check() noexcept {
-  std::size_t counted = calls_.used();
-  for (const kernel_request* r = starved_; r != nullptr; r = r->next) ++counted;
-  invariant(counted == in_flight(), "a request in flight has one begun_call, or is starved");
+  std::size_t counted = calls_.used() + table_.waiting_idle();
+  for (const kernel_request* r = unrecorded_.front(); r != nullptr; r = r->next) ++counted;
+  invariant(counted == in_flight(), "a request in flight has one begun_call, or is idle, or in the list of those");
   for (const begun_call* c = answered_.front(); c != nullptr; c = c->next) {
     invariant(c->where == place::answered, "the list of answers has calls with an answer only");
   }

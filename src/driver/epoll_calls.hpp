@@ -5,6 +5,9 @@
 // descriptor (interest_table), pauses (pause_queue), is carried out by a thread (call_threads), is tried next
 // (`ready_`), or has its answer (`answered_`). When there have been enough of them, nothing is allocated.
 //
+// A receive of a socket that can be asked again needs none while it waits: the table, or `unrecorded_`, has the request
+// itself (kernel_request::stage), and `record` is null. There, too, are the requests for which there was no memory.
+//
 // Invariants, between two calls (check()): in_flight_ counts the requests in all places; the lists' calls say where
 // they are.
 #pragma once
@@ -40,6 +43,7 @@ class epoll_calls : public driver {
   pause_queue pauses_;
   std::unique_ptr<call_threads> threads_;
   begun_list submitted_, ready_, answered_;
+  request_backlog unrecorded_;  // requests without a begun_call that do not wait
   std::size_t submitted_count_ = 0;
   bool interrupts_ = false;          // a running call of a thread was asked to end
   std::atomic<bool> asks_ = false;   // there is something to do without a look at epoll, or to register; written by
@@ -54,7 +58,11 @@ class epoll_calls : public driver {
   bool take_done() noexcept;
   bool end_pauses() noexcept;
   bool begin_submitted() noexcept;
-  bool answer_starved() noexcept;
+  begun_call* record(kernel_request& r) noexcept;
+  bool go_on_unrecorded() noexcept;
+  bool try_unrecorded(kernel_request& r) noexcept;
+  void pause_unrecorded(kernel_request& r, duration length) noexcept;
+  void keep_unrecorded(kernel_request& r, kernel_request::unrecorded as) noexcept;
   bool begin(begun_call& c, kernel_answer& answer) noexcept;  // whether it is answered
   attempted try_now(kernel_call& call, bool has_connected, kernel_answer& answer) noexcept;
   void go_on(begun_call& c, attempted how) noexcept;
@@ -64,7 +72,6 @@ class epoll_calls : public driver {
   void tell_others() noexcept;
   void check() noexcept;
 
-  kernel_request* starved_ = nullptr;  // a list of requests for which there was no memory
   std::atomic<std::size_t> in_flight_ = 0;
   unsigned checks_ = 0;
 };

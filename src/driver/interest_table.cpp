@@ -39,8 +39,10 @@ bool is_tcp(int descriptor) noexcept {
   return ::getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_TCP;
 }
 
-std::uint32_t wanted_by(const begun_list& calls) noexcept {
-  std::uint32_t events = 0;
+constexpr short wants_of_idle = static_cast<short>(POLLIN | failures);
+
+std::uint32_t wanted_by(const begun_list& calls, bool has_idle) noexcept {
+  std::uint32_t events = has_idle ? static_cast<std::uint16_t>(wants_of_idle) : 0;
   for (const begun_call* c = calls.front(); c != nullptr; c = c->next) events |= static_cast<std::uint16_t>(c->wants);
   return events;
 }
@@ -67,13 +69,13 @@ int interest_table::prepare(const kernel_call& c) noexcept {
   }
   interest& i = all_[at];
   // A call without an owner may be of another file, unless the owner's calls wait.
-  if (i.owner == c.owner || (c.owner == 0 && !i.calls.empty())) return 0;
+  if (i.owner == c.owner || (c.owner == 0 && has_calls(i))) return 0;
   i.owner = c.owner;
   i.armed = 0;
   i.is_tcp = i.is_special = i.empty = i.full = false;
   i.unwanted = 0;
   if (c.owner != 0 && c.what != kernel_call::kind::accept) i.is_tcp = is_tcp(c.descriptor);
-  if (!i.calls.empty()) list(c.descriptor, i);  // those that wait, too, are registered anew
+  if (has_calls(i)) list(c.descriptor, i);  // those that wait, too, are registered anew
   return 0;
 }
 
@@ -118,11 +120,33 @@ void interest_table::wait(begun_call& c) noexcept {
   if ((wanted & ~i.armed) != 0) list(c.call.descriptor, i);
 }
 
+bool interest_table::wait_idle(kernel_request& r, const kernel_call& c) noexcept {
+  if (!c.can_ask_again || !receives(c)) return false;
+  interest& i = all_[static_cast<std::size_t>(c.descriptor)];
+  if (i.idle != nullptr || !is_trusted(i, c)) return false;
+  i.idle = &r;
+  r.stage = kernel_request::unrecorded::waits;
+  ++waiting_;
+  ++waiting_idle_;
+  if ((static_cast<std::uint16_t>(wants_of_idle) & ~i.armed) != 0) list(c.descriptor, i);
+  return true;
+}
+
+kernel_request& interest_table::take_idle(interest& i) noexcept {
+  --waiting_;
+  --waiting_idle_;
+  return *std::exchange(i.idle, nullptr);
+}
+
+void interest_table::stop_waiting_idle(int descriptor) noexcept {
+  take_idle(all_[static_cast<std::size_t>(descriptor)]);
+}
+
 void interest_table::stop_waiting(begun_call& c) noexcept {
   interest& i = of(c);
   i.calls.remove(c);
   --waiting_;
-  if (i.owner == 0 && i.calls.empty()) i.armed = 0;  // the number may be another file's when the next call comes
+  if (i.owner == 0 && !has_calls(i)) i.armed = 0;  // the number may be another file's when the next call comes
 }
 
 void interest_table::list(int descriptor, interest& i) noexcept {
@@ -131,12 +155,13 @@ void interest_table::list(int descriptor, interest& i) noexcept {
   to_arm_.push_back(descriptor);
 }
 
-void interest_table::arm(begun_list& refused) noexcept {
+void interest_table::arm(begun_list& refused, request_backlog& idle_refused) noexcept {
   for (const int descriptor : to_arm_) {
     interest& i = all_[static_cast<std::size_t>(descriptor)];
     i.is_listed = false;
     const int error = arm(descriptor, i);
     if (error == 0) continue;
+    if (i.idle != nullptr) idle_refused.push_back(take_idle(i));
     while (!i.calls.empty()) {
       begun_call& c = i.calls.pop_front();
       --waiting_;
@@ -148,7 +173,7 @@ void interest_table::arm(begun_list& refused) noexcept {
 }
 
 int interest_table::arm(int descriptor, interest& i) noexcept {
-  const std::uint32_t wanted = wanted_by(i.calls);
+  const std::uint32_t wanted = wanted_by(i.calls, i.idle != nullptr);
   if (wanted == 0 || (wanted & ~i.armed) == 0) return 0;
   std::uint32_t events = wanted | i.armed;
   if (i.owner == 0) {
@@ -172,7 +197,8 @@ int interest_table::control(int operation, int descriptor, interest& i, std::uin
   return ::epoll_ctl(epoll_, operation, descriptor, &event) == 0 ? 0 : errno;
 }
 
-void interest_table::take(std::uint64_t data, std::uint32_t events, begun_list& ready) noexcept {
+void interest_table::take(std::uint64_t data, std::uint32_t events, begun_list& ready,
+                          request_backlog& idle_ready) noexcept {
   const auto descriptor = static_cast<int>(data & 0xffffffff);
   interest& i = all_[static_cast<std::size_t>(descriptor)];
   if (i.serial != data >> 32 || !i.is_registered) return;
@@ -180,7 +206,12 @@ void interest_table::take(std::uint64_t data, std::uint32_t events, begun_list& 
   if ((events & ends_full) != 0) i.full = false;
   if ((events & ends_empty & ~std::uint32_t{EPOLLIN}) != 0) i.is_special = true;
   if (i.owner == 0) i.armed = 0;
-  bool is_wanted = false;
+  bool is_wanted = i.idle != nullptr && (events & woken_by(wants_of_idle)) != 0;
+  if (is_wanted) {
+    kernel_request& r = take_idle(i);
+    r.stage = kernel_request::unrecorded::is_ready;
+    idle_ready.push_back(r);
+  }
   for (begun_call* c = i.calls.front(); c != nullptr;) {
     begun_call& one = *std::exchange(c, c->next);
     if ((events & woken_by(one.wants)) == 0) continue;
@@ -192,8 +223,8 @@ void interest_table::take(std::uint64_t data, std::uint32_t events, begun_list& 
   }
   if (is_wanted) i.unwanted = 0;
   if (i.owner == 0) {
-    if (!i.calls.empty()) list(descriptor, i);
-  } else if (!is_wanted && !i.calls.empty()) {
+    if (has_calls(i)) list(descriptor, i);
+  } else if (!is_wanted && has_calls(i)) {
     // The other direction: from now on only what is wanted is armed.
     i.armed = 0;
     i.empty = i.full = false;
@@ -217,12 +248,18 @@ void interest_table::forget(int descriptor) noexcept {
   interest& i = all_[static_cast<std::size_t>(descriptor)];
   if (i.is_registered) remove(descriptor, i);
   i.owner = 0;
-  if (!i.calls.empty()) list(descriptor, i);  // of the program's own waits: they hear that it is closed
+  if (has_calls(i)) list(descriptor, i);  // of the program's own waits: they hear that it is closed
 }
 
 void interest_table::check() const {
-  std::size_t counted = 0;
+  std::size_t counted = 0, idle = 0;
   for (const interest& i : all_) {
+    if (i.idle != nullptr) {
+      ++idle;
+      invariant(i.idle->stage == kernel_request::unrecorded::waits, "an idle request waits there");
+      invariant(i.is_listed || (static_cast<std::uint16_t>(wants_of_idle) & ~i.armed) == 0,
+                "a request is idle => its events are armed, or will be before the next look");
+    }
     for (const begun_call* c = i.calls.front(); c != nullptr; c = c->next) {
       ++counted;
       invariant(c->where == begun_call::place::on_descriptor, "a call in a descriptor's list waits there");
@@ -232,7 +269,7 @@ void interest_table::check() const {
     }
     invariant(i.armed == 0 || i.is_registered, "what is armed is registered");
   }
-  invariant(counted == waiting_, "the table counts the calls that wait");
+  invariant(idle == waiting_idle_ && counted + idle == waiting_, "the table counts the calls that wait");
 }
 
 }  // namespace ringo::detail

@@ -20,6 +20,9 @@
 // removed; an edge for a direction that no call waits for, beside one for which a call waits, takes that direction out.
 // The events of the other way are reported once for each wait.
 //
+// An idle connection. Most calls that wait are receives of sockets, which can be asked for again. One of them for each
+// descriptor waits without a begun_call: the table has the request (`idle`).
+//
 // Invariants when no function of the table runs (check()):
 // - a call is in the list of its descriptor => it waits there, and its events are armed or the descriptor is to be
 //   armed;
@@ -31,6 +34,7 @@
 #include <vector>
 
 #include "driver/begun_call.hpp"
+#include "driver/request_backlog.hpp"
 
 namespace ringo::detail {
 
@@ -48,23 +52,34 @@ class interest_table {
   void note(const kernel_call& c, const kernel_answer* answer) noexcept;
 
   void wait(begun_call& c) noexcept;
+  // Lets the request of this call wait without a begun_call. False: it needs one.
+  bool wait_idle(kernel_request& r, const kernel_call& c) noexcept;
   void stop_waiting(begun_call& c) noexcept;
+  void stop_waiting_idle(int descriptor) noexcept;
   // The table registers the descriptors that wait for it. The calls of a descriptor that the kernel refuses go to
-  // `refused`, with the error as their answer.
-  void arm(begun_list& refused) noexcept;
+  // `refused`, with the error as their answer, and its idle request to `idle_refused`.
+  void arm(begun_list& refused, request_backlog& idle_refused) noexcept;
   bool has_to_arm() const noexcept { return !to_arm_.empty(); }
-  // Takes an event: moves the calls that may go on now to `ready`.
-  void take(std::uint64_t data, std::uint32_t events, begun_list& ready) noexcept;
+  // Takes an event: moves the calls that may go on now to `ready`, and the idle request to `idle_ready`.
+  void take(std::uint64_t data, std::uint32_t events, begun_list& ready, request_backlog& idle_ready) noexcept;
   // Before the descriptor is closed.
   void forget(int descriptor) noexcept;
 
   std::size_t waiting() const noexcept { return waiting_; }
+  std::size_t waiting_idle() const noexcept { return waiting_idle_; }
+  template <class F>
+  void each_idle(F f) {
+    for (const interest& i : all_) {
+      if (i.idle != nullptr) f(*i.idle);
+    }
+  }
   void check() const;
 
  private:
   struct interest {  // small: there is one for each number, also of descriptors that are not watched
     begun_list calls;
-    std::uint32_t serial = 0;  // of the registration
+    kernel_request* idle = nullptr;  // waits for bytes, without a begun_call
+    std::uint32_t serial = 0;        // of the registration
     std::uint32_t owner = 0;
     std::uint16_t armed = 0;    // the events that will be reported; 0: none, or not known
     std::uint8_t unwanted = 0;  // edges in a row that no call waited for, and after which none was tried
@@ -80,7 +95,9 @@ class interest_table {
   static bool is_trusted(const interest& i, const kernel_call& c) noexcept {
     return i.owner != 0 && i.owner == c.owner;
   }
+  static bool has_calls(const interest& i) noexcept { return !i.calls.empty() || i.idle != nullptr; }
   void list(int descriptor, interest& i) noexcept;
+  kernel_request& take_idle(interest& i) noexcept;
   int arm(int descriptor, interest& i) noexcept;  // 0, or an errno
   int control(int operation, int descriptor, interest& i, std::uint32_t events) noexcept;
   void remove(int descriptor, interest& i) noexcept;
@@ -88,7 +105,8 @@ class interest_table {
   const int epoll_;
   std::vector<interest> all_;
   std::vector<int> to_arm_;  // has room for every descriptor of all_
-  std::size_t waiting_ = 0;
+  std::size_t waiting_ = 0;  // in all lists, and idle
+  std::size_t waiting_idle_ = 0;
 };
 
 }  // namespace ringo::detail

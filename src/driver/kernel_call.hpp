@@ -102,6 +102,9 @@ struct kernel_call {
   bool may_take_long = false;  // a thread that carries this out may wait for long, as in opening a FIFO
   bool needs_thread = false;   // may wait although the descriptor is ready, as a write to a terminal; for io_uring
   bool is_shared = false;      // accept: other processes may accept from the same listener
+  // The driver may ask the request again until its answer, in the worker's thread and without the source's lock, and is
+  // told the same. So it need not keep the call while it waits.
+  bool can_ask_again = false;
   // Calls with the same number are of the same open file, which only ringo closes. 0: not known.
   std::uint32_t owner = 0;
   int descriptor = -1;         // AT_FDCWD for paths

@@ -69,6 +69,7 @@ void stream_core::fill_receive(kernel_call& call) noexcept {
     }
     // Without a sign that bytes are there, a first attempt would be in vain.
     call.waits_first = !more_is_there_;
+    call.can_ask_again = true;  // all that this reads is changed between two receives only
   } else {
     call.set_read(descriptor(), to, buffer::size, kernel_call::current_position);
   }
