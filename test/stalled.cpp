@@ -97,6 +97,21 @@ std::string next_line(std::source_location here = std::source_location::current(
   return length == 1 ? one : '?';
 }
 
+// Leaves the address of a call of another function on the stack, where read_with_room() has what it does not write.
+[[gnu::noinline]] bool writes_before(int descriptor) {
+  char volatile room[1024];
+  room[0] = 'x';
+  const char byte = room[0];
+  return ::write(descriptor, &byte, 1) == 1 && room[0] == 'x';
+}
+[[gnu::noinline]] char read_with_room(int descriptor) {
+  char volatile room[4096];
+  char byte = 0;
+  if (::read(descriptor, &byte, 1) != 1) return '?';
+  room[0] = byte;
+  return room[0];
+}
+
 // AddressSanitizer's own functions keep old stacks on the stack, more than a report has lines.
 #if (defined(__x86_64__) || defined(__aarch64__)) && !RINGO_ADDRESS_SANITIZER
 constexpr bool guesses_stacks = true;
@@ -194,6 +209,28 @@ TEST_CASE("A call that blocks is named, with its descriptor and the function tha
   if (guesses_stacks) CHECK(warnings.says("read_one"));
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST_CASE("A call that has returned is not shown as one that has not, nor as one of ringo's") {
+  int ends[2], other[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::pipe(other) == 0);
+  heard warnings;
+  warnings.then = [&] { CHECK(::write(ends[1], "x", 1) == 1); };
+  run(
+      [&]() -> task<> {
+        CHECK(writes_before(other[1]));
+        CHECK(read_with_room(ends[0]) == 'x');
+        co_return;
+      },
+      warnings.how());
+  CAPTURE(warnings.all());
+  CHECK(warnings.says("It is in the system call read"));
+  if (guesses_stacks) CHECK(warnings.says("    (anonymous namespace)::read_with_room(int)"));
+  CHECK(!warnings.says("    (anonymous namespace)::writes_before(int)"));
+  CHECK(!warnings.says("\n    ringo::"));
+  CHECK(!warnings.says("\n  ? ringo::"));
+  for (const int each : {ends[0], ends[1], other[0], other[1]}) ::close(each);
 }
 
 TEST_CASE("A call that a signal would end early is told of, and not ended") {

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstring>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 
@@ -141,14 +142,37 @@ struct call_before {
   std::uintptr_t target = 0;  // 0: it is computed
 };
 
+#if defined(__x86_64__)
+using code_bytes = std::array<unsigned char, 16>;
+
+// Where an instruction that has a distance of 32 bits at this place, and ends behind it, leads.
+std::uintptr_t target_at(const code_bytes& code, std::size_t place, std::uintptr_t begin) noexcept {
+  std::int32_t distance = 0;
+  std::memcpy(&distance, &code[place], sizeof distance);
+  return begin + place + sizeof distance + static_cast<std::uintptr_t>(std::intptr_t{distance});
+}
+
+// Calls of another library's functions go to a stub of the linker's, which jumps by a table: endbr64, bnd and
+// jmp *distance(%rip).
+std::uintptr_t behind_stub(std::uintptr_t function) noexcept {
+  constexpr std::array<unsigned char, 4> endbr64{0xf3, 0x0f, 0x1e, 0xfa};
+  const auto code = read_own<code_bytes>(function);
+  if (!code) return function;
+  std::size_t at = std::ranges::equal(std::span(*code).first<4>(), endbr64) ? 4 : 0;
+  if ((*code)[at] == 0xf2) ++at;
+  if ((*code)[at] != 0xff || (*code)[at + 1] != 0x25) return function;
+  return read_own<std::uintptr_t>(target_at(*code, at + 2, function)).value_or(0);
+}
+#endif
+
 call_before find_call([[maybe_unused]] std::uintptr_t returns_to) noexcept {
 #if defined(__x86_64__)
-  const auto code = read_own<std::array<unsigned char, 8>>(returns_to - 8);
+  const std::uintptr_t begin = returns_to - sizeof(code_bytes);
+  const auto code = read_own<code_bytes>(begin);
   if (!code) return {};
-  if ((*code)[3] == 0xe8) {  // call rel32
-    std::int32_t distance = 0;
-    std::memcpy(&distance, &(*code)[4], sizeof distance);
-    return {true, returns_to + static_cast<std::uintptr_t>(std::intptr_t{distance})};
+  if ((*code)[11] == 0xe8) return {true, behind_stub(target_at(*code, 12, begin))};  // call rel32
+  if ((*code)[10] == 0xff && (*code)[11] == 0x15) {                                  // call *distance(%rip)
+    return {true, read_own<std::uintptr_t>(target_at(*code, 12, begin)).value_or(0)};
   }
   // call r/m64 is ff with 2 in bits 3 to 5 of the next byte, and has up to 7 bytes.
   const bool is_computed = std::ranges::any_of(std::array{2, 3, 4, 6, 7}, [&code](int length) {
@@ -222,17 +246,19 @@ std::vector<stack_frame> guess_stack(const thread_state& state, std::uintptr_t o
   std::vector<stack_frame> stack;
   if (state.stack == 0) return stack;
   stack.push_back({state.code});
-  std::uintptr_t inner = names.find(state.code).begin;  // the innermost certain frame's function; 0: not known
+  std::uintptr_t inner = names.find(state.code).begin;  // the function of the last certain frame; 0: not known
   for (std::size_t i = 0; i < blocks && state.stack + i * sizeof(block) < outermost; ++i) {
     const auto words = read_own<block>(state.stack + i * sizeof(block));
     if (!words) break;
     for (const std::uintptr_t word : *words) {
-      if (!names.is_code(word) || !names.is_code(word - 8)) continue;
+      if (!names.is_code(word) || !names.is_code(word - 16)) continue;
       const call_before call = find_call(word);
       if (!call.is_there) continue;
-      // What a computed call calls is not known, nor is what a stub of the linker's does: these have no name.
+      // What a computed call calls is not known, so it is not certain. What lies before a frame that has called the
+      // last certain one has returned.
       const std::uintptr_t called = call.target != 0 ? names.find(call.target).begin : 0;
-      const bool is_certain = called == 0 || inner == 0 || called == inner;
+      const bool is_certain = called != 0 && (inner == 0 || called == inner);
+      if (is_certain) std::erase_if(stack, [](const stack_frame& f) { return f.may_have_returned; });
       stack.push_back({word - 1, !is_certain});
       if (is_certain) inner = names.find(word - 1).begin;
     }

@@ -34,7 +34,7 @@ enum class walk_outcome : std::uint8_t {
 
 struct stack_frame {
   std::uintptr_t address;
-  bool may_have_returned = false;  // it has not called the next inner frame that is certain
+  bool may_have_returned = false;  // whether it has called the next inner frame is not known
 };
 
 // The frames on the thread's stack up to the address `outermost`, innermost first, into `stack`. Call it only for a

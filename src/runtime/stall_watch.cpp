@@ -75,24 +75,29 @@ bool is_schedulers(const code_place& place) noexcept {
   return function.starts_with("run") || function.starts_with("resume");
 }
 
-bool is_ringos(const code_place& place) noexcept {
-  return place.function.starts_with("ringo::detail::") || place.function.starts_with("void ringo::detail::");
+// ringo's own functions and those of the standard library that programs do not call.
+bool is_internal(const code_place& place) {
+  const std::string name = short_name(place.function);
+  return name.starts_with("ringo::") || name.starts_with("std::_") || name.starts_with("__gnu_cxx::");
 }
 
-// Adds the stack without ringo's own functions at its outer end, and without those of ringo's that may have returned.
+// Adds the stack without internal functions at its outer end. A stack that was guessed has no other internal functions,
+// either, if there are some of the program's: those would mislead that may have returned.
 // `told` is the program's innermost function in the last stack: if it is the same, the text has only its name.
-void add_stack(std::string& text, std::string_view heading, const std::vector<stack_frame>& stack, code_names& names,
+void add_stack(std::string& text, bool is_guessed, const std::vector<stack_frame>& stack, code_names& names,
                std::string& told) {
   std::vector<code_place> places;
   places.reserve(stack.size());
   for (const stack_frame& frame : stack) places.push_back(names.find(frame.address));
   while (!places.empty() && is_schedulers(places.back())) places.pop_back();
-  if (!std::ranges::all_of(places, is_ringos)) {
-    while (is_ringos(places.back())) places.pop_back();
+  if (!std::ranges::all_of(places, is_internal)) {
+    while (is_internal(places.back())) places.pop_back();
   }
   std::string function;
+  bool has_programs = false;
   for (std::size_t i = 0; i < places.size() && function.empty(); ++i) {
-    const bool is_programs = places[i].module == places.back().module && !is_ringos(places[i]);
+    const bool is_programs = places[i].module == places.back().module && !is_internal(places[i]);
+    has_programs = has_programs || is_programs;
     if (is_programs && !stack[i].may_have_returned && !places[i].function.starts_with("std::")) {
       function = places[i].function;
     }
@@ -102,10 +107,10 @@ void add_stack(std::string& text, std::string_view heading, const std::vector<st
     return;
   }
   told = std::move(function);
-  text += heading;
+  text += is_guessed ? "Its stack (what has a ? may have returned):" : "Its stack:";
   std::size_t lines = 0;
   for (std::size_t i = 0; i < places.size() && lines < most_frames; ++i) {
-    if (stack[i].may_have_returned && is_ringos(places[i])) continue;
+    if ((stack[i].may_have_returned || (is_guessed && has_programs)) && is_internal(places[i])) continue;
     text += (stack[i].may_have_returned ? "\n  ? " : "\n    ") + places[i].text();
     ++lines;
   }
@@ -144,12 +149,12 @@ void add_what_it_does(std::string& text, const scheduler& w, const thread_state&
       stack = guess_stack(state, outermost, names);
       if (stack.empty()) return;
       text += ". ";
-      return add_stack(text, "Its stack (what has a ? may have returned):", stack, names, told);
+      return add_stack(text, true, stack, names, told);
     case thread_state::kind::runs:
       text += ". It computes (" + share + "). Let others run by co_await yield(), or put it into blocking(f). ";
       switch (walk_stack(w.thread.load(std::memory_order_acquire), outermost, stack)) {
         case walk_outcome::walked:
-          return add_stack(text, "Its stack:", stack, names, told);
+          return add_stack(text, false, stack, names, told);
         case walk_outcome::signal_is_taken:
           text += "Its stack is not known: the program handles SIGURG";
           return;
