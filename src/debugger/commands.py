@@ -91,8 +91,9 @@ def show_routines(arguments):
         groups = {}
         for r in rt.routines:
             name = given_name(r.address)
-            groups.setdefault(((name and name[1:] + "  ") + state_of(r, numbers, True), start_of(r)), []).append(r.number)
-        for (state, start), members in sorted(groups.items(), key=lambda g: -len(g[1])):
+            key = r.rank(), (name and name[1:] + "  ") + state_of(r, numbers, True), start_of(r)
+            groups.setdefault(key, []).append(r.number)
+        for (_, state, start), members in sorted(groups.items(), key=lambda g: (g[0][0], -len(g[1]))):
             the.write(f"  {len(members):7,}  {state}; {start}  [{names_of(members)}]")
 
 

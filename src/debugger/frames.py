@@ -80,12 +80,15 @@ def clipped(text):
 HANDLES = ("core_", "of_", "hold_", "alarm_", "source_")
 
 
-def held(name, text):
-    return f"holds {text}" if name == "hold_" and text not in (None, "empty") else text
-
-
-def text_of_handle(to):
+def text_of_handle(to, of_guard=False):
+    """The object that a handle refers to. A guard has it within a member `hold_`; in the memory of one that is not made
+    yet there may be what an earlier guard has left, whose object is free then."""
     if to == 0:
         return "empty"
     kind = class_of(to) if to > 4096 else None
-    return describe_source(source_at(to, kind), {}) if kind and "ringo::" in kind else None
+    if not kind or "ringo::" not in kind:
+        return None
+    of = source_at(to, kind)
+    if of_guard and of.is_permit and of.it.word("available_") == of.it.word("total_"):
+        return "holds nothing yet, or no more"
+    return ("holds " if of_guard else "") + describe_source(of, {})

@@ -127,15 +127,15 @@ class gdb_front:
             return f"<{why}>"
         return clipped(text)
 
-    def _handle(self, value):
+    def _handle(self, value, of_guard=False):
         for name in HANDLES:
             try:
                 inside = value[name]
             except (gdb.error, TypeError, ValueError):
                 continue
             if inside.type.strip_typedefs().code != gdb.TYPE_CODE_PTR:
-                return held(name, self._handle(inside))
-            return text_of_handle(int(inside))
+                return self._handle(inside, of_guard or name == "hold_")
+            return text_of_handle(int(inside), of_guard)
         return None
 
     def _find_thread(self, id):

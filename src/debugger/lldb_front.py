@@ -100,14 +100,14 @@ class lldb_front:
             return text or "..."
         return "{" + ", ".join(f"{c.GetName()} = {self._plain(c, depth - 1)}" for c in list(value)[:8]) + "}"
 
-    def _handle(self, value):
+    def _handle(self, value, of_guard=False):
         for name in HANDLES:
             inside = value.GetChildMemberWithName(name)
             if not inside.IsValid():
                 continue
             if not inside.GetType().IsPointerType():
-                return held(name, self._handle(inside))
-            return text_of_handle(inside.GetValueAsUnsigned())
+                return self._handle(inside, of_guard or name == "hold_")
+            return text_of_handle(inside.GetValueAsUnsigned(), of_guard)
         return None
 
     def _find_thread(self, id):

@@ -34,6 +34,7 @@ class runtime:
         for w in self.workers:
             listed = [routine(at, self, currents.get(at)) for at in w.routines()]
             self.routines += reversed(listed)  # the oldest first
+        self.routines.sort(key=routine.rank)
 
 
 class worker:
@@ -86,6 +87,10 @@ class routine:
     def frame(self):
         """The innermost coroutine frame; 0 if it is not known: it runs, has not begun, or awaits something foreign."""
         return 0 if self.runs_on or self.kind == BEGINS else self.it.word("resume_at")
+
+    def rank(self):
+        """Those that run come first, as they may keep the others, then those that are ready, and those that wait."""
+        return 0 if self.runs_on else 2 if self.waits else 1
 
     def state(self):
         if self.runs_on:
