@@ -516,6 +516,25 @@ TEST_CASE("a simulation fails on leaks, if it is asked to") {
                   std::logic_error);
 }
 
+TEST_CASE("a function of blocking may take a snapshot and search for leaks, in a simulation, too") {
+  const auto main = []() -> task<> {
+    co_await answer_not_taken();
+    const channel<int> kept;
+    const handle<> waiting = go(receive_one, kept);
+    co_await until_others_wait();
+    const snapshot s = co_await blocking([] { return runtime::current().snapshot(); });
+    CHECK(s.routines.size() == 3);
+    const leaks found = co_await blocking([] { return runtime::current().find_leaks(); });
+    CHECK(found.searched == (can_search ? 3 : 0));
+    CHECK(found.found.routines.size() <= 1);
+    for (const auto& r : found.found.routines) CHECK(r.operation == "send on a channel");
+    kept.close();
+    co_await waiting;
+  };
+  for (const unsigned seed : {1U, 2U, 3U}) testing::simulate({.seed = seed}, main);
+  run(main);
+}
+
 TEST_CASE("no routine is a leak that anything can wake") {
   // A channel that is only in one place, of each kind of memory, is reachable.
   const auto waits_on = [](channel<int> c) { go(receive_one, std::move(c)); };

@@ -32,6 +32,7 @@
 #include <memory>
 #include <mutex>
 #include <string_view>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -288,7 +289,7 @@ namespace {
 
 // The frames below this one belong to the search.
 [[gnu::noinline]] leaks find_from_here(std::uint64_t runtime_id) {
-  const worker* const here = current_worker();
+  const auto asker = std::this_thread::get_id();
   const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   leaks found;
   found.not_searched = "the runtime does not run";
@@ -298,7 +299,8 @@ namespace {
     // A worker may answer while a routine of it asks another runtime: that routine's frames are searched, too.
     const auto inner = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     const bool is_between_resumes = by.current == nullptr;
-    found = rt.find_leaks(&by == here ? frame : is_between_resumes ? by.stack.load(std::memory_order_relaxed) : inner);
+    const bool is_asker = std::this_thread::get_id() == asker;
+    found = rt.find_leaks(is_asker ? frame : is_between_resumes ? by.stack.load(std::memory_order_relaxed) : inner);
   });
   return found;
 }

@@ -18,6 +18,7 @@
 #include "platform/escaped.hpp"
 #include "platform/never_destroyed.hpp"
 #include "platform/ranked_lock.hpp"
+#include "runtime/blocking_pool.hpp"
 #include "runtime/registry.hpp"
 #include "runtime/runtime_core.hpp"
 
@@ -331,6 +332,20 @@ class questions {
 void ask_worker(std::uint64_t runtime_id, const std::function<void(runtime_core&)>& question) {
   worker* here = current_worker();
   if (here != nullptr && here->runtime_id == runtime_id) return question(here->runtime);
+  if (runtime_of_blocking_call() == runtime_id) {
+    // In a simulation a blocking call is a step of the only thread, so no worker could answer before it returns.
+    runtime_core* simulated = nullptr;
+    runtime_registry::with(runtime_id, [&simulated](runtime_core& rt) {
+      if (rt.simulation != nullptr) simulated = &rt;
+    });
+    if (simulated != nullptr) {
+      const struct back_in_the_call {
+        ~back_in_the_call() { set_current_worker(nullptr); }
+      } on_every_way_out;
+      scheduler_of(*simulated->workers.front()).become_current();
+      return question(*simulated);
+    }
+  }
   static never_destroyed<questions> all;
   (*all).ask(runtime_id, question);
 }
