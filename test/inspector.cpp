@@ -690,7 +690,7 @@ TEST_CASE("RINGO_INSPECT with an address that is wrong or taken is one warning, 
     CHECK(end.status == 0);
     CAPTURE(end.errors);
     const std::string warning =
-        "ringo: warning: RINGO_INSPECT=" + address + " in the environment: there is no inspector: ";
+        "ringo: warning: RINGO_INSPECT in the environment is \"" + address + "\", and is not used: ";
     CHECK(end.errors.starts_with(warning));
     CHECK(end.errors.find(warning, 1) == end.errors.npos);
   }

@@ -33,10 +33,7 @@ struct environments_inspector {
       return {};
     } catch (const std::exception& error) {
       if (std::exchange(has_warned, true)) return {};
-      std::string_view why = error.what();
-      if (constexpr std::string_view us = "ringo: "; why.starts_with(us)) why.remove_prefix(us.size());
-      return "RINGO_INSPECT=" + std::string(address) +
-             " in the environment: there is no inspector: " + std::string(why);
+      return unused_variable("RINGO_INSPECT", address, error.what());
     }
   }
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <mutex>
 #include <ostream>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -12,6 +13,7 @@
 #include <ringo/run.hpp>
 
 #include "platform/environment_variable.hpp"
+#include "platform/never_destroyed.hpp"
 #include "platform/standard_streams.hpp"
 #include "platform/text_file.hpp"
 #include "platform/usable_cpus.hpp"
@@ -37,26 +39,33 @@ unsigned worker_count(unsigned asked) {
   return asked != 0 ? asked : static_cast<unsigned>(detail::usable_cpus());
 }
 
-// A hook belongs to one runtime, stderr to the whole process.
-bool is_told_of_fallback(const runtime_options& o) {
-  static std::atomic<bool> is_told = false;
-  return o.on_warning == nullptr && is_told.exchange(true, std::memory_order_relaxed);
+// A hook belongs to one runtime, stderr to the whole process, which hears of each thing once.
+void warn_of_start(detail::runtime_core& of, const std::string& text) {
+  static detail::never_destroyed<std::mutex> mutex;
+  static detail::never_destroyed<std::set<std::string>> told;
+  if (text.empty()) return;
+  if (of.settings.on_warning == nullptr) {
+    const std::lock_guard guard(*mutex);
+    if (!(*told).insert(text).second) return;
+  }
+  of.warn(text);
 }
 
-// RINGO_RECORD=FILE[,BYTES], where the program itself leaves the options.
-void take_recorder_from_environment(runtime_options& o) {
+// RINGO_RECORD=FILE[,BYTES], where the program itself leaves the options. Returns a warning if its value cannot be
+// read.
+std::string take_recorder_from_environment(runtime_options& o) {
   const std::string_view text = detail::environment_variable("RINGO_RECORD");
-  if (text.empty() || o.recorder != 0 || !o.recorder_file.empty()) return;
-  constexpr std::int64_t usual = 1 << 20;
+  if (text.empty() || o.recorder != 0 || !o.recorder_file.empty()) return {};
+  constexpr std::int64_t usual = 1 << 20, most = 1 << 30;
   const std::size_t comma = text.rfind(',');
   const auto bytes =
       comma == std::string_view::npos ? usual : detail::leading_number(text.substr(comma + 1)).value_or(0);
-  if (bytes <= 0) {
-    throw std::invalid_argument("ringo: RINGO_RECORD in the environment is \"" + std::string(text) +
-                                "\": FILE or FILE,BYTES is allowed");
+  if (bytes <= 0 || bytes > most) {
+    return detail::unused_variable("RINGO_RECORD", text, "FILE or FILE,BYTES is allowed, with a gigabyte at most");
   }
   o.recorder = static_cast<std::size_t>(bytes);
   o.recorder_file = detail::with_process_number(text.substr(0, comma));
+  return {};
 }
 
 // RINGO_STALL=50ms, where the program itself leaves the option. Returns a warning if its value cannot be read.
@@ -71,8 +80,7 @@ std::string take_stall_from_environment(runtime_options& o) {
     o.stall = std::chrono::nanoseconds(*number * length);
     return {};
   }
-  return "RINGO_STALL in the environment is \"" + std::string(text) +
-         "\", and is not used: it is a time in us, ms or s, such as 50ms";
+  return detail::unused_variable("RINGO_STALL", text, "it is a time in us, ms or s, such as 50ms");
 }
 
 // A runtime, while it runs, that SIGQUIT may dump. The signal dumps the last of them.
@@ -141,13 +149,12 @@ runtime::runtime(runtime_options o) {
     throw std::invalid_argument("ringo: runtime_options::blocking_threads is 0: blocking() needs one at least");
   }
   if (o.ring_entries == 0) throw std::invalid_argument("ringo: runtime_options::ring_entries is 0: 1 is the least");
-  take_recorder_from_environment(o);
-  const std::string unread_stall = take_stall_from_environment(o);
-  auto [drivers, kind, warning] = detail::choose_drivers(o, worker_count(o.workers));
+  const std::string unused_recorder = take_recorder_from_environment(o);
+  const std::string unused_stall = take_stall_from_environment(o);
+  auto [drivers, kind, fallback, unused_driver] = detail::choose_drivers(o, worker_count(o.workers));
   o.driver = kind;
   core_ = detail::owned(new detail::runtime_core(std::move(o), std::move(drivers), nullptr));
-  if (!warning.empty() && !is_told_of_fallback(core_->settings)) core_->warn(warning);
-  if (!unread_stall.empty()) core_->warn(unread_stall);
+  for (const std::string& each : {fallback, unused_driver, unused_recorder, unused_stall}) warn_of_start(*core_, each);
 }
 
 runtime::~runtime() = default;
