@@ -192,3 +192,31 @@ TEST_CASE("A function that calls its own once is a deadlock that is reported (11
     CHECK(reported);
   });
 }
+
+TEST_CASE("awaits that end at once make no task, but end their routine's turn as others do") {
+  run(
+      []() -> task<> {
+        once o;
+        co_await o.call([] {});
+        channel<int> c(1);
+        mutex m;
+        condition changed;
+        auto held = co_await m.lock();
+        auto is_true = [frames = testing::live().frames] { return testing::live().frames == frames; };
+        bool others_run = false;
+        go([&others_run] { others_run = true; });
+        for (int i = 0; !others_run; ++i) {
+          REQUIRE(i != 100'000);
+          co_await o.call([] {});
+          c.try_send(1);
+          const auto within = co_await with_timeout(1h, c.recv());
+          CHECK(within == 1);
+          c.try_send(2);
+          const auto of = co_await outcome(c.recv());
+          CHECK(of.has_value());
+          co_await shield(o.call([] {}));
+        }
+        co_await changed.wait(held, is_true);
+      },
+      {.workers = 1});
+}

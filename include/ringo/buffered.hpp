@@ -144,6 +144,11 @@ class buffered_reader {
   template <class Reader, class Request>
   friend class detail::buffered_read;
 
+  template <class Request>
+  bool has(Request& r) {
+    const detail::sole_use::guard guard(use_, Request::call_name);
+    return r.satisfied(buffered(), false);
+  }
   // Result is the request's result, or the request itself: then the caller takes its bytes later.
   template <class Result, class Request>
   static task<Result> perform(buffered_reader& in, Request r, location where) {
@@ -215,11 +220,12 @@ class buffered_writer {
    private:
     std::string* what_;
   };
-  class RINGO_AWAITABLE flushing {
+  // Makes no task if nothing is held.
+  class RINGO_AWAITABLE flushing : public detail::deferred<flushing, void> {
    public:
-    using result_type = void;
     flushing(buffered_writer& of, std::source_location where) noexcept : of_(of), where_(where) {}
-    auto operator co_await() && { return send_buffer(of_, where_).operator co_await(); }
+    bool ends_at_once(detail::worker& w) { return w.spend() && of_.is_empty("flush"); }
+    void take() const noexcept {}
     RINGO_RETURNS_TASK auto as_case() && {
       if constexpr (takes_views) {
         return on(of_.sink_.send(std::string_view(of_.buffer_)), clearing(of_.buffer_));
@@ -229,7 +235,29 @@ class buffered_writer {
     }
 
    private:
+    friend class detail::deferred<flushing, void>;
+    RINGO_RETURNS_TASK task<void> make(std::source_location) { return send_buffer(of_, where_); }
+
     buffered_writer& of_;
+    std::source_location where_;
+  };
+  // Makes no task if the pieces fit.
+  template <std::size_t N>
+  class RINGO_AWAITABLE writing : public detail::deferred<writing<N>, void> {
+   public:
+    writing(buffered_writer& to, std::array<std::string_view, N> pieces, std::source_location where) noexcept
+        : to_(to), pieces_(pieces), where_(where) {}
+    bool ends_at_once(detail::worker& w) { return w.spend() && to_.keeps(pieces_); }
+    void take() const noexcept {}
+    // So that go() and the like start it.
+    RINGO_RETURNS_TASK task<void> operator()() { return write_all(to_, pieces_, where_); }
+
+   private:
+    friend class detail::deferred<writing, void>;
+    RINGO_RETURNS_TASK task<void> make(std::source_location) { return write_all(to_, pieces_, where_); }
+
+    buffered_writer& to_;
+    std::array<std::string_view, N> pieces_;
     std::source_location where_;
   };
 
@@ -240,15 +268,11 @@ class buffered_writer {
   /// Writes strings and ranges of bytes, one after the other. Sends only if they do not fit. Throws: cancelled; what
   /// the sink's send() throws. Cancel safety: either all pieces were written or none, unless a send was cut short
   /// (byte_sink). As a case of a select it is a plain task.
-  RINGO_RETURNS_TASK task<void> write(std::source_location where = std::source_location::current()) {
-    return write_all(*this, std::array<std::string_view, 0>(), where);
-  }
+  writing<0> write(std::source_location where = std::source_location::current()) { return {*this, {}, where}; }
   template <detail::piece_of_text... More>
-  RINGO_REFERS_AND_RETURNS_TASK task<void> write(detail::first_piece first, More&&... more) {
+  auto write(detail::first_piece first, More&&... more) {
     static_assert(!(detail::is_buffer<More> || ...), "a buffer is no string: pass a span");
-    return write_all(*this,
-                     std::array<std::string_view, 1 + sizeof...(More)>{first.text, detail::text_to_write(more)...},
-                     first.where);
+    return writing<1 + sizeof...(More)>(*this, {first.text, detail::text_to_write(more)...}, first.where);
   }
 
   /// Sends all that is held, with one send. Throws and cancel safety: as the sink's send().
@@ -272,6 +296,21 @@ class buffered_writer {
       return to.send(what);
     }
   }
+  bool is_empty(const char* call) {
+    const detail::sole_use::guard guard(use_, call);
+    return buffer_.empty();
+  }
+  // Adds the pieces to what it holds, if they fit.
+  template <std::size_t N>
+  bool keeps(const std::array<std::string_view, N>& pieces) {
+    const detail::sole_use::guard guard(use_, "write");
+    std::size_t size = buffer_.size();
+    for (const std::string_view each : pieces) size += each.size();
+    if (size > size_) return false;
+    buffer_.reserve(size);
+    for (const std::string_view each : pieces) buffer_ += each;
+    return true;
+  }
   static task<void> send_buffer(buffered_writer& of, std::source_location where) {
     detail::throw_if_cancelled("flush");
     const detail::sole_use::guard guard(of.use_, "flush");
@@ -284,13 +323,9 @@ class buffered_writer {
   template <std::size_t N>
   static task<void> write_all(buffered_writer& to, std::array<std::string_view, N> pieces, std::source_location where) {
     detail::throw_if_cancelled("write");
+    if (to.keeps(pieces)) co_return;
     const detail::sole_use::guard guard(to.use_, "write");
-    std::size_t size = to.buffer_.size();
-    for (const std::string_view each : pieces) size += each.size();
-    if (size <= to.size_) {
-      to.buffer_.reserve(size);
-      for (const std::string_view each : pieces) to.buffer_ += each;
-    } else if constexpr (takes_pieces) {
+    if constexpr (takes_pieces) {
       std::array<std::span<const std::byte>, N + 1> all;
       all[0] = std::as_bytes(std::span(to.buffer_));
       for (std::size_t i = 0; i < N; ++i) all[i + 1] = std::as_bytes(std::span(pieces[i]));

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/awaited.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/mutex.hpp>
 #include <ringo/task.hpp>
@@ -20,12 +21,42 @@ task<> wait_notified(condition_core& of, mutex::guard& held, std::source_locatio
 object_source& as_source(condition_core& of) noexcept;
 
 template <class P>
-task<> wait_until(condition_core& of, mutex::guard& held, P until, std::source_location where) {
+task<> wait_until(condition_core& of, mutex::guard& held, P until, bool is_false, std::source_location where) {
   const source_reference kept(as_source(of));
   if (!held) throw_nothing_held("condition::wait with an unlocked guard");
   throw_if_cancelled("condition::wait");
-  while (!until()) co_await wait_notified(of, held, where);
+  while (std::exchange(is_false, false) || !until()) co_await wait_notified(of, held, where);
 }
+
+// The awaitable of wait(guard, until). It makes no task if until() is true.
+template <class P>
+class RINGO_AWAITABLE conditional_wait : public deferred<conditional_wait<P>, void> {
+ public:
+  template <class U>
+  conditional_wait(condition_core& of, mutex::guard& held, U&& until, std::source_location where)
+      : of_(of), held_(held), until_(std::forward<U>(until)), where_(where) {}
+
+  bool ends_at_once(worker& w) {
+    if (!held_ || !w.spend()) return false;
+    is_false_ = !until_();
+    return !is_false_;
+  }
+  void take() const noexcept {}
+  // So that go() and the like start it.
+  RINGO_RETURNS_TASK task<> operator()() { return make({}); }
+
+ private:
+  friend class deferred<conditional_wait, void>;
+  RINGO_RETURNS_TASK task<> make(std::source_location) {
+    return wait_until<P>(of_, held_, std::move(until_), is_false_, where_);
+  }
+
+  condition_core& of_;
+  mutex::guard& held_;
+  P until_;
+  bool is_false_ = false;  // until() has been called
+  std::source_location where_;
+};
 
 }  // namespace detail
 
@@ -54,13 +85,13 @@ class condition {
                                             std::source_location where = std::source_location::current()) {
     return detail::wait_notified(*core_, held, where);
   }
-  /// Waits until until() is true, which it calls with the lock held. Throws: what until() throws, with the lock held.
+  /// Waits until until() is true, which it calls with the lock held; does not suspend if it is. Throws: what until()
+  /// throws, with the lock held.
   template <class P>
   requires(!std::same_as<std::decay_t<P>, std::source_location>)
-  RINGO_REFERS_AND_RETURNS_TASK task<> wait(mutex::guard& held, P&& until,
-                                            std::source_location where = std::source_location::current()) {
+  auto wait(mutex::guard& held, P&& until, std::source_location where = std::source_location::current()) {
     static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<P>, RINGO_SAY_NAME_LAMBDA);
-    return detail::wait_until<std::decay_t<P>>(*core_, held, std::forward<P>(until), where);
+    return detail::conditional_wait<std::decay_t<P>>(*core_, held, std::forward<P>(until), where);
   }
 
   /// Wakes the waiter that has waited longest. Without a waiter it does nothing, and is not remembered. The caller may

@@ -211,6 +211,14 @@ class in_context {
     const entered_context in(context_access::core(how.context_));
     co_return co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
   }
+  template <class A>
+  bool ends_at_once(A& awaited, worker& w) const {
+    return !context_.is_cancelled() && awaited.ends_at_once(w);
+  }
+  template <class A>
+  static auto taken(A& awaited) {
+    return awaited.take();
+  }
   template <case_like C>
   auto as_case(C&& c) const {
     return ended_case<kept_case<C>, end_by_context>(keep(std::forward<C>(c)), end_by_context(context_));

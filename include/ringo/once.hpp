@@ -18,6 +18,33 @@
 
 namespace ringo {
 
+namespace detail {
+
+// The operation of once::call().
+class RINGO_AWAITABLE once_call final : public deferred<once_call, void> {
+ public:
+  once_call() noexcept = default;  // it is done
+  explicit once_call(task<>&& runs_or_waits) noexcept : is_done_(false), task_(std::move(runs_or_waits)) {}
+
+  bool ends_at_once(worker& w) const noexcept { return is_done_ && w.spend(); }
+  void take() const noexcept {}
+  // So that go() and the like start it.
+  RINGO_RETURNS_TASK task<> operator()() { return make({}); }
+
+ private:
+  friend class deferred<once_call, void>;
+  RINGO_RETURNS_TASK task<> make(std::source_location) { return is_done_ ? return_at_once() : std::move(task_); }
+  static task<> return_at_once() {
+    throw_if_cancelled("once::call");
+    co_return;
+  }
+
+  bool is_done_ = true;
+  task<> task_ = task_access::none<void>();
+};
+
+}  // namespace detail
+
 /// The first caller runs its function; the others wait until it has ended.
 ///
 ///   once opened;
@@ -36,28 +63,24 @@ class once {
   }
 
   /// Runs f(), or the task f, and awaits the task or operation that f() returns. Callers that come meanwhile wait until
-  /// it has ended, and later calls return at once (semantics 118). A function that throws has run, and only its caller
+  /// it has ended, and later calls do not suspend (semantics 118). A function that throws has run, and only its caller
   /// gets the exception (119). One that ends with `cancelled`, or whose caller is destroyed, has not run, and the next
   /// caller runs its own. Throws: what the function throws; cancelled. Fairness: first come, first served.
   template <class F>
-  detail::deferred_task<void> call(F&& f, std::source_location where = std::source_location::current()) {
+  detail::once_call call(F&& f, std::source_location where = std::source_location::current()) {
     static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>, RINGO_SAY_NAME_LAMBDA);
     constexpr detail::start_of<F> the;
     static_assert(the.task_is_moved, RINGO_SAY_MOVE_TASK);
     static_assert(the.argument_is_copied_or_moved, RINGO_SAY_MOVE);
     static_assert(the.reference_is_wrapped && the.function_and_arguments_match,
                   "once calls a function without arguments, or awaits a task");
-    if (is_done()) return return_at_once();  // without a copy of f
-    if constexpr (the.works) return run<std::decay_t<F>>(std::forward<F>(f), where);
+    if (is_done()) return {};  // without a copy of f
+    if constexpr (the.works) return detail::once_call(run<std::decay_t<F>>(std::forward<F>(f), where));
     __builtin_unreachable();
   }
   bool is_done() const noexcept { return done_.load(std::memory_order_acquire); }
 
  private:
-  static task<> return_at_once() {
-    detail::throw_if_cancelled("once::call");
-    co_return;
-  }
   template <class F>
   task<> run(F f, std::source_location where) {
     detail::throw_if_cancelled("once::call");

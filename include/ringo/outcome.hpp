@@ -55,6 +55,21 @@ class outcome_of<void> {
 
 namespace detail {
 
+// Of something that has ended: its result or its exception.
+template <class R, class Ended>
+outcome_of<R> take_outcome(Ended& ended) {
+  try {
+    if constexpr (std::is_void_v<R>) {
+      ended.take();
+      return outcome_of<R>();
+    } else {
+      return outcome_of<R>(std::in_place, ended.take());
+    }
+  } catch (...) {
+    return outcome_of<R>(std::current_exception());
+  }
+}
+
 template <class Kept>
 class outcome_case : public forwarding_case<Kept> {
   using yielded = result_of<std::remove_reference_t<Kept>>;
@@ -63,21 +78,11 @@ class outcome_case : public forwarding_case<Kept> {
   using forwarding_case<Kept>::forwarding_case;
   using result_type = outcome_of<yielded>;
 
-  result_type take() {
-    try {
-      if constexpr (std::is_void_v<yielded>) {
-        this->operation_.take();
-        return result_type();
-      } else {
-        return result_type(std::in_place, this->operation_.take());
-      }
-    } catch (...) {
-      return result_type(std::current_exception());
-    }
-  }
+  result_type take() { return take_outcome<yielded>(this->operation_); }
 };
 
-struct outcome_taken {
+class outcome_taken {
+ public:
   template <class A>
   using result = outcome_of<result_of<A>>;
   template <class A>
@@ -95,10 +100,27 @@ struct outcome_taken {
     }
     co_return result<A>(error);
   }
+  template <class A>
+  bool ends_at_once(A& awaited, worker& w) noexcept {
+    try {
+      return awaited.ends_at_once(w);
+    } catch (...) {
+      error_ = std::current_exception();
+      return true;
+    }
+  }
+  template <class A>
+  result<A> taken(A& awaited) const {
+    if (error_) return result<A>(error_);
+    return take_outcome<result_of<A>>(awaited);
+  }
   template <case_like C>
   auto as_case(C&& c) const {
     return outcome_case<kept_case<C>>(std::in_place, std::forward<C>(c));
   }
+
+ private:
+  std::exception_ptr error_;  // of the first look
 };
 
 template <class B>

@@ -36,6 +36,14 @@ struct shielded {
     const shielded_under until_done(apart);
     co_return co_await awaited_at<stored<A>>{static_cast<stored<A>&&>(awaited), where};
   }
+  template <class A>
+  static bool ends_at_once(A& awaited, worker& w) {
+    return awaited.ends_at_once(w);
+  }
+  template <class A>
+  static auto taken(A& awaited) {
+    return awaited.take();
+  }
   template <class C>
   RINGO_RETURNS_TASK kept_case<C> as_case(C&& c) const {
     return keep(std::forward<C>(c));

@@ -48,6 +48,19 @@ class within {
     }
     throw timed_out();
   }
+  // At a limit that has passed nothing is tried.
+  template <class A>
+  bool ends_at_once(A& awaited, worker& w) const {
+    if constexpr (std::is_same_v<Limit, delay>) {
+      return limit_.value() > duration::zero() && awaited.ends_at_once(w);
+    } else {
+      return limit_ > now() && awaited.ends_at_once(w);
+    }
+  }
+  template <class A>
+  static auto taken(A& awaited) {
+    return awaited.take();
+  }
   template <case_like C>
   auto as_case(C&& c) const {
     return ended_case<kept_case<C>, end_by_time>(keep(std::forward<C>(c)), end_by_time(limit_));

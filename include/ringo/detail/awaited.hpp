@@ -73,7 +73,10 @@ template <class C>
 concept case_like = case_operation<std::remove_cvref_t<kept_case<C>>>;
 
 // Base of what is awaited as a task that is made then, once: in the caller's name, and by name too. Derived provides
-// task<R> make(std::source_location), which is where it is awaited.
+//   task<R> make(std::source_location)   which is where it is awaited
+//   bool ends_at_once(worker&), R take()  if it may need no task: the first looks, and counts as an await if it
+//   succeeds;
+//                                         after that the second yields the result. May be missing
 struct deferred_base {};
 template <class Derived, class R>
 class deferred : public deferred_base {
@@ -87,8 +90,59 @@ class deferred : public deferred_base {
   auto operator co_await() { return begin({}).operator co_await(); }  // in a coroutine of a foreign type
 
  private:
+  template <class>
+  friend class first_look;
   bool begun_ = false;
 };
+
+// Awaits what ends at once without a coroutine of its own, and makes the task otherwise.
+template <class Deferred>
+class first_look {
+  using awaiter = decltype(await_in_place(std::declval<Deferred&>().begin({}), std::source_location()));
+
+ public:
+  first_look(Deferred& of, std::source_location where) noexcept : of_(of), where_(where) {}
+  first_look(const first_look&) = delete;
+  first_look& operator=(const first_look&) = delete;
+  ~first_look() {
+    if (has_task_) task_.~awaiter();
+  }
+
+  RINGO_ALWAYS_INLINE bool await_ready() {
+    if (!of_.begun_ && of_.ends_at_once(require_worker("co_await"))) [[likely]]
+      return of_.begun_ = true;
+    make_task();
+    return false;
+  }
+  auto await_suspend(std::coroutine_handle<> awaiting) { return task_.await_suspend(awaiting); }
+  RINGO_ALWAYS_INLINE typename Deferred::result_type await_resume() {
+    if (has_task_) [[unlikely]]
+      return task_.await_resume();
+    return of_.take();
+  }
+
+ private:
+  [[gnu::noinline]] void make_task() {
+    ::new (static_cast<void*>(&task_)) awaiter(await_in_place(of_.begin(where_), where_));
+    has_task_ = true;
+  }
+
+  Deferred& of_;
+  const std::source_location where_;
+  union {
+    awaiter task_;
+  };
+  bool has_task_ = false;
+};
+// Its awaiter in a routine (operation.hpp).
+template <std::derived_from<deferred_base> D>
+RINGO_RETURNS_TASK auto await_deferred(D& awaited, std::source_location where) {
+  if constexpr (requires(worker& w) { awaited.ends_at_once(w); }) {
+    return first_look<D>(awaited, where);
+  } else {
+    return await_in_place(awaited.begin(where), where);
+  }
+}
 
 template <class R>
 requires std::derived_from<R, deferred_base>
@@ -117,6 +171,13 @@ class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
 //   result<A>                                  the type of the result
 //   static run<A>(How, stored<A>, where)       the task that awaits it
 //   as_case(C&&)                               the case of a select that it is there; if missing, it is a plain task
+//   ends_at_once(A&, worker&), taken(A&)       look at the awaited first, and make the result if it has ended; if
+//                                              missing, the task is always made
+template <class How, class A>
+concept looks_first = requires(How& how, std::remove_reference_t<A>& awaited, worker& w) {
+  awaited.ends_at_once(w);
+  how.ends_at_once(awaited, w);
+};
 template <class How, class A>
 class RINGO_AWAITABLE combined : public deferred<combined<How, A>, typename How::template result<A>> {
   using base = deferred<combined, typename How::template result<A>>;
@@ -136,6 +197,15 @@ class RINGO_AWAITABLE combined : public deferred<combined<How, A>, typename How:
   }
   {
     return how_.as_case(static_cast<stored_by_name<A>&&>(awaited_));
+  }
+
+  RINGO_ALWAYS_INLINE bool ends_at_once(worker& w) requires looks_first<How, A>
+  {
+    return how_.ends_at_once(awaited_, w);
+  }
+  RINGO_ALWAYS_INLINE typename base::result_type take() requires looks_first<How, A>
+  {
+    return how_.taken(awaited_);
   }
 
  private:

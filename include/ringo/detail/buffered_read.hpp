@@ -174,10 +174,10 @@ class peek_request {
   std::size_t size_;
 };
 
-// The awaitable of a read; move-only, and used at once. As a case it receives in a routine of its own, and takes the
-// bytes only when the case has won: a losing case has taken nothing.
+// The awaitable of a read; move-only. It makes no task if the bytes are there. As a case it receives in a routine of
+// its own, and takes the bytes only when the case has won: a losing case has taken nothing.
 template <class Reader, class Request>
-class RINGO_AWAITABLE buffered_read {
+class RINGO_AWAITABLE buffered_read : public deferred<buffered_read<Reader, Request>, typename Request::result_type> {
   class taker {
    public:
     explicit taker(Reader& from) noexcept : from_(&from) {}
@@ -194,15 +194,19 @@ class RINGO_AWAITABLE buffered_read {
       : from_(from), request_(std::move(r)), where_(where) {}
   buffered_read(buffered_read&&) = default;
 
-  auto operator co_await() && {
-    return Reader::template perform<result_type>(from_, std::move(request_), where_).operator co_await();
-  }
+  bool ends_at_once(worker& w) { return w.spend() && from_.has(request_); }
+  result_type take() { return from_.take(request_); }
   auto as_case() && {
     return handled_case<task<Request>, taker>(
         std::in_place, Reader::template perform<Request>(from_, std::move(request_), where_), taker(from_));
   }
 
  private:
+  friend class deferred<buffered_read, result_type>;
+  RINGO_RETURNS_TASK task<result_type> make(std::source_location) {
+    return Reader::template perform<result_type>(from_, std::move(request_), where_);
+  }
+
   Reader& from_;
   Request request_;
   std::source_location where_;

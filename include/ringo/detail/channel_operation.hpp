@@ -101,6 +101,12 @@ class channel_operation : public operation<Derived, Result> {
     check_in_place(*core);
     return p;
   }
+  // For what wraps it (awaited.hpp).
+  RINGO_ALWAYS_INLINE bool ends_at_once(worker& w) {
+    if (!w.spend()) return false;
+    this->set_state(try_now(w));
+    return this->current_state() != progress::idle;
+  }
   template <class Variant, std::size_t N>
   RINGO_ALWAYS_INLINE Variant result_as(progress p) {
     if constexpr (requires { this->derived().template take_as<Variant, N>(p); }) {

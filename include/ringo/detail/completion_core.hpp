@@ -130,6 +130,7 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
       this->abandon(*this->blocked);
   }
 
+  using base::ends_at_once;
   void enter(worker* w) {
     if (of_.get() == nullptr) throw_empty_or_ended(call_name, "completion");
     of_.get()->enter(*w);

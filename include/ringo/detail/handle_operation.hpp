@@ -18,6 +18,7 @@ class ending_operation : public queued_operation<Derived, Result> {
  public:
   explicit ending_operation(routine* r, std::source_location at = {}) noexcept : of_(r) { this->where = at; }
 
+  using operation<Derived, Result>::ends_at_once;
   void enter(worker* w) {
     if (!of_) throw_empty_handle(Derived::call_name);
     if (of_->runtime_id != static_cast<std::uint32_t>(w->runtime_id)) [[unlikely]]

@@ -24,6 +24,7 @@ class RINGO_AWAITABLE accept_operation final : public io_operation<accept_operat
   static constexpr const char* awaits = "a connection to ";
   explicit accept_operation(descriptor_source* from) noexcept
       : io_operation<accept_operation, Stream, accepting>(from) {}
+  using operation<accept_operation, Stream, accepting>::ends_at_once;
   Stream result() noexcept { return Stream(stream_handle(std::exchange(this->got, nullptr))); }
 };
 

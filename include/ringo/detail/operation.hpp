@@ -81,13 +81,13 @@ struct routine_promise {
   }
 
  private:
-  // A type with join() is awaited by it; a deferred task is made now.
+  // A type with join() is awaited by it; a deferred task is made now, unless a first look ends it (awaited.hpp).
   template <class A>
   RINGO_RETURNS_TASK RINGO_ALWAYS_INLINE static decltype(auto) noted(A&& awaited, std::source_location where) {
     if constexpr (requires { std::forward<A>(awaited).join(where); }) {
       return std::forward<A>(awaited).join(where);
     } else if constexpr (requires { awaited.begin(where); }) {
-      return await_in_place(awaited.begin(where), where);
+      return await_deferred(awaited, where);
     } else if constexpr (requires { await_in_place(std::forward<A>(awaited), where); }) {
       return await_in_place(std::forward<A>(awaited), where);
     } else if constexpr (own_awaiter<A>) {
@@ -296,6 +296,15 @@ class operation : public parked_operation, public Case {
   }
 
   [[gnu::cold, gnu::noinline]] void dispose_of_source() noexcept { derived().dispose(); }
+
+  // The first look of what wraps the operation (awaited.hpp). It counts as an await. True: take() has the result.
+  // False: the operation would wait, or the routine's turn is over, or it may have been cancelled. An operation that
+  // need do no more than commit makes it public.
+  RINGO_ALWAYS_INLINE bool ends_at_once(worker& w) {
+    if (!w.spend()) return false;
+    derived().enter(&w);
+    return w.shared ? commit_locked(w) : commit_alone(w);
+  }
 
   // With one worker there is no lock, and nothing changes between await_ready and await_suspend.
   RINGO_ALWAYS_INLINE bool commit_alone(worker& w) {

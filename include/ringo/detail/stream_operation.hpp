@@ -64,6 +64,7 @@ template <class Derived, class Result>
 class reading_operation : public io_operation<Derived, Result, reading> {
  public:
   static constexpr const char* awaits = "bytes from ";
+  using operation<Derived, Result, reading>::ends_at_once;
 
  protected:
   reading_operation(descriptor_source* from, reading::kind k, std::span<std::byte> to) noexcept
