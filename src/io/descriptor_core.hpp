@@ -68,7 +68,8 @@ class descriptor_core : public descriptor_source {
    public:
     explicit section(descriptor_core& of) noexcept : section(of, current_worker()) {}
     ~section() {
-      if (worker_ != nullptr) of_.settle(*worker_);
+      if (worker_ != nullptr && of_.state_ == state::closing) [[unlikely]]
+        of_.settle(*worker_);
       end_behind_queue();
     }
     // Null if the thread is no worker of the source's runtime: it can wake no routine, and ask the kernel for nothing.

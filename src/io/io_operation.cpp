@@ -130,8 +130,16 @@ void descriptor_source::end_all(io_side s, section& here) noexcept {
 }
 
 void descriptor_source::end_use() noexcept {
-  const section_of here(*this);
-  disuse();
+  bool was_last;
+  {
+    const worker* const w = current_worker();
+    const optional_guard guard(lock, w == nullptr || w->shared);  // no section: this wakes nothing
+    disuse();
+    if (checked_build) check();
+    was_last = unused();
+  }
+  if (was_last) [[unlikely]]
+    delete_this();
 }
 
 bool descriptor_source::try_add_handle() noexcept {

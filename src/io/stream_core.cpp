@@ -85,8 +85,7 @@ void stream_core::put_back(io_request& r) noexcept {
 
 bool stream_core::go_on(section& here) noexcept {
   if (here.on() == nullptr) return begin_filter_turn();
-  serve(io_side::in, here);
-  if (!waiting(io_side::in).empty()) receive(*here.on());
+  serve_readers(here);
   serve_senders(here);
   return begin_filter_turn();
 }

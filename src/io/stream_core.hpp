@@ -89,6 +89,7 @@ class stream_core final : public descriptor_core {
   // Receiving, under the lock.
   bool can_read(const reading& r) const noexcept;
   void give_bytes(reading& r) noexcept;
+  void serve_readers(section& here) noexcept;
   void receive(scheduler& w) noexcept;  // unless a receive is in flight, or has to wait
   void fill_receive(kernel_call& call) noexcept;
   void received(const kernel_answer& answer) noexcept;

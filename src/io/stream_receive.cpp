@@ -45,6 +45,26 @@ void stream_core::give_bytes(reading& r) noexcept {
   }
 }
 
+// If the first one has to wait on, asks the kernel for more.
+void stream_core::serve_readers(section& here) noexcept {
+  wait_queue& readers = waiting(io_side::in);
+  while (waiter* const first = readers.front()) {
+    auto& r = static_cast<reading&>(*first);
+    if (!can_read(r)) return receive(*here.on());
+    readers.pop_front(r);
+    if (!r.blocked->claim(here.shared())) continue;  // another source has claimed it; its routine ends the use
+    if (r.what == reading::kind::a_chunk && !there_.empty()) [[likely]] {
+      r.acts = false;  // as give_or_refuse() and give_bytes(), in short
+      r.failure = 0;
+      r.got = &there_.pop_front();
+      here.wake(r, progress::done);
+      continue;
+    }
+    give_or_refuse(r);
+    here.wake(*r.blocked);
+  }
+}
+
 void stream_core::receive(scheduler& w) noexcept {
   if (receive_.in_flight() || !is_open() || at_end_ || receive_error_ != 0 || w.runtime.done()) return;
   if (filter_ != nullptr) {
@@ -82,6 +102,8 @@ void stream_core::received(const kernel_answer& answer) noexcept {
     section here(*this);
     receive_.over();
     accept_answer(answer, *here.on());
+    if (filter_ == nullptr) [[likely]]
+      return serve_readers(here);  // without a filter the directions have nothing to do with each other
     in_turn = go_on(here);
   }
   if (in_turn) run_filter(current_worker());

@@ -16,6 +16,9 @@ namespace {
 // is held for some 10 us.
 constexpr std::size_t most_at_once = 128 * 1024;
 
+// From so many bytes on, a system call of the routine's own is cheaper than a copy of them for the ring.
+constexpr std::size_t dear_to_copy = 8 * 1024;
+
 }  // namespace
 
 std::span<const std::byte> sending::next_part(std::size_t most) noexcept {
@@ -44,7 +47,8 @@ bool stream_core::can_send(const sending& s) const noexcept {
 
 bool stream_core::can_send_at_once(const sending& s) const noexcept {
   return has_room_ && kind_ == kind::socket && filter_ == nullptr && s.left <= buffer::size &&
-         s.many.size() <= most_pieces && (s.in_select || scheduler_of(*current_worker()).driver_->makes_calls);
+         s.many.size() <= most_pieces &&
+         (s.in_select || s.left >= dear_to_copy || scheduler_of(*current_worker()).driver_->makes_calls);
 }
 
 void stream_core::begin_sending(sending& s, scheduler& w) noexcept {
@@ -78,7 +82,8 @@ void stream_core::serve_senders(section& here) noexcept {
   while (waiter* const first = senders.front()) {
     auto& s = static_cast<sending&>(*first);
     int error = error_of(s);
-    if (error == 0) {
+    const bool is_sent = s.has_begun && s.left == 0 && turn_ == turn::free && filter_ == nullptr;
+    if (error == 0 && !is_sent) {
       if (turn_ != turn::free) return;
       if (filter_ != nullptr && send_coded(w)) return;  // its own words come first
       if (s.left != 0 && s.blocked->is_waiting()) {     // no bytes of a sender that another source has woken
@@ -95,12 +100,18 @@ void stream_core::serve_senders(section& here) noexcept {
       if (s.has_begun) note_loss();
       continue;
     }
+    if (error == 0 && is_sent) [[likely]] {
+      s.acts = false;  // as give_or_refuse() and give_turn(), in short
+      s.failure = 0;
+      here.wake(s, progress::done);
+      continue;
+    }
     error != 0 ? refuse(s, error) : give_or_refuse(s);
     here.wake(*s.blocked);
   }
   if (turn_ == turn::free && filter_ != nullptr) send_coded(w);
   if (turn_ != turn::free) return;
-  if (piece_ != nullptr) give_back(*std::exchange(piece_, nullptr));
+  if (piece_ != nullptr) w.driver_->buffers.give_back(*std::exchange(piece_, nullptr));
 }
 
 sending* stream_core::filter_sender() noexcept {
@@ -143,6 +154,12 @@ std::span<const std::byte> stream_core::gather(sending& s) noexcept {
   }
   const std::size_t size = std::min<std::size_t>(piece_->room, s.left);
   std::byte* to = piece_->bytes();
+  if (s.many.empty()) {
+    std::memcpy(to, s.one.data() + s.offset, size);
+    s.offset += size;
+    s.left -= size;
+    return {to, size};
+  }
   for (std::size_t wanted = size; wanted != 0;) {
     const auto part = s.next_part(wanted);
     if (!part.empty()) std::memcpy(to, part.data(), part.size());
@@ -176,7 +193,12 @@ void stream_core::sent(const kernel_answer& answer) noexcept {
     if (outgoing_ != nullptr && (result > 0 || !goes_on)) gone = std::exchange(outgoing_->going, {});  // with a byte
     if (goes_on) return send_.start(*here.on(), waiting(io_side::out));
     turn_ = turn::free;
-    in_turn = go_on(here);
+    if (filter_ == nullptr) [[likely]] {
+      serve_senders(here);
+      in_turn = false;
+    } else {
+      in_turn = go_on(here);
+    }
     shuts_down = begin_shutdown();
   }
   if (in_turn) run_filter(current_worker());
