@@ -451,3 +451,26 @@ TEST_CASE("a simulation has no Unix sockets") {
   }),
                   std::logic_error);
 }
+
+TEST_CASE("A worker that has time to spin waits for another thread's bytes without a sleep") {
+  int both[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) == 0);
+  std::thread peer([end = both[1]] {
+    for (char one; ::read(end, &one, 1) == 1;) {
+      if (::write(end, &one, 1) != 1) break;
+    }
+    ::close(end);
+  });
+  runtime rt({.workers = 1, .spin = 1h});
+  rt.run([&]() -> task<> {
+    auto s = unix_stream::adopt(both[0]);
+    const std::uint64_t before = rt.metrics().parks;
+    for (int i = 0; i < 20; ++i) {
+      co_await s.send("x");
+      const auto answer = co_await s.recv();
+      CHECK(answer->text() == "x");
+    }
+    CHECK(rt.metrics().parks == before);
+  });
+  peer.join();
+}

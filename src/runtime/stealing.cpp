@@ -123,6 +123,10 @@ void scheduler::idle() {
     const time_point until = now + runtime.settings.spin;
     do {
       end_turn();
+      if (driver_->puts_off_looks && !has_work()) {  // it must not now
+        const woken_by_event cause(observed, recording::cause::answer);
+        driver_->poll(time_point());
+      }
       if (has_work() || find_work() || runtime.done()) return have_timers_watched();
       now = driver_->now();
       if (shared && now >= next_watch) {
