@@ -1,4 +1,4 @@
-// mutex: one guard at a time, handed over first come, first served.
+// mutex: one guard at a time; its waiters go in the order of arrival.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -15,8 +15,10 @@
 #include <variant>
 #include <vector>
 
+#include "error_told.hpp"
 #include "every_scheduler.hpp"
 #include "reached.hpp"
+#include "states.hpp"
 #include "task_ending.hpp"
 
 using namespace ringo;
@@ -89,7 +91,8 @@ TEST_CASE("A hog that locks again at once does not starve who locks now and then
       5);
 }
 
-TEST_CASE("Who waits is served in the order of arrival, and nobody who comes later (113)") {
+TEST_CASE(
+    "waiters are served in the order of arrival; until the woken one has run, the lock is free for others (113)") {
   on_simulated_schedulers([]() -> task<> {
     mutex m;
     auto first = co_await m.lock();
@@ -105,11 +108,81 @@ TEST_CASE("Who waits is served in the order of arrival, and nobody who comes lat
     }
     CHECK_FALSE(m.try_lock());
     first.unlock();
-    CHECK_FALSE(m.try_lock());  // handed over: it was not free in between
-    const auto held = co_await m.lock();
-    served.push_back(6);
+    CHECK(m.try_lock());
+    CHECK(m.try_lock());
     co_await all.wait();
-    CHECK(served == std::vector<int>{0, 1, 2, 3, 4, 5, 6});
+    CHECK(served == std::vector<int>{0, 1, 2, 3, 4, 5});
+  });
+}
+
+TEST_CASE(
+    "a woken waiter that finds the lock taken remains the first, and the next unlock hands the lock to it (113)") {
+  on_simulated_schedulers([]() -> task<> {
+    mutex m;
+    auto held = co_await m.lock();
+    std::vector<int> served;
+    auto lock_once = [&m, &served](int number) -> task<> {
+      const auto mine = co_await m.lock();
+      served.push_back(number);
+    };
+    auto first = go(lock_once, 1);
+    co_await testing::settle();
+    auto second = go(lock_once, 2);
+    co_await testing::settle();
+    held.unlock();
+    held = m.try_lock();
+    CHECK(held);
+    co_await testing::settle();
+    CHECK(served.empty());
+    held.unlock();
+    CHECK_FALSE(m.try_lock());
+    co_await first;
+    co_await second;
+    CHECK(served == std::vector<int>{1, 2});
+    CHECK(m.try_lock());
+  });
+}
+
+TEST_CASE("a woken waiter that is cancelled before it runs leaves the lock to the next one") {
+  on_every_scheduler([]() -> task<> {
+    mutex m;
+    auto held = co_await m.lock();
+    auto lock_once = [&m]() -> task<> { const auto mine = co_await m.lock(); };
+    auto first = go(lock_once);
+    co_await until_parked("mutex", 1);
+    auto second = go(lock_once);
+    co_await until_parked("mutex", 2);
+    held.unlock();
+    first.cancel();
+    co_await second;
+    (void)co_await outcome(first);
+    CHECK(m.try_lock());
+  });
+}
+
+TEST_CASE("the waiter that an unlock has woken ends with cancelled if the mutex is destroyed before it runs") {
+  on_simulated_schedulers([]() -> task<> {
+    std::optional<mutex> m(std::in_place);
+    auto held = co_await m->lock();
+    auto waiter = go([&m]() -> task<> { const auto mine = co_await m->lock(); });
+    co_await testing::settle();
+    held.unlock();
+    m.reset();
+    const auto ended = co_await outcome(waiter);
+    CHECK(told(ended) == "cancelled");
+  });
+}
+
+TEST_CASE("a case of a select is handed the lock by the unlock") {
+  on_simulated_schedulers([]() -> task<> {
+    mutex m;
+    auto held = co_await m.lock();
+    auto waiter = go([&m]() -> task<> { co_await select(m.lock(), never()); });
+    co_await testing::settle();
+    held.unlock();
+    CHECK_FALSE(m.try_lock());
+    co_await waiter;
+    CHECK(m.try_lock());
   });
 }
 
@@ -322,6 +395,9 @@ TEST_CASE("A cancelled routine does not get a lock, though it is free (125); one
       }
     });
     co_await testing::settle();
+    held.unlock();
+    held = m.try_lock();
+    co_await testing::settle();  // it has been woken in vain, so the next unlock hands it the lock
     held.unlock();
     waiting.cancel();
     const auto end = co_await ending_of(waiting);

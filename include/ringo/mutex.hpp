@@ -20,7 +20,10 @@ class condition_operation;
 /// The guard may be moved to another routine (semantics 110). A routine that locks twice waits for ever; the deadlock
 /// report says where. An unlock happens before the return of the next lock (112). If the mutex is destroyed, its guard
 /// becomes empty, and its waiters end with `cancelled`.
-/// Fairness: first come, first served (113). Thread: workers, or one thread while no runtime runs.
+/// Fairness: the waiters have their turn in the order of arrival. An unlock wakes the first one; until that has run,
+/// others may take the lock. If it finds the lock taken it remains the first, and the next unlock hands the lock to it:
+/// so others go before the first waiter until it has run once, and no longer (113). Thread: workers, or one thread
+/// while no runtime runs.
 class mutex {
  public:
   /// Holds the lock; its destructor unlocks. Move-only. Thread: any; on a thread that is not a worker, the lock is free
@@ -53,7 +56,7 @@ class mutex {
   mutex& operator=(const mutex&) = delete;
   ~mutex() { detail::end_of(core_); }
 
-  /// Yields a guard, when all earlier callers have had the lock and it is free.
+  /// Yields a guard, when the lock is free and it is the caller's turn. Suspends if the lock is held.
   /// Throws: cancelled. Cancel safety: a lock that loses or is cancelled is not taken.
   detail::lock_operation lock() noexcept;
   /// An empty guard if the lock is held. Does not wait.

@@ -65,7 +65,7 @@ class once {
   /// Runs f(), or the task f, and awaits the task or operation that f() returns. Callers that come meanwhile wait until
   /// it has ended, and later calls do not suspend (semantics 118). A function that throws has run, and only its caller
   /// gets the exception (119). One that ends with `cancelled`, or whose caller is destroyed, has not run, and the next
-  /// caller runs its own. Throws: what the function throws; cancelled. Fairness: first come, first served.
+  /// caller runs its own. Throws: what the function throws; cancelled. Fairness: as mutex.
   template <class F>
   detail::once_call call(F&& f, std::source_location where = std::source_location::current()) {
     static_assert(!RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>, RINGO_SAY_NAME_LAMBDA);

@@ -19,19 +19,28 @@ std::coroutine_handle<> permit_request::try_in_next_turn(worker& w) noexcept {
   routine& r = *w.current;
   blocked = &r;
   r.parked = this;
-  try_again = [](parked_operation& p, worker& there) {
-    auto& self = static_cast<permit_request&>(static_cast<operation&>(p));
-    routine& of = *self.blocked;
-    if (of.is_cancelled()) {  // await_resume tells
-      note_cancelled(self);
-      self.set_state(progress::refused);
-      return true;
-    }
-    return self.commit_alone(there) || !self.park_alone(there, of);
-  };
-  r.resumed_as = routine::kind::tries_again;
+  try_when_it_runs(r);
   w.push(r);
   return w.switch_away();
+}
+
+void permit_request::try_when_it_runs(routine& r) noexcept {
+  try_again = [](parked_operation& p, worker& there) {
+    return static_cast<permit_request&>(static_cast<operation&>(p)).try_or_wait(there);
+  };
+  r.resumed_as = routine::kind::tries_again;
+}
+
+// False if it waits: then the frame may be gone.
+bool permit_request::try_or_wait(worker& w) noexcept {
+  routine& r = *blocked;
+  if (r.is_cancelled()) {  // await_resume tells
+    leave();
+    note_cancelled(*this);
+    set_state(progress::refused);
+    return true;
+  }
+  return w.shared ? !park_locked(w, r) : commit_alone(w) || !park_alone(w, r);
 }
 
 // A request for more than there is waits for its routine's cancellation only, and holds up no other waiter (semantics
@@ -40,9 +49,14 @@ wait_queue& permit_core::queue_of(const waiter& w) noexcept {
   return static_cast<const permit_request&>(w).amount_ > total_ ? apart_ : queue_;
 }
 
-void permit_core::link(waiter& w) noexcept { queue_of(w).push_back(w); }
+void permit_core::link(waiter& w) noexcept {
+  static_cast<permit_request&>(w).was_passed_ ? queue_.push_front(w) : queue_of(w).push_back(w);
+}
 
 bool permit_core::unlink(waiter& w) noexcept {
+  auto& request = static_cast<permit_request&>(w);
+  if (woken_ == &request) woken_ = nullptr;
+  request.was_passed_ = false;
   take_out(queue_of(w), w);
   worker* on = current_worker();
   if (on != nullptr && !queue_.empty()) {  // the waiters behind it may be able to go on (semantics 127)
@@ -57,23 +71,39 @@ void permit_core::end_waits(section& in) noexcept {
   end_all(apart_, in);
 }
 
-// False if its wait was claimed by another source, or by a cancellation.
+// Its routine runs.
+void permit_core::note_arrival(permit_request& woken) noexcept {
+  woken_ = nullptr;
+  take_out(queue_, woken);
+}
+
+// Or, of a mutex, wakes its routine to try. A case of a select and a foreign coroutine cannot try: once woken, they
+// have won. False if its wait was claimed by another source, or by a cancellation.
 bool permit_core::grant(permit_request& request, section& in) noexcept {
   queue_.remove(request);
-  if (!request.blocked->claim(in.shared())) {
+  routine& r = *request.blocked;
+  if (!r.claim(in.shared())) {
     detach(request);
     return false;
   }
+  if (kind_ == kind::mutex && !std::exchange(request.was_passed_, false) && r.parked == &request &&
+      r.resumed_as == routine::kind::plain) {
+    detach(request);
+    woken_ = &request;
+    request.try_when_it_runs(r);
+    in.wake(r);
+    return true;
+  }
   available_ -= request.amount_;
   ++uses_;
-  note_taker(*request.blocked);
+  note_taker(r);
   in.wake(request, progress::done);
   return true;
 }
 
 void permit_core::serve(section& in) noexcept {
-  while (waiter* first = queue_.front()) {
-    auto& request = static_cast<permit_request&>(*first);
+  while (must_serve()) {
+    auto& request = static_cast<permit_request&>(*queue_.front());
     if (request.amount_ <= available_) {
       (void)grant(request, in);
     } else if (request.blocked->is_waiting()) {
@@ -104,6 +134,15 @@ bool permit_core::try_take(std::size_t amount, const char* call) {
   return true;
 }
 
+bool permit_core::take_locked(const worker& w, std::size_t amount) noexcept {
+  lock.lock();
+  const bool taken = take(amount);
+  if (taken) note_taker(*w.current);
+  check_in_place(*this);
+  lock.unlock();
+  return taken;
+}
+
 std::size_t permit_core::available(const char* call) {
   const worker* w = worker_or_unused(call);
   owner.refuse_if_destroyed(call);
@@ -116,16 +155,36 @@ void permit_core::delete_if_unused() noexcept {
 }
 
 void permit_core::give_back_slowly(worker* w, std::size_t amount) noexcept {
-  if (used_by(w)) return give_back_here(w, amount);
+  if (used_by(w)) {
+    if (!w->shared || w->simulated || !give_back_locked(*w, amount)) give_back_here(w, amount);
+    return;
+  }
   do_where_used(owner, [this, amount](worker* there) { give_back_here(there, amount); });
+}
+
+// With several workers: what a section would do, if there is no waiter to serve and the source stays. Else false.
+bool permit_core::give_back_locked(const worker& w, std::size_t amount) noexcept {
+  if (kind_ != kind::mutex && !queue_.looks_empty()) return false;
+  lock.lock();
+  const bool is_enough = !must_serve() && uses_ > 1;
+  if (is_enough) {
+    note_giver(w, amount);
+    available_ += amount;
+    --uses_;
+    check_in_place(*this);
+  }
+  lock.unlock();
+  return is_enough;
+}
+
+void permit_core::note_giver(const worker& w, std::size_t amount) noexcept {
+  if (amount != total_ || w.current == nullptr) return;
+  passes_on_ |= w.current->number.load(std::memory_order_relaxed) != taker_.load(std::memory_order_relaxed);
 }
 
 void permit_core::give_back_here(worker* w, std::size_t amount) noexcept {
   section_of here(*this, w);
-  if (amount == total_ && w != nullptr && w->current != nullptr) {
-    const std::uint32_t giver = w->current->number.load(std::memory_order_relaxed);
-    passes_on_ |= giver != taker_.load(std::memory_order_relaxed);
-  }
+  if (w != nullptr) note_giver(*w, amount);
   available_ += amount;
   --uses_;
   if (w == nullptr) return;  // no runtime runs, and no routine can go on
@@ -144,8 +203,9 @@ void permit_core::check() const {
   // A lost waiter at the front holds up the others until its routine leaves.
   const auto* const first = static_cast<const permit_request*>(queue_.front());
   invariant(first == nullptr || first->amount_ <= total_, "a queued request asks for no more than there is");
-  invariant(first == nullptr || !first->blocked->is_waiting() || first->amount_ > available_,
-            "the first waiter asks for more than is available");
+  invariant(first == nullptr || !first->blocked->is_waiting() || first->amount_ > available_ || woken_ != nullptr,
+            "the first waiter asks for more than is available, or a woken one is on its way");
+  invariant(woken_ == nullptr || kind_ == kind::mutex, "only a waiter of a mutex is woken to try");
 }
 
 // It must not wait for the lock: the thread that has it may be about to claim the wait that is reported (routine.hpp).

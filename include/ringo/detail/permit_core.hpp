@@ -2,8 +2,14 @@
 //
 // Invariants, whenever the lock is free and no waiter that has lost or been cancelled has yet to leave:
 //   - the available and the held permits are the total;
-//   - the first waiter asks for more than is available: a newcomer never overtakes it (semantics 113, 123, 124).
+//   - the first waiter asks for more than is available, or a woken one is on its way (`woken_`).
 // A section that changes either side serves the queue.
+//
+// Order. A waiter of a semaphore or a shared_mutex gets its permits from the routine that gives them back, so a
+// newcomer never overtakes it (semantics 116, 123, 124). With a mutex that order has a price: once a routine waits,
+// each lock is a hand-over, since the routine that has unlocked comes back before the next one runs, and waits, too. So
+// an unlock of a mutex only wakes the first waiter, which tries for the lock when it runs; until then others may take
+// it. If it comes too late it waits again, as the first, and the next unlock hands the lock to it (113).
 #pragma once
 #include <atomic>
 #include <concepts>
@@ -31,7 +37,7 @@ class permit_core final : public object_source {
 
   // Under the lock.
   bool ready(std::size_t amount) const noexcept {
-    return amount <= available_ && (queue_.empty() || !queue_.anyone_open());
+    return amount <= available_ && (queue_.empty() || kind_ == kind::mutex || !queue_.anyone_open());
   }
   bool take(std::size_t amount) noexcept {
     if (!ready(amount)) return false;
@@ -42,6 +48,9 @@ class permit_core final : public object_source {
   void note_taker(const routine& by) noexcept {
     taker_.store(by.number.load(std::memory_order_relaxed), std::memory_order_relaxed);
   }
+  // The same, with the lock and the note; with several workers, outside of simulations.
+  bool take_locked(const worker& w, std::size_t amount) noexcept;
+  void note_arrival(permit_request& woken) noexcept;
   void link(waiter& w) noexcept override;
   bool unlink(waiter& w) noexcept override;
   bool unused() const noexcept override { return object_source::unused() && apart_.empty(); }
@@ -53,7 +62,7 @@ class permit_core final : public object_source {
   // Any thread; on one that is not a worker, it happens soon after the call.
   RINGO_ALWAYS_INLINE void give_back(std::size_t amount) noexcept {
     worker* w = current_worker();
-    if (w == nullptr || !owner.is_of_lone(*w) || !queue_.empty()) [[unlikely]]
+    if (w == nullptr || !owner.is_of_lone(*w) || must_serve()) [[unlikely]]
       return give_back_slowly(w, amount);
     available_ += amount;
     if (--uses_ == 0) [[unlikely]]
@@ -65,6 +74,9 @@ class permit_core final : public object_source {
   void check() const override;
 
  private:
+  bool must_serve() const noexcept { return !queue_.empty() && woken_ == nullptr; }
+  bool give_back_locked(const worker& w, std::size_t amount) noexcept;
+  void note_giver(const worker& w, std::size_t amount) noexcept;
   void delete_if_unused() noexcept;
   void give_back_slowly(worker* w, std::size_t amount) noexcept;
   void give_back_here(worker* w, std::size_t amount) noexcept;
@@ -76,6 +88,8 @@ class permit_core final : public object_source {
 
   wait_queue apart_;  // requests for more than the total: they are never served, and delay no other
 
+  // Of a mutex: the request whose routine has been woken to try for the lock. It is detached until that runs.
+  permit_request* woken_ = nullptr;
   const std::size_t total_;
   std::size_t available_;
   const kind kind_;
@@ -120,16 +134,15 @@ class hold {
 };
 
 // The operation of lock() and acquire(). Throws: cancelled. Cancel safety: a request that is not granted changes
-// nothing; permits that are granted to a frame that is destroyed are given back. Fairness: first come, first served, by
-// direct hand-over.
+// nothing; permits that are granted to a frame that is destroyed are given back.
 class permit_request : public source_operation<permit_request, hold, permit_core> {
  public:
   static constexpr const char* call_name = "lock or acquire";
   permit_request(permit_core& of, std::size_t amount) noexcept : source_operation(of), amount_(amount) {}
 
-  // With one worker, a request that need not wait stays idle. Unlike other operations, it does not commit at the end of
-  // a turn: the lock would be held while the other routines have their turns, all would come to wait for it, and from
-  // then on each lock would be a hand-over. It is tried in the routine's next turn.
+  // A request that need not wait stays idle. Unlike other operations, it does not commit at the end of a turn: the lock
+  // would be held while the other routines have their turns, and all would come to wait for it. It is tried in the
+  // routine's next turn.
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(call_name);
     permit_core& of = *of_;
@@ -147,19 +160,27 @@ class permit_request : public source_operation<permit_request, hold, permit_core
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
-    if (ends_turn_first(w) && current_state() == progress::idle && of_->ready(amount_)) [[unlikely]] {
+    if (!w.turn_lasts() && current_state() == progress::idle && is_ready(w)) [[unlikely]] {
       if (std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign) {
         w.current->resume_at = coroutine;
         return try_in_next_turn(w);
       }
-      (void)commit_alone(w);
+      (void)(w.shared ? commit_locked(w) : commit_alone(w));
     }
     return operation::await_suspend(coroutine);
   }
 
   bool ready(worker&) noexcept { return of_->ready(amount_); }
   RINGO_ALWAYS_INLINE bool commit(worker& w, bool, routine*&) noexcept {
-    if (!of_->take(amount_)) return false;
+    const bool was_woken = where_queued == place::detached;
+    if (was_woken) [[unlikely]] {
+      if (of_->ended()) return true;  // it leaves as its routine goes on
+      of_->note_arrival(*this);
+    }
+    if (!of_->take(amount_)) {
+      was_passed_ |= was_woken;
+      return false;
+    }
     if (const routine* const by = w.current != nullptr ? w.current : blocked) of_->note_taker(*by);
     set_state(progress::done);
     return true;
@@ -176,21 +197,29 @@ class permit_request : public source_operation<permit_request, hold, permit_core
 
  private:
   friend class permit_core;
-  static bool ends_turn_first(const worker& w) noexcept { return !w.shared && !w.turn_lasts(); }
+  bool is_ready(const worker& w) const noexcept {
+    const optional_guard guard(of_->lock, w.shared);
+    return of_->ready(amount_);
+  }
   // With several workers; or with one at the end of its turn, in a cancelled routine, or at the first use.
   [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
+    if (w.budget > 0 && w.shared && !w.simulated && of_->used_by(&w)) [[likely]]
+      return of_->take_locked(w, amount_);
     try {
       enter(&w);
     } catch (...) {
       return refuse(w, std::current_exception());
     }
-    if (!ends_turn_first(w)) return commit_otherwise(w);
+    if (w.turn_lasts()) return commit_otherwise(w);
     if (w.current->is_cancelled()) return refuse(w);
     return false;
   }
   std::coroutine_handle<> try_in_next_turn(worker& w) noexcept;
+  void try_when_it_runs(routine& r) noexcept;
+  bool try_or_wait(worker& w) noexcept;
 
   std::size_t amount_;
+  bool was_passed_ = false;  // it was woken, and found the lock taken: it waits as the first
 };
 
 [[noreturn]] void throw_nothing_held(const char* call);
