@@ -205,8 +205,9 @@ TEST_CASE("awaits that end at once make no task, but end their routine's turn as
         auto is_true = [frames = testing::live().frames] { return testing::live().frames == frames; };
         bool others_run = false;
         go([&others_run] { others_run = true; });
-        for (int i = 0; !others_run; ++i) {
-          REQUIRE(i != 100'000);
+        int calls = 0;
+        while (!others_run) {
+          REQUIRE(++calls < 100'000);
           co_await o.call([] {});
           c.try_send(1);
           const auto within = co_await with_timeout(1h, c.recv());
