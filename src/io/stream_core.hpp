@@ -11,7 +11,8 @@
 // leaves after the kernel has taken some of its bytes has cut the stream short. In a select, a short send wins if the
 // kernel seems to have room, and its routine makes the system call itself: bytes that were given to the ring could go
 // out although another case has won. Outside a select a routine does the same if its driver would make the same call
-// (driver::makes_calls). If the kernel has not taken all, it keeps the turn, and waits for the rest.
+// (driver::makes_calls), or if the copy would cost more. If the kernel has not taken all, it keeps the turn, and waits
+// for the rest.
 //
 // Invariants when the lock is free (check()), for an open stream in a runtime that has not ended:
 // - a reader waits => the first one cannot be satisfied, and a receive is in flight, or the filter's turn is on, or the
