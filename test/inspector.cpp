@@ -24,6 +24,7 @@
 #include "inspector/server.hpp"
 #include "inspector/thin_snapshot.hpp"
 #include "json_checker.hpp"
+#include "platform/heap_map.hpp"
 #include "process_counts.hpp"
 #include "reached.hpp"
 #include "running_child.hpp"
@@ -41,6 +42,10 @@ task<http_reply> got(const inspector& from, std::string path) {
 }
 
 task<> waits_for_ever(channel<int> c) { co_await c.recv(); }
+
+// Nothing has the channel, so nothing can wake the routine.
+[[gnu::noinline]] void leave_waiting() { go(waits_for_ever, channel<int>()); }
+const bool can_search = detail::heap_map().is_known();  // not under sanitizers
 
 // A program that runs on a thread of its own until this is ended.
 class program {
@@ -507,6 +512,16 @@ TEST_CASE("It has all routines searched for leaks, or says why not") {
       CHECK(mentions(json.body, "\"leaks\":{\"not_searched\":"));
       const bool searched = mentions(json.body, "\"not_searched\":\"\"");
       CHECK(mentions(json.body, searched ? "\"searched\":2" : "\"searched\":0"));
+      // An old address in unused memory may hide one leak, hardly each of some.
+      bool is_found = false;
+      for (std::size_t leaks = 1; can_search && !is_found && leaks <= 10; ++leaks) {
+        leave_waiting();
+        co_await until_parked("receive on channel", 1 + leaks);
+        const http_reply again = co_await got(here, "/leaks");
+        is_found = mentions(again.body, "nothing can wake these any more") &&
+                   mentions(again.body, "waits for receive on channel") && mentions(again.body, "inspector.cpp:");
+      }
+      CHECK(is_found == can_search);
       g.cancel();
       co_await g.wait();
     });

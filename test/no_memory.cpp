@@ -176,6 +176,34 @@ TEST_CASE("A dump that a signal asks for, and for which there is no memory, does
   });
 }
 
+TEST_CASE("A deadlock for whose check, or for whose report, there is no memory is found all the same") {
+  static std::atomic<int> left;
+  const auto report_of = [](unsigned workers, bool (*refuse)(std::size_t)) {
+    left = 3;
+    try {
+      run(
+          [&]() -> task<> {
+            memory::refuses = refuse;
+            co_await channel<int>().recv();
+          },
+          with_workers(workers));
+    } catch (const deadlock& e) {
+      memory::refuses = nullptr;
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  for (const unsigned workers : {1u, 3u}) {
+    const memory_is_refused none([](std::size_t) { return false; });
+    // The list of the own threads begins with one number.
+    const std::string late = report_of(workers, [](std::size_t size) { return size == sizeof(int) && left-- > 0; });
+    CHECK(late.starts_with("ringo: all routines are asleep: deadlock: 1 routine"));
+    CHECK(left <= 0);
+    const std::string brief = report_of(workers, [](std::size_t size) { return size == sizeof(snapshot::routine); });
+    CHECK(brief == "ringo: deadlock");
+  }
+}
+
 TEST_CASE("Routines that would not end are destroyed though there is no memory for their names") {
   std::string told;
   runtime_options how = with_workers(1);

@@ -1,6 +1,7 @@
 // The flight recorder (runtime_options::recorder): what a recording tells, and where it is written.
 #include <doctest/doctest.h>
 
+#include <setjmp.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@
 #include "every_scheduler.hpp"
 #include "folder.hpp"
 #include "json_checker.hpp"
+#include "reached.hpp"
 #include "running_child.hpp"
 #include "runtime/recorder.hpp"
 
@@ -345,6 +347,42 @@ recording recording_of(const set_clock& clock, const detail::event_ring& ring) {
 
 }  // namespace
 
+TEST_CASE("A summary tells when all workers were kept at once, and how long after their timers routines ran") {
+  recording made;
+  made.is_on = true;
+  made.workers = 2;
+  made.from = time_point(10s);
+  made.until = time_point(20s);
+  const auto add = [&](std::chrono::milliseconds at, kind what, std::uint32_t worker, std::uint32_t routine) {
+    recording::event& e = made.events.emplace_back();
+    e.at = time_point(10s + at);
+    e.what = what;
+    e.by = recording::cause::timer;
+    e.worker = worker;
+    e.routine = routine;
+  };
+  add(1000ms, kind::resumed, 0, 1);
+  add(1200ms, kind::resumed, 1, 2);
+  add(1250ms, kind::ready, 1, 3);
+  add(1500ms, kind::parked, 0, 1);  // 300 ms
+  add(1501ms, kind::resumed, 0, 3);
+  add(1502ms, kind::parked, 0, 3);
+  add(1502ms, kind::slept, 0, 0);
+  add(1600ms, kind::ready, 1, 4);
+  add(1602ms, kind::parked, 1, 2);
+  add(1602ms, kind::resumed, 1, 4);
+  add(1602ms, kind::parked, 1, 4);
+  add(1900ms, kind::woke, 0, 0);
+  const std::string text = to_text(made);
+  CAPTURE(text);
+  CHECK(text.find("\nAll workers kept at once\n"
+                  "    300 ms  8.8 s before the end, by routine 1, by routine 2\n"
+                  "    1.0 ms  8.5 s before the end, by routine 3, by routine 2\n\n") != std::string::npos);
+  CHECK(text.find("\nFrom a timer's end until its routine ran\n"
+                  "     times       p50       p99   longest\n"
+                  "         2    2.0 ms    2.0 ms    251 ms\n") != std::string::npos);
+}
+
 TEST_CASE("A long time between two readings of the clock is the one routine's that has run meanwhile") {
   for (const bool is_one : {true, false}) {
     set_clock clock;
@@ -428,6 +466,37 @@ TEST_CASE(
   dies(SIGABRT, false);
   if (!RINGO_ADDRESS_SANITIZER && !RINGO_THREAD_SANITIZER) dies(SIGSEGV, false);
   dies(SIGSEGV, true);
+}
+
+TEST_CASE("A crash is recorded, too, after one from which the program's handler has recovered") {
+  if (RINGO_THREAD_SANITIZER) return reached("ThreadSanitizer calls handlers later");
+  const folder here;
+  const std::string path = here.path() + "/crash.ringo";
+  const child_end end = run_in_a_child([&] {
+    static sigjmp_buf before;
+    std::signal(SIGSEGV, [](int) { ::siglongjmp(before, 1); });
+    static const auto crash = [] {
+      if (::sigsetjmp(before, 1) == 0) std::raise(SIGSEGV);
+    };
+    int status = 0;
+    run(
+        [&]() -> task<> {
+          static constexpr const char* names[] = {"first", "second", "third"};
+          for (const char* name : names) {
+            co_await go(named(name, []() -> task<> { co_await yield(); }));
+            crash();
+            const recording made = read_recording(path);
+            const auto has_name = [&](const recording::routine& r) { return r.name == name; };
+            if (std::none_of(made.routines.begin(), made.routines.end(), has_name)) status = 1;
+            if (made.places.empty() || ::access((path + ".next").c_str(), F_OK) == 0) status = 2;
+          }
+        },
+        {.workers = 1, .recorder = plenty, .recorder_file = path});
+    std::signal(SIGSEGV, SIG_DFL);
+    return status;
+  });
+  CHECK(end.exited);
+  CHECK(end.status == 0);
 }
 
 TEST_CASE("A damaged recording is refused, or read as far as it goes") {

@@ -38,12 +38,23 @@ std::mutex& crash_mutex() noexcept {  // never destroyed: a thread may run a run
   return one;
 }
 
+bool has_function(const struct sigaction& of) noexcept {
+  return (of.sa_flags & SA_SIGINFO) != 0 || (of.sa_handler != SIG_IGN && of.sa_handler != SIG_DFL);
+}
+
 void on_crash(int signal, siginfo_t* info, void* context) {
   const int saved = errno;
   crash.inside.fetch_add(1, std::memory_order_seq_cst);
-  if (int none = 0; crash.writing.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) {
+  const auto i =
+      static_cast<std::size_t>(std::find(crash_signals.begin(), crash_signals.end(), signal) - crash_signals.begin());
+  const bool may_recover = !crash.has_oldest[i] && has_function(crash.before[i]);
+  // A crash after one from which the program's handler has recovered is written, too.
+  int stage = crash.writing.load(std::memory_order_seq_cst);
+  const bool again = stage == 2;
+  if ((stage == 0 || (again && may_recover)) &&
+      crash.writing.compare_exchange_strong(stage, 1, std::memory_order_seq_cst)) {
     for (auto& each : crash.listed) {
-      if (recorder* one = each.load(std::memory_order_seq_cst)) one->write_in_crash();
+      if (recorder* one = each.load(std::memory_order_seq_cst)) one->write_in_crash(again);
     }
     crash.writing.store(2, std::memory_order_seq_cst);
   } else {  // this thread's end would be the process's
@@ -51,12 +62,15 @@ void on_crash(int signal, siginfo_t* info, void* context) {
     while (crash.writing.load(std::memory_order_seq_cst) != 2) ::nanosleep(&moment, nullptr);
   }
   crash.inside.fetch_sub(1, std::memory_order_seq_cst);
-  const auto i =
-      static_cast<std::size_t>(std::find(crash_signals.begin(), crash_signals.end(), signal) - crash_signals.begin());
   const long self = ::syscall(SYS_gettid);
-  const bool is_called_back = crash.calls_before[i].exchange(self, std::memory_order_relaxed) == self;
+  const bool is_called_back =
+      crash.has_oldest[i] && crash.calls_before[i].exchange(self, std::memory_order_relaxed) == self;
   const struct sigaction& theirs = is_called_back ? crash.oldest[i] : crash.before[i];
-  ::sigaction(signal, &theirs, nullptr);
+  if (!may_recover) {
+    ::sigaction(signal, &theirs, nullptr);
+  } else if ((static_cast<unsigned>(theirs.sa_flags) & SA_RESETHAND) != 0) {
+    ::signal(signal, SIG_DFL);
+  }
   errno = saved;
   if ((theirs.sa_flags & SA_SIGINFO) != 0) return theirs.sa_sigaction(signal, info, context);
   if (theirs.sa_handler == SIG_IGN) return;

@@ -1,5 +1,6 @@
 // Finds out whether any routine can still go on, and reports a deadlock if not.
 #include <algorithm>
+#include <new>
 #include <vector>
 
 #include "platform/thread_census.hpp"
@@ -15,6 +16,9 @@ namespace {
 // How often the census of threads is repeated while only a foreign thread could still bring work.
 constexpr duration first_quiet_check = std::chrono::milliseconds(10);
 constexpr duration longest_quiet_check = std::chrono::seconds(1);
+
+// As long as a std::string has room for without memory.
+constexpr const char* no_memory_for_report = "ringo: deadlock";
 
 }  // namespace
 
@@ -38,14 +42,18 @@ time_point runtime_core::check_quiet(scheduler& w) {
     return time_point::min();
   }
   if (!settings.detect_deadlock) return time_point::max();
-  std::vector<pid_t> own;
-  list_threads(own);
-  list_reaper(own);
-  list_end_watchers(own);
-  runtime_registry::with_all([&own](const registry& all) {
-    for (const runtime_core* helper : all.helpers) helper->list_threads(own);
-  });
-  const std::optional<std::size_t> foreign = foreign_threads(own);
+  std::optional<std::size_t> foreign;
+  try {
+    std::vector<pid_t> own;
+    list_threads(own);
+    list_reaper(own);
+    list_end_watchers(own);
+    runtime_registry::with_all([&own](const registry& all) {
+      for (const runtime_core* helper : all.helpers) helper->list_threads(own);
+    });
+    foreign = foreign_threads(own);
+  } catch (const std::bad_alloc&) {  // then the next check finds out
+  }
   if (!foreign || *foreign != 0 || has_posts()) {
     quiet_check_ = std::clamp(quiet_check_ * 2, first_quiet_check, longest_quiet_check);
     return w.driver_->now() + quiet_check_;
@@ -64,7 +72,12 @@ void runtime_core::list_threads(std::vector<pid_t>& ids) const {
 }
 
 void runtime_core::declare_deadlock(worker& w) {
-  deadlock_report_ = "ringo: all routines are asleep: deadlock: " + to_text(snapshot());
+  try {
+    deadlock_report_ = "ringo: all routines are asleep: deadlock: " + to_text(snapshot());
+  } catch (const std::bad_alloc&) {
+    if (simulation != nullptr) throw;  // it makes allocations fail to see what comes of it
+    deadlock_report_ = no_memory_for_report;
+  }
   bool all_wait = true;
   each_routine([&](const routine& r) {
     // In a simulation, a routine that ignores its cancellation is ready, but can wake no other.

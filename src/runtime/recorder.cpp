@@ -1,11 +1,13 @@
 #include "runtime/recorder.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <system_error>
@@ -183,6 +185,7 @@ recorder::recorder(std::size_t workers, std::size_t bytes, std::string file, con
   header_.ticks[0] = clock_ != nullptr ? clock_->ticks() : processor_ticks();
   if (file_.empty()) return;
   crash_places_ = std::make_unique<places>();
+  next_file_ = file_ + ".next";
   crash_recordings::add(*this);
 }
 
@@ -344,16 +347,21 @@ void recorder::write_file(const char* suffix, runtime_core& rt) const noexcept {
   }
 }
 
-void recorder::write_in_crash() noexcept {
+void recorder::write_in_crash(bool again) noexcept {
   // A forked child has the handler, too, but the file is its parent's.
   if (header_.process != static_cast<std::uint32_t>(::getpid())) return;
-  const int fd = open_to_write(file_.c_str());
+  // The process may die of the earlier crash while this one is written: until then that one's file stays.
+  struct stat there{};
+  const bool replaces = again && ::stat(file_.c_str(), &there) == 0 && S_ISREG(there.st_mode);
+  const int fd = open_to_write(replaces ? next_file_.c_str() : file_.c_str());
   if (fd < 0) return;
   static constinit file_sink::buffer buffer{};  // one thread writes at a time, maybe on a small stack (sigaltstack)
   file_sink to(fd, buffer);
+  crash_places_->clear();
   put_image(to, *crash_places_, true);
-  (void)to.flush();
+  const bool is_whole = to.flush() == 0;
   ::close(fd);
+  if (replaces && is_whole) (void)::rename(next_file_.c_str(), file_.c_str());
 }
 
 }  // namespace ringo::detail

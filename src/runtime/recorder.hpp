@@ -90,7 +90,7 @@ class recorder {
   // there is none.
   void write_file(const char* suffix, runtime_core& rt) const noexcept;
   // The same in a signal handler.
-  void write_in_crash() noexcept;
+  void write_in_crash(bool again) noexcept;  // `again`: the file has that of an earlier crash
 
   std::string text_of_wait(std::size_t kind) const;  // any thread; empty if it is not known
 
@@ -137,6 +137,7 @@ class recorder {
   std::unordered_map<std::uint32_t, std::string> names_;
   std::deque<std::uint32_t> ended_;  // named ones
   const std::string file_;
+  std::string next_file_;                 // of a further crash, until it is whole
   std::unique_ptr<places> crash_places_;  // if there is a file
 };
 

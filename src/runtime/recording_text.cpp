@@ -71,7 +71,9 @@ class summary {
             (of_.workers == 1 ? " worker in " : " workers in ") + length_of(of_.until - of_.from) + '\n';
     add_workers();
     add_longest();
+    add_all_kept();
     add_delays();
+    add_timers();
     sums ran, waited;
     for (const recorded_slice& each : slices_.all) {
       if (!each.is_sleep) ran.add(kind_of(each.routine), each.end - each.begin);
@@ -154,6 +156,60 @@ class summary {
       }
       text_ += '\n';
     }
+  }
+
+  // The intervals in which each worker ran one routine for a millisecond or longer: whatever was ready then had to
+  // wait.
+  void add_all_kept() {
+    struct change {
+      time_point at;
+      bool begins;
+      const recorded_slice* of;
+    };
+    std::vector<change> changes;
+    for (const recorded_slice& each : slices_.all) {
+      if (each.is_sleep || each.end - each.begin < std::chrono::milliseconds(1)) continue;
+      changes.push_back({each.begin, true, &each});
+      changes.push_back({each.end, false, &each});
+    }
+    std::ranges::sort(changes, {}, [](const change& c) { return std::pair(c.at, c.begins); });
+    struct interval {
+      duration length;
+      time_point begin;
+      std::vector<const recorded_slice*> of;  // of each worker
+    };
+    std::vector<interval> all;
+    std::vector<const recorded_slice*> open(of_.workers);
+    time_point since;
+    for (const change& c : changes) {
+      if (!c.begins && std::ranges::find(open, nullptr) == open.end()) all.push_back({c.at - since, since, open});
+      open[c.of->worker] = c.begins ? c.of : nullptr;
+      since = c.at;
+    }
+    std::ranges::sort(all, std::ranges::greater(), [](const interval& i) { return std::pair(i.length, i.begin); });
+    if (all.size() > longest_list) all.resize(longest_list);
+    if (of_.workers < 2 || all.empty()) return;
+    text_ += "\nAll workers kept at once\n";
+    for (const interval& each : all) {
+      text_ += in_column(length_of(each.length)) + "  " + ago(each.begin);
+      for (const recorded_slice* slice : each.of) text_ += ", by " + of_.name_of(slice->routine);
+      text_ += '\n';
+    }
+  }
+
+  // How long after their timers the routines ran.
+  void add_timers() {
+    std::vector<duration> late;
+    for (const recorded_wake& each : slices_.wakes) {
+      if (each.ready->by != recording::cause::timer || each.ready->what != kind::ready) continue;
+      late.push_back(std::max(each.resumed->at - each.ready->at, duration::zero()));
+    }
+    if (late.empty()) return;
+    std::ranges::sort(late);
+    const auto part = [&](std::size_t percent) { return length_of(late[(late.size() - 1) * percent / 100]); };
+    text_ += "\nFrom a timer's end until its routine ran\n     times       p50       p99   longest\n" +
+             in_column(std::to_string(late.size())) + in_column(part(50)) + in_column(part(99)) + in_column(part(100)) +
+             '\n';
   }
 
   void add_delays() {
