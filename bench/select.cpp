@@ -2,6 +2,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <variant>
 
 #include "harness.hpp"
@@ -9,6 +10,7 @@
 namespace {
 
 using ringo::channel;
+using ringo::on;
 using ringo::receiver;
 using ringo::select;
 using ringo::sender;
@@ -56,6 +58,40 @@ task<> select8_ready(bench::timing& timing) {
   }
 }
 
+// The same with handlers.
+task<> select2_on(bench::timing& timing) {
+  while (timing.next(messages)) {
+    channel<int> a(128);
+    channel<int> b(128);
+    ringo::go(produce, a, messages / 2);
+    ringo::go(produce, b, messages / 2);
+    std::int64_t sum = 0;
+    const auto add = [&sum](std::optional<int> value) { sum += *value; };
+    for (int i = 0; i < messages; ++i) co_await select(on(a.recv(), add), on(b.recv(), add));
+    timing.expect(sum == sum_from(2));
+  }
+}
+
+task<> select8_on(bench::timing& timing) {
+  while (timing.next(messages)) {
+    std::array<channel<int>, 8> c{channel<int>(128), channel<int>(128), channel<int>(128), channel<int>(128),
+                                  channel<int>(128), channel<int>(128), channel<int>(128), channel<int>(128)};
+    for (auto& each : c) ringo::go(produce, each, messages / 8);
+    std::int64_t sum = 0;
+    for (int i = 0; i < messages; ++i) {
+      co_await select(on(c[0].recv(), [&sum](std::optional<int> value) { sum += *value; }),
+                      on(c[1].recv(), [&sum](std::optional<int> value) { sum += *value; }),
+                      on(c[2].recv(), [&sum](std::optional<int> value) { sum += *value; }),
+                      on(c[3].recv(), [&sum](std::optional<int> value) { sum += *value; }),
+                      on(c[4].recv(), [&sum](std::optional<int> value) { sum += *value; }),
+                      on(c[5].recv(), [&sum](std::optional<int> value) { sum += *value; }),
+                      on(c[6].recv(), [&sum](std::optional<int> value) { sum += *value; }),
+                      on(c[7].recv(), [&sum](std::optional<int> value) { sum += *value; }));
+    }
+    timing.expect(sum == sum_from(8));
+  }
+}
+
 task<> select_default(bench::timing& timing) {
   constexpr int tries = 1'000'000;
   channel<int> empty(128);
@@ -66,6 +102,39 @@ task<> select_default(bench::timing& timing) {
       misses += got.index() == 1;
     }
     timing.expect(misses == tries);
+  }
+}
+
+// No case is ready: each message comes while the select waits.
+task<> select2_waiting(bench::timing& timing) {
+  while (timing.next(messages)) {
+    channel<int> a;
+    channel<int> b;
+    ringo::go(produce, a, messages / 2);
+    ringo::go(produce, b, messages / 2);
+    std::int64_t sum = 0;
+    for (int i = 0; i < messages; ++i) {
+      const auto got = co_await select(a.recv(), b.recv());
+      sum += got.index() == 0 ? *std::get<0>(got) : *std::get<1>(got);
+    }
+    timing.expect(sum == sum_from(2));
+  }
+}
+
+// A send, against a receive from a channel that has nothing.
+task<> select_send(bench::timing& timing) {
+  while (timing.next(messages)) {
+    channel<int> out(128);
+    channel<int> quiet;
+    auto sum = ringo::go(
+        [](receiver<int> from) -> task<std::int64_t> {
+          std::int64_t total = 0;
+          for (int i = 0; i < messages; ++i) total += *co_await from.recv();
+          co_return total;
+        },
+        out);
+    for (int i = 0; i < messages; ++i) co_await select(out.send(i), quiet.recv());
+    timing.expect(co_await sum == sum_from(1));
   }
 }
 
@@ -89,6 +158,10 @@ int main(int argc, char** argv) {
   return bench::measure(argc, argv,
                         {{"select2_ready", select2_ready},
                          {"select8_ready", select8_ready},
+                         {"select2_on", select2_on},
+                         {"select8_on", select8_on},
+                         {"select2_waiting", select2_waiting},
+                         {"select_send", select_send},
                          {"select_default", select_default},
                          {"select_timeout", select_timeout}});
 }

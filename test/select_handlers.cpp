@@ -196,3 +196,124 @@ TEST_CASE("A handler's coroutine that waits is ended by cancelling its routine")
     CHECK(end == ending::was_cancelled);
   });
 }
+
+TEST_CASE("A case with a handler may be kept, and used by several selects") {
+  on_every_scheduler([]() -> task<> {
+    channel<int> c(2), quiet;
+    int calls = 0;
+    auto kept = on(c.recv(), [&calls](std::optional<int> v) { return v.value() + 10 * ++calls; });
+    for (int i = 1; i <= 3; ++i) {
+      c.try_send(i);
+      auto r = co_await select(kept, quiet.recv());
+      REQUIRE(r.index() == 0);
+      CHECK(std::get<0>(r) == 11 * i);
+    }
+    auto stored = select(kept, on(quiet.recv(), [&calls](std::optional<int> v) { return v.value() - ++calls; }));
+    go([quiet]() -> task<> { co_await quiet.send(7); });
+    auto r = co_await stored;
+    REQUIRE(r.index() == 1);
+    CHECK(std::get<1>(r) == 3);
+    c.try_send(4);
+    auto s = co_await stored;  // a second await of the same select
+    REQUIRE(s.index() == 0);
+    CHECK(std::get<0>(s) == 54);
+  });
+}
+
+TEST_CASE("A handler may be given to a case that has one: it takes what that one returns") {
+  on_every_scheduler([]() -> task<> {
+    channel<int> c(1);
+    channel<int> quiet;
+    c.try_send(3);
+    auto r = co_await select(on(on(c.recv(), [](std::optional<int> v) { return v.value() * 2; }),
+                                [](int doubled) { return std::to_string(doubled); }),
+                             quiet.recv());
+    static_assert(std::is_same_v<decltype(r), std::variant<std::string, std::optional<int>>>);
+    CHECK(std::get<0>(r) == "6");
+    go([quiet]() -> task<> { co_await quiet.send(4); });
+    std::string waited;
+    co_await select(on(c.recv(), [](std::optional<int>) {}),
+                    on(on(quiet.recv(), [](std::optional<int> v) { return v.value() * 2; }),
+                       [&waited](int doubled) { waited = std::to_string(doubled); }));
+    CHECK(waited == "8");
+  });
+}
+
+struct adds_uses {
+  std::unique_ptr<std::shared_ptr<int>> held;
+  int operator()(std::optional<int> v) const { return v.value() + static_cast<int>(held->use_count()); }
+};
+
+TEST_CASE("A handler may hold what can only be moved, and is destroyed once") {
+  on_every_scheduler([]() -> task<> {
+    channel<int> c(1), quiet;
+    const auto counted = std::make_shared<int>(0);
+    {
+      auto stored = select(on(c.recv(), adds_uses{std::make_unique<std::shared_ptr<int>>(counted)}), quiet.recv());
+      c.try_send(5);
+      auto r = co_await stored;
+      REQUIRE(r.index() == 0);
+      CHECK(std::get<0>(r) == 7);
+      CHECK(counted.use_count() == 2);
+    }
+    CHECK(counted.use_count() == 1);
+  });
+}
+
+TEST_CASE("A handler is told of the end of its channel, and what a closed channel throws does not reach it") {
+  on_every_scheduler([]() -> task<> {
+    channel<int> ended, broken, quiet;
+    ended.close();
+    broken.close(std::make_exception_ptr(std::runtime_error("on purpose")));
+    bool was_end = false;
+    auto r = co_await select(on(ended.recv(), [&](std::optional<int> v) { was_end = !v.has_value(); }), quiet.recv());
+    CHECK(r.index() == 0);
+    CHECK(was_end);
+    int calls = 0;
+    for (const bool waits : {false, true}) {
+      channel<int> one;
+      if (waits) {
+        go([one]() -> task<> {
+          co_await yield();
+          one.close(std::make_exception_ptr(std::runtime_error("on purpose")));
+        });
+      }
+      bool threw = false;
+      try {
+        co_await select(on(waits ? one.recv() : broken.recv(), [&](std::optional<int>) { ++calls; }), quiet.recv());
+      } catch (const std::runtime_error&) {
+        threw = true;
+      }
+      CHECK(threw);
+    }
+    CHECK(calls == 0);
+    // A send that fails throws, too; the others are as they were.
+    bool threw = false;
+    try {
+      co_await select(on(ended.send(1), [&] { ++calls; }), quiet.recv());
+    } catch (const channel_closed&) {
+      threw = true;
+    }
+    CHECK(threw);
+    CHECK(calls == 0);
+  });
+}
+
+TEST_CASE("Handlers of sends, sleeps, locks and receives stand in one select, ready or not") {
+  on_every_scheduler([]() -> task<> {
+    mutex m;
+    channel<int> in, out(1);
+    for (const bool free : {true, false}) {
+      std::optional<mutex::guard> held;
+      if (!free) held.emplace(co_await m.lock());
+      std::string chosen;
+      co_await select(on(in.recv(), [&](std::optional<int>) { chosen = "in"; }),
+                      on(m.lock(), [&](mutex::guard) { chosen = "lock"; }), on(sleep(1ms), [&] { chosen = "sleep"; }));
+      CHECK(chosen == (free ? "lock" : "sleep"));
+      chosen.clear();
+      co_await select(on(in.recv(), [&](std::optional<int>) { chosen = "in"; }),
+                      on(out.send(1), [&] { chosen = "out"; }), on(sleep(1ms), [&] { chosen = "sleep"; }));
+      CHECK(chosen == (free ? "out" : "sleep"));
+    }
+  });
+}

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include <ringo/context.hpp>
-#include <ringo/detail/select_operation.hpp>
+#include <ringo/detail/handled_case.hpp>
 #include <ringo/shield.hpp>
 
 namespace ringo {

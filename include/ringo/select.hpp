@@ -63,7 +63,7 @@ auto select(prefer_first_t, Cases&&... cases) {
 /// A case with a handler: the case yields what handler(result of the operation) returns. A handler that returns a task
 /// is awaited.
 template <class Operation, class F>
-auto on(Operation&& operation, F&& handler) {
+RINGO_ALWAYS_INLINE inline auto on(Operation&& operation, F&& handler) {
   constexpr bool lambda_has_a_name = !RINGO_DESTROYS_AGGREGATES_TWICE || !detail::risky_closure<F>;
   static_assert(lambda_has_a_name, RINGO_SAY_NAME_LAMBDA);
   if constexpr (!detail::selectable<Operation>) {
@@ -81,9 +81,14 @@ auto on(Operation&& operation, F&& handler) {
     if constexpr (!handler_takes_the_result) {
       return detail::never_operation();
     } else {
-      return detail::handled_case<detail::kept_case<Operation>,
-                                  std::conditional_t<std::is_lvalue_reference_v<F>, F, std::remove_reference_t<F>>>(
-          std::in_place, std::forward<Operation>(operation), std::forward<F>(handler));
+      using kept = detail::kept_case<Operation>;
+      using kept_handler = std::conditional_t<std::is_lvalue_reference_v<F>, F, std::remove_reference_t<F>>;
+      if constexpr (detail::has_origin<kept> && std::is_same_v<kept, Operation>) {
+        return detail::handled_origin<kept, kept_handler>(operation, std::forward<F>(handler));
+      } else {
+        return detail::handled_case<kept, kept_handler>(std::in_place, std::forward<Operation>(operation),
+                                                        std::forward<F>(handler));
+      }
     }
   }
 }

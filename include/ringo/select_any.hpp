@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <ringo/detail/handled_case.hpp>
 #include <ringo/detail/library.hpp>
 #include <ringo/detail/select_operation.hpp>
 #include <ringo/task.hpp>

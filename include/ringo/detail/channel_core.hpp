@@ -15,6 +15,7 @@
 #pragma once
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <new>
 #include <source_location>
@@ -150,8 +151,12 @@ class channel_state final : public channel_core {
     if (buffer_) std::allocator<T>().deallocate(buffer_, capacity());
   }
 
-  RINGO_ALWAYS_INLINE bool can_receive() noexcept { return count.value() > 0 || anyone_open(senders) || closed(); }
-  RINGO_ALWAYS_INLINE bool can_send() noexcept { return size() < capacity() || anyone_open(receivers) || closed(); }
+  RINGO_ALWAYS_INLINE bool can_receive() noexcept {
+    return count.value() > 0 || (ended_or_waited_for(senders) && (closed() || first_open(senders)));
+  }
+  RINGO_ALWAYS_INLINE bool can_send() noexcept {
+    return size() < limit || (ended_or_waited_for(receivers) && (closed() || first_open(receivers)));
+  }
 
   // Takes the next value, if there is one, by put(T&&). idle: there is none yet. Calls wake(routine&) with the routine
   // that must be made ready.
@@ -207,8 +212,11 @@ class channel_state final : public channel_core {
     while (auto* sender = take_open<send_operation<T>>(senders, in.shared())) in.wake(*sender, progress::closed);
   }
 
+  // Whether it is closed or a routine waits, in one branch: most often neither is so in any case of a select but one.
+  RINGO_ALWAYS_INLINE bool ended_or_waited_for(const wait_queue& queue) const noexcept {
+    return (reinterpret_cast<std::intptr_t>(queue.front()) | std::intptr_t{closed()}) != 0;
+  }
   // Whether a waiter's wait is open. Waiters before it that another source has claimed are taken out.
-  RINGO_ALWAYS_INLINE bool anyone_open(wait_queue& queue) noexcept { return !queue.empty() && first_open(queue); }
   [[gnu::noinline]] bool first_open(wait_queue& queue) noexcept {
     while (waiter* w = queue.front()) {
       if (w->blocked->is_waiting()) return true;

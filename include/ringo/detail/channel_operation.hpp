@@ -92,6 +92,25 @@ class channel_operation : public operation<Derived, Result> {
     this->set_state(progress::idle);
     return this->derived().result_of_done();
   }
+  // For a select (case_protocol.hpp).
+  RINGO_ALWAYS_INLINE glance look_alone(worker& w) noexcept {
+    channel_state<T>* const core = core_;
+    if (core == nullptr) return glance::not_ready;
+    if (!core->owner.is_of_lone(w)) [[unlikely]]
+      return glance::elsewhere;
+    return Derived::is_ready_in(*core) ? glance::ready : glance::not_ready;
+  }
+  RINGO_ALWAYS_INLINE progress settle(worker& w) {
+    const progress p = this->current_state();
+    if (p == progress::idle) [[likely]]
+      return attempt_alone(w);
+    this->set_state(progress::idle);
+    return p;
+  }
+  RINGO_ALWAYS_INLINE Result result_after(progress p) {
+    this->set_state(p);
+    return this->derived().take();
+  }
   // For a select that never waits: what it comes to at this instant, for result_as(); idle: nothing.
   RINGO_ALWAYS_INLINE progress try_now(worker& w) {
     channel_state<T>* const core = core_;
@@ -112,12 +131,11 @@ class channel_operation : public operation<Derived, Result> {
     if constexpr (requires { this->derived().template take_as<Variant, N>(p); }) {
       return this->derived().template take_as<Variant, N>(p);
     } else {
-      this->set_state(p);
       if constexpr (std::is_void_v<Result>) {
-        this->derived().take();
+        result_after(p);
         return Variant(std::in_place_index<N>);
       } else {
-        return Variant(std::in_place_index<N>, this->derived().take());
+        return Variant(std::in_place_index<N>, result_after(p));
       }
     }
   }
@@ -163,6 +181,12 @@ class channel_operation : public operation<Derived, Result> {
   channel_state<T>* core_;
 
  private:
+  // Out of line: a select may have many cases of one type.
+  [[gnu::noinline]] progress attempt_alone(worker& w) {
+    const progress p = this->derived().attempt(*core_, false, [&w](routine& r) { w.make_next(r); });
+    check_in_place(*core_);
+    return p;
+  }
   // With several workers; or with one at the end of its turn, in a cancelled routine, on a nil channel or on another
   // runtime's.
   [[gnu::noinline]] bool await_ready_otherwise(worker& w, channel_state<T>* core) {
@@ -207,6 +231,8 @@ class RINGO_AWAITABLE receive_operation
   explicit receive_operation(channel_state<T>* core) noexcept(
       std::is_nothrow_default_constructible_v<slot<T, std::exception_ptr>>)
       : base(core) {}
+  // It can be made again from this, with less to move and to destroy (on()).
+  channel_state<T>* origin() const noexcept { return this->core_; }
   receive_operation(receive_operation&& from) noexcept(
       std::is_nothrow_default_constructible_v<slot<T, std::exception_ptr>>)
       : base(std::move(from)) {}
@@ -219,7 +245,8 @@ class RINGO_AWAITABLE receive_operation
       this->abandon(*this->blocked);
   }
 
-  RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && this->core_->can_receive(); }
+  RINGO_ALWAYS_INLINE static bool is_ready_in(channel_state<T>& core) noexcept { return core.can_receive(); }
+  RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && is_ready_in(*this->core_); }
   bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
   template <class Wake>
   RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) {
@@ -315,7 +342,8 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
       this->abandon(*this->blocked);
   }
 
-  RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && this->core_->can_send(); }
+  RINGO_ALWAYS_INLINE static bool is_ready_in(channel_state<T>& core) noexcept { return core.can_send(); }
+  RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && is_ready_in(*this->core_); }
   bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_sendable(); }
   template <class Wake>
   RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) noexcept {

@@ -1,6 +1,7 @@
 // g++ 12 destroys a lambda twice that is written inside a co_await expression and has captures to destroy. So what was
 // made of such a lambda may not be awaited in the same expression: only by name, in a later one.
 #pragma once
+#include <memory>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -21,7 +22,7 @@ class made_of_closure : public Awaited {
     if constexpr (requires { Awaited::join(where); }) {
       return Awaited::join(where);
     } else {
-      this->where = where;
+      std::construct_at(&this->where, where);
       return by_reference<Awaited>(*this);
     }
   }

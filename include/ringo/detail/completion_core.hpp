@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -117,8 +118,9 @@ class RINGO_AWAITABLE completion_operation final : public operation<completion_o
 
  public:
   static constexpr const char* call_name = "wait for a completion";
+  static constexpr bool knows_where = true;
   explicit completion_operation(completion_state<T>* of, std::source_location at = {}) noexcept : of_(of) {
-    this->where = at;
+    std::construct_at(&this->where, at);
   }
   completion_operation(completion_operation&& from) noexcept : base(from), of_(std::move(from.of_)) {}
   completion_operation& operator=(completion_operation&& from) noexcept {

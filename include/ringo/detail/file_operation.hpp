@@ -6,7 +6,7 @@
 #include <ringo/chunk.hpp>
 #include <ringo/detail/awaited.hpp>
 #include <ringo/detail/io_operation.hpp>
-#include <ringo/detail/select_operation.hpp>
+#include <ringo/detail/handled_case.hpp>
 
 namespace ringo::detail {
 

@@ -27,6 +27,7 @@ class foreign_wait;
 
 struct relay {
   struct promise_type : task_promise_base {
+    static constexpr bool notes_where = false;
     relay get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
     template <class A>
     static A await_transform(A awaiter) noexcept {

@@ -1,6 +1,7 @@
 // The awaitables of a handle, and of yield().
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <source_location>
 #include <string>
 
@@ -16,7 +17,10 @@ namespace ringo::detail {
 template <class Derived, class Result>
 class ending_operation : public queued_operation<Derived, Result> {
  public:
-  explicit ending_operation(routine* r, std::source_location at = {}) noexcept : of_(r) { this->where = at; }
+  static constexpr bool knows_where = true;
+  explicit ending_operation(routine* r, std::source_location at = {}) noexcept : of_(r) {
+    std::construct_at(&this->where, at);
+  }
 
   using operation<Derived, Result>::ends_at_once;
   void enter(worker* w) {

@@ -1,13 +1,16 @@
-// How a single operation is awaited, and the protocol that every operation follows. A select awaits many operations by
-// the same protocol (wait_for_many.hpp).
+// How a single operation is awaited. A select awaits many operations by the same protocol (case_protocol.hpp,
+// wait_for_many.hpp).
 #pragma once
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
+#include <memory>
 #include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/case_protocol.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/current_worker.hpp>
 #include <ringo/detail/foreign_coroutine.hpp>
@@ -61,6 +64,7 @@ decltype(auto) await_other(A&& awaited, std::source_location where);
 
 // The base of the promises of ringo's coroutine types, which run in a routine and wait in its place.
 struct routine_promise {
+  static constexpr bool notes_where = true;  // await_transform does
   // Notes the location of an await, for reports.
   template <class A>
   RINGO_RETURNS_TASK static decltype(auto) await_transform(A&& awaited,
@@ -91,13 +95,22 @@ struct routine_promise {
     } else if constexpr (requires { await_in_place(std::forward<A>(awaited), where); }) {
       return await_in_place(std::forward<A>(awaited), where);
     } else if constexpr (own_awaiter<A>) {
-      if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>) awaited.where = where;
+      if constexpr (std::derived_from<std::remove_cvref_t<A>, parked_operation>)
+        std::construct_at(&awaited.where, where);
       return by_reference<std::remove_reference_t<A>>(awaited);
     } else {
       return await_other(std::forward<A>(awaited), where);
     }
   }
 };
+
+// A coroutine of another type does not say where it awaits; an operation may know that itself.
+template <class P, class Operation>
+RINGO_ALWAYS_INLINE inline void note_where([[maybe_unused]] Operation& by) noexcept {
+  if constexpr (!requires { requires P::notes_where; } && !requires { Operation::knows_where; }) {
+    std::construct_at(&by.where);
+  }
+}
 
 template <class P>
 inline constexpr bool is_own_promise = std::derived_from<P, routine_promise>;
@@ -129,62 +142,6 @@ void throw_or_note(parked_operation& by, worker& w, std::exception_ptr error);
 void drop_noted(parked_operation& by) noexcept;
 void note_cancelled(parked_operation& by) noexcept;
 
-// The protocol. An operation, or another case of a select, provides:
-//   result_type                      what take() returns
-//   case_tag                         void; another type if it can be awaited, but not be a case
-//   void enter(worker*)              first, without locks. May throw: the source belongs to another runtime
-//   spin_lock* lock()                its source's; null if it needs none. A case with several sources instead has
-//                                    places(), how many locks it needs at most, and add_locks(lock_set&)
-//   bool ready(worker&)              under the lock: would commit() succeed now?
-//   bool looks_ready(worker&)        the same without the lock. It may be wrong by saying true. May be missing
-//   bool commit(worker&, bool shared, routine*&)   under the lock: takes effect if it can, and is `done`, `closed` or
-//                                    `failed` then. It names a routine that must be made ready after the unlock; more
-//                                    than one go through an inner_section (section.hpp)
-//   void link(worker&, routine&)     under the lock: into the source's queue; it is `waiting` then
-//   bool unlink() noexcept           under the lock: out of the queue; `idle` unless it has won. True: the source is
-//                                    unused, and the caller calls dispose() after the unlock
-//   void dispose() noexcept          deletes the source
-//   void leave() noexcept            without the lock: unlink() and dispose(), for a case that has not won
-//   progress current_state()         its state
-//   result_type take()               the result of a case that has won; `idle` then
-//   void discard() noexcept          drops that result, or gives it back to the source; `idle` then
-//   void append_to(wait_report&) const   appends what it waits for
-//   void check_source() const        under the lock, in checked builds: the source's invariants. May be missing
-// While the lock is held, ready() and commit() agree; only a waiter's wait may be claimed elsewhere in between.
-// The base class `operation` provides leave(), current_state() and discard().
-template <class C>
-concept follows_case_protocol =
-    requires(C& c, const C& as_it_is, worker& w, routine& r, routine*& woken, wait_report& report) {
-      typename C::result_type;
-      c.enter(&w);
-      { c.ready(w) } -> std::same_as<bool>;
-      { c.commit(w, true, woken) } -> std::same_as<bool>;
-      c.link(w, r);
-      { c.unlink() } -> std::same_as<bool>;
-      c.leave();
-      { c.current_state() } -> std::same_as<progress>;
-      c.take();
-      c.discard();
-      as_it_is.append_to(report);
-    } && (requires(C& c) { c.places(); } || requires(C& c) {
-      { c.lock() } -> std::convertible_to<spin_lock*>;
-    });
-
-template <class C>
-RINGO_ALWAYS_INLINE inline void check_source_of([[maybe_unused]] C& c) {
-  if constexpr (checked_build && requires { c.check_source(); }) c.check_source();
-}
-
-template <class Operation>
-concept case_operation = requires {
-  typename Operation::result_type;
-  requires std::is_void_v<typename Operation::case_tag>;
-};
-template <class Operation>
-concept looks_without_lock = requires(Operation& o, worker& w) {
-  { o.looks_ready(w) };
-};
-
 // Base of every operation. Case: `waiter`, or `wait_case` if its source does not queue it by a waiter's links.
 template <class Derived, class Result, class Case = waiter>
 class operation : public parked_operation, public Case {
@@ -210,6 +167,7 @@ class operation : public parked_operation, public Case {
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
+    note_where<P>(derived());
     if (is_over(derived().current_state())) [[unlikely]]
       return end_turn(w, coroutine, is_own_promise<P>, this->blocked);
     if (!waits_as_itself<P>(w)) [[unlikely]]

@@ -160,6 +160,7 @@ class permit_request : public source_operation<permit_request, hold, permit_core
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
+    note_where<P>(*this);
     if (!w.turn_lasts() && current_state() == progress::idle && is_ready(w)) [[unlikely]] {
       if (std::derived_from<P, routine_promise> && w.current->resumed_as != routine::kind::foreign) {
         w.current->resume_at = coroutine;

@@ -38,9 +38,11 @@ struct routine;
 
 // The operation that a parked routine waits in, for reports.
 struct parked_operation {
-  parked_operation() noexcept {}  // `describe` is not set before the operation is parked
+  parked_operation() noexcept {}  // it need not be written before the operation is parked
 
-  std::source_location where{};
+  union {
+    std::source_location where;  // of the await: set by await_transform, or by await_suspend (note_where)
+  };
   union {
     void (*describe)(const parked_operation&, wait_report&);  // while `waiting`
     // While its routine is kind::tries_again: begins what it did not begin in the last turn. False if it waits now.

@@ -10,7 +10,7 @@
 
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/select_coroutine.hpp>
-#include <ringo/detail/select_operation.hpp>
+#include <ringo/detail/select_attempt.hpp>
 #include <ringo/detail/sourceless_operation.hpp>
 
 namespace ringo {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include <ringo/detail/handled_case.hpp>
 #include <ringo/detail/select_operation.hpp>
 #include <ringo/go.hpp>
 

@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <limits>
 #include <string>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
 #include <ringo/detail/awaited.hpp>
+#include <ringo/detail/case_list.hpp>
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/wait_for_many.hpp>
 
@@ -34,15 +34,6 @@ template <class Case>
   return c.commit(w, true, woken);
 }
 
-// Calls f with the N-th element.
-template <std::size_t N = 0, class Tuple, class F>
-RINGO_ALWAYS_INLINE inline decltype(auto) with_element(Tuple& cases, std::size_t n, F&& f) {
-  if constexpr (N + 1 < std::tuple_size_v<Tuple>) {
-    if (n != N) return with_element<N + 1>(cases, n, std::forward<F>(f));
-  }
-  return f(std::integral_constant<std::size_t, N>(), std::get<N>(cases));
-}
-
 // The operation of select(). Throws: what the chosen case throws; cancelled. Cancel safety: as each of its cases.
 template <bool PreferFirst, bool Otherwise, class... Kept>
 class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<PreferFirst, Otherwise, Kept...>> {
@@ -60,11 +51,39 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   static constexpr bool never_waits = Otherwise;
 
   template <class... Cases>
-  explicit select_operation(std::in_place_t, Cases&&... cases) : cases_(keep(std::forward<Cases>(cases))...) {}
+  RINGO_ALWAYS_INLINE explicit select_operation(std::in_place_t, Cases&&... cases)
+      : cases_(std::in_place, std::forward<Cases>(cases)...) {}
   select_operation(select_operation&& from) noexcept((std::is_nothrow_move_constructible_v<Kept> && ...))
       : base(from), cases_(std::move(from.cases_)) {}
-  ~select_operation() { this->abandon(); }
+  RINGO_ALWAYS_INLINE ~select_operation() {
+    this->abandon();
+    // So the cases' destructors need not look: 5 % of a select of eight.
+    each([](auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
+      if constexpr (decides_alone<std::remove_reference_t<decltype(c)>>) {
+        if (c.current_state() != progress::idle) __builtin_unreachable();
+      }
+    });
+  }
 
+  // With one worker, one look at each case decides most selects: a channel's case that is chosen is left as it is until
+  // await_resume, which nothing precedes, takes its result at once (decides_alone).
+  RINGO_ALWAYS_INLINE bool await_ready() {
+    worker& w = require_worker("select");
+    std::uint64_t ready = 0;
+    if (!w.spend() || !look_alone(w, ready)) return this->await_ready_otherwise(w);
+    if (ready == 0) {
+      if constexpr (Otherwise) {
+        if (w.shared) [[unlikely]]  // all channels are nil; another worker may have cancelled the routine
+          return this->await_ready_otherwise(w);
+        chosen_ = size;
+      }
+      return Otherwise;
+    }
+    const std::size_t choice = PreferFirst ? static_cast<unsigned>(__builtin_ctzll(ready)) : pick(w, ready);
+    if ((commits_first >> choice & 1) != 0 && !commit_first(choice, w)) return this->await_ready_otherwise(w);
+    chosen_ = choice;
+    return true;
+  }
   // g++ stores an inlined result in pieces and loads it as a whole, which stalls the load. So the result goes straight
   // from the case into the variant; if there usually is none, by a call that returns a constant.
   RINGO_ALWAYS_INLINE result_type await_resume() {
@@ -79,10 +98,12 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
 
   template <class F>
   RINGO_ALWAYS_INLINE void each(F&& f) {
-    each_of(f, std::index_sequence_for<Kept...>());
+    cases_.each(f);
   }
   std::size_t places() noexcept {
-    return std::apply([](auto&... c) { return (places_of(c) + ...); }, cases_);
+    std::size_t sum = 0;
+    each([&sum](auto& c) { sum += places_of(c); });
+    return sum;
   }
 
   // All locks are held, so the ready cases are ready at one instant (semantics 57). A choice fails only if a source
@@ -99,7 +120,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
         return Otherwise;
       }
       const std::size_t choice = PreferFirst ? static_cast<unsigned>(__builtin_ctzll(ready)) : pick(w, ready);
-      if (with_element(cases_, choice, [&](auto, auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
+      if (with_case(choice, [&](auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
             return shared ? commit_shared(c, w, woken) : commit_alone(c, w, woken);
           })) {
         chosen_ = choice;
@@ -119,7 +140,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     });
     if (ready == 0) return progress::waiting;
     const std::size_t choice = pick(w, ready);
-    const bool committed = with_element(cases_, choice, [&](auto, auto& c) {
+    const bool committed = with_case(choice, [&](auto& c) {
       const optional_guard guard(c.lock());
       const bool done = commit_shared(c, w, woken);
       check_source_of(c);
@@ -166,17 +187,73 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   void append_to(wait_report& text) const {
     text += "select of ";
     bool is_first = true;
-    std::apply(
-        [&](const auto&... c) {
-          ((std::exchange(is_first, false) ? void() : text.next_case(), c.append_to(text)), ...);
-        },
-        cases_);
+    cases_.each([&](const auto& c) {
+      if (!std::exchange(is_first, false)) text.next_case();
+      c.append_to(text);
+    });
   }
 
  private:
-  template <class F, std::size_t... N>
-  RINGO_ALWAYS_INLINE void each_of(F& f, std::index_sequence<N...>) {
-    (f(std::get<N>(cases_)), ...);
+  template <std::size_t N>
+  using case_type = std::remove_reference_t<decltype(std::declval<cases_of<Kept...>&>().template at<N>())>;
+
+  // Calls f with the n-th case.
+  template <std::size_t N = 0, class F>
+  RINGO_ALWAYS_INLINE decltype(auto) with_case(std::size_t n, F&& f) {
+    if constexpr (N + 1 < size) {
+      if (n != N) return with_case<N + 1>(n, std::forward<F>(f));
+    }
+    return f(cases_.template at<N>());
+  }
+  // Notes the cases that are ready. False: nothing is decided, since there are other workers, or a case's source is not
+  // this runtime's.
+  RINGO_ALWAYS_INLINE bool look_alone(worker& w, std::uint64_t& ready) {
+    if constexpr (commits_first == 0) {  // each case asks its channel's owner
+      return look_alone(w, ready, std::index_sequence_for<Kept...>());
+    } else if constexpr ((noexcept(std::declval<std::remove_reference_t<Kept>&>().enter(&w)) && ...)) {
+      return !w.shared && look_alone(w, ready, std::index_sequence_for<Kept...>());
+    } else {
+      try {
+        return !w.shared && look_alone(w, ready, std::index_sequence_for<Kept...>());
+      } catch (...) {
+        return false;
+      }
+    }
+  }
+  template <std::size_t... N>
+  RINGO_ALWAYS_INLINE bool look_alone(worker& w, std::uint64_t& ready, std::index_sequence<N...>) {
+    return (look_at<N>(w, ready) && ...);
+  }
+  template <std::size_t N>
+  RINGO_ALWAYS_INLINE bool look_at(worker& w, std::uint64_t& ready) {
+    auto& c = cases_.template at<N>();
+    if constexpr (decides_alone<case_type<N>>) {
+      const glance seen = c.look_alone(w);
+      if (seen == glance::elsewhere) [[unlikely]]
+        return false;
+      if (seen == glance::ready) ready |= std::uint64_t{1} << N;
+    } else {
+      c.enter(&w);
+      if (c.ready(w)) ready |= std::uint64_t{1} << N;
+    }
+    return true;
+  }
+  template <std::size_t N = 0>
+  RINGO_ALWAYS_INLINE bool commit_first(std::size_t choice, worker& w) {
+    if constexpr (N == size) {
+      return false;
+    } else {
+      if constexpr (!decides_alone<case_type<N>>) {
+        if (choice == N) {
+          routine* woken = nullptr;
+          const bool committed = commit_alone(cases_.template at<N>(), w, woken);
+          check_source_of(cases_.template at<N>());
+          if (woken != nullptr) w.make_next(*woken);
+          return committed;
+        }
+      }
+      return commit_first<N + 1>(choice, w);
+    }
   }
   [[gnu::noinline]] result_type result_or_otherwise(std::size_t chosen) {
     if constexpr (std::is_trivially_copyable_v<result_type>) {
@@ -194,9 +271,17 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     if constexpr (N + 1 < size) {
       if (chosen != N) return result_of<N + 1>(chosen);
     }
-    auto& c = std::get<N>(cases_);
-    if constexpr (requires { c.template take_as<result_type, N>(); }) {
-      return c.template take_as<result_type, N>();
+    auto& c = cases_.template at<N>();
+    if constexpr (decides_alone<case_type<N>>) {
+      const progress p = c.settle(*current_worker());
+      if constexpr (requires { c.template result_as<result_type, N>(p); }) {
+        return c.template result_as<result_type, N>(p);
+      } else if constexpr (std::is_void_v<decltype(c.result_after(p))>) {
+        c.result_after(p);
+        return result_type(std::in_place_index<N>);
+      } else {
+        return result_type(std::in_place_index<N>, c.result_after(p));
+      }
     } else if constexpr (std::is_void_v<decltype(c.take())>) {
       c.take();
       return result_type(std::in_place_index<N>);
@@ -208,182 +293,15 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   static constexpr std::size_t refusal = none - 1;
 
-  std::tuple<Kept...> cases_;
+  // The cases that commit in await_ready, in one bit each.
+  static constexpr std::uint64_t commits_first = [] {
+    std::uint64_t bits = 0, bit = 1;
+    ((bits |= decides_alone<std::remove_reference_t<Kept>> ? 0 : bit, bit <<= 1), ...);
+    return bits;
+  }();
+
+  cases_of<Kept...> cases_;
   std::size_t chosen_ = none;
-};
-
-// A select of one case and `otherwise`, which is an attempt. It never waits, so it needs nothing of a wait.
-// await_resume does it all, and the result goes straight to the awaiting expression.
-template <bool PreferFirst, class Kept>
-class RINGO_AWAITABLE select_operation<PreferFirst, true, Kept> {
- public:
-  using result_type = std::variant<or_monostate<typename std::remove_reference_t<Kept>::result_type>, std::monostate>;
-  static constexpr bool never_waits = true;
-
-  template <class Case>
-  explicit select_operation(std::in_place_t, Case&& c) : case_(keep(std::forward<Case>(c))) {}
-  select_operation(select_operation&& from) noexcept(std::is_nothrow_move_constructible_v<Kept>)
-      : case_(std::move(from.case_)) {}
-  RINGO_ALWAYS_INLINE ~select_operation() {
-    // The frame is destroyed while its routine, or the record of its foreign coroutine, is in a run queue.
-    if (queued_ != nullptr) [[unlikely]]
-      forget(*queued_, true);
-  }
-
-  RINGO_ALWAYS_INLINE bool await_ready() {
-    worker& w = require_worker("select");
-    return w.goes_on_alone() || goes_on_otherwise(w);
-  }
-  // The budget is spent: the attempt is made when the routine has its turn again.
-  template <class P>
-  RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
-    return end_turn(*current_worker(), coroutine, is_own_promise<P>, queued_);
-  }
-  RINGO_ALWAYS_INLINE result_type await_resume() {
-    worker& w = *current_worker();
-    if (queued_ != nullptr) [[unlikely]]
-      come_back(w);
-    if constexpr (requires { case_.try_now(w); }) {
-      const progress p = case_.try_now(w);
-      if (p == progress::idle) return result_type(std::in_place_index<1>);
-      return case_.template result_as<result_type, 0>(p);
-    } else {
-      case_.enter(&w);
-      if (!w.shared) {
-        try_alone(w);
-      } else if (looks_ready(w)) {
-        try_locked(w);
-      }
-      if (!won(case_.current_state())) return result_type(std::in_place_index<1>);
-      if constexpr (std::is_void_v<decltype(case_.take())>) {
-        case_.take();
-        return result_type(std::in_place_index<0>);
-      } else {
-        return result_type(std::in_place_index<0>, case_.take());
-      }
-    }
-  }
-
- private:
-  [[gnu::noinline]] static bool goes_on_otherwise(worker& w) {
-    if (w.turn_lasts()) {
-      if (w.current->is_cancelled()) throw_cancelled();
-      return true;
-    }
-    return false;
-  }
-  [[gnu::cold, gnu::noinline]] void come_back(worker& w) {
-    routine& r = *std::exchange(queued_, nullptr);
-    // The record of a foreign coroutine is not cancelled itself.
-    if (r.resumed_as != routine::kind::foreign ? r.is_cancelled() : w.current->is_cancelled()) throw_cancelled();
-  }
-  // With one case, a look without its lock sees one instant (semantics 57).
-  RINGO_ALWAYS_INLINE bool looks_ready(worker& w) {
-    if constexpr (looks_without_lock<std::remove_reference_t<Kept>>) {
-      return case_.looks_ready(w);
-    } else {
-      return true;
-    }
-  }
-  RINGO_ALWAYS_INLINE void try_alone(worker& w) {
-    if (!case_.ready(w)) return;
-    routine* woken = nullptr;
-    (void)case_.commit(w, false, woken);
-    if (woken) w.make_next(*woken);
-  }
-  void try_locked(worker& w) {
-    routine* woken = nullptr;
-    if constexpr (requires { case_.lock(); }) {
-      const optional_guard guard(case_.lock());
-      if (case_.ready(w)) (void)case_.commit(w, true, woken);
-    } else {
-      lock_set locks(places_of(case_));
-      add_locks_of(case_, locks);
-      locks.lock();
-      if (case_.ready(w)) (void)case_.commit(w, true, woken);
-    }
-    w.wake(woken);
-  }
-
-  Kept case_;
-  routine* queued_ = nullptr;
-};
-
-// A case that changes the result of an operation in take().
-template <class Kept>
-class forwarding_case {
-  using operation_type = std::remove_reference_t<Kept>;
-
- public:
-  using result_type = typename operation_type::result_type;
-  using case_tag =
-      std::conditional_t<case_operation<operation_type>, void, operation_type>;  // a task is no case by itself
-
-  template <class O>
-  explicit forwarding_case(std::in_place_t, O&& o) : operation_(keep(std::forward<O>(o))) {}
-
-  operation_type& operation() noexcept { return operation_; }
-
-  void enter(worker* w) { operation_.enter(w); }
-  auto lock() noexcept requires requires(operation_type& o) { o.lock(); }
-  {
-    return operation_.lock();
-  }
-  std::size_t places() noexcept { return places_of(operation_); }
-  void add_locks(lock_set& locks) noexcept { add_locks_of(operation_, locks); }
-  bool ready(worker& w) { return operation_.ready(w); }
-  bool looks_ready(worker& w) requires looks_without_lock<operation_type>
-  {
-    return operation_.looks_ready(w);
-  }
-  bool commit(worker& w, bool shared, routine*& woken) { return operation_.commit(w, shared, woken); }
-  void link(worker& w, routine& r) { operation_.link(w, r); }
-  void check_source() { check_source_of(operation_); }
-  bool unlink() noexcept { return operation_.unlink(); }
-  void leave() noexcept { operation_.leave(); }
-  void discard() noexcept { operation_.discard(); }
-  progress current_state() noexcept { return operation_.current_state(); }
-  decltype(auto) take() { return operation_.take(); }
-  void append_to(wait_report& text) const { operation_.append_to(text); }
-
- protected:
-  Kept operation_;
-};
-
-// An operation, and the handler of its result.
-template <class Operation, class F>
-class handled_case : public forwarding_case<Operation> {
-  using yielded = typename forwarding_case<Operation>::result_type;
-  template <class R>
-  struct returned {
-    using type = std::invoke_result_t<std::remove_reference_t<F>&, R>;
-  };
-  template <class R>
-  requires std::is_void_v<R>
-  struct returned<R> {
-    using type = std::invoke_result_t<std::remove_reference_t<F>&>;
-  };
-
- public:
-  using result_type = typename returned<yielded>::type;
-
-  template <class O, class G>
-  handled_case(std::in_place_t, O&& o, G&& handler)
-      : forwarding_case<Operation>(std::in_place, std::forward<O>(o)), handler_(std::forward<G>(handler)) {}
-
-  std::remove_reference_t<F>& handler() noexcept { return handler_; }
-
-  RINGO_RETURNS_TASK result_type take() {
-    if constexpr (std::is_void_v<yielded>) {
-      this->operation_.take();
-      return handler_();
-    } else {
-      return handler_(this->operation_.take());
-    }
-  }
-
- private:
-  F handler_;
 };
 
 }  // namespace ringo::detail

@@ -71,23 +71,20 @@ void add_locks_of(C& c, lock_set& locks) noexcept {
 //   note_refusal()                   has_chosen() is true from now on
 //   forget_refusal()                 undoes that; false if there is none
 //   never_waits                      it has an `otherwise`, and must know for sure that no case is ready
-// With take(), the result of the noted case or of the winner, and append_to(), it is itself a case (operation.hpp).
+// With take(), the result of the noted case or of the winner, and append_to(), it is itself a case (case_protocol.hpp).
 template <class Derived>
 class wait_for_many : public parked_operation {
  public:
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker("select");
-    try {
-      enter(&w);
-    } catch (...) {
-      return refuse_to_enter(w);
-    }
-    return w.goes_on_alone() ? try_alone(w) : try_otherwise(w);
+    (void)w.spend();
+    return await_ready_otherwise(w);
   }
 
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
+    note_where<P>(derived());
     if (derived().has_chosen()) [[unlikely]]
       return end_turn(w, coroutine, is_own_promise<P>, parked_);
     if (!waits_as_itself<P>(w)) [[unlikely]]
@@ -144,6 +141,18 @@ class wait_for_many : public parked_operation {
   wait_for_many& operator=(const wait_for_many&) = delete;
   ~wait_for_many() = default;
 
+  // The await has been spent.
+  [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
+    try {
+      enter(&w);
+    } catch (...) {
+      return refuse(w, std::current_exception());
+    }
+    if (w.current->is_cancelled()) [[unlikely]]
+      return refuse(w, nullptr);
+    return try_once(w, Derived::never_waits) && w.turn_lasts();
+  }
+
   // First thing in await_resume.
   RINGO_ALWAYS_INLINE void come_back() {
     if (std::exchange(parked_, nullptr) != nullptr) {
@@ -180,20 +189,11 @@ class wait_for_many : public parked_operation {
     if (woken) w.make_next(*woken);
     return committed;
   }
-  [[gnu::noinline]] bool try_otherwise(worker& w) {
-    if (w.current->is_cancelled()) [[unlikely]]
-      return refuse(w, nullptr);
-    return try_once(w, Derived::never_waits) && w.turn_lasts();
-  }
   // As operation's.
   [[gnu::cold, gnu::noinline]] bool refuse(worker& w, std::exception_ptr error) {
     throw_or_note(*this, w, std::move(error));
     derived().note_refusal();
     return false;
-  }
-  [[gnu::cold, gnu::noinline]] bool refuse_to_enter(worker& w) {
-    (void)w.spend();
-    return refuse(w, std::current_exception());
   }
   // Most often it is decided without all the locks: by a case that looks ready, or, if none does, by parking, which
   // looks again.
