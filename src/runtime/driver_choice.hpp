@@ -13,7 +13,7 @@ namespace ringo::detail {
 struct chosen_drivers {
   std::vector<std::unique_ptr<driver>> drivers;  // one for each worker, all of one kind
   ringo::driver kind = ringo::driver::automatic;
-  std::string warning;  // one line, if the choice was automatic and the kernel refused io_uring; else empty
+  std::string warning;          // one line, if the choice was automatic and the kernel refused io_uring; else empty
   std::string unused_variable;  // the warning that RINGO_DRIVER is not used; else empty
 };
 

@@ -57,7 +57,9 @@ ringo::task<> hold_mutex(ringo::mutex& books, ringo::event& closing_time) {
 }
 ringo::task<> wait_for_mutex(ringo::mutex& books) {
   ringo::mutex till;
-  { auto early = co_await till.lock(); }
+  {
+    auto early = co_await till.lock();
+  }
   auto guard = co_await books.lock();  // place: mutex
 }
 ringo::task<> wait_for_any(ringo::channel<int> news, ringo::semaphore& seats) {
