@@ -1,3 +1,4 @@
+mod calls;
 mod lateness;
 mod timing;
 mod workloads;
@@ -14,12 +15,12 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let wanted = arguments.get(1).map(String::as_str).unwrap_or("");
     if wanted == "--list" {
-        for (name, _) in workloads::ALL {
+        for (name, _) in workloads::ALL.iter().chain(calls::ALL) {
             println!("{name}");
         }
         return;
     }
-    let (name, workload) = match workloads::ALL.iter().find(|(name, _)| *name == wanted) {
+    let (name, workload) = match workloads::ALL.iter().chain(calls::ALL).find(|(name, _)| *name == wanted) {
         Some(found) => found,
         None => {
             eprintln!(
@@ -45,7 +46,7 @@ fn main() {
         Builder::new_multi_thread()
     };
     builder.worker_threads(workers).enable_time();
-    if *name == "late_echo" {
+    if ["late_echo", "stream_send_recv", "datagram_send_recv"].contains(name) {
         builder.enable_io();
     }
     let runtime = builder.build().unwrap();

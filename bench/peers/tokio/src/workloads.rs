@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, Mutex};
 use tokio::task::JoinHandle;
 
-type Run = fn(Timing) -> Pin<Box<dyn Future<Output = Timing> + Send>>;
+pub type Run = fn(Timing) -> Pin<Box<dyn Future<Output = Timing> + Send>>;
 
 pub const ALL: &[(&str, Run)] = &[
     ("unbuffered_pingpong", |t| Box::pin(unbuffered_pingpong(t))),
