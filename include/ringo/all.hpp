@@ -3,6 +3,7 @@
 #include <ringo/detail/cpp20.hpp>
 
 #include <cstddef>
+#include <exception>
 #include <optional>
 #include <source_location>
 #include <tuple>
@@ -39,15 +40,43 @@ task<> keep_result(group& parts, stored<A>& awaited, std::optional<R>& into, std
   }
 }
 
+// The routines of the parts, which are joined however their start ends: all that takes memory is made before them.
+class started_parts {
+ public:
+  explicit started_parts(std::source_location where)
+      : parts_(current_context(), on_error::cancel_rest, where), ended_(parts_.wait().begin(where)) {}
+
+  template <class Start>
+  void start(Start each) noexcept {
+    try {
+      each(parts_);
+    } catch (...) {
+      error_ = std::current_exception();
+      parts_.cancel();
+    }
+  }
+  RINGO_RETURNS_TASK task<>&& ended() noexcept { return std::move(ended_); }
+  void throw_if_not_started() const {
+    if (error_) [[unlikely]]
+      std::rethrow_exception(error_);
+  }
+
+ private:
+  group parts_;
+  task<> ended_;
+  std::exception_ptr error_;
+};
+
 template <class... A, std::size_t... I>
 task<std::tuple<case_result<A>...>> await_all(std::index_sequence<I...>, std::source_location where,
                                               stored<A>... awaited) {
   std::tuple<std::optional<case_result<A>>...> results;
-  auto start_each = [&](group& parts) -> task<> {
+  started_parts all(where);
+  all.start([&](group& parts) {
     (parts.go(keep_result<A, case_result<A>>(parts, awaited, std::get<I>(results), where), where), ...);
-    co_return;
-  };
-  co_await scope(start_each, where);
+  });
+  co_await in_name_of(where, all.ended());
+  all.throw_if_not_started();
   if (!(std::get<I>(results) && ...)) throw_cancelled();
   co_return std::tuple<case_result<A>...>(std::move(*std::get<I>(results))...);
 }
@@ -56,13 +85,14 @@ task<std::tuple<case_result<A>...>> await_all(std::index_sequence<I...>, std::so
 template <class T>
 task<std::vector<or_monostate<T>>> await_each(std::vector<task<T>> tasks, std::source_location where) {
   std::vector<std::optional<or_monostate<T>>> results(tasks.size());
-  auto start_each = [&](group& parts) -> task<> {
+  started_parts all(where);
+  all.start([&](group& parts) {
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       parts.go(keep_result<task<T>, or_monostate<T>>(parts, tasks[i], results[i], where), where);
     }
-    co_return;
-  };
-  co_await scope(start_each, where);
+  });
+  co_await in_name_of(where, all.ended());
+  all.throw_if_not_started();
   std::vector<or_monostate<T>> values;
   values.reserve(results.size());
   for (auto& each : results) {

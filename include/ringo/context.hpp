@@ -28,10 +28,10 @@ template <class T>
 class context_with_value final : public context_core {
  public:
   context_with_value(context_core* parent, T&& value)
-      : context_core(parent, true, time_point::max()), value_(std::move(value)) {}
+      : context_core(parent, true, time_point::max(), key_of<T>()), value_(std::move(value)) {}
 
  private:
-  const void* own_value(type_key type) const noexcept override { return type == key_of<T>() ? &value_ : nullptr; }
+  const void* own_value() const noexcept override { return &value_; }
   T value_;
 };
 }  // namespace detail

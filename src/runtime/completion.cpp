@@ -15,6 +15,15 @@ void completion_core::enter(const worker& w) {
   if (taken_.load(std::memory_order_relaxed)) throw_taken_completion();
 }
 
+// The workers of one runtime take it.
+bool completion_core::take() noexcept {
+  const worker* w = current_worker();
+  if (w == nullptr || w->shared) return !taken_.exchange(true, std::memory_order_relaxed);
+  if (taken_.load(std::memory_order_relaxed)) return false;
+  taken_.store(true, std::memory_order_relaxed);
+  return true;
+}
+
 void completion_core::end_setting() noexcept {
   stage_.store(stage::set, std::memory_order_release);
   worker* w = current_worker();
@@ -33,7 +42,7 @@ void completion_core::wake_all(worker& w) noexcept {
   std::int64_t left = 0;
   while (waiting_.claim_first(here, progress::done, [&left](waiter&) { ++left; })) ++left;
   here.unlock();
-  w.runtime.outside_work.fetch_sub(left, std::memory_order_release);
+  if (left != 0) w.runtime.outside_work.fetch_sub(left, std::memory_order_release);
 }
 
 void completion_core::add_waiter(waiter& one, worker& w) noexcept {

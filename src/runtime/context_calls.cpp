@@ -16,6 +16,10 @@ bool context_core::after_call::stop() noexcept {
 }
 
 context_core::followers& context_core::with_followers(worker* w) {
+  {
+    const auto here = locked(w);
+    if (followers_) return *followers_;
+  }
   owned<followers> made(new followers);
   const auto here = locked(w);
   if (!followers_) followers_.swap(made);

@@ -10,9 +10,10 @@
 
 namespace ringo::detail {
 
-context_core::context_core(context_core* parent, bool follows, time_point deadline) noexcept
+context_core::context_core(context_core* parent, bool follows, time_point deadline, type_key value_type) noexcept
     : parent_(parent),
       root_(parent && follows ? parent->root_ : *this),
+      value_type_(value_type),
       follows_(parent && follows),
       watched_(deadline != time_point::max() && !(follows_ && parent->deadline_ <= deadline)),
       deadline_(follows_ && parent->deadline_ < deadline ? parent->deadline_ : deadline),
@@ -65,16 +66,23 @@ bool context_core::try_retain() noexcept {
 }
 
 void context_core::release() noexcept {
-  // acq_rel: the thread that frees it sees what all others did.
-  for (context_core* c = this; c != nullptr && c->count_.fetch_sub(1, std::memory_order_acq_rel) == 1;) {
+  for (context_core* c = this; c != nullptr && c->drop_reference();) {
     if (!c->take_out()) return;
     c = c->dispose();
   }
 }
 
+// acq_rel: the thread that frees it sees what all others did. A root that has one reference is known to its holder
+// only; a walk over the tree may retain a child.
+bool context_core::drop_reference() noexcept {
+  if (!follows_ && count_.load(std::memory_order_acquire) == 1) return true;
+  return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+}
+
 // No routine runs under it or waits for it: these would keep it. A walk over the tree may still pass it; that ends
 // before this gets the lock.
 bool context_core::take_out() noexcept {
+  if (!follows_ && !watched_ && !followers_) return true;  // it is in no list
   const worker* w = current_worker();
   const auto leave = [this] {
     const section_of here(*this, current_worker(), true);  // also for a runtime with one worker, which may be ending
@@ -116,7 +124,7 @@ void context_core::leave_parent() noexcept {
 
 const void* context_core::find(type_key type) const noexcept {
   for (const context_core* c = this; c != nullptr; c = c->parent_) {
-    if (const void* value = c->own_value(type)) return value;
+    if (c->value_type_ == type) return c->own_value();
   }
   return nullptr;
 }

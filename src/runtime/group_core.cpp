@@ -247,13 +247,15 @@ void group_core::cancel(std::exception_ptr cause, const context* use) noexcept {
 void group_core::leave() noexcept {
   worker* w = current_worker();
   std::size_t left = 0;
+  bool is_over = false;
   if (w != nullptr && w->runtime_id == owner_.runtime_id()) {  // else their runtime has ended, and no waiter can go on
     section_of here(*this, w);
     left = running_ + queued_ + background_;
     end_waits(joining_, here);
     end_waits(slots_, here);
+    is_over = left == 0 && context_access::core(ctx_)->is_marked();
   }
-  cancel(nullptr);
+  if (!is_over) cancel(nullptr);
   // At the end of the runtime all routines are cancelled, and not all groups are joined.
   if (left != 0 && !w->runtime.unwinding()) {
     warn(*w, " was destroyed without wait() while ", left,

@@ -22,7 +22,7 @@ namespace ringo::detail {
 // The first setter changes `stage_` from unset to setting, and to set when the result is there. Only workers touch the
 // waiters: a setter on another thread posts to a worker, which wakes them (do_where_used says why none is missed). Each
 // wait in the queue counts in runtime_core::outside_work, since a result that may still come is no deadlock.
-class completion_core : public posted {
+class completion_core : public posted, public in_block {
  public:
   completion_core(const completion_core&) = delete;
   completion_core& operator=(const completion_core&) = delete;
@@ -33,24 +33,19 @@ class completion_core : public posted {
     stage expected = stage::unset;
     return stage_.compare_exchange_strong(expected, stage::setting, std::memory_order_acquire);
   }
-  void end_setting() noexcept;                                                        // after the result is stored
-  bool take() noexcept { return !taken_.exchange(true, std::memory_order_relaxed); }  // true for the first
+  void end_setting() noexcept;  // after the result is stored
+  bool take() noexcept;         // true for the first
 
   // Under the lock, on a worker.
   void add_waiter(waiter& one, worker& w) noexcept;
   void remove_waiter(waiter& one) noexcept;
 
   void hold() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept {
-    // acq_rel: the thread that frees it sees what all others did.
-    if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-  }
-  void add_setter() noexcept {
-    setters_.fetch_add(1, std::memory_order_relaxed);
-    hold();
-  }
+  void release() noexcept { release(1); }
+  void add_setter() noexcept { count_.fetch_add(one_setter + 1, std::memory_order_relaxed); }
   void drop_setter() noexcept {
-    if (setters_.fetch_sub(1, std::memory_order_acq_rel) == 1 && begin_to_set()) fail_as_dropped();
+    if (is_set()) return release(one_setter + 1);
+    if (count_.fetch_sub(one_setter, std::memory_order_acq_rel) / one_setter == 1 && begin_to_set()) fail_as_dropped();
     release();
   }
 
@@ -66,12 +61,17 @@ class completion_core : public posted {
  private:
   enum class stage : std::uint8_t { unset, setting, set };
 
+  static constexpr std::uint64_t one_setter = std::uint64_t{1} << 32;
+
+  // acq_rel: the thread that frees it sees what all others did. The holder of the last reference alone knows it.
+  void release(std::uint64_t n) noexcept {
+    if (count_.load(std::memory_order_acquire) == n || count_.fetch_sub(n, std::memory_order_acq_rel) == n) delete this;
+  }
   void fail_as_dropped() noexcept;
   void deliver(worker* w) noexcept override;
   void wake_all(worker& w) noexcept;
 
-  std::atomic<std::uint32_t> count_ = 1;
-  std::atomic<std::uint32_t> setters_ = 0;
+  std::atomic<std::uint64_t> count_ = 1;  // the references; and the setters, in the upper half
   std::atomic<stage> stage_ = stage::unset;
   std::atomic<bool> taken_ = false;
   ownership owner_;

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include <ringo/detail/frame.hpp>
 #include <ringo/detail/library.hpp>
 #include <ringo/detail/object_name.hpp>
 #include <ringo/detail/operation.hpp>
@@ -36,11 +37,11 @@ constexpr type_key key_of() noexcept {
   return &key_holder<T>::key;
 }
 
-class context_core : private timer_entry {
+class context_core : public in_block, private timer_entry {
  public:
   // A child of `parent`, which is null for the background. If it does not follow its parent, it has only the parent's
   // values. A past deadline cancels it at once. On a worker, or while no runtime runs.
-  context_core(context_core* parent, bool follows, time_point deadline) noexcept;
+  context_core(context_core* parent, bool follows, time_point deadline, type_key value_type = nullptr) noexcept;
   context_core(const context_core&) = delete;
   context_core& operator=(const context_core&) = delete;
   virtual ~context_core();
@@ -90,7 +91,7 @@ class context_core : private timer_entry {
   void follow(std::stop_token token);
 
  protected:
-  virtual const void* own_value(type_key) const noexcept { return nullptr; }
+  virtual const void* own_value() const noexcept { return nullptr; }
 
  private:
   friend class done_operation;
@@ -113,6 +114,7 @@ class context_core : private timer_entry {
   context_core* mark(worker* w, const std::exception_ptr& cause, reason why) noexcept;
   static void finish(worker* w, context_core* marked) noexcept;
   bool try_retain() noexcept;
+  bool drop_reference() noexcept;  // true: it was the last
   void catch_up(worker& w);
   void watch(worker& w) noexcept;
   void unwatch() noexcept;
@@ -134,6 +136,7 @@ class context_core : private timer_entry {
   std::atomic<std::size_t> count_ = 1;
   context_core* const parent_;  // retained by join_tree()
   context_core& root_;
+  const type_key value_type_;  // null: it has no value
   const bool follows_;
   std::atomic<bool> is_named_ = false;
   const bool watched_;  // has a deadline that is not its parent's

@@ -3,6 +3,7 @@
 // use after free, it is new and delete.
 #pragma once
 #include <cstddef>
+#include <new>
 
 #include <ringo/detail/worker.hpp>
 
@@ -50,6 +51,16 @@ inline void free_block(void* block, std::size_t size) noexcept {
   if (!frame_cache::recycles || w == nullptr || !w->frames.try_free(block, size)) [[unlikely]]
     free_block_slowly(block, size);
 }
+
+// Base of objects that are made and dropped often. (A type with a larger alignment than new's is no block.)
+struct in_block {
+  static void* operator new(std::size_t size) { return allocate_block(size); }
+  static void* operator new(std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
+  static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
+  static void operator delete(void* block, std::size_t, std::align_val_t alignment) noexcept {
+    ::operator delete(block, alignment);
+  }
+};
 
 inline void* routine::operator new(std::size_t size) { return allocate_frame(size); }
 inline void routine::operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }

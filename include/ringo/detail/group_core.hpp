@@ -25,7 +25,7 @@ namespace detail {
 // A use of a group begins with its first member, and ends when a wait() for it ends. The first member after that begins
 // the next use, with a new context. So a routine that wakes late from its wait() can see, by the context, that its use
 // has passed.
-class group_core {
+class group_core : public in_block {
  public:
   enum class member : bool { ordinary, background };
 

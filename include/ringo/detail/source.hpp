@@ -18,13 +18,11 @@
 
 namespace ringo::detail {
 
-class source {
+class source : public in_block {
  public:
   source(const source&) = delete;
   source& operator=(const source&) = delete;
   virtual ~source();
-  static void* operator new(std::size_t size) { return allocate_block(size); }
-  static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
 
   void set_name(const object_name& name) {  // by the constructor of the object
     detail::set_name(this, name.text());
