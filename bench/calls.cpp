@@ -274,21 +274,21 @@ CALL(try_select_any_8) {
 
 // What awaits an operation in another way. The value is there, but where the name ends in _waits.
 
-CALL(with_timeout, allocates(1)) {
+CALL(with_timeout) {
   const channel<int> a(1);
   EACH {
     a.try_send(n);
     keep(co_await ringo::with_timeout(1s, a.recv()));
   }
 }
-CALL(with_timeout_waits, allocates(1)) {
+CALL(with_timeout_waits) {
   const channel<int> a;
   BATCH {
     ringo::go(feed<int>, a, 1);
     for (int i = 0; i < bench::batch; ++i) keep(co_await ringo::with_timeout(1s, a.recv()));
   }
 }
-CALL(with_deadline, allocates(1)) {
+CALL(with_deadline) {
   const channel<int> a(1);
   const auto deadline = ringo::now() + 1h;
   EACH {
@@ -327,7 +327,7 @@ CALL(finally) {
     keep(co_await ringo::finally(a.recv(), b.send()));
   }
 }
-CALL(all_2, allocates(2)) {
+CALL(all_2) {
   const channel<int> a(1);
   const channel<int> b(1);
   EACH {

@@ -104,7 +104,7 @@ CALL(group_slot) {
   all.limit(10);
   EACH { co_await all.slot(); }
 }
-CALL(group_make_wait, allocates(2)) {
+CALL(group_make_wait) {
   EACH {
     ringo::group all;
     co_await all.wait();
@@ -114,7 +114,7 @@ task<> one_member(ringo::group& all) {
   all.go(nothing);
   co_return;
 }
-CALL(scope_of_one, allocates(2)) {
+CALL(scope_of_one) {
   EACH { co_await ringo::scope(one_member); }
 }
 CALL(pool_submit) {
@@ -145,16 +145,16 @@ CALL(context_is_cancelled) {
   const auto open = context::with_cancel();
   EACH { keep(open.is_cancelled()); }
 }
-CALL(context_with_cancel, allocates(1)) {
+CALL(context_with_cancel) {
   EACH { keep(context::with_cancel()); }
 }
-CALL(context_cancel, allocates(1)) {
+CALL(context_cancel) {
   EACH { context::with_cancel().cancel(); }
 }
-CALL(context_with_timeout, allocates(1)) {
+CALL(context_with_timeout) {
   EACH { keep(context::with_timeout(1s)); }
 }
-CALL(context_with_value, allocates(1)) {
+CALL(context_with_value) {
   const context parent;
   EACH { keep(parent.with_value(n)); }
 }
@@ -162,7 +162,7 @@ CALL(context_value_of_parent) {
   const auto child = context().with_value(1).with_value(2L);
   EACH { keep(child.value<int>()); }
 }
-CALL(context_after_func, allocates(4)) {
+CALL(context_after_func, allocates(3)) {
   const auto open = context::with_cancel();
   EACH { keep(open.after_func(nothing)()); }
 }
@@ -283,7 +283,7 @@ CALL(barrier_of_two) {
     co_await all.wait();
   }
 }
-CALL(completion, allocates(1)) {
+CALL(completion) {
   EACH {
     ringo::completion<int> result;
     result.setter().set_value(n);
