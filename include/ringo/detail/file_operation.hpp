@@ -5,8 +5,8 @@
 
 #include <ringo/chunk.hpp>
 #include <ringo/detail/awaited.hpp>
-#include <ringo/detail/io_operation.hpp>
 #include <ringo/detail/handled_case.hpp>
+#include <ringo/detail/io_operation.hpp>
 
 namespace ringo::detail {
 

@@ -9,8 +9,8 @@
 #include <variant>
 
 #include <ringo/detail/compilers.hpp>
-#include <ringo/detail/select_coroutine.hpp>
 #include <ringo/detail/select_attempt.hpp>
+#include <ringo/detail/select_coroutine.hpp>
 #include <ringo/detail/sourceless_operation.hpp>
 
 namespace ringo {
