@@ -1,6 +1,7 @@
 #include "runtime/driver_choice.hpp"
 
 #include <cerrno>
+#include <stdexcept>
 #include <string_view>
 #include <system_error>
 
@@ -23,17 +24,14 @@ std::unique_ptr<driver> make_uring(unsigned) {
 constexpr bool has_uring = true;
 #endif
 
-constexpr const char* variable = "RINGO_DRIVER";
-
-ringo::driver wanted_kind(const runtime_options& o, std::string& unused) {
+ringo::driver wanted_kind(const runtime_options& o) {
   if (o.driver != ringo::driver::automatic) return o.driver;
-  const std::string_view name = environment_variable(variable);
+  const std::string_view name = environment_variable("RINGO_DRIVER");
   if (name == "io_uring") return ringo::driver::io_uring;
   if (name == "epoll") return ringo::driver::epoll;
-  if (!name.empty() && name != "automatic") {
-    unused = unused_variable(variable, name, "automatic, io_uring and epoll are allowed");
-  }
-  return ringo::driver::automatic;
+  if (name.empty() || name == "automatic") return ringo::driver::automatic;
+  throw std::invalid_argument("ringo: RINGO_DRIVER in the environment is \"" + std::string(name) +
+                              "\": automatic, io_uring and epoll are allowed");
 }
 
 // Whether epoll may do where io_uring was refused with this error: it is forbidden, is not there, lacks what ringo
@@ -64,19 +62,15 @@ std::vector<std::unique_ptr<driver>> make_each(unsigned number, Make make) {
 chosen_drivers choose_drivers(const runtime_options& o, unsigned workers) {
   using kind = ringo::driver;
   chosen_drivers choice;
-  const kind wanted = wanted_kind(o, choice.unused_variable);
+  const kind wanted = wanted_kind(o);
   if (wanted == kind::io_uring || (wanted == kind::automatic && has_uring)) {
     try {
       choice.drivers = make_each(workers, [&] { return make_uring(o.ring_entries); });
       choice.kind = kind::io_uring;
       return choice;
     } catch (const std::system_error& refused) {
-      if (o.driver == kind::io_uring || !epoll_may_do(refused.code())) throw;
-      if (wanted == kind::io_uring) {
-        choice.unused_variable = unused_variable(variable, "io_uring", refused.what());
-      } else {
-        choice.warning = "this runtime uses epoll, since " + cause_of(refused);
-      }
+      if (wanted == kind::io_uring || !epoll_may_do(refused.code())) throw;
+      choice.warning = "this runtime uses epoll, since " + cause_of(refused);
     }
   }
   choice.drivers = make_each(workers, [] { return make_epoll(); });

@@ -151,10 +151,10 @@ runtime::runtime(runtime_options o) {
   if (o.ring_entries == 0) throw std::invalid_argument("ringo: runtime_options::ring_entries is 0: 1 is the least");
   const std::string unused_recorder = take_recorder_from_environment(o);
   const std::string unused_stall = take_stall_from_environment(o);
-  auto [drivers, kind, fallback, unused_driver] = detail::choose_drivers(o, worker_count(o.workers));
+  auto [drivers, kind, fallback] = detail::choose_drivers(o, worker_count(o.workers));
   o.driver = kind;
   core_ = detail::owned(new detail::runtime_core(std::move(o), std::move(drivers), nullptr));
-  for (const std::string& each : {fallback, unused_driver, unused_recorder, unused_stall}) warn_of_start(*core_, each);
+  for (const std::string& each : {fallback, unused_recorder, unused_stall}) warn_of_start(*core_, each);
 }
 
 runtime::~runtime() = default;
