@@ -93,12 +93,12 @@ void channel_core::end(section& in) noexcept {
 void channel_core::last_handle_gone() noexcept {
   // acquire, here and in the exchange: what the feeder did to the channel is done before the channel goes.
   if (feeder_.load(std::memory_order_acquire) != nullptr) {
-    handles_.store(2, std::memory_order_relaxed);  // the feeder's and this call's, before the feeder can know of it
+    handles_.set(2);  // the feeder's and this call's, before the feeder can know of it
     if (channel_feeder* const feeder = feeder_.exchange(nullptr, std::memory_order_acq_rel)) {
       feeder->nobody_receives(*this);
       return release();
     }
-    handles_.store(0, std::memory_order_relaxed);  // the feeder has ended in between: this call is the last user
+    handles_.set(0);  // the feeder has ended in between: this call is the last user
   }
   worker* w = current_worker();
   if (w == nullptr || w->runtime_id != owner.runtime_id()) {
@@ -121,9 +121,8 @@ void channel_core::check() const {
   invariant(filled <= capacity_, "a channel holds at most as many values as its capacity");
   invariant(first < capacity_ || (first == 0 && capacity_ == 0), "the oldest value has a place in the buffer");
   invariant(limit == (closed() ? 0 : capacity_), "a channel's limit is its capacity, and 0 once it is closed");
-  invariant(
-      !closed() || closing_.load(std::memory_order_relaxed) || ended() || handles_.load(std::memory_order_relaxed) == 0,
-      "a channel is closed by a close() or by its last handle");
+  invariant(!closed() || closing_.load(std::memory_order_relaxed) || ended() || handles_.value() == 0,
+            "a channel is closed by a close() or by its last handle");
   receivers.check();
   senders.check();
   const waiter* const receiver = receivers.first_open();
@@ -133,17 +132,16 @@ void channel_core::check() const {
   invariant(sender == nullptr || filled == capacity_, "a sender waits only while the buffer is full");
   invariant(receiver == nullptr || sender == nullptr || receiver->blocked == sender->blocked,
             "a receiver and a sender wait at once only if they are cases of one select");
-  invariant(!ended() || handles_.load(std::memory_order_relaxed) == 0, "a channel ends with its last handle");
+  invariant(!ended() || handles_.value() == 0, "a channel ends with its last handle");
 }
 
 void channel_core::append_to(wait_report& report) const {
-  report += reported_object{
-      .at = this,
-      .kind = "channel",
-      .state = "capacity " + std::to_string(capacity_) + (closed() ? ", closed" : ", open"),
-      .length = size(),
-      .capacity = capacity_,
-      .handles = feeder() != nullptr ? reported_object::unknown : handles_.load(std::memory_order_relaxed)};
+  report += reported_object{.at = this,
+                            .kind = "channel",
+                            .state = "capacity " + std::to_string(capacity_) + (closed() ? ", closed" : ", open"),
+                            .length = size(),
+                            .capacity = capacity_,
+                            .handles = feeder() != nullptr ? reported_object::unknown : handles_.value()};
 }
 
 std::string channel_core::name() const {

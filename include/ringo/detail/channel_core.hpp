@@ -25,6 +25,7 @@
 #include <ringo/detail/compilers.hpp>
 #include <ringo/detail/foreign_threads.hpp>
 #include <ringo/detail/library.hpp>
+#include <ringo/detail/reference_count.hpp>
 #include <ringo/detail/source.hpp>
 #include <ringo/errors.hpp>
 
@@ -67,10 +68,9 @@ class channel_core : public source {
            closed();
   }
 
-  void retain() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept { handles_.add(); }
   void release() noexcept {
-    // acq_rel: the thread that deletes the channel sees what the other handles' owners did.
-    if (handles_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
+    if (handles_.drop()) last_handle_gone();
   }
 
   // The caller has the only handle.
@@ -122,7 +122,7 @@ class channel_core : public source {
 
   std::atomic<bool> closed_ = false;
   std::atomic<bool> closing_ = false;  // a close has been accepted
-  std::atomic<std::size_t> handles_ = 1;
+  reference_count handles_{1};
   const std::size_t capacity_;
   std::atomic<channel_feeder*> feeder_ = nullptr;
 };
@@ -163,18 +163,7 @@ class channel_state final : public channel_core {
   template <class Put, class Wake>
   RINGO_ALWAYS_INLINE progress receive(bool shared, Put&& put, Wake&& wake) {
     if (count.value() > 0) {
-      T& oldest = buffer_[first];
-      put(std::move(oldest));
-      oldest.~T();  // NOLINT(bugprone-use-after-move): a moved value is destroyed, too
-      const std::size_t place = first;
-      first = after(first);
-      if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
-        ::new (static_cast<void*>(buffer_ + place)) T(std::move(sender->value()));
-        sender->set_state(progress::done);
-        wake(*sender->blocked);
-      } else {
-        count.add(-1);
-      }
+      take_oldest(shared, put, wake);
       return progress::done;
     }
     if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
@@ -185,7 +174,29 @@ class channel_state final : public channel_core {
     }
     return !closed() ? progress::idle : error ? progress::failed : progress::closed;
   }
-
+  // Moves the oldest value, which is there. A waiting sender's value then goes to the end of the buffer. Returns what
+  // build(T&&) returns, in place: a destructor does what comes after the move.
+  template <class Build, class Wake>
+  RINGO_ALWAYS_INLINE auto take_oldest(bool shared, Build&& build, Wake&& wake) {
+    struct afterwards {
+      RINGO_ALWAYS_INLINE ~afterwards() {
+        T* const freed = of.buffer_ + of.first;
+        freed->~T();
+        of.first = of.after(of.first);
+        if (auto* sender = of.template take_open<send_operation<T>>(of.senders, shared)) {
+          ::new (static_cast<void*>(freed)) T(std::move(sender->value()));
+          sender->set_state(progress::done);
+          wake(*sender->blocked);
+        } else {
+          of.count.add(-1);
+        }
+      }
+      channel_state& of;
+      const bool shared;
+      Wake& wake;
+    } const at_the_end{*this, shared, wake};
+    return build(std::move(buffer_[first]));
+  }
   // Moves from the value only if it returns done. idle: there is no room yet. A closed channel has no receivers.
   template <class Wake>
   RINGO_ALWAYS_INLINE progress send(bool shared, T& value, Wake&& wake) noexcept {

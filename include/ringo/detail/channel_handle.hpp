@@ -116,11 +116,13 @@ class channel_handle {
   // Copies the value only if there is room for it, or a receiver.
   bool try_send(const T& value) const requires(!of_signals && std::copy_constructible<T>)
   {
-    if constexpr (!std::is_trivially_copyable_v<T>) {
-      if (!could_send_now()) return false;
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      return try_send_now(const_cast<T&>(value));  // a move of such a value does not change it
+    } else {
+      if (looks_full() || !could_send_now()) return false;
+      T copy(value);
+      return try_send_now(copy);
     }
-    T copy(value);
-    return try_send(std::move(copy));
   }
   bool try_send(T&& value) const requires(!of_signals)
   {
@@ -143,16 +145,9 @@ class channel_handle {
   }
 
   receive_operation<T> recv() const { return receive_operation<T>(core_); }
-  typename receive_operation<T>::result_type try_recv() const {
+  RINGO_ALWAYS_INLINE typename receive_operation<T>::result_type try_recv() const {
     typename receive_operation<T>::result_type result{};
-    worker* w = worker_or_unused("try_recv");
-    if (!core_) return result;
-    core_->enter(w, "try_recv");
-    section_of here(*core_, w);
-    const progress p = core_->receive(
-        here.shared(), [&result](T&& value) { fill(result, std::move(value)); }, [&here](routine& r) { here.wake(r); });
-    here.end();
-    if (p == progress::failed) std::rethrow_exception(core_->error);
+    if (!looks_empty()) try_recv_into(result);
     return result;
   }
 
@@ -231,6 +226,26 @@ class channel_handle {
         [core = core_, &value, where]() -> task<> { co_await in_name_of(where, send_operation<T>(core, value)); },
         where);
   }
+  // Without the lock: whether this worker may use the channel, and a receive, or a send, would have to wait at this
+  // instant. (One channel: so the look sees one instant, semantics 46 and 47.)
+  RINGO_ALWAYS_INLINE bool looks_empty() const noexcept { return is_of_this_worker() && !core_->looks_receivable(); }
+  RINGO_ALWAYS_INLINE bool looks_full() const noexcept { return is_of_this_worker() && !core_->looks_sendable(); }
+  RINGO_ALWAYS_INLINE bool is_of_this_worker() const noexcept {
+    const worker* const w = current_worker();
+    return w != nullptr && core_ != nullptr && core_->owner.is_of(*w);
+  }
+  // In the caller's place: a small result that a call returns in a register is built in parts and loaded as a whole,
+  // which stalls.
+  [[gnu::noinline]] void try_recv_into(typename receive_operation<T>::result_type& result) const {
+    const auto put = [&result](T&& value) { fill(result, std::move(value)); };
+    worker* const w = worker_or_unused("try_recv");
+    if (!core_) return;
+    core_->enter(w, "try_recv");
+    section_of here(*core_, w);
+    const progress p = core_->receive(here.shared(), put, [&here](routine& r) { here.wake(r); });
+    here.end();
+    if (p == progress::failed) std::rethrow_exception(core_->error);
+  }
   // Whether a send would not have to wait at this instant; throws channel_closed. Another worker may send
   // first.
   bool could_send_now() const {
@@ -241,7 +256,8 @@ class channel_handle {
     const optional_guard guard(core_->lock, w && w->shared);
     return core_->can_send();
   }
-  bool try_send_now(T& value) const {
+  RINGO_ALWAYS_INLINE bool try_send_now(T& value) const { return !looks_full() && try_send_ready(value); }
+  [[gnu::noinline]] bool try_send_ready(T& value) const {
     worker* w = worker_or_unused("try_send");
     if (!core_) return false;
     core_->enter(w, "try_send");

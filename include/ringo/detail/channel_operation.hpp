@@ -64,7 +64,9 @@ struct signal {};  // the value of a channel<void>
 
 // The common part of receive and send. A Derived provides
 //   attempt(core, bool shared, wake)   under the lock: what it comes to now, with its result; idle: it must wait
-//   result_of_done()                   the result of what has come to `done`
+//   attempt_alone(core, wake)          the same with one worker, before the routine does anything else: false: it must
+//                                      wait; true with a state of `idle`: result_alone() does the rest
+//   take()                             the result, if the state is not `idle`
 template <class Derived, class T, class Result>
 class channel_operation : public operation<Derived, Result> {
  public:
@@ -72,19 +74,18 @@ class channel_operation : public operation<Derived, Result> {
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(Derived::call_name);
     channel_state<T>* const core = core_;  // read once: g++ stores it by a vector instruction, and waits for that
-    if (!w.spend() || core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
+    if (!w.spend()) [[unlikely]]
       return await_ready_otherwise(w, core);
-    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
+    if (core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
+      return await_ready_otherwise(w, core);
+    const bool ready = this->derived().attempt_alone(*core, [&w](routine& r) { w.make_next(r); });
     check_in_place(*core);
-    if (p == progress::idle) return false;
-    if (p != progress::done) [[unlikely]]
-      this->set_state(p);
-    return true;
+    return ready;
   }
   RINGO_ALWAYS_INLINE Result await_resume() {
     const progress p = this->current_state();
     if (p == progress::idle) [[likely]]
-      return this->derived().result_of_done();
+      return this->derived().result_alone();
     if (p != progress::done) [[unlikely]] {
       if (!won(p)) this->come_back_cancelled();
       return this->derived().take();
@@ -114,11 +115,11 @@ class channel_operation : public operation<Derived, Result> {
   // For a select that never waits: what it comes to at this instant, for result_as(); idle: nothing.
   RINGO_ALWAYS_INLINE progress try_now(worker& w) {
     channel_state<T>* const core = core_;
-    if (core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
+    if (core == nullptr || !core->owner.is_of(w)) [[unlikely]]
       return try_now_otherwise(w, core);
-    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
-    check_in_place(*core);
-    return p;
+    // With one channel, a look without its lock sees one instant (semantics 57).
+    if (!this->derived().looks_ready(w)) return progress::idle;
+    return try_now_ready(w, *core);
   }
   // For what wraps it (awaited.hpp).
   RINGO_ALWAYS_INLINE bool ends_at_once(worker& w) {
@@ -127,9 +128,9 @@ class channel_operation : public operation<Derived, Result> {
     return this->current_state() != progress::idle;
   }
   template <class Variant, std::size_t N>
-  RINGO_ALWAYS_INLINE Variant result_as(progress p) {
-    if constexpr (requires { this->derived().template take_as<Variant, N>(p); }) {
-      return this->derived().template take_as<Variant, N>(p);
+  RINGO_ALWAYS_INLINE Variant result_as(progress) {
+    if constexpr (requires { this->derived().template take_as<Variant, N>(); }) {
+      return this->derived().template take_as<Variant, N>();
     } else {
       if constexpr (std::is_void_v<Result>) {
         result_after(p);
@@ -200,16 +201,18 @@ class channel_operation : public operation<Derived, Result> {
     if (core == nullptr) return false;
     const progress p = attempt_locked(w, *core);
     if (p == progress::idle) return false;
-    const bool goes_on = w.turn_lasts();
-    if (p != progress::done || !goes_on) [[unlikely]]
-      this->set_state(p);
-    return goes_on;
+    this->set_state(p);
+    return w.turn_lasts();
   }
-  [[gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
+  [[gnu::cold, gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
     if (core == nullptr) return progress::idle;
     core->enter(&w, Derived::call_name);
-    // With one channel, a look without its lock sees one instant (semantics 57).
-    return w.shared && !this->derived().looks_ready(w) ? progress::idle : attempt_locked(w, *core);
+    return try_now_ready(w, *core);
+  }
+  [[gnu::noinline]] progress try_now_ready(worker& w, channel_state<T>& core) {
+    const progress p = attempt_locked(w, core);
+    if (p != progress::idle) this->set_state(p);
+    return p;
   }
   progress attempt_locked(worker& w, channel_state<T>& core) {
     section_of here(core, &w);
@@ -256,14 +259,20 @@ class RINGO_AWAITABLE receive_operation
       value_.template put<std::exception_ptr>(core.error);
     return p;
   }
-  RINGO_ALWAYS_INLINE result_type result_of_done() {
-    if constexpr (std::is_same_v<T, signal>) {
+  // A value in the buffer stays there until result_alone(), which moves it straight to the caller.
+  template <class Wake>
+  RINGO_ALWAYS_INLINE bool attempt_alone(channel_state<T>& core, Wake&& wake) {
+    if (core.count.value() > 0) [[likely]]
       return true;
-    } else {
-      const value_cleared at_the_end(value_);
-      return result_type(std::in_place, std::move(value_.value()));
-    }
+    const progress p = attempt(core, false, std::forward<Wake>(wake));
+    this->set_state(p);
+    return p != progress::idle;
   }
+  RINGO_ALWAYS_INLINE result_type result_alone() {
+    return this->core_->take_oldest(false, as_result(), [](routine& r) { current_worker()->make_next(r); });
+  }
+  // Calls nothing that returns the result: else g++ builds each result in parts in memory, and loads it as a whole,
+  // which stalls.
   RINGO_ALWAYS_INLINE result_type take() {
     const progress p = this->current_state();
     this->set_state(progress::idle);
@@ -271,17 +280,16 @@ class RINGO_AWAITABLE receive_operation
       rethrow();
     return p == progress::closed ? result_type() : result_of_done();
   }
+  RINGO_ALWAYS_INLINE result_type result_of_done() {
+    const value_cleared at_the_end(value_);
+    return as_result()(std::move(value_.value()));
+  }
   // The result as the N-th alternative of a select's, without a copy in between.
   template <class Variant, std::size_t N>
   requires(!std::is_same_v<T, signal>)
   RINGO_ALWAYS_INLINE Variant take_as() {
     const progress p = this->current_state();
     this->set_state(progress::idle);
-    return take_as<Variant, N>(p);
-  }
-  template <class Variant, std::size_t N>
-  requires(!std::is_same_v<T, signal>)
-  RINGO_ALWAYS_INLINE Variant take_as(progress p) {
     if (p == progress::failed) [[unlikely]]
       rethrow();
     if (p == progress::closed) return Variant(std::in_place_index<N>, std::nullopt);
@@ -317,6 +325,15 @@ class RINGO_AWAITABLE receive_operation
    private:
     slot<T, std::exception_ptr>& slot_;
   };
+  struct as_result {
+    RINGO_ALWAYS_INLINE result_type operator()(T&& value) const noexcept {
+      if constexpr (std::is_same_v<T, signal>) {
+        return true;
+      } else {
+        return result_type(std::in_place, std::move(value));
+      }
+    }
+  };
   [[noreturn, gnu::cold, gnu::noinline]] void rethrow() {
     const std::exception_ptr error = std::move(value_.template value<std::exception_ptr>());
     value_.template clear<std::exception_ptr>();
@@ -349,6 +366,14 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
   RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) noexcept {
     return core.send(shared, *source_, std::forward<Wake>(wake));
   }
+  template <class Wake>
+  RINGO_ALWAYS_INLINE bool attempt_alone(channel_state<T>& core, Wake&& wake) noexcept {
+    const progress p = core.send(false, *source_, std::forward<Wake>(wake));
+    if (p == progress::closed) [[unlikely]]
+      this->set_state(p);
+    return p != progress::idle;
+  }
+  void result_alone() noexcept {}
   void result_of_done() noexcept {}
   void take() {
     const progress p = this->current_state();

@@ -18,6 +18,7 @@ class ownership {
     if (w != nullptr && owner_.load(std::memory_order_relaxed) != w->runtime_id) [[unlikely]]
       change(*w, call);
   }
+  bool is_of(const worker& w) const noexcept { return owner_.load(std::memory_order_relaxed) == w.runtime_id; }
   // Whether the worker's runtime is the owner, and has one worker only.
   RINGO_ALWAYS_INLINE bool is_of_lone(const worker& w) const noexcept {
     return owner_.load(std::memory_order_relaxed) == w.lone_id;
