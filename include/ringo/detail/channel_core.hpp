@@ -166,6 +166,11 @@ class channel_state final : public channel_core {
       take_oldest(shared, put, wake);
       return progress::done;
     }
+    return receive_unbuffered(shared, put, wake);
+  }
+  // The same if the buffer is empty.
+  template <class Put, class Wake>
+  RINGO_ALWAYS_INLINE progress receive_unbuffered(bool shared, Put&& put, Wake&& wake) {
     if (auto* sender = take_open<send_operation<T>>(senders, shared)) {
       put(std::move(sender->value()));
       sender->set_state(progress::done);

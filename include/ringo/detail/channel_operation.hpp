@@ -253,20 +253,17 @@ class RINGO_AWAITABLE receive_operation
   bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
   template <class Wake>
   RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) {
-    const progress p =
-        core.receive(shared, [this](T&& value) { value_.put(std::move(value)); }, std::forward<Wake>(wake));
-    if (p == progress::failed) [[unlikely]]
-      value_.template put<std::exception_ptr>(core.error);
-    return p;
+    return kept(core, core.receive(shared, into_slot(), std::forward<Wake>(wake)));
   }
   // A value in the buffer stays there until result_alone(), which moves it straight to the caller.
   template <class Wake>
   RINGO_ALWAYS_INLINE bool attempt_alone(channel_state<T>& core, Wake&& wake) {
     if (core.count.value() > 0) [[likely]]
       return true;
-    const progress p = attempt(core, false, std::forward<Wake>(wake));
+    const progress p = kept(core, core.receive_unbuffered(false, into_slot(), std::forward<Wake>(wake)));
+    if (p == progress::idle) return false;
     this->set_state(p);
-    return p != progress::idle;
+    return true;
   }
   RINGO_ALWAYS_INLINE result_type result_alone() {
     return this->core_->take_oldest(false, as_result(), [](routine& r) { current_worker()->make_next(r); });
@@ -325,6 +322,14 @@ class RINGO_AWAITABLE receive_operation
    private:
     slot<T, std::exception_ptr>& slot_;
   };
+  RINGO_ALWAYS_INLINE auto into_slot() noexcept {
+    return [this](T&& value) { value_.put(std::move(value)); };
+  }
+  RINGO_ALWAYS_INLINE progress kept(channel_state<T>& core, progress p) {  // with the error of close(error)
+    if (p == progress::failed) [[unlikely]]
+      value_.template put<std::exception_ptr>(core.error);
+    return p;
+  }
   struct as_result {
     RINGO_ALWAYS_INLINE result_type operator()(T&& value) const noexcept {
       if constexpr (std::is_same_v<T, signal>) {

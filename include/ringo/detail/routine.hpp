@@ -88,7 +88,7 @@ struct routine {
 
   // Opens the wait, unless the routine has been cancelled. Under the locks of all its sources.
   // release: a canceller, which takes none of these locks, sees the linked cases; its acquire is in claim().
-  bool open_wait(bool shared) noexcept {
+  RINGO_ALWAYS_INLINE bool open_wait(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
     do {
       if (ends_awaits(seen)) [[unlikely]]
@@ -127,7 +127,7 @@ struct routine {
   }
 
   // True: the caller may deliver the result.
-  bool claim(bool shared) noexcept {
+  RINGO_ALWAYS_INLINE bool claim(bool shared) noexcept {
     std::uint32_t seen = state.load(std::memory_order_relaxed);
     while (seen & waiting) {
       if (!shared) {

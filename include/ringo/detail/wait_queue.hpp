@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include <ringo/detail/compilers.hpp>
+
 namespace ringo::detail {
 
 class section;
@@ -92,7 +94,7 @@ class wait_queue {
   void claim_all(section& in, progress result = progress::done, Lost lost = {}) noexcept;
 
   // Takes out the first waiter, w.
-  void pop_front(waiter& w) noexcept {
+  RINGO_ALWAYS_INLINE void pop_front(waiter& w) noexcept {
     waiter* const next = w.next;
     head_.store(next, std::memory_order_release);
     (next != nullptr ? next->previous : tail_) = nullptr;

@@ -41,7 +41,7 @@ class worker {
       return push_woken_by_call(r);
     make_next(r);
   }
-  void make_next(routine& r) noexcept {
+  RINGO_ALWAYS_INLINE void make_next(routine& r) noexcept {
     // One comparison for both, so that an observer costs nothing where there is none.
     if ((reinterpret_cast<std::uintptr_t>(run_next) | reinterpret_cast<std::uintptr_t>(observed)) != 0)
       return make_next_noted(r);
