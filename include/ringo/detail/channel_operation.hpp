@@ -119,13 +119,16 @@ class channel_operation : public operation<Derived, Result> {
       return try_now_otherwise(w, core);
     // With one channel, a look without its lock sees one instant (semantics 57).
     if (!this->derived().looks_ready(w)) return progress::idle;
-    return try_now_ready(w, *core);
+    if (!core->owner.is_of_lone(w)) return try_now_otherwise(w, core);
+    const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
+    check_in_place(*core);
+    this->set_state(p);
+    return p;
   }
   // For what wraps it (awaited.hpp).
   RINGO_ALWAYS_INLINE bool ends_at_once(worker& w) {
     if (!w.spend()) return false;
-    this->set_state(try_now(w));
-    return this->current_state() != progress::idle;
+    return try_now(w) != progress::idle;
   }
   template <class Variant, std::size_t N>
   RINGO_ALWAYS_INLINE Variant result_as(progress) {
@@ -204,14 +207,11 @@ class channel_operation : public operation<Derived, Result> {
     this->set_state(p);
     return w.turn_lasts();
   }
-  [[gnu::cold, gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
+  [[gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
     if (core == nullptr) return progress::idle;
     core->enter(&w, Derived::call_name);
-    return try_now_ready(w, *core);
-  }
-  [[gnu::noinline]] progress try_now_ready(worker& w, channel_state<T>& core) {
-    const progress p = attempt_locked(w, core);
-    if (p != progress::idle) this->set_state(p);
+    const progress p = attempt_locked(w, *core);
+    this->set_state(p);
     return p;
   }
   progress attempt_locked(worker& w, channel_state<T>& core) {
