@@ -64,7 +64,7 @@ struct signal {};  // the value of a channel<void>
 
 // The common part of receive and send. A Derived provides
 //   attempt(core, bool shared, wake)   under the lock: what it comes to now, with its result; idle: it must wait
-//   attempt_alone(core, wake)          the same with one worker, before the routine does anything else: false: it must
+//   begin_alone(core, wake)            the same with one worker, before the routine does anything else: false: it must
 //                                      wait; true with a state of `idle`: result_alone() does the rest
 //   take()                             the result, if the state is not `idle`
 template <class Derived, class T, class Result>
@@ -78,7 +78,7 @@ class channel_operation : public operation<Derived, Result> {
       return await_ready_otherwise(w, core);
     if (core == nullptr || !core->owner.is_of_lone(w)) [[unlikely]]
       return await_ready_otherwise(w, core);
-    const bool ready = this->derived().attempt_alone(*core, [&w](routine& r) { w.make_next(r); });
+    const bool ready = this->derived().begin_alone(*core, [&w](routine& r) { w.make_next(r); });
     check_in_place(*core);
     return ready;
   }
@@ -131,8 +131,9 @@ class channel_operation : public operation<Derived, Result> {
     return try_now(w) != progress::idle;
   }
   template <class Variant, std::size_t N>
-  RINGO_ALWAYS_INLINE Variant result_as(progress) {
+  RINGO_ALWAYS_INLINE Variant result_as(progress p) {
     if constexpr (requires { this->derived().template take_as<Variant, N>(); }) {
+      this->set_state(p);
       return this->derived().template take_as<Variant, N>();
     } else {
       if constexpr (std::is_void_v<Result>) {
@@ -257,7 +258,7 @@ class RINGO_AWAITABLE receive_operation
   }
   // A value in the buffer stays there until result_alone(), which moves it straight to the caller.
   template <class Wake>
-  RINGO_ALWAYS_INLINE bool attempt_alone(channel_state<T>& core, Wake&& wake) {
+  RINGO_ALWAYS_INLINE bool begin_alone(channel_state<T>& core, Wake&& wake) {
     if (core.count.value() > 0) [[likely]]
       return true;
     const progress p = kept(core, core.receive_unbuffered(false, into_slot(), std::forward<Wake>(wake)));
@@ -372,7 +373,7 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
     return core.send(shared, *source_, std::forward<Wake>(wake));
   }
   template <class Wake>
-  RINGO_ALWAYS_INLINE bool attempt_alone(channel_state<T>& core, Wake&& wake) noexcept {
+  RINGO_ALWAYS_INLINE bool begin_alone(channel_state<T>& core, Wake&& wake) noexcept {
     const progress p = core.send(false, *source_, std::forward<Wake>(wake));
     if (p == progress::closed) [[unlikely]]
       this->set_state(p);
