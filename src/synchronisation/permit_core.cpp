@@ -49,14 +49,11 @@ wait_queue& permit_core::queue_of(const waiter& w) noexcept {
   return static_cast<const permit_request&>(w).amount_ > total_ ? apart_ : queue_;
 }
 
-void permit_core::link(waiter& w) noexcept {
-  static_cast<permit_request&>(w).was_passed_ ? queue_.push_front(w) : queue_of(w).push_back(w);
-}
+void permit_core::link(waiter& w) noexcept { passed_ == &w ? queue_.push_front(w) : queue_of(w).push_back(w); }
 
 bool permit_core::unlink(waiter& w) noexcept {
-  auto& request = static_cast<permit_request&>(w);
-  if (woken_ == &request) woken_ = nullptr;
-  request.was_passed_ = false;
+  if (woken_ == &w) woken_ = nullptr;
+  if (passed_ == &w) passed_ = nullptr;
   take_out(queue_of(w), w);
   worker* on = current_worker();
   if (on != nullptr && !queue_.empty()) {  // the waiters behind it may be able to go on (semantics 127)
@@ -86,8 +83,8 @@ bool permit_core::grant(permit_request& request, section& in) noexcept {
     detach(request);
     return false;
   }
-  if (kind_ == kind::mutex && !std::exchange(request.was_passed_, false) && r.parked == &request &&
-      r.resumed_as == routine::kind::plain) {
+  const bool was_passed = std::exchange(passed_, nullptr) == &request;
+  if (kind_ == kind::mutex && !was_passed && r.parked == &request && r.resumed_as == routine::kind::plain) {
     detach(request);
     woken_ = &request;
     request.try_when_it_runs(r);

@@ -74,6 +74,7 @@ class permit_core final : public object_source {
   void check() const override;
 
  private:
+  friend class permit_request;
   bool must_serve() const noexcept { return !queue_.empty() && woken_ == nullptr; }
   bool give_back_locked(const worker& w, std::size_t amount) noexcept;
   void note_giver(const worker& w, std::size_t amount) noexcept;
@@ -90,6 +91,7 @@ class permit_core final : public object_source {
 
   // Of a mutex: the request whose routine has been woken to try for the lock. It is detached until that runs.
   permit_request* woken_ = nullptr;
+  permit_request* passed_ = nullptr;  // it was woken, and found the lock taken: it waits as the first
   const std::size_t total_;
   std::size_t available_;
   const kind kind_;
@@ -179,7 +181,7 @@ class permit_request : public source_operation<permit_request, hold, permit_core
       of_->note_arrival(*this);
     }
     if (!of_->take(amount_)) {
-      was_passed_ |= was_woken;
+      if (was_woken) of_->passed_ = this;
       return false;
     }
     if (const routine* const by = w.current != nullptr ? w.current : blocked) of_->note_taker(*by);
@@ -220,7 +222,6 @@ class permit_request : public source_operation<permit_request, hold, permit_core
   bool try_or_wait(worker& w) noexcept;
 
   std::size_t amount_;
-  bool was_passed_ = false;  // it was woken, and found the lock taken: it waits as the first
 };
 
 [[noreturn]] void throw_nothing_held(const char* call);
