@@ -213,3 +213,25 @@ TEST_CASE("an operation holds a small trivially copyable value, and may be kept 
     CHECK(third->second == 3);
   });
 }
+
+TEST_CASE("an await that was ready, and is resumed after other code has used the channel, throws") {
+  // As a wrapper of another library may do, by mistake.
+  run(
+      []() -> task<> {
+        channel<int> values(1);
+        channel<int> others(1);
+        co_await values.send(1);
+
+        auto received = values.recv();
+        auto selected = select(values.recv(), others.recv());
+        CHECK(received.await_ready());
+        CHECK(selected.await_ready());
+        CHECK(values.try_recv() == 1);
+        CHECK_THROWS_AS(received.await_resume(), std::logic_error);
+        CHECK_THROWS_AS(selected.await_resume(), std::logic_error);
+
+        co_await values.send(2);
+        CHECK(co_await values.recv() == 2);
+      },
+      {.workers = 1});
+}

@@ -20,6 +20,11 @@ std::size_t checked_capacity(std::size_t capacity, std::size_t value_size) {
 }
 
 void throw_send_on_closed() { throw channel_closed("ringo: send on a closed channel"); }
+void throw_not_resumed_at_once() {
+  throw std::logic_error(
+      "ringo: an await of a channel was ready, and other code used the channel before the await was resumed: call "
+      "await_resume() directly after an await_ready() that returns true");
+}
 void throw_close_of_nil() { throw channel_closed("ringo: close of a nil channel"); }
 
 void block_until(channel_core* core, const char* call, const std::function<progress(bool, routine*&)>& attempt,

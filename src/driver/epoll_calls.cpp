@@ -202,8 +202,8 @@ bool epoll_calls::try_unrecorded(kernel_request& r) noexcept {
     complete(r, answer);
     return true;
   }
-  if (r.position < most_attempts_in_vain && ++r.position < most_attempts_in_vain && table_.wait_idle(r, call))
-    return false;
+  if (r.position < most_attempts_in_vain) ++r.position;
+  if (r.position < most_attempts_in_vain && table_.wait_idle(r, call)) return false;
   pause_unrecorded(r, pause_in_vain);
   return false;
 }

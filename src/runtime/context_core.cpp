@@ -72,17 +72,20 @@ void context_core::release() noexcept {
   }
 }
 
-// acq_rel: the thread that frees it sees what all others did. A root that has one reference is known to its holder
-// only; a walk over the tree may retain a child.
+// By a holder. True: only holders can find it. A parent, a timer queue and a stop callback retain it by try_retain(),
+// which must fail once the last holder has let it go.
+bool context_core::only_holders_know_it() const noexcept { return !follows_ && !watched_ && !followers_; }
+
+// acq_rel: the thread that frees it sees what all others did.
 bool context_core::drop_reference() noexcept {
-  if (!follows_ && count_.load(std::memory_order_acquire) == 1) return true;
+  if (count_.load(std::memory_order_acquire) == 1 && only_holders_know_it()) return true;
   return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
 }
 
 // No routine runs under it or waits for it: these would keep it. A walk over the tree may still pass it; that ends
 // before this gets the lock.
 bool context_core::take_out() noexcept {
-  if (!follows_ && !watched_ && !followers_) return true;  // it is in no list
+  if (only_holders_know_it()) return true;
   const worker* w = current_worker();
   const auto leave = [this] {
     const section_of here(*this, current_worker(), true);  // also for a runtime with one worker, which may be ending

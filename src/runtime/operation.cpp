@@ -40,7 +40,7 @@ std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<> coroutine, b
     noted = &r;
     return w.push_and_switch_away(r);
   }
-  return suspend_in_record(w, coroutine, in_task, {&noted, [](void* note, routine& r) {
+  return suspend_in_record(w, coroutine, in_task, {static_cast<void*>(&noted), [](void* note, routine& r) {
                                                      *static_cast<routine**>(note) = &r;
                                                      current_worker()->push(r);
                                                      return true;

@@ -255,6 +255,9 @@ class channel_state final : public channel_core {
 std::size_t checked_capacity(std::size_t capacity, std::size_t value_size);
 [[noreturn]] void throw_send_on_closed();
 [[noreturn]] void throw_close_of_nil();
+// A coroutine of another library has called await_ready(), then let other code use the channel, and then called
+// await_resume().
+[[noreturn]] void throw_not_resumed_at_once();
 
 // For foreign threads (foreign_threads.hpp). `attempt` tries the operation without waiting; `operation` is what a
 // routine awaits for the thread. If no runtime uses the channel, waits until one does. Null: the nil channel.

@@ -190,6 +190,8 @@ class channel_operation : public operation<Derived, Result> {
   [[gnu::noinline]] progress attempt_alone(worker& w) {
     const progress p = this->derived().attempt(*core_, false, [&w](routine& r) { w.make_next(r); });
     check_in_place(*core_);
+    if (p == progress::idle) [[unlikely]]
+      throw_not_resumed_at_once();
     return p;
   }
   // With several workers; or with one at the end of its turn, in a cancelled routine, on a nil channel or on another
@@ -267,6 +269,8 @@ class RINGO_AWAITABLE receive_operation
     return true;
   }
   RINGO_ALWAYS_INLINE result_type result_alone() {
+    if (this->core_->count.value() <= 0) [[unlikely]]
+      throw_not_resumed_at_once();
     return this->core_->take_oldest(false, as_result(), [](routine& r) { current_worker()->make_next(r); });
   }
   // Calls nothing that returns the result: else g++ builds each result in parts in memory, and loads it as a whole,

@@ -114,6 +114,7 @@ class context_core : public in_block, private timer_entry {
   context_core* mark(worker* w, const std::exception_ptr& cause, reason why) noexcept;
   static void finish(worker* w, context_core* marked) noexcept;
   bool try_retain() noexcept;
+  bool only_holders_know_it() const noexcept;
   bool drop_reference() noexcept;  // true: it was the last
   void catch_up(worker& w);
   void watch(worker& w) noexcept;
