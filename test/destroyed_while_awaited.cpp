@@ -351,3 +351,23 @@ TEST_CASE("A once may be destroyed while its function runs") {
     CHECK(end_of_call == ending::returned);
   });
 }
+
+namespace {
+
+owned_coroutine wait_beside_select(channel<int> values, channel<int> others) {
+  auto received = values.recv();
+  auto selected = select(received, others.recv());  // is destroyed first, and sees that `received` waits
+  co_await received;
+}
+
+}  // namespace
+
+TEST_CASE("An operation that a stored select refers to may be destroyed while it is awaited by itself (D9)") {
+  on_simulated_schedulers([]() -> task<> {
+    const channel<int> values, others;
+    owned_coroutine waiting = wait_beside_select(values, others);
+    co_await testing::settle();
+    waiting.destroy();
+    CHECK(!values.try_send(1));
+  });
+}

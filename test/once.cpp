@@ -5,6 +5,8 @@
 #include <ringo/ringo.hpp>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -220,4 +222,140 @@ TEST_CASE("awaits that end at once make no task, but end their routine's turn as
         co_await changed.wait(held, is_true);
       },
       {.workers = 1});
+}
+
+namespace {
+
+struct text_sink {
+  std::string got;
+  task<> send(std::string_view more) {
+    got += more;
+    co_return;
+  }
+};
+
+// Cancels a routine while it computes, and returns whether the await that it then comes to throws `cancelled`.
+template <class F>
+task<bool> is_cancelled_in(F awaits) {
+  std::atomic<bool> computes = false, is_cancelled = false;
+  bool threw = false;
+  const auto body = [&]() -> task<> {
+    computes = true;
+    while (!is_cancelled) std::this_thread::yield();
+    try {
+      co_await awaits();
+    } catch (const cancelled&) {
+      threw = true;
+    }
+  };
+  handle<> h = go(body);
+  while (!computes) co_await yield();
+  h.cancel();
+  is_cancelled = true;
+  co_await h.wait();
+  co_return threw;
+}
+
+}  // namespace
+
+TEST_CASE("awaits that end at once throw in a routine that another worker has cancelled while it computes (125)") {
+  run(
+      []() -> task<> {
+        semaphore permits(8);
+        mutex m, other;
+        once o;
+        channel<int> c(8);
+        condition changed;
+        text_sink sink;
+        buffered_writer<text_sink&> out(sink), empty(sink);
+        co_await o.call([] {});
+        for (int i = 0; i < 8; ++i) co_await c.send(i);
+        auto held = co_await other.lock();
+        {
+          const auto first_use = co_await permits.acquire();
+          const auto first_lock = co_await m.lock();
+        }
+        const auto is_true = [] { return true; };
+        const auto acquires = [&]() -> task<> { const auto permit = co_await permits.acquire(); };
+        const auto locks = [&]() -> task<> { const auto guard = co_await m.lock(); };
+        const auto within = [&]() -> task<> { const auto permit = co_await with_timeout(1h, permits.acquire()); };
+        const auto receives = [&]() -> task<> { co_await with_timeout(1h, c.recv()); };
+        const auto calls = [&]() -> task<> { co_await o.call([] {}); };
+        const auto waits = [&]() -> task<> { co_await changed.wait(held, is_true); };
+        const auto writes = [&]() -> task<> { co_await out.write("x"); };
+        const auto flushes = [&]() -> task<> { co_await empty.flush(); };
+        const auto takes = [&]() -> task<> {
+          auto result = co_await outcome(c.recv());
+          if (result.error()) std::rethrow_exception(result.error());
+        };
+        CHECK(co_await is_cancelled_in(acquires));
+        CHECK(co_await is_cancelled_in(locks));
+        CHECK(co_await is_cancelled_in(within));
+        CHECK(co_await is_cancelled_in(receives));
+        CHECK(co_await is_cancelled_in(calls));
+        CHECK(co_await is_cancelled_in(waits));
+        CHECK(co_await is_cancelled_in(writes));
+        CHECK(co_await is_cancelled_in(flushes));
+        CHECK(co_await is_cancelled_in(takes));
+        CHECK(out.buffered().empty());
+        CHECK(c.size() == 8);
+      },
+      {.workers = 2});
+}
+
+TEST_CASE("awaits that end at once are awaited once, whatever wraps them") {
+  run([]() -> task<> {
+    text_sink sink;
+    buffered_writer<text_sink&> out(sink);
+    auto one = out.write("one ");
+    co_await with_timeout(1h, one);
+    CHECK_THROWS_AS(co_await one, std::logic_error);
+    auto two = out.write("two ");
+    co_await two;
+    CHECK_THROWS_AS(co_await with_timeout(1h, two), std::logic_error);
+    CHECK(out.buffered() == "one two ");
+  });
+}
+
+TEST_CASE("a condition's function is called under the context of the wait") {
+  run([]() -> task<> {
+    mutex m;
+    condition changed;
+    auto held = co_await m.lock();
+    int calls = 0;
+    const auto under_seven = [&calls] {
+      ++calls;
+      const int* number = context::current().value<int>();
+      return number != nullptr && *number == 7;
+    };
+    co_await with_context(context::current().with_value(7), changed.wait(held, under_seven));
+    CHECK(calls == 1);
+    const auto has_deadline = [] { return context::current().deadline() != time_point::max(); };
+    co_await with_timeout(1h, changed.wait(held, has_deadline));
+  });
+}
+
+TEST_CASE("what writes and waits return may be awaited for a handler, named, started, and kept as a task") {
+  run([]() -> task<> {
+    text_sink sink;
+    buffered_writer<text_sink&> out(sink);
+    channel<int> c(1);
+    co_await c.send(1);
+    const auto writes = [&out](auto) { return out.write("handler "); };
+    co_await select(on(c.recv(), writes), sleep(1h));
+    co_await go(named("writer", out.write("routine "))).join();
+    task<> kept = out.write("task ");
+    co_await std::move(kept);
+    CHECK(out.buffered() == "handler routine task ");
+
+    mutex m;
+    condition changed;
+    auto held = co_await m.lock();
+    const auto is_true = [text = std::string("a text that is long enough for memory of its own")] {
+      return !text.empty();
+    };
+    co_await go(named("waiter", changed.wait(held, is_true))).join();
+    task<> waiting = changed.wait(held, is_true);
+    co_await std::move(waiting);
+  });
 }

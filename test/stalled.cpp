@@ -226,7 +226,9 @@ TEST_CASE("A call that has returned is not shown as one that has not, nor as one
       warnings.how());
   CAPTURE(warnings.all());
   CHECK(warnings.says("It is in the system call read"));
-  if (guesses_stacks) CHECK(warnings.says("    (anonymous namespace)::read_with_room(int)"));
+  // ThreadSanitizer puts a function of its own in between, which makes the caller uncertain.
+  const std::string_view certain = RINGO_THREAD_SANITIZER ? "" : "    ";
+  if (guesses_stacks) CHECK(warnings.says(std::string(certain) + "(anonymous namespace)::read_with_room(int)"));
   CHECK(!warnings.says("    (anonymous namespace)::writes_before(int)"));
   CHECK(!warnings.says("\n    ringo::"));
   CHECK(!warnings.says("\n  ? ringo::"));

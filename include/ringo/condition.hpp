@@ -32,6 +32,7 @@ task<> wait_until(condition_core& of, mutex::guard& held, P until, bool is_false
 template <class P>
 class RINGO_AWAITABLE conditional_wait : public deferred<conditional_wait<P>, void> {
  public:
+  using calls_the_user = void;  // so not before its context is entered (awaited.hpp)
   template <class U>
   conditional_wait(condition_core& of, mutex::guard& held, U&& until, std::source_location where)
       : of_(of), held_(held), until_(std::forward<U>(until)), where_(where) {}
@@ -44,6 +45,7 @@ class RINGO_AWAITABLE conditional_wait : public deferred<conditional_wait<P>, vo
   void take() const noexcept {}
   // So that go() and the like start it.
   RINGO_RETURNS_TASK task<> operator()() { return make({}); }
+  operator task<>() && { return make({}); }
 
  private:
   friend class deferred<conditional_wait, void>;

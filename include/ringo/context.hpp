@@ -213,7 +213,7 @@ class in_context {
   }
   template <class A>
   bool ends_at_once(A& awaited, worker& w) const {
-    return !context_.is_cancelled() && awaited.ends_at_once(w);
+    return !context_.is_cancelled() && ends_at_first_look(awaited, w);
   }
   template <class A>
   static auto taken(A& awaited) {

@@ -103,7 +103,7 @@ class outcome_taken {
   template <class A>
   bool ends_at_once(A& awaited, worker& w) noexcept {
     try {
-      return awaited.ends_at_once(w);
+      return ends_at_first_look(awaited, w);
     } catch (...) {
       error_ = std::current_exception();
       return true;

@@ -38,7 +38,7 @@ struct shielded {
   }
   template <class A>
   static bool ends_at_once(A& awaited, worker& w) {
-    return awaited.ends_at_once(w);
+    return ends_at_first_look(awaited, w);
   }
   template <class A>
   static auto taken(A& awaited) {

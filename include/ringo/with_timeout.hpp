@@ -52,9 +52,9 @@ class within {
   template <class A>
   bool ends_at_once(A& awaited, worker& w) const {
     if constexpr (std::is_same_v<Limit, delay>) {
-      return limit_.value() > duration::zero() && awaited.ends_at_once(w);
+      return limit_.value() > duration::zero() && ends_at_first_look(awaited, w);
     } else {
-      return limit_ > now() && awaited.ends_at_once(w);
+      return limit_ > now() && ends_at_first_look(awaited, w);
     }
   }
   template <class A>

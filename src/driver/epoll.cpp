@@ -102,7 +102,8 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
     }
     if (is_certain || until == time_point::min()) return look(is_certain);
     prepare_to_look();
-    if (!answered_.empty() || !wake_.begin_sleep()) return look(false);
+    if (!answered_.empty() || !unrecorded_.empty()) return serve();
+    if (!wake_.begin_sleep()) return look(false);
     answers_.store(false, std::memory_order_release);
     const int events = wait(limited(until));
     answers_.store(true, std::memory_order_release);

@@ -305,6 +305,8 @@ void epoll_calls::prepare_to_look() noexcept {
     kernel_request& r = *idle_refused.front();
     idle_refused.pop_front();
     pause_unrecorded(r, pause_without_event);
+    // No attempt was in vain: the next one may wait for an event again.
+    if (r.record != nullptr) static_cast<begun_call*>(r.record)->in_vain = static_cast<std::uint8_t>(r.position);
   }
   while (!refused.empty()) {
     begun_call& c = refused.pop_front();

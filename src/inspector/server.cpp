@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr duration answer_limit = 60s;  // until a client has read its answer: some 100 MB by a slow line
 constexpr duration linger_limit = 1s;
+constexpr duration look_again_after = 1s;
 
 bool is_allowed(const tcp_stream&, const inspector_options&) { return true; }
 bool is_allowed(const unix_stream& client, const inspector_options& o) {
@@ -56,9 +57,13 @@ task<> inspector_server::accept_all(auto& listener) {
       Stream client = co_await listener.accept();
       const auto place = co_await select(clients.slot(), otherwise);
       if (place.index() == 1) {
-        // Its routine sees that the connection has ended, and ends.
-        if (!awaited_clients_.empty()) ::shutdown(awaited_clients_.front(), SHUT_RDWR);
-        co_await clients.slot();
+        // Its routine sees that the connection has ended, and ends. If all clients wait for their answers now, one of
+        // them may not read it then: so this looks again.
+        for (bool has_place = false; !has_place;) {
+          if (!awaited_clients_.empty()) ::shutdown(awaited_clients_.front(), SHUT_RDWR);
+          const auto came = co_await select(prefer_first, clients.slot(), sleep(look_again_after));
+          has_place = came.index() == 0;
+        }
       }
       try {
         clients.go(serve_client<Stream>(std::move(client)));

@@ -17,7 +17,9 @@ std::string unused_variable(const char* name, std::string_view value, std::strin
   if (constexpr std::string_view us = "ringo: "; why.starts_with(us)) why.remove_prefix(us.size());
   std::string text = std::string(name) + " in the environment is \"";
   append_printable(text, value);
-  return text.append("\", and is not used: ").append(why);
+  text += "\", and is not used: ";
+  append_printable(text, why);
+  return text;
 }
 
 std::string with_process_number(std::string_view text) {

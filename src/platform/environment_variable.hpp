@@ -1,5 +1,5 @@
-// Variables of the environment that set options. None of them keeps a program from running: a value that cannot be read
-// or obeyed is a warning, and the variable counts as not set.
+// Variables of the environment that set options. One that only observes keeps no program from running: a value that
+// cannot be read or obeyed is a warning, and the variable counts as not set. RINGO_DRIVER is obeyed or refused.
 #pragma once
 #include <string>
 #include <string_view>

@@ -3,12 +3,14 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -25,7 +27,9 @@ constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 struct {
   std::array<std::atomic<recorder*>, 16> listed;
   std::atomic<int> inside = 0;
-  std::atomic<int> writing = 0;  // 1: a thread writes; 2: it has
+  std::atomic<int> writing = 0;          // 1: a thread writes; 2: it has
+  std::atomic<std::int64_t> second = 0;  // of the monotonic clock, in which it has
+  std::atomic<int> written = 0;          // how many times a thread has
   // The handlers that ours replaced. A handler that was set over ours stays when ours goes, and may call it after ours
   // was set over it in turn: so ours, when it is called by the one that it has called, goes on to the oldest.
   std::array<struct sigaction, crash_signals.size()> before, oldest;
@@ -42,6 +46,25 @@ bool has_function(const struct sigaction& of) noexcept {
   return (of.sa_flags & SA_SIGINFO) != 0 || (of.sa_handler != SIG_IGN && of.sa_handler != SIG_DFL);
 }
 
+// Sets the mask that the kernel would have set for the program's handler, which may leave by longjmp: that keeps it.
+void unblock_for(const struct sigaction& theirs, int signal, const void* context) noexcept {
+  sigset_t mask = static_cast<const ucontext_t*>(context)->uc_sigmask;
+  for (int each = 1; each < NSIG; ++each) {
+    if (::sigismember(&theirs.sa_mask, each) == 1) ::sigaddset(&mask, each);
+  }
+  if ((static_cast<unsigned>(theirs.sa_flags) & SA_NODEFER) == 0) ::sigaddset(&mask, signal);
+  ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+}
+
+// A program may handle such signals as a matter of course, for memory that it protects: so after some recordings, at
+// most one is written in two seconds.
+constexpr int always_written = 16;
+std::int64_t seconds_now() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
+}
+
 void on_crash(int signal, siginfo_t* info, void* context) {
   const int saved = errno;
   crash.inside.fetch_add(1, std::memory_order_seq_cst);
@@ -51,11 +74,16 @@ void on_crash(int signal, siginfo_t* info, void* context) {
   // A crash after one from which the program's handler has recovered is written, too.
   int stage = crash.writing.load(std::memory_order_seq_cst);
   const bool again = stage == 2;
-  if ((stage == 0 || (again && may_recover)) &&
-      crash.writing.compare_exchange_strong(stage, 1, std::memory_order_seq_cst)) {
+  const std::int64_t second = seconds_now();
+  const bool is_due = stage == 0 || (again && may_recover &&
+                                     (crash.written.load(std::memory_order_relaxed) < always_written ||
+                                      second > crash.second.load(std::memory_order_relaxed) + 1));
+  if (is_due && crash.writing.compare_exchange_strong(stage, 1, std::memory_order_seq_cst)) {
     for (auto& each : crash.listed) {
       if (recorder* one = each.load(std::memory_order_seq_cst)) one->write_in_crash(again);
     }
+    crash.second.store(second, std::memory_order_relaxed);
+    crash.written.fetch_add(1, std::memory_order_relaxed);
     crash.writing.store(2, std::memory_order_seq_cst);
   } else {  // this thread's end would be the process's
     constexpr timespec moment{0, 1'000'000};
@@ -71,6 +99,7 @@ void on_crash(int signal, siginfo_t* info, void* context) {
   } else if ((static_cast<unsigned>(theirs.sa_flags) & SA_RESETHAND) != 0) {
     ::signal(signal, SIG_DFL);
   }
+  if (has_function(theirs)) unblock_for(theirs, signal, context);
   errno = saved;
   if ((theirs.sa_flags & SA_SIGINFO) != 0) return theirs.sa_sigaction(signal, info, context);
   if (theirs.sa_handler == SIG_IGN) return;

@@ -16,6 +16,7 @@
 #include <ringo/detail/object_name.hpp>
 #include <ringo/detail/wait_report.hpp>
 
+#include "platform/escaped.hpp"
 #include "platform/own_memory.hpp"
 #include "runtime/crash_recording.hpp"
 #include "runtime/runtime_core.hpp"
@@ -334,7 +335,8 @@ void recorder::write(const std::string& path) const {
     if (::close(fd) != 0 && error == 0) error = errno;
   }
   if (error != 0) {
-    throw std::system_error(error, std::generic_category(), "ringo: the recording cannot be written to " + path);
+    throw std::system_error(error, std::generic_category(),
+                            "ringo: the recording cannot be written to " + printable(path));
   }
 }
 
@@ -343,7 +345,9 @@ void recorder::write_file(const char* suffix, runtime_core& rt) const noexcept {
   try {
     write(file_ + suffix);
   } catch (const std::exception& e) {
-    rt.warn(std::string_view(e.what()).substr(std::string_view("ringo: ").size()));
+    std::string_view why = e.what();
+    if (constexpr std::string_view us = "ringo: "; why.starts_with(us)) why.remove_prefix(us.size());
+    rt.warn(why);
   }
 }
 

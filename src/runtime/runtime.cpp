@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <mutex>
 #include <ostream>
 #include <set>
@@ -56,12 +57,17 @@ void warn_of_start(detail::runtime_core& of, const std::string& text) {
 std::string take_recorder_from_environment(runtime_options& o) {
   const std::string_view text = detail::environment_variable("RINGO_RECORD");
   if (text.empty() || o.recorder != 0 || !o.recorder_file.empty()) return {};
-  constexpr std::int64_t usual = 1 << 20, most = 1 << 30;
+  constexpr std::int64_t most = 1 << 30;
   const std::size_t comma = text.rfind(',');
-  const auto bytes =
-      comma == std::string_view::npos ? usual : detail::leading_number(text.substr(comma + 1)).value_or(0);
-  if (bytes <= 0 || bytes > most) {
-    return detail::unused_variable("RINGO_RECORD", text, "FILE or FILE,BYTES is allowed, with a gigabyte at most");
+  std::int64_t bytes = 1 << 20;
+  if (comma != std::string_view::npos) {
+    const std::string_view number = text.substr(comma + 1);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), bytes);
+    if (error != std::errc() || end != number.data() + number.size()) bytes = 0;
+  }
+  if (bytes <= 0 || bytes > most / worker_count(o.workers)) {
+    return detail::unused_variable("RINGO_RECORD", text,
+                                   "FILE or FILE,BYTES is allowed, with a gigabyte at most for all workers");
   }
   o.recorder = static_cast<std::size_t>(bytes);
   o.recorder_file = detail::with_process_number(text.substr(0, comma));

@@ -74,24 +74,29 @@ concept case_like = case_operation<std::remove_cvref_t<kept_case<C>>>;
 
 // Base of what is awaited as a task that is made then, once: in the caller's name, and by name too. Derived provides
 //   task<R> make(std::source_location)   which is where it is awaited
-//   bool ends_at_once(worker&), R take()  if it may need no task: the first looks, and counts as an await if it
-//   succeeds;
-//                                         after that the second yields the result. May be missing
+//   bool ends_at_once(worker&), R take()  may be missing. The first looks whether no task is needed, and counts as an
+//                                         await if so; then the second returns the result
 struct deferred_base {};
 template <class Derived, class R>
 class deferred : public deferred_base {
  public:
   using result_type = R;
+  using no_closure = void;  // a call returns it (closure_guard.hpp)
 
   RINGO_RETURNS_TASK task<R> begin(std::source_location where) {
     if (std::exchange(begun_, true)) return task_access::none<R>();  // which throws when it is awaited
     return static_cast<Derived&>(*this).make(where);
   }
   auto operator co_await() { return begin({}).operator co_await(); }  // in a coroutine of a foreign type
+  // The first look, also of what wraps it. True: it has been awaited, and take() has the result.
+  template <class D = Derived>
+  RINGO_ALWAYS_INLINE bool ends_at_first_look(worker& w) requires requires(D& d) { d.ends_at_once(w); }
+  {
+    if (begun_ || !static_cast<D&>(*this).ends_at_once(w)) return false;
+    return begun_ = true;
+  }
 
  private:
-  template <class>
-  friend class first_look;
   bool begun_ = false;
 };
 
@@ -109,8 +114,10 @@ class first_look {
   }
 
   RINGO_ALWAYS_INLINE bool await_ready() {
-    if (!of_.begun_ && of_.ends_at_once(require_worker("co_await"))) [[likely]]
-      return of_.begun_ = true;
+    worker& w = require_worker("co_await");
+    // With one worker the budget tells of a cancellation.
+    if (!(w.shared && w.current->is_cancelled()) && of_.ends_at_first_look(w)) [[likely]]
+      return true;
     make_task();
     return false;
   }
@@ -173,11 +180,20 @@ class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
 //   as_case(C&&)                               the case of a select that it is there; if missing, it is a plain task
 //   ends_at_once(A&, worker&), taken(A&)       look at the awaited first, and make the result if it has ended; if
 //                                              missing, the task is always made
+template <class A>
+RINGO_ALWAYS_INLINE bool ends_at_first_look(A& awaited, worker& w) {
+  if constexpr (std::derived_from<A, deferred_base>) {
+    return awaited.ends_at_first_look(w);
+  } else {
+    return awaited.ends_at_once(w);
+  }
+}
 template <class How, class A>
-concept looks_first = requires(How& how, std::remove_reference_t<A>& awaited, worker& w) {
-  awaited.ends_at_once(w);
-  how.ends_at_once(awaited, w);
-};
+concept looks_first = !requires { typename std::remove_reference_t<A>::calls_the_user; } &&
+                      requires(How& how, std::remove_reference_t<A>& awaited, worker& w) {
+                        awaited.ends_at_once(w);
+                        how.ends_at_once(awaited, w);
+                      };
 template <class How, class A>
 class RINGO_AWAITABLE combined : public deferred<combined<How, A>, typename How::template result<A>> {
   using base = deferred<combined, typename How::template result<A>>;

@@ -69,6 +69,14 @@ concept decides_alone = requires(C& c, worker& w) {
   c.result_after(progress::done);
 };
 
+// Whether a case has its state itself. One that refers to an operation shows the state of that, which may be awaited
+// elsewhere.
+template <class Kept>
+inline constexpr bool owns_state = !std::is_reference_v<Kept>;
+template <class Kept>
+requires requires { Kept::owns_its_state; }
+inline constexpr bool owns_state<Kept> = Kept::owns_its_state;
+
 template <class C>
 RINGO_ALWAYS_INLINE inline void check_source_of([[maybe_unused]] C& c) {
   if constexpr (checked_build && requires { c.check_source(); }) c.check_source();

@@ -95,6 +95,6 @@ inline constexpr bool risky_closure =
     !std::is_lvalue_reference_v<F> && std::is_class_v<std::remove_cvref_t<F>> &&
     !std::is_trivially_destructible_v<std::remove_cvref_t<F>> &&
     !std::is_default_constructible_v<std::remove_cvref_t<F>> && !std::is_copy_assignable_v<std::remove_cvref_t<F>> &&
-    !std::is_move_assignable_v<std::remove_cvref_t<F>>;
+    !std::is_move_assignable_v<std::remove_cvref_t<F>> && !requires { typename std::remove_cvref_t<F>::no_closure; };
 
 }  // namespace ringo::detail

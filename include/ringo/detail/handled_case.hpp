@@ -16,6 +16,7 @@ class forwarding_case {
   using operation_type = std::remove_reference_t<Kept>;
 
  public:
+  static constexpr bool owns_its_state = owns_state<Kept>;
   using result_type = typename operation_type::result_type;
   using case_tag =
       std::conditional_t<case_operation<operation_type>, void, operation_type>;  // a task is no case by itself

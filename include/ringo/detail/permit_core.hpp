@@ -206,7 +206,7 @@ class permit_request : public source_operation<permit_request, hold, permit_core
   }
   // With several workers; or with one at the end of its turn, in a cancelled routine, or at the first use.
   [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
-    if (w.budget > 0 && w.shared && !w.simulated && of_->used_by(&w)) [[likely]]
+    if (w.budget > 0 && w.shared && !w.simulated && of_->used_by(&w) && !w.current->is_cancelled()) [[likely]]
       return of_->take_locked(w, amount_);
     try {
       enter(&w);

@@ -26,6 +26,10 @@ template <class T>
 struct awaited_alternative<task<T>> {
   using type = or_monostate<T>;
 };
+template <std::derived_from<deferred_base> D>  // made of a task: the caller need not know which of the two it is
+struct awaited_alternative<D> {
+  using type = or_monostate<typename D::result_type>;
+};
 template <class... R>
 struct awaited_alternatives<std::variant<R...>> {
   static constexpr bool some_task = (!std::is_same_v<R, typename awaited_alternative<R>::type> || ...);

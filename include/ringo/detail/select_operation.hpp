@@ -58,11 +58,7 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   RINGO_ALWAYS_INLINE ~select_operation() {
     this->abandon();
     // So the cases' destructors need not look: 5 % of a select of eight.
-    each([](auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
-      if constexpr (decides_alone<std::remove_reference_t<decltype(c)>>) {
-        if (c.current_state() != progress::idle) __builtin_unreachable();
-      }
-    });
+    tell_that_idle(std::index_sequence_for<Kept...>());
   }
 
   // With one worker, one look at each case decides most selects: a channel's case that is chosen is left as it is until
@@ -197,6 +193,16 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   template <std::size_t N>
   using case_type = std::remove_reference_t<decltype(std::declval<cases_of<Kept...>&>().template at<N>())>;
 
+  template <std::size_t... N>
+  RINGO_ALWAYS_INLINE void tell_that_idle(std::index_sequence<N...>) noexcept {
+    (tell_that_idle<N, Kept>(), ...);
+  }
+  template <std::size_t N, class OfKept>
+  RINGO_ALWAYS_INLINE void tell_that_idle() noexcept {
+    if constexpr (decides_alone<case_type<N>> && owns_state<OfKept>) {
+      if (cases_.template at<N>().current_state() != progress::idle) __builtin_unreachable();
+    }
+  }
   // Calls f with the n-th case.
   template <std::size_t N = 0, class F>
   RINGO_ALWAYS_INLINE decltype(auto) with_case(std::size_t n, F&& f) {

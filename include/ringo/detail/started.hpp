@@ -259,6 +259,10 @@ class named_call {
   F f_;
 };
 
+template <class F>
+requires requires { typename F::no_closure; }
+inline constexpr bool risky_closure<named_call<F>> = false;
+
 // Before it starts. Takes it, also if it throws std::bad_alloc.
 void name_routine(routine& r, const std::string& name);
 
