@@ -251,7 +251,7 @@ class buffered_writer {
     void take() const noexcept {}
     // So that go() and the like start it.
     RINGO_RETURNS_TASK task<void> operator()() { return write_all(to_, pieces_, where_); }
-    operator task<void>() && { return write_all(to_, pieces_, where_); }
+    RINGO_RETURNS_TASK operator task<void>() && { return write_all(to_, pieces_, where_); }
 
    private:
     friend class detail::deferred<writing, void>;

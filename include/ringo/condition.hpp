@@ -45,7 +45,7 @@ class RINGO_AWAITABLE conditional_wait : public deferred<conditional_wait<P>, vo
   void take() const noexcept {}
   // So that go() and the like start it.
   RINGO_RETURNS_TASK task<> operator()() { return make({}); }
-  operator task<>() && { return make({}); }
+  RINGO_RETURNS_TASK operator task<>() && { return make({}); }
 
  private:
   friend class deferred<conditional_wait, void>;
