@@ -181,7 +181,7 @@ class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
 //   ends_at_once(A&, worker&), taken(A&)       look at the awaited first, and make the result if it has ended; if
 //                                              missing, the task is always made
 template <class A>
-RINGO_ALWAYS_INLINE bool ends_at_first_look(A& awaited, worker& w) {
+RINGO_ALWAYS_INLINE inline bool ends_at_first_look(A& awaited, worker& w) {
   if constexpr (std::derived_from<A, deferred_base>) {
     return awaited.ends_at_first_look(w);
   } else {
