@@ -250,8 +250,8 @@ class buffered_writer {
     bool ends_at_once(detail::worker& w) { return w.spend() && to_.keeps(pieces_); }
     void take() const noexcept {}
     // So that go() and the like start it.
-    RINGO_RETURNS_TASK task<void> operator()() { return write_all(to_, pieces_, where_); }
-    RINGO_RETURNS_TASK operator task<void>() && { return write_all(to_, pieces_, where_); }
+    RINGO_RETURNS_TASK task<void> operator()() { return make({}); }
+    RINGO_RETURNS_TASK operator task<void>() && { return make({}); }
 
    private:
     friend class detail::deferred<writing, void>;

@@ -215,10 +215,6 @@ class in_context {
   bool ends_at_once(A& awaited, worker& w) const {
     return !context_.is_cancelled() && ends_at_first_look(awaited, w);
   }
-  template <class A>
-  static auto taken(A& awaited) {
-    return awaited.take();
-  }
   template <case_like C>
   auto as_case(C&& c) const {
     return ended_case<kept_case<C>, end_by_context>(keep(std::forward<C>(c)), end_by_context(context_));

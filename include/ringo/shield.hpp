@@ -40,10 +40,6 @@ struct shielded {
   static bool ends_at_once(A& awaited, worker& w) {
     return ends_at_first_look(awaited, w);
   }
-  template <class A>
-  static auto taken(A& awaited) {
-    return awaited.take();
-  }
   template <class C>
   RINGO_RETURNS_TASK kept_case<C> as_case(C&& c) const {
     return keep(std::forward<C>(c));

@@ -57,10 +57,6 @@ class within {
       return limit_ > now() && ends_at_first_look(awaited, w);
     }
   }
-  template <class A>
-  static auto taken(A& awaited) {
-    return awaited.take();
-  }
   template <case_like C>
   auto as_case(C&& c) const {
     return ended_case<kept_case<C>, end_by_time>(keep(std::forward<C>(c)), end_by_time(limit_));

@@ -178,8 +178,9 @@ class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
 //   result<A>                                  the type of the result
 //   static run<A>(How, stored<A>, where)       the task that awaits it
 //   as_case(C&&)                               the case of a select that it is there; if missing, it is a plain task
-//   ends_at_once(A&, worker&), taken(A&)       look at the awaited first, and make the result if it has ended; if
-//                                              missing, the task is always made
+//   ends_at_once(A&, worker&)                  looks at the awaited first: whether it has ended; if missing, the task
+//                                              is always made
+//   taken(A&)                                  the result then; if missing, the awaited's own
 template <class A>
 RINGO_ALWAYS_INLINE inline bool ends_at_first_look(A& awaited, worker& w) {
   if constexpr (std::derived_from<A, deferred_base>) {
@@ -221,7 +222,11 @@ class RINGO_AWAITABLE combined : public deferred<combined<How, A>, typename How:
   }
   RINGO_ALWAYS_INLINE typename base::result_type take() requires looks_first<How, A>
   {
-    return how_.taken(awaited_);
+    if constexpr (requires { how_.taken(awaited_); }) {
+      return how_.taken(awaited_);
+    } else {
+      return awaited_.take();
+    }
   }
 
  private:

@@ -130,8 +130,8 @@ struct untyped_wait {
 };
 std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<> coroutine, bool in_task,
                                           untyped_wait wait);
-// For a coroutine whose turn is over, although its operation has ended: it goes on from the end of the queue. Sets
-// `noted` to its routine first.
+// For a coroutine whose turn is over, although its operation has ended: it goes on from the end of the queue. The
+// function sets `noted` to its routine first.
 std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<> coroutine, bool in_task, routine*& noted);
 
 // Ends an await before it has tried anything, with `error`, or with `cancelled` if that is null. It counts as any other
