@@ -427,6 +427,63 @@ TEST_CASE("It answers although the workers of a program are kept, and says what 
   ::close(ends[1]);
 }
 
+namespace {
+
+[[gnu::noinline]] void compute_until(const std::atomic<int>& go_on, int round) {
+  while (go_on < round) {
+  }
+}
+// A stall for each round that the test lets go on.
+task<> stalls_twice(const std::atomic<int>& go_on) {
+  for (int round = 1; round <= 2; ++round) {
+    co_await sleep(1us);
+    compute_until(go_on, round);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("It tells of stalls, also while one goes on: how long, which routine, its places, its stack, and how many") {
+  const inspector here = inspector::listen("127.0.0.1:0");
+  const auto shown = [&](const char* path) { return get(here.address(), path).body; };
+  const auto until_shown = [&](const char* path, auto... words) {
+    std::string text;
+    while (!(mentions(text, words) && ...)) text = shown(path);
+    return text;
+  };
+  std::atomic<int> go_on = 0;
+  runtime_options how{.workers = 1, .stall = 10ms};
+  how.on_warning = [](std::string_view) {};
+  program stalls(
+      [](const std::atomic<int>& until) -> task<> {
+        go(named("report \"7\"", stalls_twice), std::cref(until));
+        co_await until_cancelled();
+      }(go_on),
+      how);
+  const std::string kept = until_shown("/stalls", "worker 0 is kept, for ", "It computes (", "compute_until");
+  CAPTURE(kept);
+  CHECK(kept.starts_with("runtime "));
+  CHECK(mentions(kept, " of more than 10 ms"));
+  CHECK(mentions(kept, "by the routine \"report \"7\"\" started at "));
+  CHECK(mentions(kept, "which last waited at "));
+  CHECK(mentions(kept, "inspector.cpp:"));
+  std::string json = until_shown("/stalls.json", "\"goes_on\":true", "compute_until");
+  json.pop_back();
+  CAPTURE(json);
+  CHECK(json_checker(json).is_valid());
+  for (const char* each : {"\"limit_ns\":10000000,", "\"name\":\"report \\\"7\\\"\"", "\"main\":false", "\"call\":\"\"",
+                           "\"worker\":0", "\"routine\":2", "\"times\":1", "\"stack\":[\""})
+    CHECK(mentions(json, each));
+  go_on = 1;
+  until_shown("/stalls.json", "\"times\":2");
+  go_on = 2;
+  const std::string both = until_shown("/stalls", "worker 0 was kept for ", " like it, the longest for ");
+  CHECK(mentions(both, "compute_until"));  // the second stall came at once, and its stack is that of the first
+  program ignorant(until_cancelled(), {.workers = 1, .stall = 0ms});
+  until_shown("/stalls", "nothing looks for stalls: set RINGO_STALL=50ms");
+  CHECK(mentions(shown("/stalls.json"), "\"limit_ns\":0,\"count\":0,\"stalls\":[]}"));
+}
+
 TEST_CASE("It shows all runtimes of the process, each as long as it runs") {
   const inspector here = inspector::listen("127.0.0.1:0");
   const auto shown = [&] { return get(here.address(), "/routines").body; };

@@ -566,6 +566,36 @@ TEST_CASE("on_warning may wait for a routine, and for the end of the runtime tha
   CHECK(has_ended);
 }
 
+TEST_CASE("Of stalls that are alike the last one is kept, with their number, and the oldest kinds are forgotten") {
+  detail::stall_log log;
+  detail::noticed_stall one;
+  const auto note = [&](std::uint64_t id, std::string started, duration lasts, std::string text) {
+    one.id = id;
+    one.started = std::move(started);
+    one.lasts = lasts;
+    one.text = std::move(text);
+    log.note(one);
+  };
+  note(1, "a.cpp:1", 10ms, "first");
+  note(1, "a.cpp:1", 90ms, "first");
+  note(2, "a.cpp:1", 20ms, "");
+  note(3, "b.cpp:1", 20ms, "other");
+  note(1, "a.cpp:1", 95ms, "late");  // of another worker
+  detail::stall_log::contents now = log.copy();
+  REQUIRE(now.stalls.size() == 2);
+  CHECK(now.stalls.front().text == "other");
+  CHECK(now.stalls.back().text == "first");
+  CHECK(now.stalls.back().id == 2);
+  CHECK(now.stalls.back().times == 2);
+  CHECK(now.stalls.back().lasts == 20ms);
+  CHECK(now.stalls.back().longest == 95ms);
+  for (std::uint64_t i = 4; i < 100; ++i) note(i, "c.cpp:" + std::to_string(i), 1ms, "many");
+  now = log.copy();
+  REQUIRE(now.stalls.size() == detail::stall_log::most);
+  CHECK(now.stalls.front().id == 99);
+  CHECK(now.stalls.back().id == 100 - detail::stall_log::most);
+}
+
 TEST_CASE("Time in which others have the CPU is no stall of the program's") {
   const detail::spent_time few{100ms, 5ms, 20ms};
   CHECK(detail::own_time(few, true) == 5ms);    // it is ready now, so the wait that goes on does not count yet

@@ -128,6 +128,8 @@ std::span<const inspector_server::route> inspector_server::routes() {
       {"/recording", &inspector_server::recording},
       {"/leaks", &inspector_server::leaks_text},
       {"/leaks.json", &inspector_server::leaks_json},
+      {"/stalls", &inspector_server::stalls_text},
+      {"/stalls.json", &inspector_server::stalls_json},
   };
   return all;
 }

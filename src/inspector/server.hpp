@@ -100,6 +100,8 @@ class inspector_server {
   task<http_answer> trace(const http_request& r);
   task<http_answer> leaks_text(const http_request& r);
   task<http_answer> leaks_json(const http_request& r);
+  task<http_answer> stalls_text(const http_request& r);
+  task<http_answer> stalls_json(const http_request& r);
 
   task<std::vector<seen>> look();
   task<std::vector<searched>> search_leaks();

@@ -31,6 +31,17 @@ std::vector<inspected_runtime> inspect_runtimes() {
   return found;
 }
 
+std::vector<inspected_stalls> inspect_stalls() {
+  std::vector<inspected_stalls> found;
+  runtime_registry::with_all([&found](const registry& runtimes) {
+    for (const runtime_core* rt : runtimes.all) {
+      found.push_back(
+          {rt->id, rt->running(), static_cast<std::uint64_t>(rt->stalls.value()), rt->noticed_stalls.copy()});
+    }
+  });
+  return found;
+}
+
 bool ask_for_snapshot(std::uint64_t runtime_id, std::function<void(std::optional<snapshot>)> answer) {
   bool accepted = false;
   runtime_registry::with(runtime_id, [&](runtime_core& rt) {

@@ -46,6 +46,15 @@ std::vector<inspected_runtime> inspect_runtimes();
 // `answer` must not throw. Thread: any.
 bool ask_for_snapshot(std::uint64_t runtime_id, std::function<void(std::optional<snapshot>)> answer);
 
+struct inspected_stalls {
+  std::uint64_t id = 0;
+  bool runs = false;
+  std::uint64_t count = 0;  // since the runtime has begun
+  stall_log::contents noticed;
+};
+// What has been noticed of each of the program's runtimes that have not ended. Thread: any. Throws: std::bad_alloc.
+std::vector<inspected_stalls> inspect_stalls();
+
 // As runtime::write_recording() writes it, of the last seconds (0: all); empty if the runtime has no recorder or has
 // ended. Thread: any.
 std::string recording_image(std::uint64_t runtime_id, std::uint32_t last_seconds = 0);

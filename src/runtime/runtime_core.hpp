@@ -143,6 +143,7 @@ class runtime_core {
   std::atomic<routine*> main = nullptr;              // null again after its end
   std::atomic<std::int64_t> outside_work = 0;        // blocking calls and other work that will end with a post
   counter stalls;                                    // that were noticed; only the thread that looks for them writes it
+  stall_log noticed_stalls;                          // the last ones of them
   const shared<blocking_pool> pool;                  // of blocking calls
   std::unique_ptr<detail::recorder> recorder;        // null: none is wanted
   std::unique_ptr<routine_times> times;              // null without runtime_options::histograms

@@ -4,13 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
-#include <cstddef>
 #include <new>
 #include <utility>
 
-#include "platform/own_memory.hpp"
 #include "platform/signals_blocked.hpp"
 #include "platform/thread_state.hpp"
 #include "runtime/recorder.hpp"
@@ -23,183 +20,20 @@ namespace {
 constexpr duration shortest_period = std::chrono::milliseconds(1);
 constexpr duration long_stall = std::chrono::seconds(1);  // is told, though others like it were a moment ago
 constexpr duration longest_silence = std::chrono::hours(1);
-constexpr std::size_t most_frames = 40;  // fits a screen
 
-// What a std::source_location refers to; the compiler's own layout, which both of g++ and clang have.
-struct place_in_code {
-  std::uintptr_t file, function;
-  unsigned line, column;
-};
-
-// Memory that an await has left may still have its place, or anything else. So this believes it only if it refers to a
-// record within a module, with a line and with the name of a file.
-std::optional<std::source_location> believed_place(std::uintptr_t at, const code_names& names) {
-  static_assert(sizeof(std::source_location) == sizeof(std::uintptr_t));
-  const auto where = read_own<std::uintptr_t>(at);
-  if (!where || !names.is_in_module(*where)) return std::nullopt;
-  const auto place = read_own<place_in_code>(*where);
-  constexpr unsigned most_lines = 10'000'000;
-  if (!place || place->line == 0 || place->line > most_lines || place->column > most_lines) return std::nullopt;
-  if (!names.is_in_module(place->file) || !names.is_in_module(place->function)) return std::nullopt;
-  for (std::uintptr_t i = 0; i < 4096; ++i) {
-    const auto letter = read_own<unsigned char>(place->file + i);
-    if (!letter || (*letter != 0 && *letter < ' ')) return std::nullopt;
-    if (*letter == 0) return i != 0 ? std::optional(std::bit_cast<std::source_location>(*where)) : std::nullopt;
-  }
-  return std::nullopt;
-}
-
-// Where a member is in a routine, for a routine that may be gone.
-template <class T>
-std::uintptr_t address_in(std::uintptr_t record, T routine::* member) {
-  const routine model{};
-  return record + (reinterpret_cast<std::uintptr_t>(&(model.*member)) - reinterpret_cast<std::uintptr_t>(&model));
-}
-
-// All that a worker counts while it goes on, or nothing if it sleeps.
-std::optional<std::int64_t> progress_of(const counters& of) noexcept {
-  const std::int64_t wakes = of.wakes.value();
-  if (of.parks.value() != wakes) return std::nullopt;
-  return of.resumes.value() + of.steals.value() + of.steals_failed.value() + wakes;
-}
-
-// The scheduler's functions that resume routines, and, without optimisation, the call of a resume: these are the same
-// on each stack.
-bool is_schedulers(const code_place& place) noexcept {
-  constexpr std::string_view scheduler = "ringo::detail::scheduler::";
-  std::string_view function = place.function;
-  if (function.find("coroutine_handle<void>::resume()") != std::string_view::npos) return true;
-  if (function.starts_with("void ")) function.remove_prefix(5);  // an instance of a template
-  if (!function.starts_with(scheduler)) return false;
-  function.remove_prefix(scheduler.size());
-  return function.starts_with("run") || function.starts_with("resume");
-}
-
-// ringo's own functions and those of the standard library that programs do not call.
-bool is_internal(const code_place& place) {
-  const std::string name = short_name(place.function);
-  return name.starts_with("ringo::") || name.starts_with("std::_") || name.starts_with("__gnu_cxx::");
-}
-
-// Adds the stack without internal functions at its outer end. A stack that was guessed has no other internal functions,
-// either, if there are some of the program's: those would mislead that may have returned.
-// `told` is the program's innermost function in the last stack: if it is the same, the text has only its name.
-void add_stack(std::string& text, bool is_guessed, const std::vector<stack_frame>& stack, code_names& names,
-               std::string& told) {
-  std::vector<code_place> places;
-  places.reserve(stack.size());
-  for (const stack_frame& frame : stack) places.push_back(names.find(frame.address));
-  while (!places.empty() && is_schedulers(places.back())) places.pop_back();
-  if (!std::ranges::all_of(places, is_internal)) {
-    while (is_internal(places.back())) places.pop_back();
-  }
-  std::string function;
-  bool has_programs = false;
-  for (std::size_t i = 0; i < places.size() && function.empty(); ++i) {
-    const bool is_programs = places[i].module == places.back().module && !is_internal(places[i]);
-    has_programs = has_programs || is_programs;
-    if (is_programs && !stack[i].may_have_returned && !places[i].function.starts_with("std::")) {
-      function = places[i].function;
-    }
-  }
-  if (!function.empty() && function == told) {
-    text += "It is still in " + function;
-    return;
-  }
-  told = std::move(function);
-  text += is_guessed ? "Its stack (what has a ? may have returned):" : "Its stack:";
-  std::size_t lines = 0;
-  for (std::size_t i = 0; i < places.size() && lines < most_frames; ++i) {
-    if ((stack[i].may_have_returned || (is_guessed && has_programs)) && is_internal(places[i])) continue;
-    text += (stack[i].may_have_returned ? "\n  ? " : "\n    ") + places[i].text();
-    ++lines;
-  }
-}
-
-// Stalls of routines that were started at one place are alike if their threads do the same.
-long kind_of(const thread_state& state) noexcept {
-  return state.call ? state.call->number : -1 - static_cast<long>(state.is);
-}
-
-void add_what_it_does(std::string& text, const scheduler& w, const thread_state& state, const spent_time& spent,
-                      code_names& names, std::string& told) {
-  const std::string share = length_of(spent.on_cpu) + " of CPU in " + length_of(spent.elapsed) +
-                            (spent.without_cpu < std::chrono::milliseconds(1)
-                                 ? std::string()
-                                 : ", and waited " + length_of(spent.without_cpu) + " for a CPU");
-  const std::uintptr_t outermost = w.stack.load(std::memory_order_relaxed);
-  std::vector<stack_frame> stack;
-  switch (state.is) {
-    case thread_state::kind::unknown:
-      text += ". The system does not say what its thread does (" + share + ')';
-      return;
-    case thread_state::kind::blocked:
-      if (!state.call) {
-        text += ". Its thread is blocked, but not in a system call: by a page that is not in memory, perhaps (" +
-                share + ')';
-      } else {
-        // One that went on after an interruption has lost its number; the C library's function has its name.
-        const std::string name = is_restarted(*state.call) ? names.find(state.code).function : std::string();
-        text += ". It is in the system call " + (name.empty() ? describe(*state.call) : name) + " (" + share + "). ";
-        text += is_wait_for_thread(*state.call)
-                    ? "Hold a std::mutex neither across a co_await nor for long, and wait by ringo's own mutex, "
-                      "condition or channel"
-                    : "Use ringo's own call, or put this one into blocking(f)";
-      }
-      stack = guess_stack(state, outermost, names);
-      if (stack.empty()) return;
-      text += ". ";
-      return add_stack(text, true, stack, names, told);
-    case thread_state::kind::runs:
-      text += ". It computes (" + share + "). Let others run by co_await yield(), or put it into blocking(f). ";
-      switch (walk_stack(w.thread.load(std::memory_order_acquire), outermost, stack)) {
-        case walk_outcome::walked:
-          return add_stack(text, false, stack, names, told);
-        case walk_outcome::signal_is_taken:
-          text += "Its stack is not known: the program handles SIGURG";
-          return;
-        case walk_outcome::signal_is_blocked:
-          text += "Its stack is not known: its thread blocks SIGURG";
-          return;
-        case walk_outcome::no_answer:
-          text += "Its stack is not known: its thread has not answered";
-          return;
-      }
-  }
-}
-
-struct kept_by {
-  const void* routine = nullptr;  // null: the worker is between two routines
-  std::source_location started;
-  std::optional<std::source_location> waited;
-  bool has_waited = false;
-};
-
-std::optional<kept_by> find_keeper(const scheduler& w, code_names& names) {
-  const auto resume = w.counts.resumes.value();
-  const auto current = read_own(&w.current);
-  if (!current) return std::nullopt;
-  kept_by keeper;
-  const auto record = reinterpret_cast<std::uintptr_t>(*current);
-  if (record != 0) {
-    const auto started = read_own<std::source_location>(address_in(record, &routine::started));
-    const auto parked = read_own<std::uintptr_t>(address_in(record, &routine::parked));
-    if (!started || !parked) return std::nullopt;
-    keeper = {*current, *started, {}, *parked != 0};
-    if (keeper.has_waited) keeper.waited = believed_place(*parked + offsetof(parked_operation, where), names);
-  }
-  if (read_own(&w.current) != current || w.counts.resumes.value() != resume) return std::nullopt;
-  return keeper;
-}
-
-std::string describe(const kept_by& keeper, const runtime_core& of) {
-  if (keeper.routine == nullptr)
-    return "what it does between two routines: a destructor of one that has ended, perhaps";
-  std::string text = keeper.routine == of.main.load(std::memory_order_relaxed) ? "the main routine, run at "
-                                                                               : "the routine started at ";
-  text += place_of(keeper.started);
-  if (keeper.waited) return text + ", which last waited at " + place_of(*keeper.waited);
-  return keeper.has_waited ? text : text + ", which has not waited yet";
+// Of a stall, without what the thread does.
+noticed_stall notice(const scheduler& w, const kept_by& keeper, const runtime_core& of, duration lasts) {
+  noticed_stall made;
+  made.id = static_cast<std::uint64_t>(of.stalls.value());
+  made.worker = w.index;
+  made.routine = keeper.number;
+  made.is_main = is_main(keeper, of);
+  made.name = keeper.name;
+  if (keeper.routine != nullptr) made.started = place_of(keeper.started);
+  if (keeper.waited) made.waited = place_of(*keeper.waited);
+  made.begin =
+      std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::system_clock::duration>(lasts);
+  return made;
 }
 
 }  // namespace
@@ -208,6 +42,7 @@ stall_watch::stall_watch(runtime_core& rt, duration limit) : runtime_(rt), limit
   const signals_blocked inherited;
   thread_ = std::thread([this] { run(); });
   ::pthread_setname_np(thread_.native_handle(), "ringo stalls");
+  runtime_.noticed_stalls.begin(limit_);
 }
 
 stall_watch::~stall_watch() {
@@ -258,6 +93,7 @@ void stall_watch::look_at(const scheduler& w, watched& of, time_point now) {
   const pid_t thread = w.thread.load(std::memory_order_acquire);
   const auto progress = thread != 0 ? progress_of(w.counts) : std::nullopt;
   if (progress != of.progress) {
+    if (of.is != watched::told::not_yet) note_end(of, now);
     if (of.is == watched::told::yes) {
       tell("the worker goes on after " + length_of(now - of.since) + ", in which it was kept by " + of.text);
     }
@@ -305,13 +141,19 @@ void stall_watch::add_holders(std::string& text, const scheduler& w, const syste
       const spent_time spent = spent_since(other, of, now);
       about += (is_known ? ", and has been kept for " : " has been kept, too, for ") + length_of(spent.elapsed) +
                " by " + describe(*keeper, runtime_);
-      std::string told;
-      add_what_it_does(about, other, state, spent, names, told);
-      if (is_kept()) text += about;
+      stall_account does{std::move(about), {}, {}, {}};
+      add_what_it_does(does, other, state, spent, names);
+      if (is_kept()) text += does.text;
     } else if (is_known) {
       text += about + ", and has gone on since: perhaps a routine holds it across a co_await";
     }
   }
+}
+
+void stall_watch::note_end(watched& of, time_point now) {
+  of.stall.lasts = now - of.since;
+  of.stall.goes_on = false;
+  runtime_.noticed_stalls.note(of.stall);
 }
 
 void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
@@ -319,7 +161,7 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
   const thread_state state = state_of(thread);
   const long does = kind_of(state);
   const bool lasts = now - of.since >= long_stall;
-  if (of.is == watched::told::left_out && of.does == does && !lasts) return;
+  if (of.is == watched::told::left_out && of.stall.does == does && !lasts) return;
   const spent_time spent = spent_since(w, of, now);
   if (own_time(spent, state.is == thread_state::kind::runs) <= limit_) return;
 
@@ -329,16 +171,25 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
   if (keeper->routine == nullptr && runtime_.settings.spin > std::chrono::nanoseconds(0)) return;  // looks for work
   std::string text;
   const bool is_told = of.is == watched::told::yes;
+  if (of.is == watched::told::not_yet) {
+    runtime_.stalls.add();
+    of.stall = notice(w, *keeper, runtime_, now - of.since);
+  } else if (of.stall.does != does) {  // a stall of another kind
+    note_end(of, now);
+    of.stall.goes_on = true;
+    of.stall.text.clear();
+    of.function.clear();
+  }
+  of.stall.lasts = now - of.since;
+  of.stall.does = does;
   if (!is_told) {
     of.text = describe(*keeper, runtime_);
     text = "a worker has been kept for " + length_of(spent.elapsed) + " by " + of.text;
-    if (of.is == watched::told::not_yet) runtime_.stalls.add();
     if (of.is == watched::told::not_yet || !lasts) {
       auto admitted = runtime_.warned.admit(text, keeper->started, does);
       if (!admitted) {
         of.is = watched::told::left_out;
-        of.does = does;
-        return;
+        return runtime_.noticed_stalls.note(of.stall);
       }
       text = std::move(*admitted);
     }
@@ -347,10 +198,19 @@ void stall_watch::look_into(const scheduler& w, watched& of, time_point now) {
     text = "a worker is still kept, after " + length_of(spent.elapsed) + ", by " + of.text;
   }
   of.tell_again = now + std::min(now - of.since, longest_silence);
-  add_what_it_does(text, w, state, spent, names, of.function);
-  if (state.call && is_wait_for_thread(*state.call)) add_holders(text, w, *state.call, now, names);
+  stall_account account{{}, std::move(of.function), {}, {}};
+  add_what_it_does(account, w, state, spent, names);
+  of.function = std::move(account.function);
+  if (state.call && is_wait_for_thread(*state.call)) add_holders(account.text, w, *state.call, now, names);
   // If the worker has gone on, the stack may be another routine's or its own. The next look tells that it goes on.
   if (is_told && progress_of(w.counts) != of.progress) return;
+  text += account.text;
+  if (of.stall.text.empty() || !account.stack.empty()) {  // else it is still in the function that the stack begins with
+    of.stall.text = "by " + of.text + account.text;
+    of.stall.call = std::move(account.call);
+    of.stall.stack = std::move(account.stack);
+  }
+  runtime_.noticed_stalls.note(of.stall);
   tell(text);
   if (runtime_.recorder && runtime_.settings.recorder_file != "") runtime_.recorder->write_file(".stall", runtime_);
 }
@@ -383,8 +243,9 @@ std::vector<std::string> stall_probe::kept(const runtime_core& rt) const {
     const auto keeper = find_keeper(w, names);
     if (!keeper || progress_of(w.counts) != then.progress) continue;  // it goes on
     texts[i] = "for " + length_of(spent.elapsed) + " by " + describe(*keeper, rt);
-    std::string told;
-    add_what_it_does(texts[i], w, state, spent, names, told);
+    stall_account does{std::move(texts[i]), {}, {}, {}};
+    add_what_it_does(does, w, state, spent, names);
+    texts[i] = std::move(does.text);
   }
   return texts;
 }

@@ -21,18 +21,14 @@
 #include <ringo/detail/lock_rank.hpp>
 
 #include "platform/native_stack.hpp"
+#include "runtime/stall_account.hpp"
+#include "runtime/stall_log.hpp"
 
 namespace ringo::detail {
 
 class runtime_core;
 class scheduler;
 
-// What a thread has done since a moment.
-struct spent_time {
-  duration elapsed{};
-  duration on_cpu{};
-  duration without_cpu{};  // ready to run, while others had the CPU; up to when it last got one
-};
 // The part of the time that is the program's own doing, and not that of a busy machine. runs: the thread is ready to
 // run, or runs.
 constexpr duration own_time(const spent_time& spent, bool runs) noexcept {
@@ -60,13 +56,14 @@ class stall_watch {
     enum class told : std::uint8_t { not_yet, left_out, yes };
     told is = told::not_yet;
     time_point tell_again{};
-    long does = 0;         // what its thread did when that was left out (kind_of)
+    noticed_stall stall;   // unless not_yet
     std::string text;      // about the routine
     std::string function;  // the program's innermost one in the stack that was told last
   };
   void run() noexcept;
   void look_at(const scheduler& w, watched& of, time_point now);
   void look_into(const scheduler& w, watched& of, time_point now);
+  void note_end(watched& of, time_point now);
   spent_time spent_since(const scheduler& w, const watched& of, time_point now) const;
   void add_holders(std::string& text, const scheduler& w, const system_call& call, time_point now,
                    code_names& names) const;

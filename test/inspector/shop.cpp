@@ -1,11 +1,13 @@
 // A program with what a person looks for by the inspector's page: sessions that wait, two routines that wait for each
-// other, a slow consumer behind a full channel, a group; and a name that would be markup. It runs until its input ends.
+// other, a slow consumer behind a full channel, a group, and with RINGO_STALL a stall; and a name that would be markup.
+// It runs until its input ends.
 //
 //   shop [NAME]     the consumer's name
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <string>
 
@@ -36,7 +38,14 @@ ringo::task<> reserve(ringo::mutex& first, ringo::mutex& second, ringo::latch& b
   const auto two = co_await second.lock();
 }
 
-ringo::task<> run(std::string consumer) {
+// Keeps its worker until that is noticed.
+ringo::task<> report(const ringo::runtime& rt) {
+  while (rt.metrics().stalls == 0) {
+  }
+  co_return;
+}
+
+ringo::task<> run(const ringo::runtime& rt, std::string consumer) {
   ringo::channel<int> orders(ringo::named("orders")), jobs(ringo::named("jobs"), 16);
   ringo::mutex stock(ringo::named("stock")), ledger(ringo::named("ledger"));
   ringo::latch both(2);
@@ -47,6 +56,7 @@ ringo::task<> run(std::string consumer) {
     all.go(ringo::named("reserve B", reserve), std::ref(ledger), std::ref(stock), std::ref(both));
     for (int i = 0; i < 3; ++i) all.go(ringo::named("producer", produce), jobs);
     all.go(ringo::named(consumer, consume), jobs);
+    if (std::getenv("RINGO_STALL") != nullptr) all.go(ringo::named("report", report), std::cref(rt));
     co_await ringo::blocking([] {
       char byte;
       while (::read(STDIN_FILENO, &byte, 1) > 0) {
@@ -58,4 +68,7 @@ ringo::task<> run(std::string consumer) {
 
 }  // namespace shop
 
-int main(int argc, char** argv) { ringo::run(shop::run(argc > 1 ? argv[1] : "consumer"), {.workers = 2}); }
+int main(int argc, char** argv) {
+  ringo::runtime rt({.workers = 2});
+  rt.run(shop::run(rt, argc > 1 ? argv[1] : "consumer"));
+}
