@@ -17,6 +17,7 @@
 #include "inspector/server.hpp"
 #include "inspector/thin_snapshot.hpp"
 #include "platform/escaped.hpp"
+#include "platform/text_file.hpp"
 #include "runtime/recorder.hpp"
 #include "runtime/snapshot.hpp"
 
@@ -55,6 +56,18 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
   for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
     text.replace(at, from.size(), to);
   }
+}
+
+// By the name that Prometheus's own libraries give it.
+std::string memory_in_use() {
+  const auto sizes = read_text("/proc/self/statm");
+  const std::size_t second = sizes ? sizes->find(' ') : std::string::npos;
+  const auto pages =
+      second == std::string::npos ? std::nullopt : leading_number(std::string_view(*sizes).substr(second));
+  if (!pages) return {};
+  return "# HELP process_resident_memory_bytes Memory of the process that is in RAM.\n"
+         "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes " +
+         std::to_string(*pages * ::sysconf(_SC_PAGESIZE)) + '\n';
 }
 
 std::string trace_of(const std::string& image) { return to_chrome_trace(parse_image(image)); }
@@ -167,8 +180,9 @@ task<http_answer> inspector_server::metrics_text(const http_request&) {
   for (inspected_runtime& each : inspect_runtimes()) {
     all.push_back({"runtime=\"" + std::to_string(each.id) + '"', std::move(each.counts)});
   }
-  co_return http_answer{
-      .type = "text/plain; version=0.0.4; charset=utf-8", .body = to_prometheus(all), .more_header = {}};
+  co_return http_answer{.type = "text/plain; version=0.0.4; charset=utf-8",
+                        .body = to_prometheus(all) + memory_in_use(),
+                        .more_header = {}};
 }
 
 // ?seconds=5: of the next 5 s; ?last=5: of the last 5 s; else all that the recorder has.

@@ -2,7 +2,7 @@
 // other, a slow consumer behind a full channel, a group, and with RINGO_STALL a stall; and a name that would be markup.
 // It runs until its input ends.
 //
-//   shop [NAME]     the consumer's name
+//   shop [NAME [grows]]     the consumer's name; grows: guests come, and none goes
 #include <unistd.h>
 
 #include <chrono>
@@ -45,7 +45,15 @@ ringo::task<> report(const ringo::runtime& rt) {
   co_return;
 }
 
-ringo::task<> run(const ringo::runtime& rt, std::string consumer) {
+ringo::task<> let_in(ringo::channel<int> orders) {
+  ringo::group guests;
+  for (;;) {
+    guests.go(ringo::named("guest", wait_for_order), orders);
+    co_await ringo::sleep(5ms);
+  }
+}
+
+ringo::task<> run(const ringo::runtime& rt, std::string consumer, bool grows) {
   ringo::channel<int> orders(ringo::named("orders")), jobs(ringo::named("jobs"), 16);
   ringo::mutex stock(ringo::named("stock")), ledger(ringo::named("ledger"));
   ringo::latch both(2);
@@ -56,6 +64,7 @@ ringo::task<> run(const ringo::runtime& rt, std::string consumer) {
     all.go(ringo::named("reserve B", reserve), std::ref(ledger), std::ref(stock), std::ref(both));
     for (int i = 0; i < 3; ++i) all.go(ringo::named("producer", produce), jobs);
     all.go(ringo::named(consumer, consume), jobs);
+    if (grows) all.go(ringo::named("door", let_in), orders);
     if (std::getenv("RINGO_STALL") != nullptr) all.go(ringo::named("report", report), std::cref(rt));
     co_await ringo::blocking([] {
       char byte;
@@ -70,5 +79,5 @@ ringo::task<> run(const ringo::runtime& rt, std::string consumer) {
 
 int main(int argc, char** argv) {
   ringo::runtime rt({.workers = 2});
-  rt.run(shop::run(rt, argc > 1 ? argv[1] : "consumer"));
+  rt.run(shop::run(rt, argc > 1 ? argv[1] : "consumer", argc > 2));
 }
