@@ -238,17 +238,11 @@ TEST_CASE("A timer beside two producers that are always ready is served (75)") {
         while (!stop) co_await select(out.send(1), sleep(1ms));
       });
     }
+    co_await select(left.recv(), right.recv());  // both are at work now
     timer alarm(5ms);
-    long long received = 0;
-    for (bool running = true; running;) {
-      auto r = co_await select(left.recv(), right.recv(), alarm.wait());
-      if (r.index() == 2) {
-        running = false;
-      } else {
-        ++received;
-      }
+    while ((co_await select(left.recv(), right.recv(), alarm.wait())).index() != 2) {
     }
-    CHECK(received > 0);
+    reached("the timer is heard");
     stop = true;
     co_await producers.wait();
   });
@@ -419,6 +413,44 @@ TEST_CASE("Whom a routine wakes and then computes on, again and again, runs on a
         co_await counter;
       },
       {.workers = 2});
+}
+
+TEST_CASE(
+    "Beside two that hand to each other and compute, bytes and timers are served before a hundred hand-overs or so") {
+  const auto compute = [](duration how_long) {
+    for (const auto until = std::chrono::steady_clock::now() + how_long; std::chrono::steady_clock::now() < until;) {
+    }
+  };
+  for (const bool is_timer : {true, false}) {
+    run(
+        [&]() -> task<> {
+          auto ends = unix_stream::pair();
+          channel<void> ticks;
+          duration how_long{};
+          auto counter = go([&]() -> task<> {
+            while (co_await ticks.recv()) compute(how_long);
+          });
+          bool served = false;
+          auto waits = go([&]() -> task<> {
+            is_timer ? co_await sleep(5ms) : void(co_await ends.second.recv());
+            served = true;
+          });
+          // Until now each turn has been short.
+          for (int i = 0; i < 5000; ++i) co_await ticks.send();
+          how_long = 500us;
+          CHECK(::write(ends.first.native_handle(), "bytes", 5) == 5);
+          int sent = 0;
+          for (; !served; ++sent) {
+            compute(how_long);
+            co_await ticks.send();
+          }
+          CHECK(sent < 300);
+          ticks.close();
+          co_await counter;
+          co_await waits;
+        },
+        {.workers = 1});
+  }
 }
 
 namespace {

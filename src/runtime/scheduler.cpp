@@ -26,6 +26,13 @@ constexpr bool keeps_all_frames = false;
 constexpr bool keeps_all_frames = true;
 #endif
 
+// A clock that costs a quarter of the precise one. It moves with the kernel's ticks, each of up to 10 ms.
+time_point coarse_clock() noexcept {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return time_point(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
+}
+
 }  // namespace
 
 scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t workers, bool is_simulated,
@@ -66,6 +73,7 @@ void scheduler::run() noexcept {
   try {
     driver_->attach();
     note_time(driver_->now());
+    turn_began_ = coarse_clock();
     while (!runtime.done()) {
       if (++rounds % rounds_without_a_look == 0) while_it_runs.look();
       run_early();
@@ -77,6 +85,7 @@ void scheduler::run() noexcept {
       if (has_work() || runtime.done()) continue;
       if (find_work()) {
         have_timers_watched();
+        turn_began_ = coarse_clock();
         continue;
       }
       if (const time_point now = driver_->now(); now >= next_look) {
@@ -84,6 +93,7 @@ void scheduler::run() noexcept {
         next_look = now + time_without_a_look;
       }
       idle();
+      turn_began_ = coarse_clock();
     }
   } catch (...) {
     runtime.fail(std::current_exception());
@@ -121,11 +131,18 @@ void scheduler::end_turn() {
     note_time(now);
     look(now, now - turn_end_ > late_look);  // if that is not known, it may be late
     judge_turn(now);
+    turn_began_ = now;
     if (now >= next_giving_back_) [[unlikely]]
       give_back_memory(now);
   } else {
     look(time_point::min(), false);
     turn_end_ = {};
+    // No timer is late, but bytes may be.
+    if (!simulated) {
+      const time_point now = coarse_clock();
+      const duration took = now - std::exchange(turn_began_, now);
+      judge_length(took > very_long_turn ? took : duration::zero());
+    }
     if (++turns_without_clock_ % turns_a_reading == 0) note_time(driver_->now());
   }
   // Routines that overflowed the queue came from the same place as the rest.
@@ -178,6 +195,8 @@ routine* scheduler::take_before_queue() noexcept {
 // Called after the last hand-over. If the queue is empty, the count starts again, and no other worker is woken for a
 // routine that then enters the queue.
 bool scheduler::may_pass_over(bool somebody) noexcept {
+  if (turn % hand_overs_a_look == 0 && !simulated && coarse_clock() - turn_began_ > very_long_turn) [[unlikely]]
+    turn = 1;
   if (somebody) return false;
   handovers = full_handovers_;
   return true;
@@ -315,15 +334,25 @@ void scheduler::go_on_after_turn(routine& r, bool was_given_work) noexcept {
   run_next = &r;
 }
 
-// A long turn makes timers late, so the next one is shorter. After a very long one, a routine is expected to compute
-// for as long again.
+// A long turn makes timers and bytes late, so the next one is as much shorter. After a very long one, a routine is
+// expected to compute for as long again.
 void scheduler::judge_turn(time_point now) noexcept {
   const time_point began = std::exchange(turn_end_, now);
   if (began == time_point()) return;
   const duration took = now - began;
   if (shared) judge_resumes(took);
-  turn_length_ = took > long_turn ? std::max(turn_length_ / 2, 1) : std::min(turn_length_ * 2, turn_length);
+  judge_length(took);
   if (took > watch_period) computing_until_ = now + took;
+}
+
+// A turn has `turn_length_` routines of the queue, and up to `in_a_row_` hand-overs before each of them.
+void scheduler::judge_length(duration took) noexcept {
+  if (took <= long_turn && resumes_a_turn_ == most_resumes) return;
+  resumes_a_turn_ = took > long_turn ? std::max<std::int64_t>(resumes_a_turn_ * long_turn.count() / took.count(), 1)
+                                     : std::min(resumes_a_turn_ * 2, most_resumes);
+  turn_length_ = static_cast<int>(std::max<std::int64_t>(resumes_a_turn_ / most_handovers, 1));
+  in_a_row_ = static_cast<std::int32_t>(std::min<std::int64_t>(resumes_a_turn_, most_handovers));
+  if (observed == nullptr) full_handovers_ = in_a_row_;
 }
 
 // Looks at several turns together: routines that compute are among others that do not, and one long resume outweighs

@@ -61,8 +61,13 @@ class scheduler final : public worker {
  public:
   // The looks between two turns cost about as much as two resumes: so they are some hundredths of the turn.
   static constexpr int turn_length = 64;
-  // A turn that takes longer is followed by one of half the length: beside it a timer would be late by that much.
+  // A turn that takes longer is followed by one that is as much shorter: beside it a timer would be late by that much.
   static constexpr duration long_turn = std::chrono::microseconds(200);
+  static constexpr std::int64_t most_resumes = turn_length * most_handovers;
+  // A turn ends early that has taken so long, for the first that computes: two ticks of a slow kernel. After every so
+  // many full rows of hand-overs it is looked for; the coarse clock costs half of one hand-over.
+  static constexpr duration very_long_turn = std::chrono::milliseconds(20);
+  static constexpr int hand_overs_a_look = 4;
   // A hundred early ones would starve the queue; fewer than some make servers wait for it (test/fairness.cpp).
   static constexpr int most_early = 16;
   // Much more than the turns of a worker that does not compute, and no more than timers are late anyway.
@@ -181,7 +186,7 @@ class scheduler final : public worker {
   [[gnu::noinline]] void resume_observed(routine& r) noexcept;
   void run_slice(routine& r) noexcept;
   void end_slice() noexcept;
-  bool may_hand_over() noexcept { return --handovers >= full_handovers_ - most_handovers; }
+  bool may_hand_over() noexcept { return --handovers >= full_handovers_ - in_a_row_; }
   [[gnu::noinline]] routine* take_before_queue() noexcept;
   bool may_pass_over(bool somebody) noexcept;
   // Any thread; null if there is none. Acquire, to see the routine; release, so that the next one is put after this.
@@ -199,6 +204,7 @@ class scheduler final : public worker {
   void go_on_after_turn(routine& r, bool was_given_work) noexcept;
   void judge_turn(time_point now) noexcept;
   void judge_resumes(duration took) noexcept;
+  void judge_length(duration took) noexcept;
   void judge_stolen() noexcept;
   void back_off();
   bool has_due_timers(time_point now) noexcept;
@@ -225,8 +231,11 @@ class scheduler final : public worker {
   const std::int64_t number_step_;  // the number of workers
   counter next_number_;
   bool owes_watch_ = false;  // in its last sleep it watched timers, or was asked to; it has had no work since
-  int turn_length_ = turn_length;
+  std::int64_t resumes_a_turn_ = most_resumes;
+  int turn_length_ = turn_length;           // these two follow from it
+  std::int32_t in_a_row_ = most_handovers;  // hand-overs
   unsigned turns_without_clock_ = 0;
+  time_point turn_began_{};   // by one of the clocks, within a tick
   time_point turn_end_{};     // the end of the last turn, or a later reading of the clock
   time_point next_expiry_{};  // a lower bound
   time_point next_giving_back_{};
