@@ -160,8 +160,19 @@ void put_place(image_sink& to, const reader& from, std::uint64_t address) {
 }
 
 bool has_place(std::uint64_t what) noexcept {
-  const auto kind = static_cast<recording::kind>(what & ((1U << event_cell::kind_bits) - 1));
-  return kind == recording::kind::started || kind == recording::kind::resumed || kind == recording::kind::parked;
+  using kind = recording::kind;
+  switch (event_cell::kind_of(what)) {
+    case static_cast<std::uint64_t>(kind::started):
+    case static_cast<std::uint64_t>(kind::resumed):
+    case static_cast<std::uint64_t>(kind::parked):
+    case event_cell::woke_and_parked:
+    case event_cell::handed_over:
+    case event_cell::switched:
+    case event_cell::ran:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -196,23 +207,23 @@ recorder::~recorder() {
 
 // ---- by workers
 
-unsigned recorder::kind_of_wait(const parked_operation& p) noexcept {
+unsigned recorder::look_for_kind_of_wait(const parked_operation& p) noexcept {
   const auto describe = p.describe;
-  const std::size_t first = reinterpret_cast<std::uintptr_t>(describe) >> 4;
+  const std::size_t first = first_kind_of(p);
   for (std::size_t i = 0; i < 16; ++i) {
     const std::size_t index = (first + i) % wait_kinds;
     if (index == 0) continue;  // 0: unknown
     wait_kind& kind = waits_[index];
-    auto* known = kind.describe.load(std::memory_order_relaxed);
+    auto* known = describes_[index].load(std::memory_order_relaxed);
     if (known == describe) return static_cast<unsigned>(index);
     if (known != nullptr) continue;
     try {
       wait_report report;
       p.describe(p, report);
       const std::lock_guard guard(waits_mutex_);
-      if (kind.describe.load(std::memory_order_relaxed) != nullptr) continue;  // another worker was first
+      if (describes_[index].load(std::memory_order_relaxed) != nullptr) continue;  // another worker was first
       kind.text = report.general();
-      kind.describe.store(describe, std::memory_order_relaxed);
+      describes_[index].store(describe, std::memory_order_relaxed);
       kind.is_there.store(true, std::memory_order_release);
       return static_cast<unsigned>(index);
     } catch (const std::bad_alloc&) {

@@ -2,6 +2,7 @@
 // recording.cpp reads, in memory or in a file.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include <ringo/detail/routine.hpp>
 #include <ringo/recording.hpp>
 
 #include "runtime/event_ring.hpp"
@@ -20,13 +22,10 @@
 namespace ringo::detail {
 
 class runtime_core;
-class wait_report;
-struct parked_operation;
-struct routine;
 
 // An image is a header, and sections. Numbers are as the machine writes them.
 struct image_header {
-  static constexpr std::uint32_t current_version = 1;
+  static constexpr std::uint32_t current_version = 2;
   static constexpr std::uint32_t in_nanoseconds = 1;  // a tick is 1/16 ns of the steady clock
   static constexpr std::uint32_t exact = 2;           // no event's time stands for those after it
 
@@ -95,7 +94,17 @@ class recorder {
   std::string text_of_wait(std::size_t kind) const;  // any thread; empty if it is not known
 
   // By workers.
-  unsigned kind_of_wait(const parked_operation& p) noexcept;
+  RINGO_ALWAYS_INLINE unsigned kind_of_wait(const parked_operation& p) noexcept {
+    const std::size_t first = first_kind_of(p);
+    return is_kind(first, p) ? static_cast<unsigned>(first) : look_for_kind_of_wait(p);
+  }
+  // Where a kind of wait is, if no other one has that place.
+  static std::size_t first_kind_of(const parked_operation& p) noexcept {
+    return (reinterpret_cast<std::uintptr_t>(p.describe) >> 4) % wait_kinds;
+  }
+  bool is_kind(std::size_t kind, const parked_operation& p) const noexcept {
+    return describes_[kind].load(std::memory_order_relaxed) == p.describe;
+  }
   void note_name(std::uint32_t number, const routine& r) noexcept;
   void note_end_of_named(std::uint32_t number) noexcept;
 
@@ -118,10 +127,10 @@ class recorder {
     std::vector<std::uint64_t> seen_;
   };
   struct wait_kind {
-    std::atomic<void (*)(const parked_operation&, wait_report&)> describe = nullptr;
     std::atomic<bool> is_there = false;  // text is
     std::string text;
   };
+  [[gnu::noinline]] unsigned look_for_kind_of_wait(const parked_operation& p) noexcept;
   void put_image(image_sink& to, places& seen, bool in_crash) const;
   void put_ring(image_sink& to, std::uint32_t worker, places& seen) const;
   void put_names(image_sink& to) const;
@@ -132,6 +141,7 @@ class recorder {
   const event_clock* clock_;
   std::vector<std::unique_ptr<event_ring>> rings_;
   const std::unique_ptr<wait_kind[]> waits_;
+  std::array<std::atomic<void (*)(const parked_operation&, wait_report&)>, wait_kinds> describes_{};
   std::mutex waits_mutex_;  // for a worker that adds one. Under neither mutex is another lock taken
   mutable std::mutex names_mutex_;
   std::unordered_map<std::uint32_t, std::string> names_;

@@ -84,12 +84,16 @@ class image_parser {
   }
 
  private:
-  struct raw {
-    std::uint64_t what, when, ticks;
+  struct cell {
+    std::uint64_t what, when;
   };
+  // What a worker has done, and which routine it runs, or ran last.
   struct running {
     std::uint32_t routine = 0;
+    bool was_resumed = false;  // in this recording: else it may have left already
     std::size_t parked_at = recording::none;  // its event, after which it has not been resumed
+    std::vector<recording::event> events;
+    std::vector<std::uint64_t> ticks;  // of each event
   };
 
   [[noreturn]] static void refuse() { throw std::invalid_argument("ringo: a recording is damaged"); }
@@ -153,43 +157,69 @@ class image_parser {
     if (claimed > ring.size) first = std::max(first, claimed - ring.size);
     // A block's base comes first.
     const std::uint64_t skipped = std::min(first - ring.first, ring.last - ring.first) + -first % event_ring::block;
-    std::vector<raw> raws;
+    running state;
     std::uint64_t base = 0;
     for (std::uint64_t i = skipped; i < ring.last - ring.first; ++i) {
-      raw one{};
-      std::memcpy(&one, cells.data() + i * 16, 16);
-      if (kind_of(one) == event_cell::clock) {
+      cell one{};
+      std::memcpy(&one, cells.data() + i * 16, sizeof one);
+      if (event_cell::kind_of(one.what) == event_cell::clock) {
         base = one.when;
-      } else if (kind_of(one) <= static_cast<std::uint64_t>(kind::answered)) {
-        one.ticks = base + ((one.when >> 32) << event_cell::time_shift);
-        raws.push_back(one);
+        state.routine = static_cast<std::uint32_t>(one.what >> event_cell::place_shift);
+      } else {
+        add_cell(one, base + ((one.when >> 32) << event_cell::time_shift), worker, state);
       }
     }
-    if (first != 0) made_.from = std::max(made_.from, raws.empty() ? made_.until : time_of(raws.front().ticks));
-    std::vector<recording::event> events;
-    events.reserve(raws.size());
-    running state;
-    for (const raw& one : raws) add(one, worker, state, events);
-    if ((header_.flags & image_header::exact) == 0) spread(raws, events);
+    std::vector<recording::event>& events = state.events;
+    if (first != 0) made_.from = std::max(made_.from, events.empty() ? made_.until : events.front().at);
+    if ((header_.flags & image_header::exact) == 0) spread(state.ticks, events);
     // A wait that was not opened, since the routine was cancelled, is no wait.
     std::erase_if(events, [](const recording::event& e) { return e.what == kind::yielded && e.routine == nobody; });
     made_.events.insert(made_.events.end(), std::make_move_iterator(events.begin()),
                         std::make_move_iterator(events.end()));
   }
 
-  static std::uint64_t kind_of(const raw& one) { return one.what & ((1U << event_cell::kind_bits) - 1); }
-
-  // The events of one worker come in their order. `where` and `wait` are set in finish(); until then `call` is the
-  // place's address, and `wait` the number of a kind.
-  void add(const raw& one, std::uint32_t worker, running& of, std::vector<recording::event>& to) {
+  // The cells of one worker come in their order, and so do the events of a cell.
+  void add_cell(const cell& one, std::uint64_t ticks, std::uint32_t worker, running& of) const {
     const auto number = static_cast<std::uint32_t>(one.when);
-    const auto more =
-        static_cast<std::uint32_t>(one.what >> event_cell::kind_bits) & ((1U << event_cell::more_bits) - 1);
+    const std::uint64_t code = event_cell::kind_of(one.what);
+    const auto put = [&](kind what, std::uint32_t routine) { add({what, routine, one.what}, ticks, worker, of); };
+    switch (code) {
+      case event_cell::woke_and_parked:
+      case event_cell::handed_over:
+        add({kind::ready, number, 0}, ticks, worker, of);  // `more` is the wait's
+        [[fallthrough]];
+      case event_cell::switched:
+        put(kind::parked, of.routine);
+        if (code != event_cell::woke_and_parked) add({kind::resumed, number, 0}, ticks, worker, of);
+        return;
+      case event_cell::passed:
+        put(kind::yielded, of.routine);
+        return put(kind::resumed, number);
+      case event_cell::ran:
+        put(kind::resumed, number);
+        return add({kind::ended, number, 0}, ticks, worker, of);
+      default:
+        if (code <= static_cast<std::uint64_t>(kind::answered)) put(static_cast<kind>(code), number);
+    }
+  }
+
+  struct item {
+    kind what;
+    std::uint32_t number;
+    std::uint64_t rest;  // the cell's `what`
+  };
+
+  // `where` and `wait` are set in finish(); until then `call` is the place's address, and `wait` the number of a kind.
+  void add(const item& one, std::uint64_t ticks, std::uint32_t worker, running& of) const {
+    const auto [what, number, rest] = one;
+    const auto more = static_cast<std::uint32_t>(rest >> event_cell::kind_bits) & ((1U << event_cell::more_bits) - 1);
+    std::vector<recording::event>& to = of.events;
+    of.ticks.push_back(ticks);
     recording::event& e = to.emplace_back();
-    e.at = time_of(one.ticks);
+    e.at = time_of(ticks);
     e.worker = worker;
-    e.what = static_cast<kind>(kind_of(one));
-    e.call = one.what >> event_cell::place_shift;
+    e.what = what;
+    e.call = rest >> event_cell::place_shift;
     switch (e.what) {
       case kind::started:
       case kind::ready:
@@ -199,6 +229,7 @@ class image_parser {
         break;
       case kind::resumed:
         e.routine = of.routine = number;
+        of.was_resumed = true;
         of.parked_at = recording::none;
         break;
       case kind::parked:
@@ -214,7 +245,7 @@ class image_parser {
         e.other = more;
         break;
       case kind::submitted:
-        e.routine = of.parked_at == recording::none ? of.routine : 0;
+        e.routine = of.was_resumed && of.parked_at == recording::none ? of.routine : 0;
         e.call_name = more < std::size(call_names) ? call_names[more] : "";
         e.value = static_cast<std::int32_t>(number);
         break;
@@ -224,6 +255,7 @@ class image_parser {
       case kind::slept:
       case kind::woke:
         of.routine = 0;
+        of.was_resumed = false;
         break;
     }
   }
@@ -237,11 +269,11 @@ class image_parser {
 
   // Events without a reading of their own have the time of the one before. They are spread evenly up to the next
   // reading; but if only one routine has run meanwhile, or the worker has slept once, all the time is that one's.
-  void spread(const std::vector<raw>& raws, std::vector<recording::event>& events) const {
+  void spread(const std::vector<std::uint64_t>& ticks, std::vector<recording::event>& events) const {
     bool is_busy = true;  // not known of the first
-    for (std::size_t i = 0; i < raws.size();) {
+    for (std::size_t i = 0; i < ticks.size();) {
       std::size_t next = i + 1;
-      while (next < raws.size() && raws[next].ticks == raws[i].ticks) ++next;
+      while (next < ticks.size() && ticks[next] == ticks[i]) ++next;
       std::size_t begin = i, end = next, busy = 0;
       for (std::size_t each = i; each < next; ++each) {
         const bool was_busy = std::exchange(is_busy, is_busy_after(events[each], is_busy));
@@ -251,8 +283,8 @@ class image_parser {
       }
       if (busy != 1) begin = i, end = next;
       if (next > i + 1) {
-        const bool is_last = next == raws.size();
-        const duration gap = (is_last ? made_.until : time_of(raws[next].ticks)) - events[i].at;
+        const bool is_last = next == ticks.size();
+        const duration gap = (is_last ? made_.until : time_of(ticks[next])) - events[i].at;
         for (std::size_t each = i + 1; each < next; ++each) {
           events[each].blur = std::max(gap, duration::zero());
           if (is_last || each <= begin) continue;
@@ -292,8 +324,11 @@ class image_parser {
       e.wait = wait != waits_.end() ? wait->second : recording::none;
       if (e.routine == 0) continue;
       std::size_t& place = started.try_emplace(e.routine, recording::none).first->second;
-      if (e.what == kind::started || e.what == kind::resumed) place = e.where;
+      if (e.where != recording::none && e.what != kind::parked) place = e.where;
       if (e.waker != 0) started.try_emplace(e.waker, recording::none);
+    }
+    for (recording::event& e : made_.events) {  // that share a cell with others (event_ring::has_place)
+      if (e.what == kind::resumed && e.where == recording::none && e.routine != 0) e.where = started[e.routine];
     }
     for (const auto& [number, place] : started) {
       const auto name = names_.find(number);

@@ -11,12 +11,6 @@
 
 namespace ringo::detail {
 
-void worker::make_next_noted(routine& r) noexcept {
-  if (observed != nullptr) [[unlikely]]
-    note_ready(r);
-  set_next(r);
-}
-
 void worker::push_woken_by_call(routine& r) noexcept { push_woken(r); }
 
 void worker::make_ready(routine_list& woken) noexcept {

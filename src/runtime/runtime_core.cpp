@@ -67,7 +67,7 @@ runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver
   if (recorder || settings.hooks != nullptr) {
     for (const auto& w : workers) {
       w->observe_by(*observers.emplace_back(
-          std::make_unique<observer>(w->index, recorder.get(), settings.hooks, w->times.get())));
+          std::make_unique<observer>(*w, w->index, recorder.get(), settings.hooks, w->times.get())));
     }
   }
   runtime_registry::add(*this);

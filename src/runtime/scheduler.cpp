@@ -212,7 +212,7 @@ void scheduler::resume(routine& r) noexcept {
 void scheduler::resume_observed(routine& r) noexcept {
   observed->resumes(r);
   run_slice(r);
-  observed->left(*this, r);
+  observed->left(*this);
   const woken_by_event cause(observed, recording::cause::routine);  // the joiners, if it has ended
   end_slice();
 }

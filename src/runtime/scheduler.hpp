@@ -183,7 +183,7 @@ class scheduler final : public worker {
   void check() const;  // in the owner's thread, between two resumes
   template <bool is_observed>
   void run_turn() noexcept;
-  [[gnu::noinline]] void resume_observed(routine& r) noexcept;
+  [[gnu::noinline, gnu::hot]] void resume_observed(routine& r) noexcept;
   void run_slice(routine& r) noexcept;
   void end_slice() noexcept;
   bool may_hand_over() noexcept { return --handovers >= full_handovers_ - in_a_row_; }

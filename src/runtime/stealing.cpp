@@ -155,7 +155,7 @@ void scheduler::idle() {
       const woken_by_event cause(observed, recording::cause::answer);
       driver_->poll(until);
     }
-    if (observed != nullptr) observed->woke();
+    if (observed != nullptr) observed->woke_up();
     note_time(driver_->now());
     turn_end_ = shared ? time_point(duration(coarse_now)) : time_point();
     woken_to_search = !runtime.unlist_idle(*this);

@@ -82,6 +82,9 @@ struct routine {
   }
 
   RINGO_ALWAYS_INLINE bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
+  bool may_be_cancelled() const noexcept {  // nothing holds it back, as far as this sees
+    return (state.load(std::memory_order_relaxed) & (cancelled | context_cancelled)) != 0;
+  }
   RINGO_ALWAYS_INLINE static bool ends_awaits(std::uint32_t s) noexcept {
     return (s & (cancelled | context_cancelled)) != 0 && not_held_back(s);
   }

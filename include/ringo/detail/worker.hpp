@@ -79,12 +79,12 @@ class worker {
     routine* r = run_next;
     if (r != nullptr) {
       if (handovers <= 0 || r->resumed_as != routine::kind::plain) [[unlikely]]
-        return back_to_loop();
+        return switch_away_noted();
       --handovers;
       run_next = nullptr;
       return go_to(*r);
     }
-    if (!may_take_from_queue()) return back_to_loop();
+    if (!may_take_from_queue()) return switch_away_noted();
     const std::uint32_t head = head_.load(std::memory_order_relaxed);
     if (head == tail_.load(std::memory_order_relaxed)) return back_to_loop();
     return go_to_first(head);
@@ -120,17 +120,20 @@ class worker {
   }
 
   // For an observer, which is there. note_ready(): before the routine can be seen in a queue. note_park(): with several
-  // workers, before the wait is open; with one, observer::left() sees it.
+  // workers, before the wait is open; with one, the observer sees it when the routine has left.
   void note_ready(const routine& r) noexcept;
   void note_park(const routine& r) noexcept;
 
   // From now on this worker runs the routine, and what awaits does so as that routine.
   RINGO_ALWAYS_INLINE void set_current(routine& r) noexcept {
+    set_current_uncancelled(r);
+    if (r.is_cancelled()) [[unlikely]]
+      budget -= cancelled_bias;
+  }
+  RINGO_ALWAYS_INLINE void set_current_uncancelled(routine& r) noexcept {
     if constexpr (checked_build) r.check_runs();
     current = &r;
     budget = ready_budget;
-    if (r.is_cancelled()) [[unlikely]]
-      budget -= cancelled_bias;
   }
   // To be called after the routine may have been cancelled, or after a shield of it has ended.
   void look_for_cancellation(const routine& r) noexcept {
@@ -167,11 +170,12 @@ class worker {
   // awaits end with `cancelled`.
   std::int32_t budget = 0;
   // How many times in a row run_next may still come before the queue; 0 in a simulation. Less most_handovers, so 0 or
-  // below, with an observer: then only the loop resumes routines, and has them noted.
+  // below, with an observer: then switch_away_noted() hands over, or the loop, and has it noted.
   std::int32_t handovers = 0;
   std::int32_t turn = 0;  // how many of the queue may yet run in this turn, the present one included
   // With so many left, or fewer, only the loop takes from the queue. That is the last one of each turn; and all of them
-  // in a simulation, if there are other workers or an observer, and if a transfer is a call (compilers.hpp).
+  // in a simulation, if there are other workers, and if a transfer is a call (compilers.hpp). With an observer,
+  // switch_away_noted() does.
   std::int32_t turns_of_the_loop;
   bool computes = false;  // there are other workers, and its routines run for long before they wait
   const bool shared;      // there are other workers
@@ -203,6 +207,10 @@ class worker {
   ~worker() = default;
 
   void make_next_noted(routine& r) noexcept;
+  [[gnu::noinline]] void make_next_slowly(routine& r) noexcept;
+  // switch_away() for an observer that only records; without one, back to the loop.
+  std::coroutine_handle<> switch_away_noted() noexcept;
+  [[gnu::noinline]] std::coroutine_handle<> switch_away_slowly() noexcept;
   void push_woken_by_call(routine& r) noexcept;
   void wake_now(routine* named) noexcept;
   void overflow(routine& r) noexcept;
@@ -239,6 +247,11 @@ class worker {
   }
   RINGO_ALWAYS_INLINE std::coroutine_handle<> go_to(routine& r) noexcept {
     set_current(r);
+    counts.resumes.add();
+    return r.resume_at;
+  }
+  RINGO_ALWAYS_INLINE std::coroutine_handle<> go_to_uncancelled(routine& r) noexcept {
+    set_current_uncancelled(r);
     counts.resumes.add();
     return r.resume_at;
   }
