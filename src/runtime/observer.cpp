@@ -91,7 +91,7 @@ void observer::tell_parked(const routine& r) noexcept {
 [[gnu::hot]] std::coroutine_handle<> worker::switch_away_noted() noexcept {
   routine* const r = run_next;
   if (observed == nullptr || !observed->only_records()) return back_to_loop();
-  if (r == nullptr || handovers <= -most_handovers || r->resumed_as != routine::kind::plain || r->may_be_cancelled() ||
+  if (r == nullptr || handovers <= -in_a_row_ || r->resumed_as != routine::kind::plain || r->may_be_cancelled() ||
       !observed->hands_over_quickly(*this, *r)) [[unlikely]] {
     return switch_away_slowly();
   }
@@ -104,7 +104,7 @@ void observer::tell_parked(const routine& r) noexcept {
 [[gnu::hot]] std::coroutine_handle<> worker::switch_away_slowly() noexcept {
   routine* r = run_next;
   if (r != nullptr) {
-    if (handovers <= -most_handovers || r->resumed_as != routine::kind::plain) return back_to_loop();
+    if (handovers <= -in_a_row_ || r->resumed_as != routine::kind::plain) return back_to_loop();
     --handovers;
     run_next = nullptr;
   } else {

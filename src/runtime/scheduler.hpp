@@ -232,8 +232,7 @@ class scheduler final : public worker {
   counter next_number_;
   bool owes_watch_ = false;  // in its last sleep it watched timers, or was asked to; it has had no work since
   std::int64_t resumes_a_turn_ = most_resumes;
-  int turn_length_ = turn_length;           // these two follow from it
-  std::int32_t in_a_row_ = most_handovers;  // hand-overs
+  int turn_length_ = turn_length;  // follows from it, and so does in_a_row_
   unsigned turns_without_clock_ = 0;
   time_point turn_began_{};   // by one of the clocks, within a tick
   time_point turn_end_{};     // the end of the last turn, or a later reading of the clock

@@ -263,6 +263,7 @@ class worker {
   std::uint32_t room_ =
       queue_size;  // 0: routines that are made ready become early ones (scheduler::look), in overflow()
   std::int32_t full_handovers_ = most_handovers;  // what `handovers` counts down from
+  std::int32_t in_a_row_ = most_handovers;        // how often: fewer after long turns
   std::uint64_t random_;
 };
 
