@@ -90,7 +90,7 @@ class image_parser {
   // What a worker has done, and which routine it runs, or ran last.
   struct running {
     std::uint32_t routine = 0;
-    bool was_resumed = false;  // in this recording: else it may have left already
+    bool was_resumed = false;                 // in this recording: else it may have left already
     std::size_t parked_at = recording::none;  // its event, after which it has not been resumed
     std::vector<recording::event> events;
     std::vector<std::uint64_t> ticks;  // of each event
