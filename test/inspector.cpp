@@ -386,6 +386,24 @@ TEST_CASE("Traces of the next seconds keep no other client from an answer, nor d
   for (const descriptor& each : traces) CHECK(read_reply(each).status == 0);
 }
 
+TEST_CASE("A client that goes away while its trace is made leaves its place to another one at once") {
+  program recorded(until_cancelled(), {.workers = 1, .recorder = 1 << 16});
+  while (!mentions(dump_of(recorded.its()), "(main): waits")) std::this_thread::yield();
+  for (const char* address : {"127.0.0.1:0", "unix:@ringo.test.%p"}) {
+    const inspector here = inspector::listen(address);
+    for (int round = 0; round < 3; ++round) {  // each would take as long as a trace
+      std::vector<descriptor> traces;
+      for (std::size_t i = 0; i < detail::inspector_server::most_clients; ++i) {
+        traces.push_back(connect_to(here.address()));
+        send_all(traces.back(), i % 2 == 0 ? "GET /trace?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                                           : "GET /recording?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      }
+      traces.clear();
+      CHECK(get(here.address(), "/routines").status == 200);
+    }
+  }
+}
+
 TEST_CASE("It answers although the workers of a program are kept, and says what keeps them") {
   const inspector here = inspector::listen("127.0.0.1:0");
   int ends[2];

@@ -5,6 +5,10 @@
 #include <string>
 #include <string_view>
 
+namespace ringo {
+class stream_reader;
+}
+
 namespace ringo::detail {
 
 inline constexpr std::size_t most_head_bytes = 8 * 1024;
@@ -14,6 +18,7 @@ struct http_request {
   std::optional<std::string_view> host;
   std::string_view fetch_site, fetch_mode;  // what a browser says of the page that has sent it
   bool is_1_0 = false;
+  stream_reader* client = nullptr;  // that it came from, for answers that take long
 
   bool is_head() const noexcept { return method == "HEAD"; }
 };

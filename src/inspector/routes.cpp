@@ -6,6 +6,7 @@
 #include <charconv>
 #include <random>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <ringo/blocking.hpp>
@@ -68,6 +69,13 @@ std::string memory_in_use() {
   return "# HELP process_resident_memory_bytes Memory of the process that is in RAM.\n"
          "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes " +
          std::to_string(*pages * ::sysconf(_SC_PAGESIZE)) + '\n';
+}
+
+// Until the client has gone: then its place is free for another one. One that only has ended its own half of the
+// connection counts as gone, too; over TCP there is no difference to be seen.
+task<> until_gone(stream_reader& client) {
+  while (co_await client.recv()) {
+  }
 }
 
 std::string trace_of(const std::string& image) { return to_chrome_trace(parse_image(image)); }
@@ -201,7 +209,10 @@ task<http_answer> inspector_server::recording(const http_request& r) {
                       "This runtime has no recorder: set RINGO_RECORD=FILE in the program's environment, or "
                       "runtime_options::recorder.");
   }
-  if (next) co_await sleep(std::chrono::seconds(*next));
+  if (next) {
+    const auto first = co_await select(prefer_first, sleep(std::chrono::seconds(*next)), until_gone(*r.client));
+    if (first.index() == 1) throw std::system_error(ECONNRESET, std::generic_category());
+  }
   const auto last_seconds = static_cast<std::uint32_t>(last.value_or(0));
   std::string image = co_await blocking(recording_image, of->id, last_seconds);
   if (image.empty()) co_return refused(404, "The runtime has ended meanwhile.");

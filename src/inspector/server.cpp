@@ -84,7 +84,7 @@ task<> inspector_server::serve_client(Stream client) {
       const std::optional<std::string> head = co_await request_of(client);
       if (!head) co_return;
       awaited.reset();
-      sent = co_await respond(*head);
+      sent = co_await respond(*head, client);
     } catch (const http_answer& refusal) {
       sent = {head_of(refusal), refusal.body};
     }
@@ -112,8 +112,9 @@ task<std::optional<std::string>> inspector_server::request_of(stream_reader& cli
   co_return head;
 }
 
-task<inspector_server::reply> inspector_server::respond(std::string_view head) {
-  const std::optional<http_request> r = parse_request(head);
+task<inspector_server::reply> inspector_server::respond(std::string_view head, stream_reader& client) {
+  std::optional<http_request> r = parse_request(head);
+  if (r) r->client = &client;
   http_answer answer = refused(400, "This is no request of HTTP/1.0 or HTTP/1.1.");
   if (r) {
     if (auto refusal = refusal_of(*r)) {

@@ -89,7 +89,7 @@ class inspector_server {
   template <class Stream>
   task<> serve_client(Stream client);
   task<std::optional<std::string>> request_of(stream_reader& client);
-  task<reply> respond(std::string_view head);
+  task<reply> respond(std::string_view head, stream_reader& client);
   std::optional<http_answer> refusal_of(const http_request& r) const;
 
   task<http_answer> page(const http_request& r);
