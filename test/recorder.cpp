@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <setjmp.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -733,6 +734,52 @@ TEST_CASE("A deadlock, a stall, and the end of run() write the file") {
       options);
   CHECK(std::filesystem::exists(path + ".stall"));
 }
+
+// A sanitizer takes more of the address space than a limit would leave it.
+#if !RINGO_ADDRESS_SANITIZER && !RINGO_THREAD_SANITIZER
+TEST_CASE(
+    "Without memory for a recorder a program runs without the one of RINGO_RECORD, and is told how much it takes") {
+  const folder here;
+  const auto end = run_in_a_child([&] {
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    const rlim_t most = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{300} << 20);
+    const rlimit limit{most, most};
+    if (::setrlimit(RLIMIT_AS, &limit) != 0) return 1;
+    bool has_run = false;
+    const auto main = [&]() -> task<> {
+      has_run = true;
+      co_return;
+    };
+    ::setenv("RINGO_RECORD", (here.path() + "/a.ringo,536870912").c_str(), 1);
+    std::string told;
+    runtime_options how;
+    how.workers = 1;
+    how.on_warning = [&told](std::string_view text) { told = text; };
+    run(main, how);
+    std::fprintf(stderr, "%s\n", told.c_str());
+    if (!has_run) return 2;
+    ::unsetenv("RINGO_RECORD");
+    how.recorder = 1 << 29;
+    try {
+      run(main, how);
+    } catch (const std::system_error& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      return error.code() == std::errc::not_enough_memory ? 0 : 3;
+    }
+    return 4;
+  });
+  CAPTURE(end.errors);
+  CHECK(end.exited);
+  CHECK(end.status == 0);
+  const auto says = [&](std::string_view words) { return end.errors.find(words) != end.errors.npos; };
+  CHECK(says("RINGO_RECORD in the environment is \"" + here.path() +
+             "/a.ringo,536870912\", and is not used: the recordings of all workers take 536870912 bytes"));
+  CHECK(says("runtime_options::recorder: there is no memory for the recordings, 536870912 bytes for each worker"));
+  CHECK(!std::filesystem::exists(here.path() + "/a.ringo"));
+}
+#endif
 
 TEST_CASE("RINGO_RECORD records any program, and ringo-trace converts the file and sums it up") {
   const folder here;

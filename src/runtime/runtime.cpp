@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -52,6 +53,14 @@ void warn_of_start(detail::runtime_core& of, const std::string& text) {
   of.warn(text);
 }
 
+// Whether the rings fit, and beside them the stacks of the workers' threads, without which the program cannot run.
+bool has_room_for_rings(std::int64_t bytes, unsigned workers) noexcept {
+  constexpr std::int64_t beside = 16 << 20;  // each worker's
+  const auto size = static_cast<std::size_t>(bytes * workers + beside * workers);
+  void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return memory != MAP_FAILED && ::munmap(memory, size) == 0;
+}
+
 // RINGO_RECORD=FILE[,BYTES], where the program itself leaves the options. Returns a warning if its value cannot be
 // read.
 std::string take_recorder_from_environment(runtime_options& o) {
@@ -68,6 +77,13 @@ std::string take_recorder_from_environment(runtime_options& o) {
   if (bytes <= 0 || bytes > most / worker_count(o.workers)) {
     return detail::unused_variable("RINGO_RECORD", text,
                                    "FILE or FILE,BYTES is allowed, with a gigabyte at most for all workers");
+  }
+  const unsigned workers = worker_count(o.workers);
+  if (!has_room_for_rings(bytes, workers)) {
+    return detail::unused_variable("RINGO_RECORD", text,
+                                   "the recordings of all workers take " + std::to_string(bytes * workers) +
+                                       " bytes, for which there is no room: FILE,BYTES with fewer bytes for each "
+                                       "worker takes less, or raise the limit of the address space (ulimit -v)");
   }
   o.recorder = static_cast<std::size_t>(bytes);
   o.recorder_file = detail::with_process_number(text.substr(0, comma));

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <iterator>
 #include <latch>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -56,9 +58,18 @@ runtime_core::runtime_core(runtime_options o, std::vector<std::unique_ptr<driver
         std::make_unique<scheduler>(*this, id, index, drivers.size(), simulation != nullptr, seed, std::move(d)));
   }
   if (settings.recorder != 0 || settings.histograms) {  // without a recorder, the rings have the smallest size
-    recorder = std::make_unique<detail::recorder>(workers.size(), settings.recorder,
-                                                  settings.recorder != 0 ? settings.recorder_file : std::string(),
-                                                  simulation != nullptr ? &simulation->clock() : nullptr);
+    try {
+      recorder = std::make_unique<detail::recorder>(workers.size(), settings.recorder,
+                                                    settings.recorder != 0 ? settings.recorder_file : std::string(),
+                                                    simulation != nullptr ? &simulation->clock() : nullptr);
+    } catch (const std::bad_alloc&) {
+      if (settings.recorder == 0) throw;
+      throw std::system_error(
+          ENOMEM, std::generic_category(),
+          "ringo: runtime_options::recorder: there is no memory for the recordings, " +
+              std::to_string(settings.recorder) +
+              " bytes for each worker: set fewer, or raise the limit of the address space (ulimit -v)");
+    }
   }
   if (settings.histograms) {
     times = std::make_unique<routine_times>();
