@@ -609,6 +609,69 @@ TEST_CASE("no routine is a leak that anything can wake") {
   });
 }
 
+namespace {
+
+// Echoes, and has a routine of its own that sends what others have for the client, as a chat room's session.
+task<> serve_client(tcp_stream client) {
+  const channel<std::string> news(1);
+  auto tells = go(
+      [](tcp_stream& to, channel<std::string> from) -> task<> {
+        for (bool more = true; more;) {
+          const auto text = co_await from.recv();
+          more = text.has_value();
+          if (more) co_await to.send(*text);
+        }
+      },
+      std::ref(client), news);
+  for (bool more = true; more;) {
+    const auto came = co_await client.recv();
+    more = came.has_value();
+    if (more) co_await news.send(std::string(came->text()));
+  }
+  news.close();
+  co_await tells;
+}
+
+}  // namespace
+
+TEST_CASE("a server with idle connections has no leaks, and each search ends while some of them become busy") {
+  for (const driver which : {driver::automatic, driver::epoll}) {
+    runtime rt({.workers = 2, .driver = which});
+    rt.run([&rt]() -> task<> {
+      co_await scope([&rt](group& all) -> task<> {
+        tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
+        const endpoint at = listener.local();
+        all.go(
+            [](tcp_listener from) -> task<> {
+              co_await scope([&from](group& sessions) -> task<> {
+                for (;;) {
+                  tcp_stream client = co_await from.accept();
+                  sessions.go(serve_client, std::move(client));
+                }
+              });
+            },
+            std::move(listener));
+        all.go([]() -> task<> { co_await sleep(1h); });  // a timer, so that an idle worker watches a busy one
+        std::vector<tcp_stream> clients;
+        for (const std::size_t most : {std::size_t{1}, std::size_t{200}}) {
+          while (clients.size() < most) clients.push_back(co_await tcp_stream::connect(at));
+          co_await until_parked("receive on channel", most);
+          for (std::size_t i = 0; i < 8; ++i) {
+            tcp_stream& one = clients[i % most];
+            co_await one.send("x");
+            const leaks of = co_await blocking([&rt] { return rt.find_leaks(); });
+            CHECK(of.not_searched.empty() == can_search);
+            CHECK(of.found.routines.empty());
+            const auto echo = co_await one.recv();
+            CHECK(echo.has_value());
+          }
+        }
+        all.cancel();
+      });
+    });
+  }
+}
+
 TEST_CASE("in the middle of programs no routine is a leak") {
   on_real_schedulers([]() -> task<> {
     // A pool whose workers idle, a pipeline whose stages wait, a timer, a ticker, a group, a time limit, a completion.

@@ -74,7 +74,9 @@ std::string memory_in_use() {
 // Until the client has gone: then its place is free for another one. One that only has ended its own half of the
 // connection counts as gone, too; over TCP there is no difference to be seen.
 task<> until_gone(stream_reader& client) {
-  while (co_await client.recv()) {
+  for (bool more = true; more;) {
+    const auto came = co_await client.recv();
+    more = came.has_value();
   }
 }
 
