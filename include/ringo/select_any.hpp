@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -28,8 +29,8 @@ namespace detail {
 
 // The operation of select_any(). The caller keeps the cases, and may use the losing ones again.
 template <class Cases>
-class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_operation<Cases>> {
-  using base = wait_for_many<select_any_operation>;
+class RINGO_AWAITABLE select_any_operation : public wait_for_some<select_any_operation<Cases>> {
+  using base = wait_for_some<select_any_operation>;
   using operation_type = std::ranges::range_value_t<std::remove_reference_t<Cases>>;
 
  public:
@@ -47,145 +48,97 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_many<select_any_ope
     return take_chosen();
   }
   result_type take() {
-    if (!has_chosen()) note_winner();
+    if (!this->has_chosen()) note_winner();
     return take_chosen();
   }
   result_type take_chosen() {
-    operation_type& c = *std::exchange(chosen_, nullptr);
+    const std::size_t index = std::exchange(this->chosen_, base::none);
+    operation_type& c = std::ranges::data(cases_)[index];
     if constexpr (std::is_void_v<typename operation_type::result_type>) {
       c.take();
-      return {index_, {}};
+      return {index, {}};
     } else {
-      return {index_, c.take()};
+      return {index, c.take()};
     }
   }
 
-  template <class F>
-  void each(F&& f) {
-    for (operation_type& c : cases_) f(c);
+  static const wait_shape& shape() noexcept {
+    static constexpr wait_shape of_this{[](wait_for_many& it, room_for_cases&) {
+                                          auto& cases = static_cast<select_any_operation&>(it).cases_;
+                                          return case_range(std::ranges::data(cases), std::ranges::size(cases));
+                                        },
+                                        [](const parked_operation& it, wait_report& text) {
+                                          static_cast<const select_any_operation&>(it).append_to(text);
+                                        },
+                                        false,
+                                        false,
+                                        has_one_lock<operation_type>,
+                                        has_one_lock<operation_type> && looks_without_lock<operation_type>};
+    return of_this;
   }
-  std::size_t places() {
-    std::size_t places = 0;
-    each([&places](operation_type& c) { places += places_of(c); });
-    return places;
-  }
-  bool commit_one(worker& w, bool shared, routine*& woken) {
-    while (choose(w, [&w](operation_type& c) { return c.ready(w); })) {
-      if (chosen_->commit(w, shared, woken)) return true;
-      chosen_ = nullptr;
-    }
-    return false;
-  }
-  // As in select_operation.
-  progress commit_seen(worker& w, routine*& woken) requires looks_without_lock<operation_type>
-  {
-    if (!choose(w, [&w](operation_type& c) { return c.looks_ready(w); })) return progress::waiting;
-    const optional_guard guard(chosen_->lock());
-    if (chosen_->commit(w, true, woken)) return progress::done;
-    chosen_ = nullptr;
-    return progress::idle;
-  }
-  void link_all(worker& w, routine& r) {
-    for (operation_type& c : cases_) c.link(w, r);
-  }
-  bool has_chosen() const noexcept { return chosen_ != nullptr; }
-  void note_refusal() noexcept { chosen_ = refusal(); }
-  bool forget_refusal() noexcept {
-    if (chosen_ != refusal()) return false;
-    chosen_ = nullptr;
-    return true;
-  }
-  void note_winner() noexcept {
-    std::size_t i = 0;
-    for (operation_type& c : cases_) {
-      if (won(c.current_state())) {
-        chosen_ = &c;
-        index_ = i;
-      } else {
-        c.leave();
-      }
-      ++i;
-    }
-  }
+  void link_all(worker& w, routine& r) { this->link(w, r); }
+  void note_winner() noexcept { base::note_winner(shape()); }
   void append_to(wait_report& text) const {
-    text += "select_any";
-    bool is_first = true;
-    for (const operation_type& c : cases_) {
-      std::exchange(is_first, false) ? void(text += " of ") : text.next_case();
-      c.append_to(text);
-    }
+    room_for_cases room;
+    base::append_each(shape().cases(const_cast<select_any_operation&>(*this), room), text, "select_any", " of ");
   }
 
  private:
-  operation_type* refusal() noexcept { return reinterpret_cast<operation_type*>(this); }  // not the address of a case
-  // The n-th ready case replaces the choice with probability 1/n, so all are equally likely.
-  template <class Ready>
-  bool choose(worker& w, Ready ready) {
-    std::uint32_t count = 0;
-    std::size_t i = 0;
-    for (operation_type& c : cases_) {
-      if (ready(c)) {
-        ++count;
-        if (count == 1 || w.random_below(count) == 0) {
-          chosen_ = &c;
-          index_ = i;
-        }
-      }
-      ++i;
-    }
-    return count > 0;
-  }
-
   Cases cases_;  // a reference where the caller's range is an lvalue
-  operation_type* chosen_ = nullptr;
-  std::size_t index_ = 0;
 };
 
-template <class C>
-concept kept_apart = !case_operation<C> && case_like<C&>;
+template <class Cases>
+using case_in = std::ranges::range_value_t<std::remove_reference_t<Cases>>;
+// Operations that lie in a row, where they stay; all other cases are moved into a row, or referred to from one.
+template <class Cases>
+concept row_of_operations =
+    std::ranges::contiguous_range<Cases> && std::ranges::sized_range<Cases> && case_operation<case_in<Cases>>;
+template <class Cases>
+concept range_of_cases = std::ranges::range<Cases> && (case_operation<case_in<Cases>> || case_like<case_in<Cases>&>);
 
 template <class Cases>
-auto keep_each(Cases& cases) {
-  std::vector<forwarding_case<kept_case<std::ranges::range_reference_t<Cases>>>> kept;
-  for (auto&& c : cases) kept.emplace_back(std::in_place, std::forward<decltype(c)>(c));
+auto keep_each(Cases&& cases) {
+  using given = std::ranges::range_reference_t<Cases>;
+  constexpr bool are_given_away =
+      !std::is_lvalue_reference_v<Cases> && !std::ranges::view<Cases> && case_operation<case_in<Cases>>;
+  using one = std::conditional_t<are_given_away, std::remove_reference_t<given>&&, given>;
+  std::vector<forwarding_case<kept_case<one>>> kept;
+  for (auto&& c : cases) kept.emplace_back(std::in_place, static_cast<one>(c));
   return kept;
 }
 
 }  // namespace detail
 
-/// Waits for the first of a range of operations; for ever if the range is empty. Random among the ready ones.
+/// Waits for the first of a range of operations, of handles (the first routine that ends) or of other awaitables; for
+/// ever if the range is empty. Random among the ready ones. Allocates room for the cases, unless they are operations
+/// that lie in a row.
 ///
 ///   std::vector<decltype(ch.recv())> cases = ...;
 ///   auto [index, value] = co_await select_any(cases);
 ///
 /// Throws: what the chosen operation throws; cancelled. Cancel safety: as the operations'.
-template <std::ranges::range Cases>
-requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
+template <detail::range_of_cases Cases>
 auto select_any(Cases&& cases) {
-  return detail::select_any_operation<Cases>(std::forward<Cases>(cases));
-}
-/// The same for a range of handles (the first routine that ends) and of other awaitables. Allocates room for the cases.
-template <std::ranges::range Cases>
-requires detail::kept_apart<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
-auto select_any(Cases&& cases) {
-  auto kept = detail::keep_each(cases);
-  return detail::select_any_operation<decltype(kept)>(std::move(kept));
+  if constexpr (detail::row_of_operations<Cases>) {
+    return detail::select_any_operation<Cases>(std::forward<Cases>(cases));
+  } else {
+    auto kept = detail::keep_each(std::forward<Cases>(cases));
+    return detail::select_any_operation<decltype(kept)>(std::move(kept));
+  }
 }
 /// The same without waiting: nothing if no case is ready. Thread: workers.
-template <std::ranges::range Cases>
-requires detail::case_operation<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
+template <detail::range_of_cases Cases>
 auto try_select_any(Cases&& cases) {
-  detail::select_any_operation<Cases&> operation(cases);
-  using result = std::optional<typename detail::select_any_operation<Cases&>::result_type>;
-  detail::worker& w = detail::require_worker("try_select_any");
-  operation.enter(&w);
-  if (!operation.try_once(w, true)) return result();
-  return result(operation.take_chosen());
-}
-template <std::ranges::range Cases>
-requires detail::kept_apart<std::ranges::range_value_t<std::remove_reference_t<Cases>>>
-auto try_select_any(Cases&& cases) {
-  return try_select_any(detail::keep_each(cases));
+  if constexpr (detail::row_of_operations<Cases>) {
+    detail::select_any_operation<Cases&> operation(cases);
+    using result = std::optional<typename detail::select_any_operation<Cases&>::result_type>;
+    detail::worker& w = detail::require_worker("try_select_any");
+    operation.enter(&w);
+    if (!operation.try_once(w, true)) return result();
+    return result(operation.take_chosen());
+  } else {
+    return try_select_any(detail::keep_each(std::forward<Cases>(cases)));
+  }
 }
 
 }  // namespace ringo

@@ -1,4 +1,5 @@
 #include <ringo/detail/channel_core.hpp>
+#include <ringo/detail/channel_operation.hpp>
 
 #include <cstdio>
 #include <limits>
@@ -17,6 +18,75 @@ std::size_t checked_capacity(std::size_t capacity, std::size_t value_size) {
                             std::to_string(most) + " values of this size can be held (was it a negative number?)");
   }
   return capacity;
+}
+
+namespace {
+
+// Under the lock: false means that a commit would find nothing. That needs no call of the operation's.
+bool looks_ready(const channel_core& core, bool receives) noexcept {
+  return receives ? core.looks_receivable() : core.looks_sendable();
+}
+
+}  // namespace
+
+bool begin_otherwise(untyped_operation o, worker& w, channel_core* core, const char* call, bool receives) {
+  try {
+    if (core != nullptr) core->enter(&w, call);
+  } catch (...) {
+    return refuse(o, w, std::current_exception());
+  }
+  if (w.current->is_cancelled()) [[unlikely]]
+    return refuse_cancelled(o, w);
+  if (core == nullptr) return false;
+  if (!w.shared) return commit(o, w) && w.turn_lasts();
+  routine* woken = nullptr;
+  bool committed;
+  {
+    const optional_guard guard(&core->lock);
+    committed = looks_ready(*core, receives) && o.its->commit(o.of, w, true, woken);
+    if (checked_build || w.simulated) [[unlikely]]
+      core->check();
+  }
+  w.wake(woken);
+  return committed && w.turn_lasts();
+}
+
+// As park_locked(), without calls by the table.
+std::coroutine_handle<> park_at(untyped_operation o, waiter& as, channel_core* core, bool receives,
+                                std::coroutine_handle<> coroutine) {
+  worker& w = *current_worker();
+  if (core == nullptr) return park_locked(o, w, coroutine);
+  routine& r = *w.current;
+  r.resume_at = coroutine;
+  routine* woken = nullptr;
+  bool waits = false;
+  {
+    const optional_guard guard(&core->lock);
+    // It may have become ready since await_ready.
+    if (!looks_ready(*core, receives) || !o.its->commit(o.of, w, true, woken)) {
+      as.blocked = &r;
+      as.state = progress::waiting;
+      (receives ? core->receivers : core->senders).push_back(as);
+      if constexpr (checked_build) core->check();
+      announce(*o.of, *o.its, w, r);
+      if (w.observed != nullptr) [[unlikely]]
+        w.note_park(r);
+      waits = r.open_wait(true);
+      if (!waits) [[unlikely]]
+        refuse_to_park(o);
+    }
+  }
+  if (waits) [[likely]]  // from the unlock on, the frame may be gone
+    return w.switch_away();
+  w.wake(woken);
+  return coroutine;
+}
+
+progress attempt_otherwise(untyped_operation o, worker& w, channel_core* core, const char* call) {
+  if (core == nullptr) return progress::idle;
+  core->enter(&w, call);
+  (void)commit(o, w);
+  return o.state();
 }
 
 void throw_send_on_closed() { throw channel_closed("ringo: send on a closed channel"); }
@@ -87,6 +157,18 @@ void channel_core::close_here(worker* w, std::exception_ptr with) noexcept {
   error = std::move(with);
   end(here);
   here.end_behind_queue();
+}
+
+void delete_channel(channel_core* core) noexcept { delete core; }
+
+// Takes all waiters out as closed, or as failed.
+void channel_core::wake_all(section& in) noexcept {
+  while (waiter* const receiver = receivers.take_open(in.shared(), detach_lost{*this})) {
+    receiver->state = progress::closed;
+    if (error) fail_receiver(*receiver);
+    in.wake(*receiver->blocked);
+  }
+  senders.claim_all(in, progress::closed, detach_lost{*this});
 }
 
 void channel_core::end(section& in) noexcept {

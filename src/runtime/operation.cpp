@@ -62,4 +62,110 @@ void throw_noted(parked_operation& by) {
 void drop_noted(parked_operation& by) noexcept { (void)take_noted(by); }
 void note_cancelled(parked_operation& by) noexcept { note(by, nullptr); }
 
+bool refuse(untyped_operation o, worker& w, std::exception_ptr error) {
+  throw_or_note(*o.of, w, std::move(error));
+  o.state() = progress::refused;
+  return false;
+}
+bool refuse_cancelled(untyped_operation o, worker& w) { return refuse(o, w, nullptr); }
+bool refuse_to_enter(untyped_operation o, worker& w) {
+  (void)w.spend();
+  return refuse(o, w, std::current_exception());
+}
+
+// As a section does (section.hpp), it checks the source in simulations, too.
+bool commit(untyped_operation o, worker& w) {
+  routine* woken = nullptr;
+  bool committed;
+  {
+    const optional_guard guard(w.shared ? o.its->lock(o.of) : nullptr);
+    committed = o.its->commit(o.of, w, w.shared, woken);
+    if (checked_build || w.simulated) o.its->check(o.of);
+  }
+  if (w.shared) {
+    w.wake(woken);
+  } else if (woken != nullptr) {
+    w.make_next(*woken);
+  }
+  return committed;
+}
+
+bool commit_otherwise(untyped_operation o, worker& w) {
+  if (w.current->is_cancelled()) [[unlikely]]
+    return refuse_cancelled(o, w);
+  return commit(o, w) && w.turn_lasts();
+}
+
+void leave_source(untyped_operation o) noexcept {
+  worker* const w = current_worker();
+  const bool locked = w == nullptr || w->shared;
+  bool last;
+  {
+    const optional_guard guard(locked ? o.its->lock(o.of) : nullptr);
+    last = o.its->unlink(o.of);
+  }
+  if (last) [[unlikely]]
+    o.its->dispose(o.of);
+  if (locked && w != nullptr) w->wake(nullptr);
+}
+
+void abandon(untyped_operation o, routine& r) noexcept {
+  const worker* const w = current_worker();
+  const bool claimed_here = r.claim(w == nullptr || w->shared);
+  if (o.state() == progress::refused) {
+    drop_noted(*o.of);
+    o.state() = progress::idle;
+  } else if (won(o.state())) {
+    o.its->discard(o.of);
+  } else if (o.state() == progress::ended) {
+    o.state() = progress::idle;
+  } else if (o.state() != progress::idle) {
+    leave_source(o);
+  }
+  forget(r, !claimed_here);
+}
+
+bool park_locked(untyped_operation o, worker& w, routine& r) {
+  routine* woken = nullptr;
+  {
+    const optional_guard guard(o.its->lock(o.of));
+    // It may have become ready since await_ready.
+    if (!o.its->commit(o.of, w, true, woken)) {
+      o.its->link(o.of, w, r);
+      if constexpr (checked_build) o.its->check(o.of);
+      announce(*o.of, *o.its, w, r);
+      if (w.observed != nullptr) [[unlikely]]
+        w.note_park(r);
+      if (r.open_wait(true)) return true;  // from the unlock on, the frame may be gone
+      refuse_to_park(o);
+    }
+  }
+  w.wake(woken);
+  return false;
+}
+std::coroutine_handle<> park_locked(untyped_operation o, worker& w, std::coroutine_handle<> coroutine) {
+  routine& r = *w.current;
+  r.resume_at = coroutine;
+  return park_locked(o, w, r) ? w.switch_away() : coroutine;
+}
+
+void refuse_to_park(untyped_operation o) noexcept {
+  o.its->unlink(o.of);
+  note_cancelled(*o.of);
+  o.state() = progress::refused;
+}
+
+void come_back_cancelled(untyped_operation o) {
+  if (o.state() == progress::refused) {
+    o.state() = progress::idle;
+    throw_noted(*o.of);
+  }
+  if (o.state() == progress::ended) {
+    o.state() = progress::idle;
+  } else if (o.state() != progress::idle) {
+    leave_source(o);
+  }
+  throw_cancelled();
+}
+
 }  // namespace ringo::detail

@@ -34,6 +34,8 @@ namespace ringo::detail {
 //   void discard() noexcept          drops that result, or gives it back to the source; `idle` then
 //   void append_to(wait_report&) const   appends what it waits for
 //   void check_source() const        under the lock, in checked builds: the source's invariants. May be missing
+//   glance look_shared(worker&)      looks_ready() before enter(). `elsewhere`: enter() has something to do. May be
+//   missing
 // A case may also decide within a select of a runtime of one worker, where nothing is locked (decides_alone):
 //   glance look_alone(worker&)       without enter(): would commit() succeed now? `elsewhere`: its source is not this
 //                                    runtime's, or there are other workers
@@ -42,7 +44,8 @@ namespace ringo::detail {
 //   result_type result_after(progress)   the result of a case that has come to this
 //   Variant result_as<Variant, N>(progress)   the same as an alternative of a variant. May be missing
 // While the lock is held, ready() and commit() agree; only a waiter's wait may be claimed elsewhere in between.
-// The base class `operation` provides leave(), current_state() and discard().
+// The base class `operation` provides leave(), current_state() and discard(). Off the hot paths the library calls all
+// of these without the type (untyped_case.hpp).
 template <class C>
 concept follows_case_protocol =
     requires(C& c, const C& as_it_is, worker& w, routine& r, routine*& woken, wait_report& report) {
@@ -62,6 +65,13 @@ concept follows_case_protocol =
     });
 
 enum class glance : std::uint8_t { not_ready, ready, elsewhere };
+template <class C>
+concept has_one_lock = requires(C& c) { c.lock(); };
+template <class C>
+concept looks_from_here = requires(C& c, worker& w) {
+  { c.look_shared(w) } -> std::same_as<glance>;
+  c.lock();
+};
 template <class C>
 concept decides_alone = requires(C& c, worker& w) {
   { c.look_alone(w) } -> std::same_as<glance>;

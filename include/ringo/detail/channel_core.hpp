@@ -32,6 +32,7 @@
 namespace ringo::detail {
 
 class channel_core;
+void delete_channel(channel_core* core) noexcept;
 
 // Sends to a channel without a handle of it, and is told when the last handle has been dropped, after which no value
 // can be received.
@@ -110,11 +111,12 @@ class channel_core : public source {
   std::exception_ptr error;  // of close(error): a receive from the drained channel throws it
 
  protected:
-  // Takes all waiters out as closed.
-  virtual void wake_all(section& in) noexcept = 0;
+  // Gives a receiver the error of close(error).
+  virtual void fail_receiver(waiter& receiver) noexcept = 0;
 
  private:
   void end(section& in) noexcept;
+  void wake_all(section& in) noexcept;
   void close_from_outside(const std::exception_ptr& with);
   void close_here(worker* w, std::exception_ptr with) noexcept;
   void last_handle_gone() noexcept;
@@ -220,12 +222,8 @@ class channel_state final : public channel_core {
   }
 
  private:
-  void wake_all(section& in) noexcept override {
-    while (auto* receiver = take_open<receive_operation<T>>(receivers, in.shared())) {
-      error ? receiver->fail(error) : receiver->set_state(progress::closed);
-      in.wake(*receiver->blocked);
-    }
-    while (auto* sender = take_open<send_operation<T>>(senders, in.shared())) in.wake(*sender, progress::closed);
+  void fail_receiver(waiter& receiver) noexcept override {
+    static_cast<receive_operation<T>&>(receiver).fail(this->error);
   }
 
   // Whether it is closed or a routine waits, in one branch: most often neither is so in any case of a select but one.

@@ -241,7 +241,7 @@ class channel_handle {
     worker* const w = worker_or_unused("try_recv");
     if (!core_) return;
     core_->enter(w, "try_recv");
-    section_of here(*core_, w);
+    section_of<channel_core> here(*core_, w);
     const progress p = core_->receive(here.shared(), put, [&here](routine& r) { here.wake(r); });
     here.end();
     if (p == progress::failed) std::rethrow_exception(core_->error);
@@ -261,7 +261,7 @@ class channel_handle {
     worker* w = worker_or_unused("try_send");
     if (!core_) return false;
     core_->enter(w, "try_send");
-    section_of here(*core_, w);
+    section_of<channel_core> here(*core_, w);
     const progress p = core_->send(here.shared(), value, [&here](routine& r) { here.wake(r); });
     here.end();
     if (p == progress::closed) throw_send_on_closed();

@@ -60,6 +60,15 @@ class slot {
   [[no_unique_address]] std::conditional_t<inside, nothing, owned<place>> outside_;
 };
 
+// await_ready of an operation with several workers; or with one at the end of its turn, in a cancelled routine, on a
+// nil channel or on another runtime's.
+bool begin_otherwise(untyped_operation o, worker& w, channel_core* core, const char* call, bool receives);
+// await_suspend, with several workers. Six arguments, so that the call is a jump, and the hot path saves no register.
+std::coroutine_handle<> park_at(untyped_operation o, waiter& as, channel_core* core, bool receives,
+                                std::coroutine_handle<> coroutine);
+// One attempt without waiting, there; returns the state. idle: nothing.
+progress attempt_otherwise(untyped_operation o, worker& w, channel_core* core, const char* call);
+
 struct signal {};  // the value of a channel<void>
 
 // The common part of receive and send. A Derived provides
@@ -93,6 +102,9 @@ class channel_operation : public operation<Derived, Result> {
     this->set_state(progress::idle);
     return this->derived().result_of_done();
   }
+  std::coroutine_handle<> park_shared(worker&, std::coroutine_handle<> coroutine) {
+    return park_at(this->without_type(), *this, core_, Derived::receives, coroutine);
+  }
   // For a select (case_protocol.hpp).
   RINGO_ALWAYS_INLINE glance look_alone(worker& w) noexcept {
     channel_state<T>* const core = core_;
@@ -100,6 +112,13 @@ class channel_operation : public operation<Derived, Result> {
     if (!core->owner.is_of_lone(w)) [[unlikely]]
       return glance::elsewhere;
     return Derived::is_ready_in(*core) ? glance::ready : glance::not_ready;
+  }
+  RINGO_ALWAYS_INLINE glance look_shared(worker& w) noexcept {
+    channel_state<T>* const core = core_;
+    if (core == nullptr) return glance::not_ready;
+    if (!core->owner.is_of(w)) [[unlikely]]
+      return glance::elsewhere;
+    return this->derived().looks_ready(w) ? glance::ready : glance::not_ready;
   }
   RINGO_ALWAYS_INLINE progress settle(worker& w) {
     const progress p = this->current_state();
@@ -116,10 +135,10 @@ class channel_operation : public operation<Derived, Result> {
   RINGO_ALWAYS_INLINE progress try_now(worker& w) {
     channel_state<T>* const core = core_;
     if (core == nullptr || !core->owner.is_of(w)) [[unlikely]]
-      return try_now_otherwise(w, core);
+      return attempt_otherwise(this->without_type(), w, core, Derived::call_name);
     // With one channel, a look without its lock sees one instant (semantics 57).
     if (!this->derived().looks_ready(w)) return progress::idle;
-    if (!core->owner.is_of_lone(w)) return try_now_otherwise(w, core);
+    if (!core->owner.is_of_lone(w)) return attempt_otherwise(this->without_type(), w, core, Derived::call_name);
     const progress p = this->derived().attempt(*core, false, [&w](routine& r) { w.make_next(r); });
     check_in_place(*core);
     this->set_state(p);
@@ -166,7 +185,7 @@ class channel_operation : public operation<Derived, Result> {
     this->set_state(progress::idle);
     return core_ && core_->unlink(Derived::queue(*core_), *this);
   }
-  void dispose() noexcept { delete core_; }
+  void dispose() noexcept { delete_channel(core_); }
   void check_source() const {
     if (core_) core_->check();
   }
@@ -186,6 +205,10 @@ class channel_operation : public operation<Derived, Result> {
   channel_state<T>* core_;
 
  private:
+  // Out of line, so that the hot path has the call's arguments in registers.
+  [[gnu::noinline]] bool await_ready_otherwise(worker& w, channel_state<T>* core) {
+    return begin_otherwise(this->without_type(), w, core, Derived::call_name, Derived::receives);
+  }
   // Out of line: a select may have many cases of one type.
   [[gnu::noinline]] progress attempt_alone(worker& w) {
     const progress p = this->derived().attempt(*core_, false, [&w](routine& r) { w.make_next(r); });
@@ -193,33 +216,6 @@ class channel_operation : public operation<Derived, Result> {
     if (p == progress::idle) [[unlikely]]
       throw_not_resumed_at_once();
     return p;
-  }
-  // With several workers; or with one at the end of its turn, in a cancelled routine, on a nil channel or on another
-  // runtime's.
-  [[gnu::noinline]] bool await_ready_otherwise(worker& w, channel_state<T>* core) {
-    try {
-      if (core != nullptr) core->enter(&w, Derived::call_name);
-    } catch (...) {
-      return this->refuse(w, std::current_exception());
-    }
-    if (w.current->is_cancelled()) [[unlikely]]
-      return this->refuse(w);
-    if (core == nullptr) return false;
-    const progress p = attempt_locked(w, *core);
-    if (p == progress::idle) return false;
-    this->set_state(p);
-    return w.turn_lasts();
-  }
-  [[gnu::noinline]] progress try_now_otherwise(worker& w, channel_state<T>* core) {
-    if (core == nullptr) return progress::idle;
-    core->enter(&w, Derived::call_name);
-    const progress p = attempt_locked(w, *core);
-    this->set_state(p);
-    return p;
-  }
-  progress attempt_locked(worker& w, channel_state<T>& core) {
-    section_of here(core, &w);
-    return this->derived().attempt(core, w.shared, [&here](routine& r) { here.wake(r); });
   }
 };
 
@@ -233,6 +229,7 @@ class RINGO_AWAITABLE receive_operation
  public:
   using result_type = typename base::result_type;
   static constexpr const char* call_name = "receive";
+  static constexpr bool receives = true;
 
   explicit receive_operation(channel_state<T>* core) noexcept(
       std::is_nothrow_default_constructible_v<slot<T, std::exception_ptr>>)
@@ -360,6 +357,7 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
 
  public:
   static constexpr const char* call_name = "send";
+  static constexpr bool receives = false;
 
   send_operation(channel_state<T>* core, T& value) noexcept : base(core), source_(&value) {}
   send_operation(const send_operation&) = delete;

@@ -43,6 +43,10 @@ class forwarding_case {
   {
     return operation_.looks_ready(w);
   }
+  RINGO_ALWAYS_INLINE glance look_shared(worker& w) noexcept requires looks_from_here<operation_type>
+  {
+    return operation_.look_shared(w);
+  }
   RINGO_ALWAYS_INLINE bool commit(worker& w, bool shared, routine*& woken) {
     return operation_.commit(w, shared, woken);
   }

@@ -15,6 +15,7 @@
 #include <ringo/detail/current_worker.hpp>
 #include <ringo/detail/foreign_coroutine.hpp>
 #include <ringo/detail/mistaken_await.hpp>
+#include <ringo/detail/untyped_case.hpp>
 #include <ringo/detail/wait_report.hpp>
 
 namespace ringo::detail {
@@ -142,12 +143,42 @@ void throw_or_note(parked_operation& by, worker& w, std::exception_ptr error);
 void drop_noted(parked_operation& by) noexcept;
 void note_cancelled(parked_operation& by) noexcept;
 
+// What operations do off the hot path, or under a lock (operation.cpp).
+//   refuse            in await_ready: the routine is cancelled, or the operation ends with an error. Throws, or returns
+//                     false if it must throw in the next turn
+//   refuse_to_enter   the same in the handler of an exception from enter()
+//   commit            with one worker or several
+//   commit_otherwise  in await_ready: with several workers, at the end of a turn, or in a cancelled routine
+//   leave_source      out of the source's queue; it has not won
+//   abandon           by the destructor: the routine r waits, or has not taken its result
+//   park_locked       true: it waits, and from then on its frame may be gone
+//   refuse_to_park    it is linked, and its routine is cancelled
+[[gnu::cold]] bool refuse(untyped_operation o, worker& w, std::exception_ptr error);
+[[gnu::cold]] bool refuse_cancelled(untyped_operation o, worker& w);
+[[gnu::cold]] bool refuse_to_enter(untyped_operation o, worker& w);
+bool commit(untyped_operation o, worker& w);
+bool commit_otherwise(untyped_operation o, worker& w);
+void leave_source(untyped_operation o) noexcept;
+[[gnu::cold]] void abandon(untyped_operation o, routine& r) noexcept;
+bool park_locked(untyped_operation o, worker& w, routine& r);
+std::coroutine_handle<> park_locked(untyped_operation o, worker& w, std::coroutine_handle<> coroutine);
+[[gnu::cold]] void refuse_to_park(untyped_operation o) noexcept;
+[[noreturn, gnu::cold]] void come_back_cancelled(untyped_operation o);
+RINGO_ALWAYS_INLINE inline void announce(parked_operation& by, const wait_functions& its, worker& w,
+                                         routine& r) noexcept {
+  r.parked = &by;
+  by.describe = its.describe;
+  r.waits_since = w.coarse_now;
+  w.counts.waits.add();
+}
+
 // Base of every operation. Case: `waiter`, or `wait_case` if its source does not queue it by a waiter's links.
 template <class Derived, class Result, class Case = waiter>
 class operation : public parked_operation, public Case {
  public:
   using result_type = Result;
   using case_tag = void;
+  using protocol_type = Derived;
 
   RINGO_ALWAYS_INLINE bool await_ready() {
     static_assert(follows_case_protocol<Derived>);
@@ -158,7 +189,7 @@ class operation : public parked_operation, public Case {
       try {
         derived().enter(&w);
       } catch (...) {
-        return refuse_to_enter(w);
+        return refuse_to_enter(without_type(), w);
       }
     }
     return w.goes_on_alone() ? commit_alone(w) : commit_otherwise(w);
@@ -168,17 +199,19 @@ class operation : public parked_operation, public Case {
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     worker& w = *current_worker();
     note_where<P>(derived());
-    if (is_over(derived().current_state())) [[unlikely]]
+    if (is_over(this->state)) [[unlikely]]
       return end_turn(w, coroutine, is_own_promise<P>, this->blocked);
     if (!waits_as_itself<P>(w)) [[unlikely]]
-      return suspend_in_record(
-          w, coroutine, is_own_promise<P>,
-          {this, [](void* o, routine& r) { return static_cast<operation*>(o)->park_locked(*current_worker(), r); }});
+      return suspend_in_record(w, coroutine, is_own_promise<P>, {this, [](void* o, routine& r) {
+                                                                   return detail::park_locked(
+                                                                       static_cast<operation*>(o)->without_type(),
+                                                                       *current_worker(), r);
+                                                                 }});
     return park_in_place(w, coroutine);
   }
 
   RINGO_ALWAYS_INLINE Result await_resume() {
-    if (!won(derived().current_state())) [[unlikely]]
+    if (!won(this->state)) [[unlikely]]
       come_back_cancelled();
     return derived().take();
   }
@@ -187,25 +220,24 @@ class operation : public parked_operation, public Case {
   void set_state(progress p) noexcept { this->state = p; }
 
   // Out of its source's queue; not if it has won.
-  void leave() noexcept {
-    if (derived().current_state() == progress::idle) return;
-    if (derived().current_state() == progress::ended) return set_state(progress::idle);
-    worker* w = current_worker();
-    const bool locked = w == nullptr || w->shared;
-    bool last;
-    {
-      optional_guard guard(locked ? derived().lock() : nullptr);
-      last = derived().unlink();
-    }
-    if (last) [[unlikely]]
-      dispose_of_source();
-    if (locked && w != nullptr) w->wake(nullptr);
+  [[gnu::noinline]] void leave() noexcept {
+    if (this->state == progress::idle) return;
+    if (this->state == progress::ended) return set_state(progress::idle);
+    const worker* w = current_worker();
+    if (w == nullptr || w->shared) return leave_source(without_type());
+    if (derived().unlink()) [[unlikely]]
+      wait_functions_of<Derived>.dispose(static_cast<parked_operation*>(this));
   }
 
   void discard() noexcept { set_state(progress::idle); }
+  // With several workers; a Derived may replace it.
+  std::coroutine_handle<> park_shared(worker& w, std::coroutine_handle<> coroutine) {
+    return detail::park_locked(without_type(), w, coroutine);
+  }
 
  protected:
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+  untyped_operation without_type() noexcept { return {this, &wait_functions_of<Derived>}; }
 
   operation() = default;
   template <class... A>
@@ -221,39 +253,19 @@ class operation : public parked_operation, public Case {
 
   // Derived's destructor calls it last, unless the state is idle: the frame is destroyed while the operation waits in
   // it, or before its result was taken (semantics D9).
-  [[gnu::cold, gnu::noinline]] void abandon(routine& r) noexcept {
-    worker* w = current_worker();
-    const bool claimed_here = r.claim(w == nullptr || w->shared);
-    if (derived().current_state() == progress::refused) {
-      drop_noted(*this);
-      set_state(progress::idle);
-    } else {
-      won(derived().current_state()) ? derived().discard() : derived().leave();
-    }
-    forget(r, !claimed_here);
-  }
+  void abandon(routine& r) noexcept { detail::abandon(without_type(), r); }
 
-  // In await_ready: the routine is cancelled, or the operation ends with `error`. Throws, or returns false if it must
-  // throw in the next turn.
-  [[gnu::cold, gnu::noinline]] bool refuse(worker& w, std::exception_ptr error = nullptr) {
-    throw_or_note(*this, w, std::move(error));
-    set_state(progress::refused);
-    return false;
-  }
-  [[gnu::cold, gnu::noinline]] bool refuse_to_enter(worker& w) {  // in the handler of an exception from enter()
-    (void)w.spend();
-    return refuse(w, std::current_exception());
-  }
+  bool refuse(worker& w) { return refuse_cancelled(without_type(), w); }
+  bool refuse(worker& w, std::exception_ptr error) { return detail::refuse(without_type(), w, std::move(error)); }
 
   // Once for all types of coroutines. If it waits, another worker may already run the coroutine, and the frame may be
   // gone.
   std::coroutine_handle<> park_in_place(worker& w, std::coroutine_handle<> coroutine) {
+    if (w.shared) return derived().park_shared(w, coroutine);
     routine& r = *w.current;
     r.resume_at = coroutine;
-    return (w.shared ? park_locked(w, r) : park_alone(w, r)) ? w.switch_away() : coroutine;
+    return park_alone(w, r) ? w.switch_away() : coroutine;
   }
-
-  [[gnu::cold, gnu::noinline]] void dispose_of_source() noexcept { derived().dispose(); }
 
   // The first look of what wraps the operation (awaited.hpp). It counts as an await. True: take() has the result.
   // False: the operation would wait, or the routine's turn is over, or it may have been cancelled. An operation that
@@ -261,7 +273,7 @@ class operation : public parked_operation, public Case {
   RINGO_ALWAYS_INLINE bool ends_at_once(worker& w) {
     if (!w.spend()) return false;
     derived().enter(&w);
-    return w.shared ? commit_locked(w) : commit_alone(w);
+    return w.shared ? detail::commit(without_type(), w) : commit_alone(w);
   }
 
   // With one worker there is no lock, and nothing changes between await_ready and await_suspend.
@@ -275,71 +287,18 @@ class operation : public parked_operation, public Case {
   RINGO_ALWAYS_INLINE bool park_alone(worker& w, routine& r) {
     derived().link(w, r);
     check_source_of(derived());
-    announce(w, r);
+    announce(*this, wait_functions_of<Derived>, w, r);
     if (r.open_wait(false)) [[likely]]
       return true;
-    refuse_to_park();
+    refuse_to_park(without_type());
     return false;
   }
 
-  [[gnu::noinline]] bool commit_otherwise(worker& w) {
-    if (w.current->is_cancelled()) [[unlikely]]
-      return refuse(w);
-    return (w.shared ? commit_locked(w) : commit_alone(w)) && w.turn_lasts();
-  }
-  bool commit_locked(worker& w) {
-    routine* woken = nullptr;
-    bool committed;
-    {
-      optional_guard guard(derived().lock());
-      committed = derived().commit(w, true, woken);
-      check_source_of(derived());
-    }
-    w.wake(woken);
-    return committed;
-  }
-  [[gnu::noinline]] bool park_locked(worker& w, routine& r) {
-    routine* woken = nullptr;
-    {
-      optional_guard guard(derived().lock());
-      // It may have become ready since await_ready.
-      if (!derived().commit(w, true, woken)) {
-        derived().link(w, r);
-        check_source_of(derived());
-        announce(w, r);
-        if (w.observed != nullptr) [[unlikely]]
-          w.note_park(r);
-        if (r.open_wait(true)) return true;  // from the unlock on, the frame may be gone
-        refuse_to_park();
-      }
-    }
-    w.wake(woken);
-    return false;
-  }
+  bool commit_otherwise(worker& w) { return detail::commit_otherwise(without_type(), w); }
+  bool commit_locked(worker& w) { return detail::commit(without_type(), w); }
+  bool park_locked(worker& w, routine& r) { return detail::park_locked(without_type(), w, r); }
 
-  [[noreturn, gnu::cold, gnu::noinline]] void come_back_cancelled() {
-    if (derived().current_state() == progress::refused) {
-      set_state(progress::idle);
-      throw_noted(*this);
-    }
-    derived().leave();
-    throw_cancelled();
-  }
-
- private:
-  [[gnu::cold, gnu::noinline]] void refuse_to_park() noexcept {
-    derived().unlink();
-    note_cancelled(*this);
-    set_state(progress::refused);
-  }
-  void announce(worker& w, routine& r) noexcept {
-    r.parked = this;
-    this->describe = [](const parked_operation& p, wait_report& report) {
-      static_cast<const Derived&>(static_cast<const operation&>(p)).append_to(report);
-    };
-    r.waits_since = w.coarse_now;
-    w.counts.waits.add();
-  }
+  [[noreturn]] void come_back_cancelled() { detail::come_back_cancelled(without_type()); }
 };
 
 // For sources that have only a queue and outlive their cases: Derived provides `wait_queue& queue()`. The wait has no

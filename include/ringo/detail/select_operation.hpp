@@ -2,7 +2,6 @@
 #pragma once
 #include <concepts>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -15,31 +14,14 @@
 
 namespace ringo::detail {
 
-// Picks one of the set bits, each with the same probability.
-RINGO_ALWAYS_INLINE inline unsigned pick(worker& w, std::uint64_t ready) noexcept {
-  if (const std::uint64_t others = ready & (ready - 1); others != 0) {  // saves the call if only one bit is set
-    const auto count = 1 + static_cast<unsigned>(__builtin_popcountll(others));
-    for (unsigned skip = w.random_below(count); skip > 0; --skip) ready &= ready - 1;
-  }
-  return static_cast<unsigned>(__builtin_ctzll(ready));
-}
-
-// Out of line: a select may have many cases of one type.
-template <class Case>
-[[gnu::noinline]] bool commit_alone(Case& c, worker& w, routine*& woken) {
-  return c.commit(w, false, woken);
-}
-template <class Case>
-[[gnu::noinline]] bool commit_shared(Case& c, worker& w, routine*& woken) {
-  return c.commit(w, true, woken);
-}
-
 // The operation of select(). Throws: what the chosen case throws; cancelled. Cancel safety: as each of its cases.
 template <bool PreferFirst, bool Otherwise, class... Kept>
-class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<PreferFirst, Otherwise, Kept...>> {
+class RINGO_AWAITABLE select_operation : public wait_for_some<select_operation<PreferFirst, Otherwise, Kept...>> {
   static constexpr std::size_t size = sizeof...(Kept);
-  static_assert(size >= 1 && size <= 64, "a select has at most 64 cases: use select_any for more");
-  using base = wait_for_many<select_operation>;
+  static_assert(size >= 1 && size <= most_cases, "a select has at most 64 cases: use select_any for more");
+  using base = wait_for_some<select_operation>;
+  using base::chosen_;
+  using base::none;
 
  public:
   using result_type = typename std::conditional_t<
@@ -66,17 +48,17 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker("select");
     std::uint64_t ready = 0;
-    if (!w.spend() || !look_alone(w, ready)) return this->await_ready_otherwise(w);
+    if (!w.spend() || !look_alone(w, ready)) return await_ready_otherwise(w);
     if (ready == 0) {
       if constexpr (Otherwise) {
         if (w.shared) [[unlikely]]  // all channels are nil; another worker may have cancelled the routine
-          return this->await_ready_otherwise(w);
+          return await_ready_otherwise(w);
         chosen_ = size;
       }
       return Otherwise;
     }
     const std::size_t choice = PreferFirst ? static_cast<unsigned>(__builtin_ctzll(ready)) : pick(w, ready);
-    if ((commits_first >> choice & 1) != 0 && !commit_first(choice, w)) return this->await_ready_otherwise(w);
+    if ((commits_first >> choice & 1) != 0 && !commit_first(choice, w)) return await_ready_otherwise(w);
     chosen_ = choice;
     return true;
   }
@@ -92,86 +74,41 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     }
   }
 
-  template <class F>
-  RINGO_ALWAYS_INLINE void each(F&& f) {
-    cases_.each(f);
-  }
-  std::size_t places() noexcept {
-    std::size_t sum = 0;
-    each([&sum](auto& c) { sum += places_of(c); });
-    return sum;
-  }
-
-  // All locks are held, so the ready cases are ready at one instant (semantics 57). A choice fails only if a source
-  // outside this select has claimed the waiter that it met; then the choice is repeated.
-  RINGO_ALWAYS_INLINE bool commit_one(worker& w, bool shared, routine*& woken) {
-    for (;;) {
-      std::uint64_t ready = 0, bit = 1;
-      each([&](auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
-        if (c.ready(w)) ready |= bit;
-        bit <<= 1;
-      });
-      if (ready == 0) {
-        if constexpr (Otherwise) chosen_ = size;
-        return Otherwise;
-      }
-      const std::size_t choice = PreferFirst ? static_cast<unsigned>(__builtin_ctzll(ready)) : pick(w, ready);
-      if (with_case(choice, [&](auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
-            return shared ? commit_shared(c, w, woken) : commit_alone(c, w, woken);
-          })) {
-        chosen_ = choice;
-        return true;
-      }
-    }
-  }
-  // Returns waiting if no case looks ready, idle if one did and then was not. Not used with prefer_first, which must
-  // see all cases at one instant.
-  progress commit_seen(worker& w, routine*& woken)
-      requires(!PreferFirst && (looks_without_lock<std::remove_reference_t<Kept>> && ...))
-  {
-    std::uint64_t ready = 0, bit = 1;
-    each([&](auto& c) {
-      if (c.looks_ready(w)) ready |= bit;
-      bit <<= 1;
-    });
-    if (ready == 0) return progress::waiting;
-    const std::size_t choice = pick(w, ready);
-    const bool committed = with_case(choice, [&](auto& c) {
-      const optional_guard guard(c.lock());
-      const bool done = commit_shared(c, w, woken);
-      check_source_of(c);
-      return done;
-    });
-    if (!committed) return progress::idle;
-    chosen_ = choice;
-    return progress::done;
+  static const wait_shape& shape() noexcept {
+    static constexpr const case_functions* tables[] = {
+        &case_functions_of<typename protocol_of<std::remove_reference_t<Kept>>::type>...};
+    static constexpr wait_shape of_this{
+        [](wait_for_many& it, room_for_cases& room) {
+          std::size_t i = 0;
+          static_cast<select_operation&>(it).cases_.each([&](auto& c) { room[i++] = untyped(c).of; });
+          return case_range(room, tables, size);
+        },
+        [](const parked_operation& it, wait_report& text) { static_cast<const select_operation&>(it).append_to(text); },
+        PreferFirst,
+        Otherwise,
+        (has_one_lock<std::remove_reference_t<Kept>> && ...),
+        ((has_one_lock<std::remove_reference_t<Kept>> && looks_without_lock<std::remove_reference_t<Kept>>) && ...)};
+    return of_this;
   }
   // Links the cases in random order, so that the first of several cases on one channel has no advantage (semantics 54).
   void link_all(worker& w, routine& r) noexcept {
     const std::size_t start = PreferFirst || size < 2 ? 0 : w.random_below(size);
     std::size_t i = 0;
-    each([&](auto& c) {
+    cases_.each([&](auto& c) {
       if (i++ >= start) c.link(w, r);
     });
     i = 0;
-    each([&](auto& c) {
+    cases_.each([&](auto& c) {
       if (i++ < start) c.link(w, r);
     });
   }
   result_type take() {
-    if (!has_chosen()) note_winner();
+    if (!this->has_chosen()) note_winner();
     return result_of<0>(std::exchange(chosen_, none));
-  }
-  bool has_chosen() const noexcept { return chosen_ != none; }
-  void note_refusal() noexcept { chosen_ = refusal; }
-  bool forget_refusal() noexcept {
-    if (chosen_ != refusal) return false;
-    chosen_ = none;
-    return true;
   }
   void note_winner() noexcept {
     std::size_t i = 0;
-    each([&](auto& c) {
+    cases_.each([&](auto& c) {
       if (won(c.current_state())) {
         chosen_ = i;
       } else {
@@ -181,12 +118,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     });
   }
   void append_to(wait_report& text) const {
-    text += "select of ";
-    bool is_first = true;
-    cases_.each([&](const auto& c) {
-      if (!std::exchange(is_first, false)) text.next_case();
-      c.append_to(text);
-    });
+    room_for_cases room;
+    base::append_each(shape().cases(const_cast<select_operation&>(*this), room), text, "select", " of ");
   }
 
  private:
@@ -203,13 +136,46 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
       if (cases_.template at<N>().current_state() != progress::idle) __builtin_unreachable();
     }
   }
-  // Calls f with the n-th case.
-  template <std::size_t N = 0, class F>
-  RINGO_ALWAYS_INLINE decltype(auto) with_case(std::size_t n, F&& f) {
-    if constexpr (N + 1 < size) {
-      if (n != N) return with_case<N + 1>(n, std::forward<F>(f));
+  // With several workers: a look without locks, as wait_for_many::try_cases takes, by the cases' types.
+  [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
+    if constexpr (!PreferFirst && (looks_from_here<std::remove_reference_t<Kept>> && ...)) {
+      if (w.shared && !w.current->is_cancelled()) [[likely]] {
+        std::uint64_t ready = 0, bit = 1;
+        bool here = true;
+        cases_.each([&](auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
+          const glance seen = c.look_shared(w);
+          if (seen == glance::ready) ready |= bit;
+          if (seen == glance::elsewhere) here = false;
+          bit <<= 1;
+        });
+        if (here && ready != 0) {
+          const std::size_t choice = pick(w, ready);
+          return (commit_seen(choice, w) || this->try_locked(w, shape())) && w.turn_lasts();
+        } else if (here && !Otherwise) {
+          return false;
+        }
+      }
     }
-    return f(cases_.template at<N>());
+    return base::await_ready_otherwise(w);
+  }
+  // Commits a case that looks ready, under its own lock only.
+  template <std::size_t N = 0>
+  RINGO_ALWAYS_INLINE bool commit_seen(std::size_t choice, worker& w) {
+    if constexpr (N + 1 < size) {
+      if (choice != N) return commit_seen<N + 1>(choice, w);
+    }
+    auto& c = cases_.template at<N>();
+    using type = typename protocol_of<case_type<N>>::type;
+    routine* woken = nullptr;
+    bool committed;
+    {
+      const optional_guard guard(c.lock());
+      committed = functions_of<type>::commit(without_type(static_cast<type&>(c)), w, true, woken);
+      check_source_of(c);
+    }
+    if (committed) chosen_ = choice;
+    w.wake(woken);
+    return committed;
   }
   // Notes the cases that are ready. False: nothing is decided, since there are other workers, or a case's source is not
   // this runtime's.
@@ -252,7 +218,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
       if constexpr (!decides_alone<case_type<N>>) {
         if (choice == N) {
           routine* woken = nullptr;
-          const bool committed = commit_alone(cases_.template at<N>(), w, woken);
+          const untyped_case c = untyped(cases_.template at<N>());
+          const bool committed = c.its->commit(c.of, w, false, woken);
           check_source_of(cases_.template at<N>());
           if (woken != nullptr) w.make_next(*woken);
           return committed;
@@ -296,9 +263,6 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
     }
   }
 
-  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
-  static constexpr std::size_t refusal = none - 1;
-
   // The cases that commit in await_ready, in one bit each.
   static constexpr std::uint64_t commits_first = [] {
     std::uint64_t bits = 0, bit = 1;
@@ -307,7 +271,6 @@ class RINGO_AWAITABLE select_operation : public wait_for_many<select_operation<P
   }();
 
   cases_of<Kept...> cases_;
-  std::size_t chosen_ = none;
 };
 
 }  // namespace ringo::detail

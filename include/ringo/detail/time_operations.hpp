@@ -40,6 +40,10 @@ class RINGO_AWAITABLE sleep_operation final : public operation<sleep_operation, 
   spin_lock* lock() noexcept { return queue_ ? &queue_->lock : nullptr; }
   bool ready(worker&) noexcept { return absolute_ ? time_point(given_) <= now() : given_ <= duration::zero(); }
   bool looks_ready(worker& w) noexcept { return ready(w); }
+  glance look_shared(worker& w) noexcept {
+    enter(&w);
+    return ready(w) ? glance::ready : glance::not_ready;
+  }
   bool commit(worker& w, bool, routine*&) noexcept {
     if (!ready(w)) return false;
     set_state(progress::done);
