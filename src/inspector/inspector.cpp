@@ -73,6 +73,11 @@ unix_listener bind_unix(const std::string& name) {
   for (int tries = 0; tries < 100 && lock() != 0 && errno == EWOULDBLOCK; ++tries) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+  // Unlocks, too, since a child that the program has forked meanwhile shares the lock, and may live longer.
+  const struct unlocker {
+    ~unlocker() { ::flock(of.native_handle(), LOCK_UN); }
+    const descriptor& of;
+  } at_the_end{locked};
   struct stat there{};
   if (::lstat(name.c_str(), &there) != 0 || !S_ISSOCK(there.st_mode)) return bind();
   const std::string doing = "ringo: inspector::listen at unix:" + name;

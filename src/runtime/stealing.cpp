@@ -161,6 +161,13 @@ void scheduler::idle() {
     woken_to_search = !runtime.unlist_idle(*this);
     if (owes_watch_) {
       runtime.stop_watching();
+      // A post may take long (a snapshot, a search for leaks). Until this worker has searched, no other is woken: so
+      // another one searches, and may be woken from now on.
+      if (woken_to_search && runtime.has_posts()) {
+        woken_to_search = false;
+        runtime.stop_searching();
+        tell_others();
+      }
       expire_timers_of_others();
     }
     if (trim_at != time_point::max()) {
