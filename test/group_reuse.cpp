@@ -28,6 +28,30 @@ task<> waits_in_a_shield(const channel<> gate) {
 
 }  // namespace
 
+TEST_CASE("A wait() that has nothing to wait for ends its use of the group all the same (150)") {
+  on_every_scheduler([]() -> task<> {
+    const context parent = context::with_cancel();
+    group g(parent);
+    const context first = g.ctx();
+    co_await g.wait();
+    CHECK(first.is_cancelled());
+    co_await g.wait();
+    CHECK(g.ctx() == first);
+
+    std::atomic<int> whole = 0;
+    g.go(runs_to_its_end, std::ref(whole));
+    const context second = g.ctx();
+    CHECK(second != first);
+    co_await g.wait();
+    CHECK(whole == 1);
+    CHECK(second.is_cancelled());
+
+    parent.cancel();
+    const auto after = co_await outcome(g.wait());
+    CHECK(told(after.error()) == "cancelled");
+  });
+}
+
 TEST_CASE("A routine that wakes late from wait() leaves the next use of the group alone") {
   on_every_scheduler([]() -> task<> {
     for (int round = 0; round != 5; ++round) {

@@ -55,6 +55,16 @@ task<> noted_chain(std::vector<int>& order, int n) {
 
 }  // namespace
 
+// Memory is kept by size, in steps of 16 bytes (frame_cache.hpp): one pointer more is 16 bytes more for each routine.
+template <class F, class... A>
+constexpr bool record_fits_into(std::size_t most) {
+  using record = std::remove_pointer_t<decltype(detail::make_routine(std::declval<F>(), std::declval<A>()...))>;
+  return sizeof(record) <= most || detail::checked_build || sizeof(void*) != 8;
+}
+static_assert(record_fits_into<task<> (*)(receiver<int>), receiver<int>>(136));
+static_assert(record_fits_into<task<int> (*)(int), int>(136 + 8));  // the result and the argument
+static_assert(record_fits_into<task<>>(136));
+
 TEST_CASE("a million suspended tasks that await each other are destroyed without a deep stack") {
   const auto live = testing::live();
   const auto main = []() -> task<> {

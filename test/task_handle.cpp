@@ -231,6 +231,33 @@ TEST_CASE("Several may wait for one routine to finish, and one of them takes the
   });
 }
 
+TEST_CASE("Of the routines that wait for one routine, any may be cancelled: the others go on") {
+  on_simulated_schedulers([]() -> task<> {
+    for (unsigned leave = 0; leave != 32; ++leave) {
+      channel<> gate;
+      const auto of = go([](channel<> until) -> task<> { (void)co_await until.recv(); }, gate);
+      unsigned went_on = 0;
+      const auto waits = [&of, &went_on](unsigned bit) -> task<> {
+        try {
+          co_await of.wait();
+          went_on |= bit;
+        } catch (const cancelled&) {
+        }
+      };
+      std::vector<handle<>> waiters;
+      for (unsigned i = 0; i != 5; ++i) waiters.push_back(go(std::cref(waits), 1U << i));
+      co_await testing::settle();
+      for (unsigned i = 0; i != 5; ++i) {
+        if ((leave >> i & 1) != 0) waiters[i].cancel();
+      }
+      if (leave % 2 == 0) co_await testing::settle();  // else they leave after it has ended
+      gate.close();
+      for (auto& each : waiters) co_await each.wait();
+      CHECK(went_on == (31U & ~leave));
+    }
+  });
+}
+
 TEST_CASE("A dropped handle detaches: the routine goes on") {
   on_every_scheduler([]() -> task<> {
     channel<int> out;

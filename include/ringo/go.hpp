@@ -79,7 +79,7 @@ namespace detail {
 struct handle_access {
   template <class T>
   static handle<T> make(record<T>* r) noexcept {
-    r->count.store(2, std::memory_order_relaxed);  // the handle's and the running routine's; no other thread knows it
+    r->count.set(2);  // the handle's and the running routine's; no other thread knows it
     return handle<T>(r);
   }
 };

@@ -109,7 +109,7 @@ class group : private detail::mistaken_starts {
   template <class F, class... A>
   void start_background(std::source_location where, F&& f, A&&... args) {
     auto& r = made(where, std::forward<F>(f), std::forward<A>(args)...);
-    r.kind = detail::group_core::member::background;
+    r.is_background = true;
     core_->add_background(r);
   }
   template <class F, class... A>

@@ -57,14 +57,6 @@ void context_core::join_tree(worker* w, const char* call) {
   }
 }
 
-bool context_core::try_retain() noexcept {
-  std::size_t seen = count_.load(std::memory_order_relaxed);
-  while (seen != 0) {
-    if (count_.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) return true;
-  }
-  return false;
-}
-
 void context_core::release() noexcept {
   for (context_core* c = this; c != nullptr && c->drop_reference();) {
     if (!c->take_out()) return;
@@ -76,11 +68,7 @@ void context_core::release() noexcept {
 // which must fail once the last holder has let it go.
 bool context_core::only_holders_know_it() const noexcept { return !follows_ && !watched_ && !followers_; }
 
-// acq_rel: the thread that frees it sees what all others did.
-bool context_core::drop_reference() noexcept {
-  if (count_.load(std::memory_order_acquire) == 1 && only_holders_know_it()) return true;
-  return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
-}
+bool context_core::drop_reference() noexcept { return (count_.is_one() && only_holders_know_it()) || count_.drop(); }
 
 // No routine runs under it or waits for it: these would keep it. A walk over the tree may still pass it; that ends
 // before this gets the lock.
@@ -239,20 +227,31 @@ void context_core::after_cancellation(worker* w) noexcept {
   if (stop) stop->request_stop();
 }
 
+// Each start and each end of a routine in a group or a pool comes here, and wakes no routine: so it is no section.
+template <class F>
+RINGO_ALWAYS_INLINE inline void context_core::change_members(worker* w, F change) noexcept {
+  const optional_guard guard(root_.lock_, w == nullptr || w->shared);
+  change();
+  if (checked_build || (w != nullptr && w->simulated)) [[unlikely]]
+    check();
+}
+
 void context_core::add_member(routine& r, worker* w) noexcept {
-  const auto here = locked(w);
-  r.member_previous = nullptr;
-  r.member_next = first_member_;
-  if (first_member_) first_member_->member_previous = &r;
-  first_member_ = &r;
-  if (is_marked()) r.state.fetch_or(routine::context_cancelled, std::memory_order_relaxed);
+  change_members(w, [&] {
+    r.member_previous = nullptr;
+    r.member_next = first_member_;
+    if (first_member_) first_member_->member_previous = &r;
+    first_member_ = &r;
+    if (is_marked()) r.state.fetch_or(routine::context_cancelled, std::memory_order_relaxed);
+  });
 }
 
 void context_core::remove_member(routine& r, worker* w) noexcept {
-  const auto here = locked(w);
-  (r.member_previous ? r.member_previous->member_next : first_member_) = r.member_next;
-  if (r.member_next) r.member_next->member_previous = r.member_previous;
-  if (is_marked()) r.state.fetch_and(~routine::context_cancelled, std::memory_order_relaxed);
+  change_members(w, [&] {
+    (r.member_previous ? r.member_previous->member_next : first_member_) = r.member_next;
+    if (r.member_next) r.member_next->member_previous = r.member_previous;
+    if (is_marked()) r.state.fetch_and(~routine::context_cancelled, std::memory_order_relaxed);
+  });
 }
 
 entered_context::entered_context(context_core* c) {

@@ -37,7 +37,7 @@ foreign_record* make_station() {
 void run_at_station(foreign_record& station, std::coroutine_handle<> coroutine) {
   worker& w = require_worker("awaiting a task");
   // Waits in there belong to the foreign coroutine, not to the routine that happens to have resumed it.
-  station.count.fetch_add(1, std::memory_order_relaxed);
+  station.count.add();
   // In the same turn: it goes on with the rest of the budget.
   routine* const before = std::exchange(w.current, &station);
   coroutine.resume();
@@ -55,7 +55,7 @@ void go_on_later(worker& w, std::coroutine_handle<> coroutine) noexcept {
   routine* r = w.current;
   if (r->resumed_as == routine::kind::foreign) {
     r = static_cast<foreign_record*>(r)->station;
-    r->count.fetch_add(1, std::memory_order_relaxed);  // for the run queue
+    r->count.add();  // for the run queue
   }
   r->resume_at = coroutine;
   if (r->resumed_as != routine::kind::foreign) w.current = nullptr;
@@ -87,7 +87,7 @@ void scheduler::resume_foreign(foreign_record& wait) noexcept {
   // A task goes on. Its notes in its routine must survive this wait, so the station becomes the current routine.
   foreign_record* station = wait.forgotten ? nullptr : wait.station;
   if (station != nullptr) {
-    station->count.fetch_add(1, std::memory_order_relaxed);  // the resume may end the station's task
+    station->count.add();  // the resume may end the station's task
     set_current(*station);
   }
   wait.resume_at.resume();

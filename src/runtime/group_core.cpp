@@ -35,9 +35,8 @@ void group_core::in_current_use(F act) {
   for (;;) {
     {
       const section_of here(*this);
-      const bool begins_anew = finished_ && !first_error_;
-      if (!begins_anew || fresh != context::background()) {
-        if (begins_anew) {
+      if (!begins_anew() || fresh != context::background()) {
+        if (begins_anew()) {
           passed = std::exchange(ctx_, std::move(fresh));
           passed_background = std::exchange(background_ctx_, {});
           waited_for_ = stopped_ = finished_ = false;
@@ -47,6 +46,15 @@ void group_core::in_current_use(F act) {
     }
     fresh = context::with_cancel(parent_);
   }
+}
+
+template <class F>
+RINGO_ALWAYS_INLINE inline bool group_core::change_alone(worker& w, F change) {
+  const optional_guard guard(lock_, w.shared);
+  const bool changed = change();
+  if (checked_build || w.simulated) [[unlikely]]
+    check();
+  return changed;
 }
 
 // Under the lock.
@@ -86,23 +94,31 @@ void group_core::add(routine& r) {
   note_starter(r);
   worker* w = current_worker();
   enum class fate { starts, never_starts, is_queued } comes = fate::starts;
-  try {
-    w = &require_worker("group::go");
-    owner_.enter(w, "group::go");
-    in_current_use([&] {
-      if (running_ < limit_) {
-        ++running_;
-      } else if (is_cancelled()) {
-        comes = fate::never_starts;
-      } else {
-        comes = fate::is_queued;
-        ++queued_;
-        queue_.push_back(r);
-      }
-    });
-  } catch (...) {
-    r.release();
-    throw;
+  const auto enter = [&] {
+    if (running_ < limit_) {
+      ++running_;
+    } else if (is_cancelled()) {
+      comes = fate::never_starts;
+    } else {
+      comes = fate::is_queued;
+      ++queued_;
+      queue_.push_back(r);
+    }
+  };
+  const auto enter_this_use = [&] {
+    if (begins_anew()) return false;
+    enter();
+    return true;
+  };
+  if (w == nullptr || !owner_.is_of(*w) || !change_alone(*w, enter_this_use)) [[unlikely]] {
+    try {
+      w = &require_worker("group::go");
+      owner_.enter(w, "group::go");
+      in_current_use(enter);
+    } catch (...) {
+      r.release();
+      throw;
+    }
   }
   if (comes == fate::never_starts) r.release();
   if (comes == fate::starts) start(*w, r);
@@ -123,7 +139,7 @@ void group_core::add_background(routine& r) {
     made = context::with_cancel(ctx_);  // a member is counted, so ctx_ does not change
   } catch (...) {
     r.release();
-    if (counted) member_ended(*w, nullptr, member::background);
+    if (counted) member_ended(*w, nullptr, true);
     throw;
   }
   context under, ended;
@@ -153,17 +169,31 @@ void group_core::start_reserved(routine& r) noexcept {
   start(*current_worker(), r);
 }
 
-void group_core::give_back_reserved() noexcept { member_ended(*current_worker(), nullptr, member::ordinary); }
+void group_core::give_back_reserved() noexcept { member_ended(*current_worker(), nullptr, false); }
 
 void group_core::start(worker& w, routine& r) noexcept { start_in(w, r, context_access::core(ctx_), r.started); }
 
-void group_core::member_ended(worker& w, std::exception_ptr error, member kind) noexcept {
-  if (error && note_error(error, false)) cancel(std::move(error));
+void group_core::member_ended(worker& w, std::exception_ptr error, bool of_background) noexcept {
   routine* next = nullptr;
+  const auto leaves_others = [&] {  // no waiting routine goes on because this member has ended
+    if (of_background || !slots_.empty() || (queued_ == 0 ? running_ == 1 : is_cancelled())) return false;
+    if (queued_ == 0) {
+      --running_;
+    } else {  // the next one takes its place
+      next = queue_.pop_front();
+      --queued_;
+    }
+    return true;
+  };
+  if (!error && change_alone(w, leaves_others)) [[likely]] {
+    if (next != nullptr) start(w, *next);
+    return;
+  }
+  if (error && note_error(error, false)) cancel(std::move(error));
   routine_list never_started;
   context ended;
   section_of here(*this, &w);
-  --(kind == member::background ? background_ : running_);
+  --(of_background ? background_ : running_);
   if (queued_ != 0 && is_cancelled()) {  // through ctx()
     never_started = take_queue();
   } else if (running_ < limit_) {

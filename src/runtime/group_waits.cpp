@@ -26,6 +26,21 @@ context group_core::wait_begins(worker* w) {
   return use;
 }
 
+bool group_core::wait_ends_at_once(worker& w) {
+  if (!w.spend()) return false;
+  owner_.enter(&w, group_ended_operation::call_name);
+  if (parent_.is_cancelled()) return false;
+  context use;
+  {
+    const section_of here(*this, &w);
+    if (!all_ended() || body_runs_ || first_error_) return false;
+    waited_for_ = finished_ = true;
+    use = ctx_;
+  }
+  use.cancel();  // semantics 150
+  return true;
+}
+
 // Under the lock: members that start from now on belong to the next use. In the body of a scope a wait() ends no use.
 void group_core::note_wait_is_over() noexcept {
   if (!body_runs_) finished_ = true;

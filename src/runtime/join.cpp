@@ -19,7 +19,7 @@ void cancel(routine& r) {
     if (r.cancel(w->shared)) w->push_woken(r);
     return;
   }
-  r.count.fetch_add(1, std::memory_order_relaxed);
+  r.count.add();
   const bool accepted = post(r.runtime_id, [&r](worker* there) {
     if (there != nullptr && r.cancel(there->shared)) there->push_woken(r);
     r.release();

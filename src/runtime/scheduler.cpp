@@ -255,8 +255,9 @@ RINGO_ALWAYS_INLINE inline void scheduler::end_and_tell(routine& r) noexcept {
   context_core::leave(r, this);
   r.listed_in->remove(r);
   counts.ended.add();
-  // A joiner has a handle, which counts. acquire: sees the joiners that came before a handle was dropped.
-  if ((shared && r.count.load(std::memory_order_acquire) != 1) || !r.joiners.empty()) {
+  // A joiner has a handle, which counts. is_one() acquires: this sees the joiners that came before a handle was
+  // dropped.
+  if ((shared && !r.count.is_one()) || !r.joiners.empty()) {
     end_joined(r);
   } else {
     r.ended.store(true, std::memory_order_release);  // as below

@@ -15,6 +15,7 @@
 #include <ringo/detail/operation.hpp>
 #include <ringo/detail/ownership.hpp>
 #include <ringo/detail/pointers.hpp>
+#include <ringo/detail/reference_count.hpp>
 #include <ringo/detail/section.hpp>
 #include <ringo/detail/time_types.hpp>
 #include <ringo/detail/timer_queue.hpp>
@@ -46,7 +47,7 @@ class context_core : public in_block, private timer_entry {
   context_core& operator=(const context_core&) = delete;
   virtual ~context_core();
 
-  void retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept { count_.add(); }
   void release() noexcept;  // any thread
 
   // Called first: enters the tree. Throws std::logic_error if another runtime uses the tree.
@@ -100,6 +101,8 @@ class context_core : public in_block, private timer_entry {
   struct after_call;
   struct followers;
 
+  template <class F>
+  void change_members(worker* w, F change) noexcept;
   section_of<context_core> locked(worker* w) noexcept { return {*this, w, w == nullptr || w->shared}; }
   void check() const;
   spin_lock* section_lock() const noexcept { return &root_.lock_; }
@@ -113,7 +116,7 @@ class context_core : public in_block, private timer_entry {
   // The part of cancel() under the tree's lock. Returns the contexts for which work is left after the unlock.
   context_core* mark(worker* w, const std::exception_ptr& cause, reason why) noexcept;
   static void finish(worker* w, context_core* marked) noexcept;
-  bool try_retain() noexcept;
+  bool try_retain() noexcept { return count_.try_add(); }
   bool only_holders_know_it() const noexcept;
   bool drop_reference() noexcept;  // true: it was the last
   void catch_up(worker& w);
@@ -134,7 +137,7 @@ class context_core : public in_block, private timer_entry {
   void after_expiry(worker& w) noexcept override;
   void queue_gone() noexcept override;
 
-  std::atomic<std::size_t> count_ = 1;
+  reference_count count_{1};
   context_core* const parent_;  // retained by join_tree()
   context_core& root_;
   const type_key value_type_;  // null: it has no value

@@ -27,8 +27,6 @@ namespace detail {
 // has passed.
 class group_core : public in_block {
  public:
-  enum class member : bool { ordinary, background };
-
   group_core(const context& parent, on_error policy, std::source_location made);
   group_core(const group_core&) = delete;
   group_core& operator=(const group_core&) = delete;
@@ -42,7 +40,7 @@ class group_core : public in_block {
   bool reserve();  // a place for a member that starts at once; false at the limit
   void start_reserved(routine& r) noexcept;
   void give_back_reserved() noexcept;
-  void member_ended(worker& w, std::exception_ptr error, member kind) noexcept;
+  void member_ended(worker& w, std::exception_ptr error, bool of_background) noexcept;
   void stop();  // group::cancel()
   // Cancels all members, the queued ones, too; with a use, only if it has not passed.
   void cancel(std::exception_ptr cause, const context* use = nullptr) noexcept;
@@ -50,7 +48,9 @@ class group_core : public in_block {
   void body_begins() noexcept { body_runs_ = true; }
   void body_ended(std::exception_ptr error) noexcept;  // null if it has returned
   context wait_begins(worker* w);                      // returns the use that it waits for
-  void leave() noexcept;                               // the group is destroyed: pending waits throw `cancelled`
+  // A whole wait() where no routine is to be waited for and no error to be thrown. False: nothing has changed.
+  bool wait_ends_at_once(worker& w);
+  void leave() noexcept;  // the group is destroyed: pending waits throw `cancelled`
   void retain() noexcept;
   void let_go() noexcept;
   void finish(const context& use);  // after the join of all members: rethrows the first error
@@ -74,6 +74,11 @@ class group_core : public in_block {
   bool wait_is_over() const noexcept { return ordinary_ended() && (background_ == 0 || body_runs_); }
   bool unused() const noexcept { return holds_ == 0 && all_ended(); }
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
+  bool begins_anew() const noexcept { return finished_ && !first_error_; }  // with the next member
+  // Calls change() under the lock. It wakes no routine, so there is no section. Returns its result: whether it has
+  // changed anything.
+  template <class F>
+  bool change_alone(worker& w, F change);
   // Under the lock. Also true if the use has passed.
   bool is_over(const context& use) const noexcept { return use != ctx_ || wait_is_over(); }
   bool is_cancelled() const noexcept { return context_access::core(ctx_)->is_marked(); }
@@ -233,6 +238,8 @@ task<> wait_for_group(group_core& of, std::source_location where);
 class RINGO_AWAITABLE group_wait : public deferred<group_wait, void> {
  public:
   explicit group_wait(group_core& of) noexcept : of_(&of) {}
+  bool ends_at_once(worker& w) { return of_->wait_ends_at_once(w); }
+  void take() const noexcept {}
   // As a case it does not cancel the members; only an await outside of a select does.
   group_joined_case as_case() const noexcept { return group_joined_case(*of_); }
 
@@ -248,13 +255,12 @@ template <class T>
 struct member_record : record<T> {
   void at_end(worker& w) noexcept override {
     this->taken = true;  // the group has its error
-    of->member_ended(w, this->outcome.error(), kind);
+    of->member_ended(w, this->outcome.error(), this->is_background);
   }
 
-  const void* member_of() const noexcept override { return kind == group_core::member::ordinary ? of : nullptr; }
+  const void* member_of() const noexcept override { return this->is_background ? nullptr : of; }
 
   group_core* of = nullptr;
-  group_core::member kind = group_core::member::ordinary;
 };
 
 template <class F>

@@ -29,7 +29,7 @@ class ending_operation : public queued_operation<Derived, Result> {
       enter_from_elsewhere(*of_, *w, Derived::call_name);
   }
   spin_lock* lock() noexcept { return &of_->joining; }
-  wait_queue& queue() noexcept { return of_->joiners; }
+  joiner_queue& queue() noexcept { return of_->joiners; }
   bool ready(worker&) noexcept { return of_->ended.load(std::memory_order_acquire); }
   void append_to(wait_report& text) const { append_join(text, *of_); }
 

@@ -1,8 +1,10 @@
 // The owning pointers of the headers. Those of <memory> bring streams and locales into every file that includes ringo.
 #pragma once
-#include <atomic>
 #include <cstddef>
 #include <utility>
+
+#include <ringo/detail/compilers.hpp>
+#include <ringo/detail/reference_count.hpp>
 
 namespace ringo::detail {
 
@@ -50,7 +52,7 @@ class shared_object {
  private:
   template <class>
   friend class shared;
-  std::atomic<std::size_t> count_ = 0;
+  reference_count count_{0};
 };
 
 // A pointer to a T, which derives from shared_object. Only get() and the constructor need T's definition.
@@ -65,9 +67,8 @@ class shared {
     std::swap(object_, from.object_);
     return *this;
   }
-  // acq_rel: the last pointer sees what was done through the others.
-  ~shared() {
-    if (object_ != nullptr && object_->count_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete object_;
+  RINGO_ALWAYS_INLINE ~shared() {
+    if (object_ != nullptr && object_->count_.drop()) delete object_;
   }
 
   T* get() const noexcept { return static_cast<T*>(object_); }
@@ -78,7 +79,7 @@ class shared {
 
  private:
   void add() noexcept {
-    if (object_ != nullptr) object_->count_.fetch_add(1, std::memory_order_relaxed);
+    if (object_ != nullptr) object_->count_.add();
   }
 
   shared_object* object_ = nullptr;

@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include <ringo/detail/compilers.hpp>
 
@@ -26,9 +27,10 @@ inline bool is_only_thread() noexcept {
 
 // Any thread adds and drops. The only thread of a process does so by a load and a store, as std::shared_ptr does: a
 // locked instruction takes 20 cycles.
-class reference_count {
+template <class N>
+class basic_reference_count {
  public:
-  explicit reference_count(std::size_t n) noexcept : count_(n) {}
+  explicit basic_reference_count(N n) noexcept : count_(n) {}
   RINGO_ALWAYS_INLINE void add() noexcept {
     if (is_only_thread()) {
       count_.store(value() + 1, std::memory_order_relaxed);
@@ -39,15 +41,26 @@ class reference_count {
   // True: that was the last one. acq_rel: then the caller sees what the others did before they dropped theirs.
   RINGO_ALWAYS_INLINE bool drop() noexcept {
     if (!is_only_thread()) return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
-    const std::size_t left = value() - 1;
+    const N left = value() - 1;
     count_.store(left, std::memory_order_relaxed);
     return left == 0;
   }
-  std::size_t value() const noexcept { return count_.load(std::memory_order_relaxed); }
-  void set(std::size_t n) noexcept { count_.store(n, std::memory_order_relaxed); }
+  // By a caller that has no reference. False: there is none any more.
+  bool try_add() noexcept {
+    N seen = value();
+    while (seen != 0) {
+      if (count_.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) return true;
+    }
+    return false;
+  }
+  // True: the caller has the only reference. acquire: it sees what the others did before they dropped theirs.
+  bool is_one() const noexcept { return count_.load(std::memory_order_acquire) == 1; }
+  N value() const noexcept { return count_.load(std::memory_order_relaxed); }
+  void set(N n) noexcept { count_.store(n, std::memory_order_relaxed); }
 
  private:
-  std::atomic<std::size_t> count_;
+  std::atomic<N> count_;
 };
+using reference_count = basic_reference_count<std::size_t>;
 
 }  // namespace ringo::detail

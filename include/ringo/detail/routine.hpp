@@ -24,6 +24,7 @@
 
 #include <ringo/detail/checked.hpp>
 #include <ringo/detail/compilers.hpp>
+#include <ringo/detail/reference_count.hpp>
 #include <ringo/detail/spin_lock.hpp>
 #include <ringo/detail/wait_queue.hpp>
 
@@ -174,26 +175,29 @@ struct routine {
   }
 
   // Drops one count; the last one frees the block.
-  void release() noexcept {
-    // The last holder needs no read-modify-write. acquire: it sees what the others did before they released.
-    if (count.load(std::memory_order_acquire) != 1 && count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  RINGO_ALWAYS_INLINE void release() noexcept {
+    // The last holder needs no read-modify-write.
+    if (!count.is_one() && !count.drop()) return;
     failed || has_name ? delete_slowly() : delete this;
   }
   void delete_slowly() noexcept;
 
   std::atomic<std::uint32_t> state = 0;
   // Its handles, and 1 for the routine itself until its frame is gone.
-  std::atomic<std::uint32_t> count = 1;
+  basic_reference_count<std::uint32_t> count{1};
   // plain: resumed as it is. begins: begin() comes first. foreign: the record stands for a foreign coroutine.
   // tries_again: its turn was over before it began what it awaits.
   enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
-  // In one byte: `has_name` is written before it starts, `failed` and `has_call` before it has ended, `taken`
-  // afterwards.
-  bool failed : 1 = false;    // untaken_error() may return an error
-  bool taken : 1 = false;     // a join has its result
-  bool has_name : 1 = false;  // named() gave it one (object_name.hpp)
-  bool has_call : 1 = false;  // its function and arguments are there (started.hpp)
+  // In one byte: `has_name` and `is_background` are written before it starts, `failed`, `has_call` and `has_task`
+  // before it has ended, `taken` afterwards.
+  bool failed : 1 = false;         // untaken_error() may return an error
+  bool taken : 1 = false;          // a join has its result
+  bool has_name : 1 = false;       // named() gave it one (object_name.hpp)
+  bool has_call : 1 = false;       // its function object and arguments are there (started.hpp)
+  bool has_task : 1 = false;       // its task is there, and not yet its result (started.hpp)
+  bool is_background : 1 = false;  // a background member of its group
+  std::uint8_t unused : 2 = 0;     // with all bits set, the byte is written without being read
   std::atomic<bool> ended = false;
   spin_lock joining;             // guards joiners and the change of `ended`
   std::uint32_t runtime_id = 0;  // half of one: a process has no 2^32 runtimes
@@ -205,12 +209,15 @@ struct routine {
     routine* next = nullptr;   // in a run queue
     std::int64_t waits_since;  // while `waiting`: worker::coarse_now when the wait began
   };
-  parked_operation* parked = nullptr;  // while `waiting`, or kind::tries_again
+  union {
+    parked_operation* parked = nullptr;  // while `waiting`, or kind::tries_again
+    void (*function)();                  // while kind::begins: what it will call, if that is a plain function
+  };
   std::source_location started;
   roster* listed_in = nullptr;  // of that runtime; set before other threads know the routine
   routine* roster_next = nullptr;
   routine* roster_previous = nullptr;
-  wait_queue joiners;
+  joiner_queue joiners;
   context_core* context = nullptr;  // that it runs under, retained; null: the background
   routine* member_next = nullptr;   // among those under that context
   routine* member_previous = nullptr;
@@ -253,6 +260,14 @@ RINGO_ALWAYS_INLINE inline waiter* wait_queue::take_open(bool shared, Lost lost)
     }
     pop_front(*w);
     lost(*w);
+  }
+  return nullptr;
+}
+
+inline waiter* joiner_queue::take_open(bool shared) noexcept {
+  while (waiter* w = first_) {
+    remove(*w);
+    if (w->blocked->claim(shared)) return w;
   }
   return nullptr;
 }

@@ -63,16 +63,42 @@ concept callable_later =
 template <class F, class... A>
 concept startable = (is_task<F> && sizeof...(A) == 0) || callable_later<F, A...>;
 
-// A routine's record with what it came to.
+// A routine's record with its task, and then its result.
 template <class T>
 struct record : routine {
+  record() noexcept : outcome() {}
+  ~record() override { has_task ? task.destroy() : outcome.~result<T>(); }
+
   void fail(std::exception_ptr error) noexcept override {
     outcome.set_error(std::move(error));
-    this->failed = true;
+    failed = true;
   }
   std::exception_ptr untaken_error() const noexcept override { return taken ? nullptr : outcome.error(); }
 
-  result<T> outcome;
+  void set_task(std::coroutine_handle<typename task<T>::promise_type> t) noexcept {
+    ::new (static_cast<void*>(&task)) auto(t);  // in the place of an empty result, which needs no destructor
+    has_task = true;
+  }
+  void end_task() noexcept {  // keeps its result, if it has ended, and destroys its frames
+    if (has_task) [[likely]] {
+      const auto its = task;
+      ::new (static_cast<void*>(&outcome)) result<T>;
+      has_task = false;
+      if (its.done()) {
+        outcome.take_over(its.promise().outcome, started);
+        its.destroy();
+      } else {
+        destroy_frames(its, resumed_as == kind::begins ? nullptr : resume_at);
+      }
+    }
+    if (outcome.has_error()) [[unlikely]]
+      failed = true;
+  }
+
+  union {
+    std::coroutine_handle<typename task<T>::promise_type> task;  // while has_task
+    result<T> outcome;                                           // else
+  };
 };
 
 // A function's parameters, where they can be known.
@@ -125,25 +151,12 @@ constexpr bool can_call_directly() {
 
 // A routine that runs a task. Base is a record<T> or derived from one.
 template <class T, class Base>
-class routine_of_task : public Base {
+class routine_of_task final : public Base {
  public:
-  routine_of_task() noexcept = default;
-  explicit routine_of_task(task<T>&& t) noexcept : task_(std::move(t)) {}
+  explicit routine_of_task(task<T>&& t) noexcept { this->set_task(task_access::release(t)); }
 
-  std::coroutine_handle<> begin() noexcept override { return task_access::coroutine(task_); }
-  void close() noexcept override {
-    if (auto coroutine = task_access::coroutine(task_); coroutine && coroutine.done()) {
-      this->outcome.take_over(coroutine.promise().outcome, this->started);
-      task_ = task_access::none<T>();
-    } else if (coroutine) {
-      (void)task_access::release(task_);
-      destroy_frames(coroutine, this->resumed_as == routine::kind::begins ? nullptr : this->resume_at);
-    }
-    this->failed = this->outcome.has_error();
-  }
-
- protected:
-  task<T> task_ = task_access::none<T>();
+  std::coroutine_handle<> begin() noexcept override { return this->task; }
+  void close() noexcept override { this->end_task(); }
 };
 
 // std::apply and std::invoke, of what returns a task; theirs clang would refuse (RINGO_LIFETIME_CHECKS).
@@ -166,48 +179,64 @@ RINGO_RETURNS_TASK decltype(auto) invoke_member(F f, Object&& object, A&&... arg
   }
 }
 
+template <class F>
+inline constexpr bool is_plain_function = std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>;
+
 // A routine that calls f(args...) when it first runs, and then runs the task.
 template <class T, class Base, class F, class... A>
-class routine_of_call final : public routine_of_task<T, Base> {
+class routine_of_call final : public Base {
+  struct in_the_record {
+    explicit in_the_record(F) noexcept {}
+  };
   struct call {
     template <class G, class... B>
     explicit call(std::in_place_t, G&& g, B&&... b) : f(std::forward<G>(g)), args(std::forward<B>(b)...) {}
-    F f;
-    std::tuple<A...> args;
+    [[no_unique_address]] std::conditional_t<is_plain_function<F>, in_the_record, F> f;
+    [[no_unique_address]] std::tuple<A...> args;
   };
+  static constexpr bool has_something_to_end = !std::is_trivially_destructible_v<call>;
 
  public:
   template <class G, class... B>
   explicit routine_of_call(std::in_place_t, G&& f, B&&... args)
       : call_(std::in_place, std::forward<G>(f), std::forward<B>(args)...) {
-    this->has_call = true;
+    if constexpr (is_plain_function<F>) this->routine::function = reinterpret_cast<void (*)()>(static_cast<F>(f));
+    if constexpr (has_something_to_end) this->has_call = true;
   }
   ~routine_of_call() override { end_call(); }
 
   std::coroutine_handle<> begin() noexcept override {
     try {
-      this->task_ = apply_to(
+      task<T> made = apply_to(
           [this](A&... args) RINGO_LAMBDA_RETURNS_TASK {
             if constexpr (can_call_directly<F, A...>()) {
-              return std::move(call_.f)(std::move(args)...);
+              return function()(std::move(args)...);
             } else {
-              return call_and_await(std::move(call_.f), std::move(args)...);
+              return call_and_await(function(), std::move(args)...);
             }
           },
           call_.args);
-      if (!task_access::coroutine(this->task_)) throw_empty_task();
+      if (!task_access::coroutine(made)) throw_empty_task();
+      this->set_task(task_access::release(made));
+      return this->task;
     } catch (...) {  // what the function itself throws, where it is no coroutine, and what its arguments' copies throw
       this->outcome.set_error(std::current_exception());
       return nullptr;
     }
-    return routine_of_task<T, Base>::begin();
   }
   void close() noexcept override {
-    routine_of_task<T, Base>::close();
+    this->end_task();
     end_call();
   }
 
  private:
+  decltype(auto) function() noexcept {
+    if constexpr (is_plain_function<F>) {
+      return reinterpret_cast<F>(this->routine::function);
+    } else {
+      return std::move(call_.f);
+    }
+  }
   // The function has no place where it awaits what it returns: the report names where the routine was started.
   // Calls and awaits in one full expression, so that arguments which are converted in the call live as long as the
   // routine.
@@ -225,8 +254,10 @@ class routine_of_call final : public routine_of_task<T, Base> {
   }
 
   void end_call() noexcept {
-    if (this->has_call) call_.~call();
-    this->has_call = false;
+    if constexpr (has_something_to_end) {
+      if (this->has_call) call_.~call();
+      this->has_call = false;
+    }
   }
 
   union {

@@ -119,4 +119,33 @@ class wait_queue {
   waiter* tail_ = nullptr;
 };
 
+// The same in one pointer: each routine has one, for the routines that join it. The first waiter's `previous` is the
+// last waiter.
+class joiner_queue {
+ public:
+  bool empty() const noexcept { return first_ == nullptr; }
+  void push_back(waiter& w) noexcept {
+    w.next = nullptr;
+    w.where_queued = waiter::place::queued;
+    if (first_ == nullptr) {
+      w.previous = &w;
+      first_ = &w;
+      return;
+    }
+    w.previous = first_->previous;
+    w.previous->next = &w;
+    first_->previous = &w;
+  }
+  void remove(waiter& w) noexcept {
+    (&w == first_ ? first_ : w.previous->next) = w.next;
+    if (waiter* const linked = w.next != nullptr ? w.next : first_) linked->previous = w.previous;
+    w.where_queued = waiter::place::out;
+  }
+  // As wait_queue::take_open().
+  waiter* take_open(bool shared) noexcept;
+
+ private:
+  waiter* first_ = nullptr;
+};
+
 }  // namespace ringo::detail
