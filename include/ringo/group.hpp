@@ -103,20 +103,19 @@ class group : private detail::mistaken_starts {
 
   template <class F, class... A>
   void start(std::source_location where, F&& f, A&&... args) {
-    auto& r = made(where, std::forward<F>(f), std::forward<A>(args)...);
+    auto& r = made<detail::member_record>(where, std::forward<F>(f), std::forward<A>(args)...);
     core_->add(r);
   }
   template <class F, class... A>
   void start_background(std::source_location where, F&& f, A&&... args) {
-    auto& r = made(where, std::forward<F>(f), std::forward<A>(args)...);
-    r.is_background = true;
+    auto& r = made<detail::background_record>(where, std::forward<F>(f), std::forward<A>(args)...);
     core_->add_background(r);
   }
   template <class F, class... A>
   bool try_start(std::source_location where, F&& f, A&&... args) {
     if (!core().reserve()) return false;
     try {
-      core().start_reserved(made(where, std::forward<F>(f), std::forward<A>(args)...));
+      core().start_reserved(made<detail::member_record>(where, std::forward<F>(f), std::forward<A>(args)...));
     } catch (...) {
       core().give_back_reserved();
       throw;
@@ -124,9 +123,9 @@ class group : private detail::mistaken_starts {
     return true;
   }
   // A new member's record.
-  template <class F, class... A>
+  template <template <class> class Record, class F, class... A>
   auto& made(std::source_location where, F&& f, A&&... args) {
-    auto& r = *detail::make_routine<detail::member_record>(std::forward<F>(f), std::forward<A>(args)...);
+    auto& r = *detail::make_routine<Record>(std::forward<F>(f), std::forward<A>(args)...);
     if (core_ == nullptr) [[unlikely]] {
       r.release();
       detail::throw_used_after_end("group::go");

@@ -253,14 +253,21 @@ class RINGO_AWAITABLE group_wait : public deferred<group_wait, void> {
 // A routine that is a member of a group.
 template <class T>
 struct member_record : record<T> {
-  void at_end(worker& w) noexcept override {
-    this->taken = true;  // the group has its error
-    of->member_ended(w, this->outcome.error(), this->is_background);
-  }
-
-  const void* member_of() const noexcept override { return this->is_background ? nullptr : of; }
+  void at_end(worker& w) noexcept override { tell_end(w, false); }
+  const void* member_of() const noexcept override { return of; }
 
   group_core* of = nullptr;
+
+ protected:
+  void tell_end(worker& w, bool is_background) noexcept {
+    this->taken = true;  // the group has its error
+    of->member_ended(w, this->outcome.error(), is_background);
+  }
+};
+template <class T>
+struct background_record : member_record<T> {
+  void at_end(worker& w) noexcept override { this->tell_end(w, true); }
+  const void* member_of() const noexcept override { return nullptr; }
 };
 
 template <class F>

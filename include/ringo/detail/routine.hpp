@@ -189,15 +189,14 @@ struct routine {
   // tries_again: its turn was over before it began what it awaits.
   enum class kind : std::uint8_t { plain, begins, foreign, tries_again };
   kind resumed_as = kind::begins;
-  // In one byte: `has_name` and `is_background` are written before it starts, `failed`, `has_call` and `has_task`
-  // before it has ended, `taken` afterwards.
-  bool failed : 1 = false;         // untaken_error() may return an error
-  bool taken : 1 = false;          // a join has its result
-  bool has_name : 1 = false;       // named() gave it one (object_name.hpp)
-  bool has_call : 1 = false;       // its function object and arguments are there (started.hpp)
-  bool has_task : 1 = false;       // its task is there, and not yet its result (started.hpp)
-  bool is_background : 1 = false;  // a background member of its group
-  std::uint8_t unused : 2 = 0;     // with all bits set, the byte is written without being read
+  // In one byte: `has_name` is written before it starts, `failed`, `has_call` and `has_task` before it has ended,
+  // `taken` afterwards.
+  bool failed : 1 = false;      // untaken_error() may return an error
+  bool taken : 1 = false;       // a join has its result
+  bool has_name : 1 = false;    // named() gave it one (object_name.hpp)
+  bool has_call : 1 = false;    // its function object and arguments are there (started.hpp)
+  bool has_task : 1 = false;    // its task is there, and not yet its result (started.hpp)
+  std::uint8_t unused : 3 = 0;  // with all bits set, the byte is written without being read
   std::atomic<bool> ended = false;
   spin_lock joining;             // guards joiners and the change of `ended`
   std::uint32_t runtime_id = 0;  // half of one: a process has no 2^32 runtimes
