@@ -430,7 +430,7 @@ TEST_CASE(
           auto counter = go([&]() -> task<> {
             while (co_await ticks.recv()) compute(how_long);
           });
-          bool served = false;
+          std::atomic<bool> served = false;
           auto waits = go([&]() -> task<> {
             is_timer ? co_await sleep(5ms) : void(co_await ends.second.recv());
             served = true;

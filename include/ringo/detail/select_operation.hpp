@@ -140,14 +140,8 @@ class RINGO_AWAITABLE select_operation : public wait_for_some<select_operation<P
   [[gnu::noinline]] bool await_ready_otherwise(worker& w) {
     if constexpr (!PreferFirst && (looks_from_here<std::remove_reference_t<Kept>> && ...)) {
       if (w.shared && !w.current->is_cancelled()) [[likely]] {
-        std::uint64_t ready = 0, bit = 1;
-        bool here = true;
-        cases_.each([&](auto& c) RINGO_ALWAYS_INLINE_LAMBDA {
-          const glance seen = c.look_shared(w);
-          if (seen == glance::ready) ready |= bit;
-          if (seen == glance::elsewhere) here = false;
-          bit <<= 1;
-        });
+        std::uint64_t ready = 0;
+        const bool here = look_shared(w, ready);
         if (here && ready != 0) {
           const std::size_t choice = pick(w, ready);
           return (commit_seen(choice, w) || this->try_locked(w, shape())) && w.turn_lasts();
@@ -157,6 +151,16 @@ class RINGO_AWAITABLE select_operation : public wait_for_some<select_operation<P
       }
     }
     return base::await_ready_otherwise(w);
+  }
+  // Notes the cases that look ready. False: one has to enter its source first.
+  template <std::size_t N = 0>
+  RINGO_ALWAYS_INLINE bool look_shared(worker& w, std::uint64_t& ready) {
+    const glance seen = cases_.template at<N>().look_shared(w);
+    if (seen == glance::elsewhere) [[unlikely]]
+      return false;
+    if (seen == glance::ready) ready |= std::uint64_t{1} << N;
+    if constexpr (N + 1 < size) return look_shared<N + 1>(w, ready);
+    return true;
   }
   // Commits a case that looks ready, under its own lock only.
   template <std::size_t N = 0>
