@@ -34,7 +34,9 @@ std::size_t wait_for_many::choose(worker& w, const case_range& cases, bool first
   std::uint32_t count = 0;
   std::size_t chosen = none;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (ready(cases.of(i), cases.its(i)) && (++count == 1 || w.random_below(count) == 0)) chosen = i;
+    if (!ready(cases.of(i), cases.its(i))) continue;
+    count += 1;
+    if (count == 1 || w.random_below(count) == 0) chosen = i;
   }
   return chosen;
 }

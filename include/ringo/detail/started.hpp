@@ -200,6 +200,7 @@ class routine_of_call final : public Base {
   template <class G, class... B>
   explicit routine_of_call(std::in_place_t, G&& f, B&&... args)
       : call_(std::in_place, std::forward<G>(f), std::forward<B>(args)...) {
+    // NOLINTNEXTLINE(bugprone-use-after-move): a pointer to a function, which is copied
     if constexpr (is_plain_function<F>) this->routine::function = reinterpret_cast<void (*)()>(static_cast<F>(f));
     if constexpr (has_something_to_end) this->has_call = true;
   }

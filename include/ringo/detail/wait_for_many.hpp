@@ -127,6 +127,7 @@ class wait_for_many : public parked_operation {
   static constexpr std::size_t refusal = none - 1;
 
   wait_for_many() = default;
+  // NOLINTNEXTLINE(bugprone-copy-constructor-init): a copy has not parked
   wait_for_many(const wait_for_many&) noexcept : parked_operation() {}
   wait_for_many& operator=(const wait_for_many&) = delete;
   ~wait_for_many() = default;
