@@ -4,6 +4,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <ringo/ringo.hpp>
 #include <span>
 #include <stdexcept>
@@ -162,6 +163,10 @@ TEST_CASE("select_any takes any range: a list, a span, a part of a vector") {
     auto from_span = co_await select_any(std::span(cases).subspan(3));
     CHECK(from_span.index == 0);
     CHECK(from_span.result == 3);
+
+    const auto receives = channels | std::views::take(2) | std::views::transform([](auto& c) { return c.recv(); });
+    auto from_view = co_await select_any(receives);
+    CHECK(from_view.result == static_cast<int>(from_view.index));
   });
 }
 

@@ -147,7 +147,7 @@ auto keep_each(Cases&& cases) {
       !std::is_lvalue_reference_v<Cases> && !std::ranges::view<Cases> && case_operation<case_in<Cases>>;
   using one = std::conditional_t<are_given_away, std::remove_reference_t<given>&&, given>;
   std::vector<forwarding_case<kept_case<one>>> kept;
-  for (auto&& c : cases) kept.emplace_back(std::in_place, static_cast<one>(c));
+  for (auto&& c : cases) kept.emplace_back(std::in_place, static_cast<one&&>(c));
   return kept;
 }
 

@@ -95,9 +95,9 @@ class heap_map::walker {
 
 heap_map::heap_map() {
   if (sizeof(void*) != 8 || RINGO_ADDRESS_SANITIZER || RINGO_THREAD_SANITIZER) return;
-  // Blocks to find again.
+  // Blocks to find again. Zeroed, since what an earlier block has left there may be the mark of a cached one.
   const struct probes {
-    probes() : all{std::malloc(40), std::malloc(1000)} {}
+    probes() : all{std::calloc(1, 40), std::calloc(1, 1000)} {}
     ~probes() {
       for (void* each : all) std::free(each);
     }

@@ -34,6 +34,8 @@ bool group_core::wait_ends_at_once(worker& w) {
   {
     const section_of here(*this, &w);
     if (!all_ended() || body_runs_ || first_error_) return false;
+    // A member may have ended early because the parent was cancelled after the look above.
+    if (const context_core* p = context_access::core(parent_); p != nullptr && p->is_marked()) return false;
     waited_for_ = finished_ = true;
     use = ctx_;
   }

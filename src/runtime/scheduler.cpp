@@ -195,10 +195,11 @@ routine* scheduler::take_before_queue() noexcept {
 // Called after the last hand-over. If the queue is empty, the count starts again, and no other worker is woken for a
 // routine that then enters the queue.
 bool scheduler::may_pass_over(bool somebody) noexcept {
-  if (turn % hand_overs_a_look == 0 && !simulated && coarse_clock() - turn_began_ > very_long_turn) [[unlikely]]
+  const bool ends = turn % hand_overs_a_look == 0 && !simulated && coarse_clock() - turn_began_ > very_long_turn;
+  if (ends) [[unlikely]]
     turn = 1;
   if (somebody) return false;
-  handovers = full_handovers_;
+  handovers = ends ? full_handovers_ - in_a_row_ : full_handovers_;
   return true;
 }
 
@@ -349,8 +350,9 @@ void scheduler::judge_turn(time_point now) noexcept {
 // A turn has `turn_length_` routines of the queue, and up to `in_a_row_` hand-overs before each of them.
 void scheduler::judge_length(duration took) noexcept {
   if (took <= long_turn && resumes_a_turn_ == most_resumes) return;
-  resumes_a_turn_ = took > long_turn ? std::max<std::int64_t>(resumes_a_turn_ * long_turn.count() / took.count(), 1)
-                                     : std::min(resumes_a_turn_ * 2, most_resumes);
+  resumes_a_turn_ = took > long_turn
+                        ? std::max<std::int64_t>(resumes_a_turn_ * long_turn.count() / took.count(), fewest_resumes)
+                        : std::min(resumes_a_turn_ * 2, most_resumes);
   turn_length_ = static_cast<int>(std::max<std::int64_t>(resumes_a_turn_ / most_handovers, 1));
   in_a_row_ = static_cast<std::int32_t>(std::min<std::int64_t>(resumes_a_turn_, most_handovers));
   if (observed == nullptr) full_handovers_ = in_a_row_;

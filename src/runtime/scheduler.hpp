@@ -63,9 +63,10 @@ class scheduler final : public worker {
   static constexpr int turn_length = 64;
   // A turn that takes longer is followed by one that is as much shorter: beside it a timer would be late by that much.
   static constexpr duration long_turn = std::chrono::microseconds(200);
-  static constexpr std::int64_t most_resumes = turn_length * most_handovers;
-  // A turn ends early that has taken so long, for the first that computes: two ticks of a slow kernel. After every so
-  // many full rows of hand-overs it is looked for; the coarse clock costs half of one hand-over.
+  // A few at least: what seems to be a long turn may be a long look before it.
+  static constexpr std::int64_t most_resumes = turn_length * most_handovers, fewest_resumes = 4;
+  // A turn ends early that has taken longer, for the first that computes: two ticks of a slow kernel. It is looked for
+  // after so many full rows of hand-overs, some 70 resumes; the coarse clock costs half of one hand-over.
   static constexpr duration very_long_turn = std::chrono::milliseconds(20);
   static constexpr int hand_overs_a_look = 4;
   // A hundred early ones would starve the queue; fewer than some make servers wait for it (test/fairness.cpp).

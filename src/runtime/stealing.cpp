@@ -16,6 +16,7 @@ bool scheduler::find_work() {
       backoff_ > duration::zero() && runtime.settings.spin <= duration::zero() && runtime.work_anywhere(*this);
   if (backs_off) {
     back_off();
+    turn_end_ = driver_->now();  // no part of the next turn
     if (has_work() || runtime.done()) return true;
     if (runtime.has_global() && runtime.take_global(*this) > 0) return true;
   }

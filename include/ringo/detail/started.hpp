@@ -82,6 +82,9 @@ struct record : routine {
   void end_task() noexcept {  // keeps its result, if it has ended, and destroys its frames
     if (has_task) [[likely]] {
       const auto its = task;
+      // A result may leave bytes of its place as they are, and a search for leaks would take them for a pointer to the
+      // frame. Volatile: a compiler may drop other writes to an object whose lifetime ends.
+      *static_cast<void* volatile*>(static_cast<void*>(&task)) = nullptr;
       ::new (static_cast<void*>(&outcome)) result<T>;
       has_task = false;
       if (its.done()) {
@@ -233,7 +236,7 @@ class routine_of_call final : public Base {
  private:
   decltype(auto) function() noexcept {
     if constexpr (is_plain_function<F>) {
-      return reinterpret_cast<F>(this->routine::function);
+      return reinterpret_cast<F>(std::exchange(this->routine::function, nullptr));  // `parked` has the same place
     } else {
       return std::move(call_.f);
     }
