@@ -231,7 +231,8 @@ TEST_CASE("A call that has returned is not shown as one that has not, nor as one
   if (guesses_stacks) CHECK(warnings.says(std::string(certain) + "(anonymous namespace)::read_with_room(int)"));
   CHECK(!warnings.says("    (anonymous namespace)::writes_before(int)"));
   CHECK(!warnings.says("\n    ringo::"));
-  CHECK(!warnings.says("\n  ? ringo::"));
+  // AddressSanitizer's functions have large frames, in which what has returned before leaves its words.
+  if (!RINGO_ADDRESS_SANITIZER) CHECK(!warnings.says("\n  ? ringo::"));
   for (const int each : {ends[0], ends[1], other[0], other[1]}) ::close(each);
 }
 

@@ -21,7 +21,9 @@ def operation_of(r):
     symbol = the.symbol_at(word(r.parked + offset("parked_operation", "describe"))) if r.waits else None
     if symbol is None:
         return "an operation of unknown kind (the program is stripped)" if r.waits else "?"
-    found = re.search(r"(?:operation|wait_for_many)<(?:ringo::)?(?:detail::)?(\w+)", symbol[0])
+    found = (re.search(r"\bfunctions_of<(?:ringo::)?(?:detail::)?(\w+)", symbol[0]) or
+             re.search(r"\b(select(?:_any)?_operation)<", symbol[0]) or
+             re.search(r"\boperation<(?:ringo::)?(?:detail::)?(\w+)", symbol[0]))
     name = found.group(1) if found else without_arguments(symbol[0])
     name = re.sub(r"_operation$", "", name).replace("_", " ")
     return _words.get(name, name)

@@ -84,7 +84,7 @@ struct record : routine {
       const auto its = task;
       // A result may leave bytes of its place as they are, and a search for leaks would take them for a pointer to the
       // frame. Volatile: a compiler may drop other writes to an object whose lifetime ends.
-      *static_cast<void* volatile*>(static_cast<void*>(&task)) = nullptr;
+      *reinterpret_cast<void* volatile*>(&task) = nullptr;
       ::new (static_cast<void*>(&outcome)) result<T>;
       has_task = false;
       if (its.done()) {
