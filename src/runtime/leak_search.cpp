@@ -86,8 +86,6 @@ class stopped_workers {
       all_ = rt.post([kept = state_](worker* w) {
         if (w != nullptr) stop_here(*kept, unused_stack(scheduler_of(*w).stack.load(std::memory_order_relaxed)));
       });
-      // All are woken: a post wakes no worker while another one that was woken searches, and this may be that one.
-      for (const auto& w : rt.workers) w->wake();
       ranked_lock<lock_rank::dump_request> guard(state_->mutex);
       all_ = all_ && state_->changed.wait_until(guard, until, [&] { return state_->unused_stacks.size() >= n; });
     }
