@@ -31,8 +31,8 @@ class inspector {
  public:
   /// At "127.0.0.1:6060", "[::1]:6060", "localhost:6060", "unix:/run/shop.inspect" or the abstract "unix:@shop"; %p in
   /// it stands for the process's number. Port 0 is a free one, which address() tells. The file of a Unix socket is the
-  /// user's own (0600), and is removed at the end; listen() replaces a file whose program was killed. Returns when it
-  /// listens. Throws: std::invalid_argument if that is no address, or one that other machines can reach
+  /// user's own (0600), and is removed at the end; listen() replaces the file of a program that was killed. Returns
+  /// when it listens. Throws: std::invalid_argument if that is no address, or one that other machines can reach
   /// (inspector_options::allow_remote); std::system_error that names the address and what is wrong, as that another
   /// program listens there; std::logic_error in a simulation.
   static inspector listen(std::string_view address, inspector_options options = {});

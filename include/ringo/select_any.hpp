@@ -87,26 +87,23 @@ class RINGO_AWAITABLE select_any_operation : public wait_for_some<select_any_ope
   // `elsewhere`: nothing is decided, since there are other workers, or a case's source is not this runtime's.
   glance commit_alone(worker& w) {
     if constexpr (decides_alone<operation_type>) {
-      std::size_t chosen = base::none, i = 0;
-      std::uint32_t count = 0;
+      random_choice choice;
+      std::size_t i = 0;
       for (operation_type& c : cases_) {
         const glance seen = c.look_alone(w);
         if (seen == glance::elsewhere) [[unlikely]]
           return glance::elsewhere;
-        if (seen == glance::ready) {
-          count += 1;
-          if (count == 1 || w.random_below(count) == 0) chosen = i;
-        }
+        if (seen == glance::ready) choice.offer(w, i);
         ++i;
       }
-      if (count == 0) return w.shared ? glance::elsewhere : glance::not_ready;
-      operation_type& c = std::ranges::data(cases_)[chosen];
+      if (choice.is_empty()) return w.shared ? glance::elsewhere : glance::not_ready;
+      operation_type& c = std::ranges::data(cases_)[choice.chosen()];
       routine* woken = nullptr;
       const bool committed = c.commit(w, false, woken);
       check_source_of(c);
       if (woken != nullptr) w.make_next(*woken);
       if (!committed) return glance::elsewhere;
-      this->chosen_ = chosen;
+      this->chosen_ = choice.chosen();
       return glance::ready;
     } else {
       return glance::elsewhere;

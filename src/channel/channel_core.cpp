@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/parking.hpp"
+
 namespace ringo::detail {
 
 std::size_t checked_capacity(std::size_t capacity, std::size_t value_size) {
@@ -39,15 +41,12 @@ bool begin_otherwise(untyped_operation o, worker& w, channel_core* core, const c
     return refuse_cancelled(o, w);
   if (core == nullptr) return false;
   if (!w.shared) return commit(o, w) && w.turn_lasts();
-  routine* woken = nullptr;
-  bool committed;
-  {
-    const optional_guard guard(&core->lock);
-    committed = looks_ready(*core, receives) && o.its->commit(o.of, w, true, woken);
+  const bool committed = commit_under(&core->lock, w, [&](routine*& woken) {
+    const bool done = looks_ready(*core, receives) && o.its->commit(o.of, w, true, woken);
     if (checked_build || w.simulated) [[unlikely]]
       core->check();
-  }
-  w.wake(woken);
+    return done;
+  });
   return committed && w.turn_lasts();
 }
 
@@ -58,28 +57,16 @@ std::coroutine_handle<> park_at(untyped_operation o, waiter& as, channel_core* c
   if (core == nullptr) return park_locked(o, w, coroutine);
   routine& r = *w.current;
   r.resume_at = coroutine;
-  routine* woken = nullptr;
-  bool waits = false;
-  {
-    const optional_guard guard(&core->lock);
-    // It may have become ready since await_ready.
-    if (!looks_ready(*core, receives) || !o.its->commit(o.of, w, true, woken)) {
-      as.blocked = &r;
-      as.state = progress::waiting;
-      (receives ? core->receivers : core->senders).push_back(as);
-      if constexpr (checked_build) core->check();
-      announce(*o.of, *o.its, w, r);
-      if (w.observed != nullptr) [[unlikely]]
-        w.note_park(r);
-      waits = r.open_wait(true);
-      if (!waits) [[unlikely]]
-        refuse_to_park(o);
-    }
-  }
-  if (waits) [[likely]]  // from the unlock on, the frame may be gone
-    return w.switch_away();
-  w.wake(woken);
-  return coroutine;
+  const auto commits = [&](routine*& woken) {
+    return looks_ready(*core, receives) && o.its->commit(o.of, w, true, woken);
+  };
+  const auto link = [&] {
+    as.blocked = &r;
+    as.state = progress::waiting;
+    (receives ? core->receivers : core->senders).push_back(as);
+    if constexpr (checked_build) core->check();
+  };
+  return park_under(o, w, r, &core->lock, commits, link) ? w.switch_away() : coroutine;
 }
 
 progress attempt_otherwise(untyped_operation o, worker& w, channel_core* core, const char* call) {

@@ -59,8 +59,8 @@ std::unique_ptr<runtime_core> make_helper() {
   return std::make_unique<runtime_core>(std::move(o), std::move(chosen.drivers), nullptr, true);
 }
 
-// The file of a listener whose program was killed stays. It refuses connections, so this function replaces it. Throws:
-// std::system_error if another program listens there.
+// If a program is killed, its listener's file stays and refuses connections. This function replaces such a file.
+// Throws: std::system_error if another program listens there.
 unix_listener bind_unix(const std::string& name) {
   const auto bind = [&] { return unix_listener::bind(name, {.mode = 0600}); };
   if (name.starts_with('@')) return bind();

@@ -227,13 +227,10 @@ void context_core::after_cancellation(worker* w) noexcept {
   if (stop) stop->request_stop();
 }
 
-// Each start and each end of a routine in a group or a pool comes here, and wakes no routine: so it is no section.
+// Each start and each end of a routine in a group or a pool comes here.
 template <class F>
 RINGO_ALWAYS_INLINE inline void context_core::change_members(worker* w, F change) noexcept {
-  const optional_guard guard(root_.lock_, w == nullptr || w->shared);
-  change();
-  if (checked_build || (w != nullptr && w->simulated)) [[unlikely]]
-    check();
+  section_of<context_core>::change_alone(*this, w, w == nullptr || w->shared, change);
 }
 
 void context_core::add_member(routine& r, worker* w) noexcept {

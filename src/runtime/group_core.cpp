@@ -48,15 +48,6 @@ void group_core::in_current_use(F act) {
   }
 }
 
-template <class F>
-RINGO_ALWAYS_INLINE inline bool group_core::change_alone(worker& w, F change) {
-  const optional_guard guard(lock_, w.shared);
-  const bool changed = change();
-  if (checked_build || w.simulated) [[unlikely]]
-    check();
-  return changed;
-}
-
 // Under the lock.
 void group_core::check() const {
   std::size_t queued = 0;
@@ -110,7 +101,8 @@ void group_core::add(routine& r) {
     enter();
     return true;
   };
-  if (w == nullptr || !owner_.is_of(*w) || !change_alone(*w, enter_this_use)) [[unlikely]] {
+  if (w == nullptr || !owner_.is_of(*w) || !section_of<group_core>::change_alone(*this, w, w->shared, enter_this_use))
+      [[unlikely]] {
     try {
       w = &require_worker("group::go");
       owner_.enter(w, "group::go");
@@ -185,7 +177,7 @@ void group_core::member_ended(worker& w, std::exception_ptr error, bool of_backg
     }
     return true;
   };
-  if (!error && change_alone(w, leaves_others)) [[likely]] {
+  if (!error && section_of<group_core>::change_alone(*this, &w, w.shared, leaves_others)) [[likely]] {
     if (next != nullptr) start(w, *next);
     return;
   }

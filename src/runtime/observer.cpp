@@ -112,11 +112,8 @@ void observer::tell_parked(const routine& r) noexcept {
     if (shared || !transfers_are_jumps || turn <= 1 || head == tail_.load(std::memory_order_relaxed)) {
       return back_to_loop();
     }
-    r = queue_[head % queue_size].load(std::memory_order_relaxed);
-    if (r->resumed_as != routine::kind::plain) return back_to_loop();
-    __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));
-    head_.store(head + 1, std::memory_order_relaxed);
-    --turn;
+    r = take_first(head);
+    if (r == nullptr) return back_to_loop();
     handovers = 0;
   }
   observed->hands_over(*this, *r);

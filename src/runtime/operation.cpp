@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/choices.hpp"
+#include "runtime/parking.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
@@ -75,18 +76,15 @@ bool refuse_to_enter(untyped_operation o, worker& w) {
 
 // As a section does (section.hpp), it checks the source in simulations, too.
 bool commit(untyped_operation o, worker& w) {
-  routine* woken = nullptr;
-  bool committed;
-  {
-    const optional_guard guard(w.shared ? o.its->lock(o.of) : nullptr);
-    committed = o.its->commit(o.of, w, w.shared, woken);
+  const auto commit_here = [&](routine*& woken) {
+    const bool committed = o.its->commit(o.of, w, w.shared, woken);
     if (checked_build || w.simulated) o.its->check(o.of);
-  }
-  if (w.shared) {
-    w.wake(woken);
-  } else if (woken != nullptr) {
-    w.make_next(*woken);
-  }
+    return committed;
+  };
+  if (w.shared) return commit_under(o.its->lock(o.of), w, commit_here);
+  routine* woken = nullptr;
+  const bool committed = commit_here(woken);
+  if (woken != nullptr) w.make_next(*woken);
   return committed;
 }
 
@@ -97,6 +95,11 @@ bool commit_otherwise(untyped_operation o, worker& w) {
 }
 
 void leave_source(untyped_operation o) noexcept {
+  if (o.state() == progress::idle) return;
+  if (o.state() == progress::ended) {
+    o.state() = progress::idle;
+    return;
+  }
   worker* const w = current_worker();
   const bool locked = w == nullptr || w->shared;
   bool last;
@@ -117,31 +120,19 @@ void abandon(untyped_operation o, routine& r) noexcept {
     o.state() = progress::idle;
   } else if (won(o.state())) {
     o.its->discard(o.of);
-  } else if (o.state() == progress::ended) {
-    o.state() = progress::idle;
-  } else if (o.state() != progress::idle) {
+  } else {
     leave_source(o);
   }
   forget(r, !claimed_here);
 }
 
 bool park_locked(untyped_operation o, worker& w, routine& r) {
-  routine* woken = nullptr;
-  {
-    const optional_guard guard(o.its->lock(o.of));
-    // It may have become ready since await_ready.
-    if (!o.its->commit(o.of, w, true, woken)) {
-      o.its->link(o.of, w, r);
-      if constexpr (checked_build) o.its->check(o.of);
-      announce(*o.of, *o.its, w, r);
-      if (w.observed != nullptr) [[unlikely]]
-        w.note_park(r);
-      if (r.open_wait(true)) return true;  // from the unlock on, the frame may be gone
-      refuse_to_park(o);
-    }
-  }
-  w.wake(woken);
-  return false;
+  return park_under(
+      o, w, r, o.its->lock(o.of), [&](routine*& woken) { return o.its->commit(o.of, w, true, woken); },
+      [&] {
+        o.its->link(o.of, w, r);
+        if constexpr (checked_build) o.its->check(o.of);
+      });
 }
 std::coroutine_handle<> park_locked(untyped_operation o, worker& w, std::coroutine_handle<> coroutine) {
   routine& r = *w.current;
@@ -160,11 +151,7 @@ void come_back_cancelled(untyped_operation o) {
     o.state() = progress::idle;
     throw_noted(*o.of);
   }
-  if (o.state() == progress::ended) {
-    o.state() = progress::idle;
-  } else if (o.state() != progress::idle) {
-    leave_source(o);
-  }
+  leave_source(o);
   throw_cancelled();
 }
 

@@ -56,7 +56,7 @@ void warn_of_start(detail::runtime_core& of, const std::string& text) {
 // Whether the rings fit, and beside them the stacks of the workers' threads, without which the program cannot run.
 bool has_room_for_rings(std::int64_t bytes, unsigned workers) noexcept {
   constexpr std::int64_t beside = 16 << 20;  // each worker's
-  const auto size = static_cast<std::size_t>(bytes * workers + beside * workers);
+  const auto size = static_cast<std::size_t>((bytes + beside) * workers);
   void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return memory != MAP_FAILED && ::munmap(memory, size) == 0;
 }
@@ -74,11 +74,11 @@ std::string take_recorder_from_environment(runtime_options& o) {
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), bytes);
     if (error != std::errc() || end != number.data() + number.size()) bytes = 0;
   }
-  if (bytes <= 0 || bytes > most / worker_count(o.workers)) {
+  const unsigned workers = worker_count(o.workers);
+  if (bytes <= 0 || bytes > most / workers) {
     return detail::unused_variable("RINGO_RECORD", text,
                                    "FILE or FILE,BYTES is allowed, with a gigabyte at most for all workers");
   }
-  const unsigned workers = worker_count(o.workers);
   if (!has_room_for_rings(bytes, workers)) {
     return detail::unused_variable("RINGO_RECORD", text,
                                    "the recordings of all workers take " + std::to_string(bytes * workers) +

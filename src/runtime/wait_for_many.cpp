@@ -19,8 +19,7 @@ void lock_set::lock_each() noexcept {
 }
 
 // Returns the index of a case that is ready, each with the same probability; `none` if there is none. The cases of a
-// select are at most 64, so it draws once; those of a select_any may be more: there the n-th ready case replaces the
-// choice with probability 1/n.
+// select are at most 64, so it draws once; those of a select_any may be more.
 template <class Ready>
 std::size_t wait_for_many::choose(worker& w, const case_range& cases, bool first, Ready ready) {
   if (cases.are_listed()) {
@@ -31,14 +30,11 @@ std::size_t wait_for_many::choose(worker& w, const case_range& cases, bool first
     if (seen == 0) return none;
     return first ? static_cast<unsigned>(__builtin_ctzll(seen)) : pick(w, seen);
   }
-  std::uint32_t count = 0;
-  std::size_t chosen = none;
+  random_choice choice;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (!ready(cases.of(i), cases.its(i))) continue;
-    count += 1;
-    if (count == 1 || w.random_below(count) == 0) chosen = i;
+    if (ready(cases.of(i), cases.its(i))) choice.offer(w, i);
   }
-  return chosen;
+  return choice.is_empty() ? none : choice.chosen();
 }
 
 // All locks are held, so the ready cases are ready at one instant (semantics 57). A choice fails only if a source
@@ -67,14 +63,11 @@ progress wait_for_many::commit_seen(worker& w, const case_range& cases) {
   if (choice == none) return progress::waiting;
   void* const c = cases.of(choice);
   const case_functions& its = cases.its(choice);
-  routine* woken = nullptr;
-  bool committed;
-  {
-    const optional_guard guard(its.lock(c));
-    committed = its.commit(c, w, true, woken);
+  const bool committed = commit_under(its.lock(c), w, [&](routine*& woken) {
+    const bool done = its.commit(c, w, true, woken);
     if constexpr (checked_build) its.check(c);
-  }
-  w.wake(woken);
+    return done;
+  });
   if (!committed) return progress::idle;
   chosen_ = choice;
   return progress::done;
@@ -208,18 +201,6 @@ std::coroutine_handle<> wait_for_many::park(worker& w, std::coroutine_handle<> c
 void wait_for_many::refuse_to_park(const wait_shape& its) noexcept {
   parked_ = nullptr;
   unlink(its);
-}
-
-void wait_for_many::note_winner(const wait_shape& its) noexcept {
-  room_for_cases room;
-  const case_range cases = its.cases(*this, room);
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (won(cases.its(i).current_state(cases.of(i)))) {
-      chosen_ = i;
-    } else {
-      cases.its(i).leave(cases.of(i));
-    }
-  }
 }
 
 void wait_for_many::abandon_parked(const wait_shape& its) noexcept {

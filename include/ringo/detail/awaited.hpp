@@ -174,13 +174,7 @@ class RINGO_AWAITABLE deferred_task : public deferred<deferred_task<T>, T> {
   task<T> task_;
 };
 
-// What with_timeout, with_context, shield, outcome and finally make of an awaitable A. How provides
-//   result<A>                                  the type of the result
-//   static run<A>(How, stored<A>, where)       the task that awaits it
-//   as_case(C&&)                               the case of a select that it is there; if missing, it is a plain task
-//   ends_at_once(A&, worker&)                  looks at the awaited first: whether it has ended; if missing, the task
-//                                              is always made
-//   taken(A&)                                  the result then; if missing, the awaited's own
+// As a wrapper looks: what is awaited as a task is awaited once, whatever wraps it.
 template <class A>
 RINGO_ALWAYS_INLINE inline bool ends_at_first_look(A& awaited, worker& w) {
   if constexpr (std::derived_from<A, deferred_base>) {
@@ -189,6 +183,14 @@ RINGO_ALWAYS_INLINE inline bool ends_at_first_look(A& awaited, worker& w) {
     return awaited.ends_at_once(w);
   }
 }
+
+// What with_timeout, with_context, shield, outcome and finally make of an awaitable A. How provides
+//   result<A>                                  the type of the result
+//   static run<A>(How, stored<A>, where)       the task that awaits it
+//   as_case(C&&)                               the case of a select that it is there; if missing, it is a plain task
+//   ends_at_once(A&, worker&)                  looks at the awaited first: whether it has ended; if missing, the task
+//                                              is always made
+//   taken(A&)                                  the result then; if missing, the awaited's own
 template <class How, class A>
 concept looks_first = !requires { typename std::remove_reference_t<A>::calls_the_user; } &&
                       requires(How& how, std::remove_reference_t<A>& awaited, worker& w) {

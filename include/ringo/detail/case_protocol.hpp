@@ -68,9 +68,8 @@ enum class glance : std::uint8_t { not_ready, ready, elsewhere };
 template <class C>
 concept has_one_lock = requires(C& c) { c.lock(); };
 template <class C>
-concept looks_from_here = requires(C& c, worker& w) {
+concept looks_from_here = has_one_lock<C> && requires(C& c, worker& w) {
   { c.look_shared(w) } -> std::same_as<glance>;
-  c.lock();
 };
 template <class C>
 concept decides_alone = requires(C& c, worker& w) {

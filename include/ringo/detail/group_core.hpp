@@ -75,10 +75,6 @@ class group_core : public in_block {
   bool unused() const noexcept { return holds_ == 0 && all_ended(); }
   bool has_slot() const noexcept { return running_ + queued_ < limit_; }
   bool begins_anew() const noexcept { return finished_ && !first_error_; }  // with the next member
-  // Calls change() under the lock. It wakes no routine, so there is no section. Returns its result: whether it has
-  // changed anything.
-  template <class F>
-  bool change_alone(worker& w, F change);
   // Under the lock. Also true if the use has passed.
   bool is_over(const context& use) const noexcept { return use != ctx_ || wait_is_over(); }
   bool is_cancelled() const noexcept { return context_access::core(ctx_)->is_marked(); }

@@ -131,7 +131,7 @@ struct untyped_wait {
 };
 std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<> coroutine, bool in_task,
                                           untyped_wait wait);
-// For a coroutine whose turn is over, although its operation has ended: it goes on from the end of the queue. The
+// The coroutine goes on from the end of the queue, since its turn is over, although its operation has ended. The
 // function sets `noted` to its routine first.
 std::coroutine_handle<> end_turn(worker& w, std::coroutine_handle<> coroutine, bool in_task, routine*& noted);
 
@@ -149,7 +149,7 @@ void note_cancelled(parked_operation& by) noexcept;
 //   refuse_to_enter   the same in the handler of an exception from enter()
 //   commit            with one worker or several
 //   commit_otherwise  in await_ready: with several workers, at the end of a turn, or in a cancelled routine
-//   leave_source      out of the source's queue; it has not won
+//   leave_source      out of the source's queue, if it is there; it has not won
 //   abandon           by the destructor: the routine r waits, or has not taken its result
 //   park_locked       true: it waits, and from then on its frame may be gone
 //   refuse_to_park    it is linked, and its routine is cancelled
@@ -164,6 +164,18 @@ bool park_locked(untyped_operation o, worker& w, routine& r);
 std::coroutine_handle<> park_locked(untyped_operation o, worker& w, std::coroutine_handle<> coroutine);
 [[gnu::cold]] void refuse_to_park(untyped_operation o) noexcept;
 [[noreturn, gnu::cold]] void come_back_cancelled(untyped_operation o);
+// With several workers: commit(routine*& woken) under the lock. The woken routine is ready after the unlock.
+template <class Commit>
+RINGO_ALWAYS_INLINE inline bool commit_under(spin_lock* lock, worker& w, Commit commit) {
+  routine* woken = nullptr;
+  bool committed;
+  {
+    const optional_guard guard(lock);
+    committed = commit(woken);
+  }
+  w.wake(woken);
+  return committed;
+}
 RINGO_ALWAYS_INLINE inline void announce(parked_operation& by, const wait_functions& its, worker& w,
                                          routine& r) noexcept {
   r.parked = &by;
@@ -222,9 +234,8 @@ class operation : public parked_operation, public Case {
   // Out of its source's queue; not if it has won.
   [[gnu::noinline]] void leave() noexcept {
     if (this->state == progress::idle) return;
-    if (this->state == progress::ended) return set_state(progress::idle);
     const worker* w = current_worker();
-    if (w == nullptr || w->shared) return leave_source(without_type());
+    if (w == nullptr || w->shared || this->state == progress::ended) return leave_source(without_type());
     if (derived().unlink()) [[unlikely]]
       wait_functions_of<Derived>.dispose(static_cast<parked_operation*>(this));
   }

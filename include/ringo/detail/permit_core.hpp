@@ -89,8 +89,8 @@ class permit_core final : public object_source {
 
   wait_queue apart_;  // requests for more than the total: they are never served, and delay no other
 
-  // Of a mutex: the request whose routine has been woken to try for the lock. The request is detached until its routine
-  // runs.
+  // Of a mutex: an unlock has woken the routine of this request to try for the lock, and has detached the request until
+  // the routine runs.
   permit_request* woken_ = nullptr;
   permit_request* passed_ = nullptr;  // it was woken, and found the lock taken: it waits as the first
   const std::size_t total_;

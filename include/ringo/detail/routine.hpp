@@ -83,12 +83,12 @@ struct routine {
   }
 
   RINGO_ALWAYS_INLINE bool is_cancelled() const noexcept { return ends_awaits(state.load(std::memory_order_relaxed)); }
-  bool may_be_cancelled() const noexcept {  // nothing holds it back, as far as this sees
-    return (state.load(std::memory_order_relaxed) & (cancelled | context_cancelled)) != 0;
+  // Although something may hold the cancellation back.
+  bool may_be_cancelled() const noexcept { return is_marked(state.load(std::memory_order_relaxed)); }
+  RINGO_ALWAYS_INLINE static bool is_marked(std::uint32_t s) noexcept {
+    return (s & (cancelled | context_cancelled)) != 0;
   }
-  RINGO_ALWAYS_INLINE static bool ends_awaits(std::uint32_t s) noexcept {
-    return (s & (cancelled | context_cancelled)) != 0 && not_held_back(s);
-  }
+  RINGO_ALWAYS_INLINE static bool ends_awaits(std::uint32_t s) noexcept { return is_marked(s) && not_held_back(s); }
 
   // Opens the wait, unless the routine has been cancelled. Under the locks of all its sources.
   // release: a canceller, which takes none of these locks, sees the linked cases; its acquire is in claim().

@@ -46,8 +46,9 @@ class section {
   RINGO_ALWAYS_INLINE section(worker* w, bool shared) noexcept : worker_(w), shared_(shared) {}
   ~section() = default;
 
-  RINGO_ALWAYS_INLINE bool checks() const noexcept {
-    return checked_build || (worker_ != nullptr && worker_->simulated);
+  RINGO_ALWAYS_INLINE bool checks() const noexcept { return checks_on(worker_); }
+  RINGO_ALWAYS_INLINE static bool checks_on(const worker* w) noexcept {
+    return checked_build || (w != nullptr && w->simulated);
   }
   // The first runs next on this worker, the others go to the end of its queue.
   RINGO_ALWAYS_INLINE void make_ready() noexcept {
@@ -110,6 +111,22 @@ class section_of : public section {
     if (lock_ != nullptr) lock_->lock();
   }
   RINGO_ALWAYS_INLINE ~section_of() { end(); }
+
+  // Calls change() as in a section, for a change that wakes no routine and leaves the source in use. Returns its
+  // result.
+  template <class F>
+  RINGO_ALWAYS_INLINE static auto change_alone(Source& of, worker* w, bool shared, F change) {
+    const optional_guard guard(shared ? lock_of(of) : nullptr);
+    const struct check_before_unlock {
+      RINGO_ALWAYS_INLINE ~check_before_unlock() {
+        if (checks_on(w)) [[unlikely]]
+          of.check();
+      }
+      const Source& of;
+      const worker* w;
+    } at_the_end{of, w};
+    return change();
+  }
 
   // The same as the destructor, earlier.
   RINGO_ALWAYS_INLINE void end() noexcept {

@@ -170,15 +170,12 @@ class RINGO_AWAITABLE select_operation : public wait_for_some<select_operation<P
     }
     auto& c = cases_.template at<N>();
     using type = typename protocol_of<case_type<N>>::type;
-    routine* woken = nullptr;
-    bool committed;
-    {
-      const optional_guard guard(c.lock());
-      committed = functions_of<type>::commit(without_type(static_cast<type&>(c)), w, true, woken);
+    const bool committed = commit_under(c.lock(), w, [&](routine*& woken) RINGO_ALWAYS_INLINE_LAMBDA {
+      const bool done = functions_of<type>::commit(without_type(static_cast<type&>(c)), w, true, woken);
       check_source_of(c);
-    }
+      return done;
+    });
     if (committed) chosen_ = choice;
-    w.wake(woken);
     return committed;
   }
   // Notes the cases that are ready. False: nothing is decided, since there are other workers, or a case's source is not

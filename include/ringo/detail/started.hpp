@@ -83,7 +83,7 @@ struct record : routine {
     if (has_task) [[likely]] {
       const auto its = task;
       // A result may leave bytes of its place as they are, and a search for leaks would take them for a pointer to the
-      // frame. Volatile: a compiler may drop other writes to an object whose lifetime ends.
+      // frame. Volatile: a compiler may drop any other write to an object at the end of its lifetime.
       *reinterpret_cast<void* volatile*>(&task) = nullptr;
       ::new (static_cast<void*>(&outcome)) result<T>;
       has_task = false;

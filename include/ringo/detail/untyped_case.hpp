@@ -53,7 +53,7 @@ struct untyped_case {
   const case_functions* its;
 };
 
-// A type whose functions serve all types that derive from it (operation::protocol_type).
+// The functions of this type serve all types that derive from it (operation::protocol_type).
 template <class C>
 struct protocol_of : std::type_identity<C> {};
 template <class C>
@@ -106,7 +106,7 @@ constexpr case_functions make_case_functions() {
   using its = functions_of<C>;
   case_functions all = {};
   all.enter = its::enter;
-  if constexpr (requires(C& c) { c.lock(); }) {
+  if constexpr (has_one_lock<C>) {
     all.lock = its::lock;
     if constexpr (looks_without_lock<C>) all.looks_ready = its::looks_ready;
   } else {

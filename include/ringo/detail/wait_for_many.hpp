@@ -71,6 +71,21 @@ RINGO_ALWAYS_INLINE inline unsigned pick(worker& w, std::uint64_t ready) noexcep
   return static_cast<unsigned>(__builtin_ctzll(ready));
 }
 
+// The same for any number of indices, one by one: the n-th replaces the choice with probability 1/n.
+class random_choice {
+ public:
+  RINGO_ALWAYS_INLINE void offer(worker& w, std::size_t index) noexcept {
+    count_ += 1;
+    if (count_ == 1 || w.random_below(count_) == 0) chosen_ = index;
+  }
+  bool is_empty() const noexcept { return count_ == 0; }
+  std::size_t chosen() const noexcept { return chosen_; }  // of one that is not empty
+
+ private:
+  std::uint32_t count_ = 0;
+  std::size_t chosen_ = 0;
+};
+
 inline constexpr std::size_t most_cases = 64;  // of a select
 using room_for_cases = std::array<void*, most_cases>;
 
@@ -157,7 +172,6 @@ class wait_for_many : public parked_operation {
     return false;
   }
   [[gnu::cold]] void refuse_to_park(const wait_shape& its) noexcept;
-  void note_winner(const wait_shape& its) noexcept;
   [[gnu::cold]] void abandon_parked(const wait_shape& its) noexcept;
   [[noreturn, gnu::cold]] void throw_refusal();
 

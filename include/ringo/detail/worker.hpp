@@ -234,14 +234,21 @@ class worker {
     queue_[tail % queue_size].store(&r, std::memory_order_relaxed);
     tail_.store(tail + 1, std::memory_order_release);  // a thief that sees the tail sees the routine
   }
-  // Takes the queue's first, which is there; with one worker only. The loop takes those that are not plainly resumed.
-  RINGO_ALWAYS_INLINE std::coroutine_handle<> go_to_first(std::uint32_t head) noexcept {
-    routine* r = queue_[head % queue_size].load(std::memory_order_relaxed);
+  // Takes the queue's first, which is there; with one worker only. Null: it is not plainly resumed, so the loop takes
+  // it.
+  RINGO_ALWAYS_INLINE routine* take_first(std::uint32_t head) noexcept {
+    routine* const r = queue_[head % queue_size].load(std::memory_order_relaxed);
     if (r->resumed_as != routine::kind::plain) [[unlikely]]
-      return back_to_loop();
+      return nullptr;
     __builtin_prefetch(queue_[(head + 2) % queue_size].load(std::memory_order_relaxed));  // as in scheduler::pop
     head_.store(head + 1, std::memory_order_relaxed);
     --turn;
+    return r;
+  }
+  RINGO_ALWAYS_INLINE std::coroutine_handle<> go_to_first(std::uint32_t head) noexcept {
+    routine* const r = take_first(head);
+    if (r == nullptr) [[unlikely]]
+      return back_to_loop();
     handovers = most_handovers;
     return go_to(*r);
   }
