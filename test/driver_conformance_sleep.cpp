@@ -96,6 +96,33 @@ TEST_CASE("A sleep lasts until its time, and is not cut short") {
   });
 }
 
+TEST_CASE("A sleep that must end before an earlier sleep would have ends in time") {
+  on_every_driver([](driver& d) {
+    const auto sleep_until = [&d](time_point until) {
+      int turns = 0;
+      for (; d.now() < until; ++turns) d.poll(until);
+      return turns;
+    };
+    for (const auto longer : {60s, 3600s, 60s}) {
+      d.wake();
+      d.poll(d.now() + longer);  // ends at once, and the kernel's timer for it may be left
+      for (const auto length : {1us, 500us, 3000us, 20'000us, 2000us}) CHECK(sleep_until(d.now() + length) < 20);
+    }
+  });
+}
+
+TEST_CASE("Of a sleep that was ended early, nothing ends a later one early but once") {
+  on_every_driver([](driver& d) {
+    for (int i = 0; i < 10; ++i) {
+      d.wake();
+      d.poll(d.now() + 5ms);
+    }
+    int turns = 0;
+    for (const time_point until = d.now() + 40ms; d.now() < until; ++turns) d.poll(until);
+    CHECK(turns < 20);
+  });
+}
+
 TEST_CASE("A sleep until almost the end of time is a sleep") {
   for (const time_point until : {time_point::max(), time_point::max() - 1ns, time_point::max() - 876'000h}) {
     on_every_driver([until](driver& d) {

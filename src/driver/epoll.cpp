@@ -176,15 +176,14 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
     last_look_ = now();
     if (result >= 0) return result;
     is_lost_ = true;
-    throw std::system_error(-result, std::generic_category(),
-                            "ringo: the epoll descriptor (" + std::to_string(epoll_.number()) +
-                                ") was closed behind the runtime. A program that closes all descriptors, to become a "
-                                "daemon for example, must do so before the runtime starts");
+    throw closed_behind("the epoll descriptor", epoll_.number(), -result);
   }
 
   void take(int events) noexcept {
     for (const epoll_event& each : std::span(events_).first(static_cast<std::size_t>(events))) {
-      if (each.data.u64 != event_of_wake && each.data.u64 != epoll_sleep::timer) {
+      if (each.data.u64 == epoll_sleep::timer) {
+        sleep_.alarm_is_over();
+      } else if (each.data.u64 != event_of_wake) {
         table_.take(each.data.u64, each.events, ready_, unrecorded_);
       }
     }

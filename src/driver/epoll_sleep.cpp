@@ -30,53 +30,54 @@ int count_of(long result) noexcept { return result >= 0 ? static_cast<int>(resul
 void epoll_sleep::prepare(int epoll) noexcept {
   has_pwait2_ =
       ::syscall(epoll_pwait2_number, -1, nullptr, 1, nullptr, nullptr, 0) >= 0 || (errno != ENOSYS && errno != EPERM);
-  if (!has_pwait2_) make_timer(epoll);
+  make_timer(epoll);
 }
 
 int epoll_sleep::wait(int epoll, std::span<epoll_event> into, time_point until) noexcept {
   const int most = static_cast<int>(into.size());
   if (until == time_point::min()) return count_of(::epoll_wait(epoll, into.data(), most, 0));
-  if (until == time_point::max()) return count_of(::epoll_wait(epoll, into.data(), most, -1));
-  // The kernel adds this to its own, later reading of the same clock, so the sleep never ends early.
+  const auto sleep = [=] { return count_of(::epoll_wait(epoll, into.data(), most, -1)); };
+  if (until == time_point::max() || alarm_.ends_by(until)) return sleep();
   constexpr duration longest = std::chrono::hours(24 * 365);
   const duration length = std::clamp<duration>(until - std::chrono::steady_clock::now(), duration::zero(), longest);
+  const bool wants_alarm = !has_pwait2_ || (length >= sleep_alarm::shortest_sleep && !alarm_.is_set());
+  if (wants_alarm && length > duration::zero() && set_alarm(until)) return sleep();
   if (has_pwait2_) {
+    // The kernel adds this to its own, later reading of the same clock, so the sleep never ends early.
     const kernel_timespec timeout{length.count() / 1'000'000'000, length.count() % 1'000'000'000};
     const int result = count_of(::syscall(epoll_pwait2_number, epoll, into.data(), most, &timeout, nullptr, 0));
     if (result != -ENOSYS && result != -EPERM) return result;
     has_pwait2_ = false;
-  }
-  if (length > duration::zero() && set_timer(epoll, until)) {
-    return count_of(::epoll_wait(epoll, into.data(), most, -1));
+    if (set_alarm(until)) return sleep();
   }
   const auto rounded = std::chrono::ceil<std::chrono::milliseconds>(length).count();
   return count_of(
       ::epoll_wait(epoll, into.data(), most, static_cast<int>(std::min<long long>(rounded, 1'000'000'000))));
 }
 
-// It is set by the clock's own time, so it does not expire before `until`. It is edge-triggered, so it need not be
-// read. One that was set for an earlier sleep may end this sleep early.
-bool epoll_sleep::set_timer(int epoll, time_point until) noexcept {
-  if (timerfd_.number() < 0 && !make_timer(epoll)) return false;
-  const duration at = until.time_since_epoch();
+// It is set by the clock's own time, so it does not expire before `due`. It is edge-triggered, so it need not be read.
+bool epoll_sleep::set_alarm(time_point due) noexcept {
+  if (timerfd_.number() < 0) return false;
+  const duration at = due.time_since_epoch();
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(at.count() / 1'000'000'000);
   when.it_value.tv_nsec = static_cast<long>(at.count() % 1'000'000'000);
-  return ::timerfd_settime(timerfd_.number(), TFD_TIMER_ABSTIME, &when, nullptr) == 0;
+  if (::timerfd_settime(timerfd_.number(), TFD_TIMER_ABSTIME, &when, nullptr) != 0) return false;
+  alarm_.set(due);
+  return true;
 }
 
-bool epoll_sleep::make_timer(int epoll) noexcept {
+void epoll_sleep::make_timer(int epoll) noexcept {
   const int made = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (made < 0) return false;
+  if (made < 0) return;
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
   event.data.u64 = timer;
   if (::epoll_ctl(epoll, EPOLL_CTL_ADD, made, &event) != 0) {
     ::close(made);
-    return false;
+    return;
   }
   timerfd_.set(made);
-  return true;
 }
 
 }  // namespace ringo::detail

@@ -225,4 +225,11 @@ std::system_error refusal(std::string_view call, int error, std::string_view tri
   return std::system_error(error, std::generic_category(), text);
 }
 
+std::system_error closed_behind(std::string_view name, int descriptor, int error) {
+  return std::system_error(error, std::generic_category(),
+                           "ringo: " + std::string(name) + " (" + std::to_string(descriptor) +
+                               ") was closed behind the runtime. A program that closes all descriptors, to become a "
+                               "daemon for example, must do so before the runtime starts");
+}
+
 }  // namespace ringo::detail

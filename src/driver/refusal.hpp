@@ -33,4 +33,7 @@ std::string explain(std::string_view call, int error, const surroundings& around
 // The same as an exception, with the errno as its code. Thread: any.
 std::system_error refusal(std::string_view call, int error, std::string_view tried = {});
 
+// The driver's descriptor is no longer the one that it has made. `name` begins the message: "the ring's descriptor".
+std::system_error closed_behind(std::string_view name, int descriptor, int error);
+
 }  // namespace ringo::detail

@@ -19,7 +19,6 @@
 #include <iterator>
 #include <new>
 #include <optional>
-#include <ratio>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -27,12 +26,15 @@
 #include <utility>
 #include <vector>
 
+#include "driver/first_polls.hpp"
 #include "driver/mapped_ring.hpp"
 #include "driver/provided_buffers.hpp"
 #include "driver/raised_flag.hpp"
 #include "driver/refusal.hpp"
 #include "driver/request_backlog.hpp"
+#include "driver/uring_alarm.hpp"
 #include "driver/uring_call.hpp"
+#include "driver/uring_threads.hpp"
 #include "driver/uring_wake.hpp"
 #include "platform/standard_streams.hpp"
 
@@ -40,13 +42,15 @@ namespace ringo::detail {
 
 namespace {
 
-constexpr std::uint64_t nobody = 0;  // the user_data of entries whose completion is ignored
+// The user_data of the driver's own entries; all other is a request's address.
+constexpr std::uint64_t nobody = 0;  // its completion is ignored
 constexpr std::uint64_t wake_up = 1;
 constexpr std::uint64_t take_back = 2;
+constexpr std::uint64_t alarm_rings = 3;
+constexpr std::uint64_t last_of_own = alarm_rings;
 
-// io_uring passes on, of open(2) for example, what the kernel says to itself when a system call is to be begun anew
-// after a signal (ERESTARTSYS and its like).
-int in_errno(int result) noexcept { return result <= -512 && result >= -516 ? -EINTR : result; }
+// The kernel does not check sums of times for overflow.
+constexpr duration longest_sleep = std::chrono::hours(24 * 365);
 
 class uring_driver final : public uring {
  public:
@@ -87,9 +91,10 @@ class uring_driver final : public uring {
     const raised_flag now_and_at_the_end(answers_);
     const bool all_submitted = (backlog_.empty() && to_end_.empty()) || submit_backlog();
     bool has_reaped = reap();
-    if (!has_reaped && all_submitted && wants_to_sleep(until) && (wake_.reads() || arm_wake()) && wake_.begin_sleep()) {
+    const duration length = has_reaped || !all_submitted ? duration::zero() : time_until(until);
+    if (length > duration::zero() && (wake_.reads() || arm_wake()) && wake_.begin_sleep()) {
       answers_.store(false, std::memory_order_release);
-      const int result = enter_until(until);
+      const int result = sleep(until, length);
       answers_.store(true, std::memory_order_release);
       wake_.end_sleep();
       check(result);
@@ -154,28 +159,19 @@ class uring_driver final : public uring {
   }
   bool has_plenty() const noexcept override { return buffers.held() != 0 || provided_.has_plenty(); }
 
-  void add_waiting_threads(int more) noexcept override {
-    waiting_threads_ += static_cast<unsigned>(more);
-    if (usual_threads_ == 0) usual_threads_ = set_threads(0);
-    // 0: the kernel does not say, or is older than 5.15 and has no such limit.
-    if (usual_threads_ != 0) set_threads(usual_threads_ + waiting_threads_);
-  }
+  void add_waiting_threads(int more) noexcept override { threads_.add_waiting(ring_.number(), more); }
 
  private:
   void check_thread() const {
     assert(owner_ == std::this_thread::get_id() && "a ring is used by the thread that it is attached to");
   }
 
-  // Sets the limit of the kernel's threads for bounded operations, and returns the limit before; 0 only asks.
-  unsigned set_threads(unsigned bounded) noexcept {
-    unsigned most[] = {bounded, 0};
-    const int result =
-        ::io_uring_register(static_cast<unsigned>(ring_.number()), IORING_REGISTER_IOWQ_MAX_WORKERS, most, 2);
-    return result < 0 ? 0 : most[0];
-  }
-
-  bool wants_to_sleep(time_point until) const {
-    return until != time_point::min() && (until == time_point::max() || until > now());
+  // zero() if that time has come. At most longest_sleep.
+  duration time_until(time_point until) const {
+    if (until == time_point::max()) return longest_sleep;
+    if (until == time_point::min()) return duration::zero();
+    const time_point at = now();
+    return until <= at ? duration::zero() : std::min(until - at, longest_sleep);
   }
 
   // The number of entries that the kernel has not taken yet.
@@ -237,7 +233,7 @@ class uring_driver final : public uring {
       r.position = tail_ - 1;
       translate(call, *entry);
       r.waits_first = call.waits_first;
-      if (call.waits_first && at_once_ <= 0) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+      if (call.waits_first && first_polls_.pay()) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
       return true;
     } catch (const std::system_error&) {
       return false;  // the ring is lost; the next poll() throws
@@ -306,35 +302,38 @@ class uring_driver final : public uring {
     return true;
   }
 
-  // A receive that polls first saves the attempt if no bytes are there, and costs the poll if they are. So receives do
-  // not poll first while two of three are answered in the enter that submits them, as under load.
-  void note_receive(const kernel_request& r) noexcept {
-    const bool at_once = r.position - last_entered_ < entered_;
-    at_once_ = at_once ? std::min(at_once_ + 1, most_seen) : std::max(at_once_ - 2, -most_seen);
-  }
-
   // The result of io_uring_enter: the number of entries that the kernel has taken, or a negative errno.
   int enter(unsigned wait_for, unsigned flags, io_uring_getevents_arg* argument = nullptr) {
     ring_.publish_submissions(tail_);
     asks_.store(false, std::memory_order_relaxed);
-    last_entered_ = ring_.submission_head();
-    entered_ = wait_for == 0 ? tail_ - last_entered_ : 0;
+    const unsigned first = ring_.submission_head();
+    first_polls_.note_enter(first, wait_for == 0 ? tail_ - first : 0);
     return ::io_uring_enter2(static_cast<unsigned>(ring_.number()), unsubmitted(), wait_for, flags,
                              reinterpret_cast<sigset_t*>(argument), argument == nullptr ? 0 : sizeof *argument);
   }
 
-  int enter_until(time_point until) {
-    if (until == time_point::max()) return enter(1, IORING_ENTER_GETEVENTS);
-    // The kernel adds this to its own, later reading of the same clock, so the sleep never ends early. It does not
-    // check for overflow, hence the limit.
-    constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365);
-    const auto length = std::clamp<std::chrono::nanoseconds>(until - now(), std::chrono::nanoseconds(0), longest);
-    __kernel_timespec timeout{};
-    timeout.tv_sec = length.count() / std::nano::den;
-    timeout.tv_nsec = length.count() % std::nano::den;
+  int sleep(time_point until, duration length) {
+    if (until == time_point::max() || alarm_.ends_by(until)) return enter(1, IORING_ENTER_GETEVENTS);
+    const bool wants_alarm = length >= sleep_alarm::shortest_sleep && length < longest_sleep && !alarm_.is_set();
+    if (wants_alarm && set_alarm(until)) return enter(1, IORING_ENTER_GETEVENTS);
+    return enter_for(length);
+  }
+
+  // The kernel adds the length to its own, later reading of the same clock, so the sleep never ends early.
+  int enter_for(duration length) {
+    __kernel_timespec timeout = timespec_of(length);
     io_uring_getevents_arg argument{};
     argument.ts = reinterpret_cast<std::uintptr_t>(&timeout);
     return enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument);
+  }
+
+  // False: the kernel takes no more now.
+  bool set_alarm(time_point due) {
+    io_uring_sqe* const entry = next_entry();
+    if (entry == nullptr) return false;
+    alarm_.fill_timeout(*entry, due);
+    entry->user_data = alarm_rings;
+    return true;
   }
 
   // Errors that only end a sleep or put off a submission are no failures: the caller looks again for work.
@@ -353,10 +352,7 @@ class uring_driver final : public uring {
     // The number of a closed descriptor may now name another file, which is no ring.
     if (error == EBADF || error == EOPNOTSUPP) {
       is_closed_behind_ = true;
-      throw std::system_error(error, std::generic_category(),
-                              "ringo: the ring's descriptor (" + std::to_string(ring_.number()) +
-                                  ") was closed behind the runtime. A program that closes all descriptors, to become a "
-                                  "daemon for example, must do so before the runtime starts");
+      throw closed_behind("the ring's descriptor", ring_.number(), error);
     }
     if (error == EBADR) {
       throw std::system_error(error, std::generic_category(),
@@ -381,23 +377,31 @@ class uring_driver final : public uring {
       const int result = shared.res;
       const unsigned flags = shared.flags;
       ring_.release_answers(++head_);  // before the call, which may enter the kernel
-      if (user_data == nobody) continue;
-      if (user_data == wake_up) {
-        wake_.has_read(result);
-        continue;
-      }
-      if (user_data == take_back) {
-        taken_back(flags);
+      if (user_data <= last_of_own) {
+        note_own(user_data, result, flags);
         continue;
       }
       kernel_request& answered = *reinterpret_cast<kernel_request*>(static_cast<std::uintptr_t>(user_data));
       forget_ending(answered);
-      if (answered.waits_first) note_receive(answered);
+      if (answered.waits_first) first_polls_.note_answer(answered.position);
       answer(answered, {in_errno(result), (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0, provided_.take(flags)});
       // release: a thread that sees 0 in flight sees what the completion has made ready.
       in_flight_.store(in_flight() - 1, std::memory_order_release);
     }
     return true;
+  }
+
+  void note_own(std::uint64_t user_data, int result, unsigned flags) {
+    switch (user_data) {
+      case wake_up:
+        return wake_.has_read(result);
+      case take_back:
+        return taken_back(flags);
+      case alarm_rings:
+        return alarm_.is_over();
+      default:
+        return;
+    }
   }
 
   void end_everything() {
@@ -407,32 +411,29 @@ class uring_driver final : public uring {
       if (in_flight() != 0) try_cancel(0, static_cast<int>(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
       // A cancellation can miss an operation between two of its stages, or the kernel may have taken no entry: ask
       // again after a while.
-      check(enter_until(now() + std::chrono::milliseconds(10)));
+      check(enter_for(std::chrono::milliseconds(10)));
       reap();
     }
   }
 
-  static constexpr int most_seen = 32;
-
   mapped_ring ring_;
   uring_wake wake_;
+  uring_alarm alarm_;
   pid_t process_;
   std::thread::id owner_;
-  unsigned tail_ = 0;                        // of the submissions; published by enter()
-  unsigned head_ = 0;                        // of the answers
-  unsigned last_entered_ = 0, entered_ = 0;  // the entries of the last enter, if it did not sleep: the first; how many
-  int at_once_ = 0;                          // see note_receive()
-  std::atomic<std::size_t> in_flight_ = 0;   // written by the owner only
-  std::atomic<bool> asks_ = false;           // operations were submitted since the last enter; likewise
-  std::atomic<bool> answers_ = false;        // answers are being delivered or reaped; likewise
+  unsigned tail_ = 0;                       // of the submissions; published by enter()
+  unsigned head_ = 0;                       // of the answers
+  std::atomic<std::size_t> in_flight_ = 0;  // written by the owner only
+  std::atomic<bool> asks_ = false;          // operations were submitted since the last enter; likewise
+  std::atomic<bool> answers_ = false;       // answers are being delivered or reaped; likewise
   request_backlog backlog_;
   request_backlog withdrawn_;            // taken out of the queue; their last answers are not delivered yet
   std::vector<kernel_request*> to_end_;  // in flight; to be cancelled when the backlog has been submitted
   provided_buffers provided_{buffers};
   std::optional<owned_descriptor> take_back_from_;
-  unsigned taking_back_ = 0;    // reads that are in flight, for take_back_buffers()
-  unsigned usual_threads_ = 0;  // the kernel's own limit; 0: not known
-  unsigned waiting_threads_ = 0;
+  unsigned taking_back_ = 0;  // reads that are in flight, for take_back_buffers()
+  first_polls first_polls_;
+  uring_threads threads_;
   bool is_lost_ = false;           // the ring does not work any more
   bool is_closed_behind_ = false;  // and the program has closed its descriptor
 };

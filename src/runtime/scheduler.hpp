@@ -19,6 +19,10 @@
 
 namespace ringo::detail {
 
+// The steady clock's time, up to 10 ms late: it moves with the kernel's ticks. A reading costs a quarter of a precise
+// one.
+time_point coarse_clock() noexcept;
+
 // A worker's loop goes in rounds. A turn runs at most `turn_length` routines of the queue, and fewer if they take long
 // while timers run. Between two turns the worker looks once at its timers, its driver, the posts and the global queue.
 // If there is nothing to run, it steals, and then sleeps (runtime_core.hpp says why no wake-up is lost).

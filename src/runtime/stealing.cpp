@@ -148,7 +148,7 @@ void scheduler::idle() {
     const bool is_long = until > turn_end_ + frames_kept;
     const time_point trim_at =
         is_long && (frames.has_plenty() || driver_->has_plenty() || (!simulated && !buffer_pool::heap_is_trimmed()))
-            ? driver_->now() + frames_kept
+            ? coarse_clock() + frames_kept
             : time_point::max();
     owes_watch_ = runtime.begin_watching(*this);
     until = std::min({until, trim_at, owes_watch_ ? driver_->now() + watch_period : time_point::max()});
@@ -172,7 +172,7 @@ void scheduler::idle() {
       expire_timers_of_others();
     }
     if (trim_at != time_point::max()) {
-      const time_point now = driver_->now();
+      const time_point now{duration(coarse_now)};
       if (now >= trim_at) frames.trim();
       if (now >= next_giving_back_) give_back_memory(now);
     }
