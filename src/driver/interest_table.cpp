@@ -117,7 +117,7 @@ void interest_table::wait(begun_call& c) noexcept {
   const std::uint32_t wanted = static_cast<std::uint16_t>(c.wants);
   // The program may have put another file at the number, even while an earlier call waits.
   if (i.owner == 0) i.armed = 0;
-  if ((wanted & ~i.armed) != 0) list(c.call.descriptor, i);
+  if ((wanted & ~std::uint32_t{i.armed}) != 0) list(c.call.descriptor, i);
 }
 
 bool interest_table::wait_idle(kernel_request& r, const kernel_call& c) noexcept {
@@ -174,7 +174,7 @@ void interest_table::arm(begun_list& refused, request_backlog& idle_refused) noe
 
 int interest_table::arm(int descriptor, interest& i) noexcept {
   const std::uint32_t wanted = wanted_by(i.calls, i.idle != nullptr);
-  if (wanted == 0 || (wanted & ~i.armed) == 0) return 0;
+  if (wanted == 0 || (wanted & ~std::uint32_t{i.armed}) == 0) return 0;
   std::uint32_t events = wanted | i.armed;
   if (i.owner == 0) {
     events |= EPOLLONESHOT;

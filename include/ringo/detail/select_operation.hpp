@@ -92,15 +92,19 @@ class RINGO_AWAITABLE select_operation : public wait_for_some<select_operation<P
   }
   // Links the cases in random order, so that the first of several cases on one channel has no advantage (semantics 54).
   void link_all(worker& w, routine& r) noexcept {
-    const std::size_t start = PreferFirst || size < 2 ? 0 : w.random_below(size);
-    std::size_t i = 0;
-    cases_.each([&](auto& c) {
-      if (i++ >= start) c.link(w, r);
-    });
-    i = 0;
-    cases_.each([&](auto& c) {
-      if (i++ < start) c.link(w, r);
-    });
+    if constexpr (PreferFirst || size < 2) {
+      cases_.each([&](auto& c) { c.link(w, r); });
+    } else {
+      const std::size_t start = w.random_below(size);
+      std::size_t i = 0;
+      cases_.each([&](auto& c) {
+        if (i++ >= start) c.link(w, r);
+      });
+      i = 0;
+      cases_.each([&](auto& c) {
+        if (i++ < start) c.link(w, r);
+      });
+    }
   }
   result_type take() {
     if (!this->has_chosen()) note_winner();
