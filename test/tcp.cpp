@@ -424,6 +424,48 @@ TEST_CASE("a connection that is reset is disconnected, to who receives and to wh
   });
 }
 
+// The kernel tells the error of a connection once: here a send has it, and a receive would find an end.
+TEST_CASE("a reset is no end of the stream, though a send has heard of it first (c6, H25)") {
+  for (const bool reads_meanwhile : {false, true}) {
+    CAPTURE(reads_meanwhile);
+    on_the_network([reads_meanwhile]() -> task<> {
+      connected c = co_await connect_pair({.send_buffer = 8192, .receive_buffer = 8192});
+      co_await c.there.send("the first half");
+      const std::string much(8 << 20, 'm');
+      auto sender = go([](tcp_stream& s, const std::string& text) -> task<> { co_await s.send(text); },
+                       std::ref(c.here), std::cref(much));
+      const auto has_begun = co_await c.there.recv();
+      CHECK(has_begun);
+      std::optional<handle<std::string>> reader;
+      if (reads_meanwhile) reader = go(read_all<tcp_stream>, std::ref(c.here));
+      reset_when_closed(c.there);
+      co_await c.there.close();
+      auto sent = co_await outcome(sender.join());
+      CHECK_THROWS_AS(std::move(sent).value(), disconnected);
+      if (!reads_meanwhile) reader = go(read_all<tcp_stream>, std::ref(c.here));
+      auto read = co_await outcome(reader->join());
+      CHECK_THROWS_AS(std::move(read).value(), disconnected);
+      auto later = co_await outcome(c.here.recv());
+      CHECK_THROWS_AS(std::move(later).value(), disconnected);
+    });
+  }
+}
+
+TEST_CASE("the end of a peer that has closed stays its end, though sends to it fail") {
+  on_the_network([]() -> task<> {
+    connected c = co_await connect_pair();
+    co_await c.there.send("all");
+    co_await c.there.close();
+    for (bool fails = false; !fails;) {
+      auto sent = co_await outcome(c.here.send("more"));
+      fails = !sent.has_value();
+      if (!fails) co_await yield();
+    }
+    const std::string all = co_await read_all(c.here);
+    CHECK(all == "all");
+  });
+}
+
 TEST_CASE("close ends those who wait, lets the peer know, and a second close does nothing") {
   on_the_network([]() -> task<> {
     connected c = co_await connect_pair();

@@ -54,6 +54,7 @@ bool stream_core::act(io_request& r, bool may_wait) noexcept {
     --calls_;
     turn_ = turn::free;
     over = s.what == sending::kind::shutdown || note_sent_now(s, taken, error, may_wait);
+    serve_end(here);
     if (turn_ == turn::free && here.on() != nullptr) serve_senders(here);
     shuts_down = over && begin_shutdown();
     // Else take() names the source in an exception, or the sender waits next.
@@ -80,7 +81,7 @@ ssize_t stream_core::send_now(const sending& s) const noexcept {
 bool stream_core::note_sent_now(sending& s, ssize_t taken, int error, bool may_wait) noexcept {
   if (taken < 0 && error != EAGAIN && error != EINTR && error != ENOBUFS && error != ENOMEM) {
     s.failure = is_open() ? error : own_side_closed;
-    fail_to_send(error);
+    note_error(error);
     return true;
   }
   if (worker* w = current_worker(); w != nullptr && taken > 0) w->counts.bytes_sent.add(taken);
@@ -134,6 +135,7 @@ void stream_core::finish_shutdown() noexcept {
   section here(*this);
   --calls_;
   turn_ = turn::free;
+  serve_end(here);
   if (here.on() != nullptr) serve_senders(here);
 }
 

@@ -72,6 +72,7 @@ void stream_core::put_back(io_request& r) noexcept {
       if (s.acts) --calls_;
       if (s.goes_first) note_loss();
       turn_ = turn::free;
+      serve_end(here);
       if (here.on() != nullptr) serve_senders(here);
       shuts_down = begin_shutdown();
     }
@@ -132,8 +133,10 @@ void stream_core::check() const {
   if (!readers.empty()) {
     invariant(!can(static_cast<const io_request&>(*readers.front())), "a reader waits => it is not satisfied");
     invariant(
-        receive_.in_flight() || in_turn || (filter_ != nullptr && filter_->coded.size() > most_answers),
-        "a reader waits => a receive is in flight, or the filter's turn is on, or its answers have to go out first");
+        receive_.in_flight() || end_waits_ || in_turn || (filter_ != nullptr && filter_->coded.size() > most_answers),
+        "a reader waits => a receive is in flight, or the filter's turn is on, or its answers have to go out first, or "
+        "the end waits for a send's answer");
+    invariant(!end_waits_ || send_.in_flight() || calls_ != 0, "the end waits => a send or a call is under way");
   }
   invariant(waiting(io_side::out).empty() || turn_ != turn::free || in_turn,
             "a sender waits => its side is not free, or the filter's turn is on");

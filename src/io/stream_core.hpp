@@ -14,9 +14,15 @@
 // (driver::makes_calls), or if the copy would cost more. If the kernel has not taken all, it keeps the turn, and waits
 // for the rest.
 //
+// The end. The kernel tells the error of a connection once, to the call that comes first. If a send has been told of a
+// reset, a receive finds what looks like the peer's end. So the error of a send is that of later receives, too; and an
+// end that a receive finds on a connection that is gone, while a send is under way, is told when that send has been
+// answered. (A connection whose peer has only ended its side is not gone.)
+//
 // Invariants when the lock is free (check()), for an open stream in a runtime that has not ended:
 // - a reader waits => the first one cannot be satisfied, and a receive is in flight, or the filter's turn is on, or the
-//   filter's answers have to go out first (the stream does not read from a peer that does not read);
+//   filter's answers have to go out first (the stream does not read from a peer that does not read), or
+//   the end waits for a send's answer;
 // - a sender waits => turn_ is not free, or the filter's turn is on.
 #pragma once
 #include <cstddef>
@@ -94,7 +100,9 @@ class stream_core final : public descriptor_core {
   void receive(scheduler& w) noexcept;  // unless a receive is in flight, or has to wait
   void fill_receive(kernel_call& call) noexcept;
   void received(const kernel_answer& answer) noexcept;
-  void accept_answer(const kernel_answer& answer, scheduler& w) noexcept;
+  void accept_answer(const kernel_answer& answer, bool is_gone, scheduler& w) noexcept;
+  void note_end() noexcept;
+  void serve_end(section& here) noexcept;  // after a send or a call
 
   // Sending, under the lock.
   int error_of(const sending& s) const noexcept;  // the error with which it fails at once; 0: none
@@ -111,6 +119,7 @@ class stream_core final : public descriptor_core {
   void sent(const kernel_answer& answer) noexcept;
   bool note_sent(int result) noexcept;  // true: the rest must be sent again
   void note_loss() noexcept;            // a sender that has begun has gone
+  void note_error(int error) noexcept;  // that the kernel has told a send
   void fail_to_send(int error) noexcept { send_error_ = send_error_ == 0 ? error : send_error_; }
   // Whether the filter's own bytes still go out.
   bool may_flush() const noexcept {
@@ -133,12 +142,14 @@ class stream_core final : public descriptor_core {
 
   const kind kind_;
   bool at_end_ = false;         // the peer has ended its side
+  bool end_waits_ = false;      // a receive has found an end, which may be a reset that a send is told of
   bool more_is_there_ = false;  // the kernel has said so with its last answer
   bool can_borrow_ = true;      // the kernel chooses the buffer
   bool ends_when_sent_ = false;
   bool has_room_ = true;  // the kernel has taken all of the last send
   turn turn_ = turn::free;
   std::uint8_t calls_ = 0;                // system calls that are made, or about to be made, without the lock
+  std::uint8_t broken_ = 0;               // the connection's error, if a send has been told of it
   int receive_error_ = 0;                 // stays, except for a lack of memory
   int send_error_ = 0;                    // stays; own_side_ended and cut_short are among them
   buffer_list there_;                     // received, and not read

@@ -10,6 +10,14 @@
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
+namespace {
+
+bool is_hung_up(int descriptor) noexcept {
+  pollfd one{descriptor, 0, 0};
+  return ::poll(&one, 1, 0) == 1 && (one.revents & POLLHUP) != 0;
+}
+
+}  // namespace
 
 bool stream_core::can_read(const reading& r) const noexcept {
   if (r.what == reading::kind::established) return filter_->is_established || at_end_ || receive_error_ != 0;
@@ -66,7 +74,7 @@ void stream_core::serve_readers(section& here) noexcept {
 }
 
 void stream_core::receive(scheduler& w) noexcept {
-  if (receive_.in_flight() || !is_open() || at_end_ || receive_error_ != 0 || w.runtime.done()) return;
+  if (receive_.in_flight() || !is_open() || at_end_ || end_waits_ || receive_error_ != 0 || w.runtime.done()) return;
   if (filter_ != nullptr) {
     if (filter_->in_turn || !filter_->received.empty()) return;  // the bytes that have come may be enough
     // The stream does not read from a peer that makes the filter answer and does not read the answers; see sent().
@@ -97,11 +105,12 @@ void stream_core::fill_receive(kernel_call& call) noexcept {
 }
 
 void stream_core::received(const kernel_answer& answer) noexcept {
+  const bool is_gone = answer.result == 0 && kind_ != kind::other && is_hung_up(descriptor());
   bool in_turn;
   {
     section here(*this);
     receive_.over();
-    accept_answer(answer, *here.on());
+    accept_answer(answer, is_gone, *here.on());
     if (filter_ == nullptr) [[likely]]
       return serve_readers(here);  // without a filter the directions have nothing to do with each other
     in_turn = go_on(here);
@@ -109,7 +118,7 @@ void stream_core::received(const kernel_answer& answer) noexcept {
   if (in_turn) run_filter(current_worker());
 }
 
-void stream_core::accept_answer(const kernel_answer& answer, scheduler& w) noexcept {
+void stream_core::accept_answer(const kernel_answer& answer, bool is_gone, scheduler& w) noexcept {
   const int result = answer.result;
   buffer* b = answer.filled;
   if (!can_borrow_ && own_ == nullptr) {  // there was no memory
@@ -132,8 +141,10 @@ void stream_core::accept_answer(const kernel_answer& answer, scheduler& w) noexc
     case 0:
       if (filter_ != nullptr && filter_->is_established) {
         receive_error_ = not_ended;
+      } else if (is_gone && (send_.in_flight() || calls_ != 0)) {
+        end_waits_ = true;
       } else {
-        at_end_ = true;
+        note_end();
       }
       break;
     case ENOBUFS:
@@ -150,6 +161,16 @@ void stream_core::accept_answer(const kernel_answer& answer, scheduler& w) noexc
     default:
       receive_error_ = -result;
   }
+}
+
+void stream_core::note_end() noexcept { broken_ != 0 ? void(receive_error_ = broken_) : void(at_end_ = true); }
+
+void stream_core::serve_end(section& here) noexcept {
+  if (!end_waits_ || send_.in_flight() || calls_ != 0) [[likely]]
+    return;
+  end_waits_ = false;
+  note_end();
+  if (here.on() != nullptr) serve_readers(here);
 }
 
 }  // namespace ringo::detail

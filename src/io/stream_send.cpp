@@ -19,6 +19,10 @@ constexpr std::size_t most_at_once = 128 * 1024;
 // From so many bytes on, a system call of the routine's own is cheaper than a copy of them for the ring.
 constexpr std::size_t dear_to_copy = 8 * 1024;
 
+bool is_of_connection(int error) noexcept {
+  return error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
 }  // namespace
 
 std::span<const std::byte> sending::next_part(std::size_t most) noexcept {
@@ -193,6 +197,7 @@ void stream_core::sent(const kernel_answer& answer) noexcept {
     if (outgoing_ != nullptr && (result > 0 || !goes_on)) gone = std::exchange(outgoing_->going, {});  // with a byte
     if (goes_on) return send_.start(*here.on(), waiting(io_side::out));
     turn_ = turn::free;
+    serve_end(here);
     if (filter_ == nullptr) [[likely]] {
       serve_senders(here);
       in_turn = false;
@@ -214,7 +219,7 @@ bool stream_core::note_sent(int result) noexcept {
     progress_ += static_cast<std::size_t>(result);
     has_room_ = in_flight_size_ == 0;
   } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
-    fail_to_send(-result);
+    note_error(-result);
   }
   if (turn_ == turn::left) note_loss();
   return turn_ != turn::left && is_open() && may_flush() && in_flight_size_ != 0;
@@ -223,6 +228,20 @@ bool stream_core::note_sent(int result) noexcept {
 // The same if all bytes have gone out: the sender believes that none have.
 void stream_core::note_loss() noexcept {
   if (progress_ != 0 || filter_ != nullptr) fail_to_send(cut_short);
+}
+
+// If some bytes of a send have gone out before a reset, io_uring takes the error, and answers the number of bytes; the
+// next send is told EPIPE.
+void stream_core::note_error(int error) noexcept {
+  fail_to_send(error);
+  if (kind_ == kind::other) return;
+  worker* const w = current_worker();
+  if (is_of_connection(error)) {
+    broken_ = static_cast<std::uint8_t>(error);
+  } else if (error == EPIPE && kind_ == kind::socket && !has_room_ && w != nullptr &&
+             !scheduler_of(*w).driver_->makes_calls) {
+    broken_ = ECONNRESET;
+  }
 }
 
 void stream_core::leave_sending(sending& s) noexcept {
