@@ -147,6 +147,23 @@ TEST_CASE("Without runtime_options::histograms there are none, neither in metric
   });
 }
 
+TEST_CASE("With histograms it is counted how long after it was due a timer has ended") {
+  runtime rt({.workers = 1, .histograms = true});
+  rt.run([&rt]() -> task<> {
+    const auto due = std::chrono::steady_clock::now() + 1ms;
+    auto sleeps = go([due]() -> task<> { co_await sleep_until(due); });
+    co_await yield();
+    while (std::chrono::steady_clock::now() < due + 20ms) {
+    }
+    co_await sleeps;
+    const metrics all = rt.metrics();
+    CHECK(all.times.at(0).timer_late.count == 1);
+    CHECK(all.times.at(0).timer_late.sum >= 20ms);
+    const exposition read(to_prometheus(all));
+    CHECK(read.families.at("ringo_timer_late_seconds").type == "histogram");
+  });
+}
+
 TEST_CASE("With histograms each resume is counted, and each wait by its kind, on all workers") {
   for (unsigned workers : {1u, 3u}) {
     runtime rt({.workers = workers, .histograms = true});

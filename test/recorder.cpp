@@ -453,6 +453,7 @@ TEST_CASE("A summary tells when all workers were kept at once, and how long afte
   add(1502ms, kind::parked, 0, 3);
   add(1502ms, kind::slept, 0, 0);
   add(1600ms, kind::ready, 1, 4);
+  made.events.back().value = 500'000'000;  // ns after the timer was due
   add(1602ms, kind::parked, 1, 2);
   add(1602ms, kind::resumed, 1, 4);
   add(1602ms, kind::parked, 1, 4);
@@ -462,9 +463,34 @@ TEST_CASE("A summary tells when all workers were kept at once, and how long afte
   CHECK(text.find("\nAll workers kept at once\n"
                   "    300 ms  8.8 s before the end, by routine 1, by routine 2\n"
                   "    1.0 ms  8.5 s before the end, by routine 3, by routine 2\n\n") != std::string::npos);
-  CHECK(text.find("\nFrom a timer's end until its routine ran\n"
+  CHECK(text.find("\nFrom when a timer was due until its routine ran\n"
                   "     times       p50       p99   longest\n"
-                  "         2    2.0 ms    2.0 ms    251 ms\n") != std::string::npos);
+                  "         2    251 ms    251 ms    502 ms\n") != std::string::npos);
+}
+
+TEST_CASE("A recording tells how long after it was due a timer has ended a wait") {
+  runtime rt({.workers = 1, .recorder = plenty});
+  rt.run([]() -> task<> {
+    const auto keep_worker_until = [](time_point due) {
+      while (std::chrono::steady_clock::now() < due + 20ms) {
+      }
+    };
+    const time_point due = std::chrono::steady_clock::now() + 5ms;
+    auto sleeps = go([due]() -> task<> { co_await sleep_until(due); });                           // routine 2
+    auto is_cancelled = go(context::with_deadline(due), []() -> task<> { co_await sleep(1h); });  // routine 3
+    co_await yield();
+    keep_worker_until(due);
+    co_await sleeps;
+    (void)co_await outcome(std::move(is_cancelled));
+  });
+  std::map<std::uint32_t, duration> late;
+  for (const recording::event& e : rt.recording().events) {
+    if (e.what == kind::ready && e.by == recording::cause::timer) late[e.routine] = duration(e.value);
+    if (e.what == kind::ready && e.by != recording::cause::timer) CHECK(e.value == 0);
+  }
+  CHECK(late.size() == 2);
+  CHECK(late[2] >= 20ms);
+  CHECK(late[3] >= 20ms);
 }
 
 TEST_CASE("A long time between two readings of the clock is the one routine's that has run meanwhile") {

@@ -25,7 +25,7 @@ struct recording {
 
   enum class kind : std::uint8_t {
     started,    ///< Routine `waker` has started `routine`.
-    ready,      ///< `waker`, or what `by` says, has ended the wait of `routine`.
+    ready,      ///< `waker`, or what `by` says, has ended the wait of `routine`; a timer `value` ns after it was due.
     resumed,    ///< The worker runs `routine`.
     parked,     ///< `routine` waits.
     yielded,    ///< `routine` lets others run.

@@ -120,6 +120,7 @@ struct wait_times {
 struct worker_times {
   histogram resume;               ///< from when a routine is resumed until it waits, yields or ends
   histogram ready;                ///< from when a routine was made ready until it ran
+  histogram timer_late;           ///< from when a timer, or a context's deadline, was due until this worker ended it
   std::vector<wait_times> waits;  ///< that this worker has ended
 };
 

@@ -119,10 +119,18 @@ bool may_have_arrived(const routine& r, time_point now) noexcept {
 
 void scheduler::go_on_with(expired_timers& expired) {
   const woken_by_event cause(observed, recording::cause::timer);
-  while (routine* r = expired.woken.pop_front()) push_woken(*r);
+  for (std::size_t i = 0; routine* r = expired.woken.pop_front(); ++i) {
+    if (observed != nullptr) [[unlikely]]
+      observed->ends_noted_timer(i);
+    push_woken(*r);
+  }
+  if (observed != nullptr) [[unlikely]]
+    observed->forget_timers();
   while (expired.put_off != nullptr) {
     timer_entry& e = *expired.put_off;
     expired.put_off = timer_queue::next_put_off(e);
+    if (observed != nullptr) [[unlikely]]
+      observed->ends_timer(timer_queue::due_time_of(e));
     e.after_expiry(*this);
   }
 }

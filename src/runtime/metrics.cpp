@@ -122,6 +122,8 @@ std::string detail::to_prometheus(const std::vector<labelled_metrics>& all) {
                  [](const worker_times& t, auto add) { add("", t.resume); });
   add_histograms(text, all, "ringo_ready_seconds", "How long routines that were ready waited for their turn.",
                  [](const worker_times& t, auto add) { add("", t.ready); });
+  add_histograms(text, all, "ringo_timer_late_seconds", "How long after they were due timers were ended.",
+                 [](const worker_times& t, auto add) { add("", t.timer_late); });
   add_histograms(text, all, "ringo_wait_seconds", "How long routines waited, by what they waited for.",
                  [](const worker_times& t, auto add) {
                    for (const wait_times& each : t.waits) add(",wait=\"" + each.wait + '"', each.lasted);

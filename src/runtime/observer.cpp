@@ -20,7 +20,17 @@ observer::observer(const worker& of, unsigned index, recorder* to, ringo::hooks*
       recorder_(to),
       worker_(index),
       hooks_(hooks),
-      times_(times) {}
+      times_(times) {
+  due_.reserve(scheduler::timers_a_turn);
+}
+
+void observer::ends_timer(std::int64_t due) noexcept {
+  // An event has 48 bits for it: three days.
+  constexpr std::int64_t most = (std::int64_t{1} << (64 - event_cell::place_shift)) - 1;
+  const std::int64_t late = std::clamp<std::int64_t>(nanoseconds() - due, 0, most);
+  late_ = static_cast<std::uintptr_t>(late);
+  if (times_ != nullptr) times_->timer_ends(late);
+}
 
 void observer::tell_resumed(const routine& r, std::uint32_t number) noexcept {
   number_ = number;
@@ -52,7 +62,7 @@ void observer::tell_ready(const worker& w, const routine& r) noexcept {
   const auto number = r.number.load(std::memory_order_relaxed);
   if (times_ != nullptr) times_->ready(number, nanoseconds());
   const std::uint64_t cause = cause_in(w);
-  if (r.resumed_as != routine::kind::begins) return put(event::ready, number, nullptr, cause);
+  if (r.resumed_as != routine::kind::begins) return put(event::ready, number, late_in(w), cause);
   if (recorder_ != nullptr && r.has_name) recorder_->note_name(number, r);
   put(event::started, number, address_of(r.started), cause);
   if (hooks_ != nullptr) hooks_->started({number, worker_, r.started}, r.started_by);

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdint>
 #include <source_location>
+#include <vector>
 
 #include <ringo/clock.hpp>
 #include <ringo/detail/routine.hpp>
@@ -126,7 +127,7 @@ class observer final : public call_listener {
     if (!only_records_ || (begins && r.has_name)) [[unlikely]]
       return tell_ready(w, r);
     ring_->put(begins ? of_parts(event::started, address_of(r.started), cause_in(w))
-                      : of_parts(event::ready, nullptr, cause_in(w)),
+                      : of_parts(event::ready, late_in(w), cause_in(w)),
                r.number.load(std::memory_order_relaxed));
   }
   // The current routine, before its wait is open.
@@ -154,6 +155,14 @@ class observer final : public call_listener {
   void answered(const kernel_request& r, const kernel_answer& answer) noexcept override {
     put(event::answered, static_cast<std::uint32_t>(answer.result), &r);
   }
+
+  // Timers end in two steps: under their queue's lock each claims the routine that it wakes; then, in the same order,
+  // the worker makes these ready. `due` is in ns.
+  void will_end_timer(std::int64_t due) noexcept { due_.push_back(due); }  // no more than there is room for
+  void ends_noted_timer(std::size_t index) noexcept { ends_timer(due_[index]); }
+  void forget_timers() noexcept { due_.clear(); }
+  // The worker is about to make ready what waits for a timer, or for a context, that was due then.
+  void ends_timer(std::int64_t due) noexcept;
 
   recording::cause because = recording::cause::post;  // what makes routines ready between two resumes
 
@@ -184,6 +193,10 @@ class observer final : public call_listener {
   std::uint64_t cause_in(const worker& w) const noexcept {
     return static_cast<std::uint64_t>(w.current != nullptr ? recording::cause::routine : because);
   }
+  // An event has that in place of an address.
+  const void* late_in(const worker& w) const noexcept {
+    return reinterpret_cast<const void*>(w.current == nullptr && because == recording::cause::timer ? late_ : 0);
+  }
   void look_soon() noexcept {
     if (ring_ != nullptr) ring_->look_soon();
   }
@@ -195,9 +208,11 @@ class observer final : public call_listener {
   bool tells() const noexcept { return hooks_ != nullptr && kind_ != routine::kind::foreign; }
   ringo::hooks::routine as_told() const noexcept { return {number_, worker_, started_}; }
 
-  const bool only_records_;  // to the ring, of a runtime that is no simulation
-  bool parked_ = false;      // the routine that runs, and that is noted
-  routine::kind kind_{};     // how it was resumed
+  std::vector<std::int64_t> due_;  // of the timers that will end
+  std::uintptr_t late_ = 0;        // how long after its time the last timer has ended, in ns
+  const bool only_records_;        // to the ring, of a runtime that is no simulation
+  bool parked_ = false;            // the routine that runs, and that is noted
+  routine::kind kind_{};           // how it was resumed
   event_ring* const ring_;
   const routine* running_ = nullptr;  // with several workers its record may be gone when it has left
   recorder* const recorder_;

@@ -226,6 +226,7 @@ class image_parser {
         e.routine = number;
         e.by = static_cast<recording::cause>(more & 3);
         if (e.by == recording::cause::routine) e.waker = of.routine;
+        if (e.what == kind::ready) e.value = static_cast<std::int64_t>(std::exchange(e.call, 0));
         break;
       case kind::resumed:
         e.routine = of.routine = number;

@@ -197,17 +197,17 @@ class summary {
     }
   }
 
-  // How long after their timers the routines ran.
+  // How long after their timers were due the routines ran.
   void add_timers() {
     std::vector<duration> late;
     for (const recorded_wake& each : slices_.wakes) {
       if (each.ready->by != recording::cause::timer || each.ready->what != kind::ready) continue;
-      late.push_back(std::max(each.resumed->at - each.ready->at, duration::zero()));
+      late.push_back(std::max(each.resumed->at - each.ready->at, duration::zero()) + duration(each.ready->value));
     }
     if (late.empty()) return;
     std::ranges::sort(late);
     const auto part = [&](std::size_t percent) { return length_of(late[(late.size() - 1) * percent / 100]); };
-    text_ += "\nFrom a timer's end until its routine ran\n     times       p50       p99   longest\n" +
+    text_ += "\nFrom when a timer was due until its routine ran\n     times       p50       p99   longest\n" +
              in_column(std::to_string(late.size())) + in_column(part(50)) + in_column(part(99)) + in_column(part(100)) +
              '\n';
   }

@@ -104,6 +104,10 @@ class trace_writer {
       begin("X", by, w.ready->at, w.ready->worker);
       add_time("dur", duration::zero());
       add("cat", "event");
+      if (w.ready->by == recording::cause::timer && w.ready->what == kind::ready) {
+        add_number("late ns", w.ready->value, ",\"args\":{");
+        out_ += '}';
+      }
       end();
     }
     const char* const name = w.ready->what == kind::started ? "started" : "ready";

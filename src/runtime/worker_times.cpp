@@ -101,6 +101,7 @@ worker_times times_of_worker::read(const std::function<std::string(std::size_t)>
   worker_times times;
   resume_.add_to(times.resume);
   ready_.add_to(times.ready);
+  late_.add_to(times.timer_late);
   std::map<std::string, histogram> waits;  // several kinds may have one name, such as sends of different types
   for (std::size_t kind = 0; kind < waits_.size(); ++kind) {
     if (const counted_times* each = waits_[kind].load(std::memory_order_acquire)) {

@@ -54,6 +54,7 @@ class times_of_worker {
   void left(std::int64_t now) noexcept { resume_.add(now - resumed_at_); }  // the routine that was resumed last
   void parks(std::uint32_t number, std::size_t wait_kind, std::int64_t now) noexcept;
   void ready(std::uint32_t number, std::int64_t now) noexcept;
+  void timer_ends(std::int64_t late) noexcept { late_.add(late); }
 
   // Any thread. text_of_wait: of a kind of wait.
   worker_times read(const std::function<std::string(std::size_t)>& text_of_wait) const;
@@ -63,7 +64,7 @@ class times_of_worker {
 
   routine_times& all_;
   std::int64_t resumed_at_ = 0;
-  counted_times resume_, ready_;
+  counted_times resume_, ready_, late_;
   std::vector<std::atomic<counted_times*>> waits_;  // each made when it is first needed
 };
 

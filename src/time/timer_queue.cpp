@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "runtime/observer.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace ringo::detail {
@@ -106,7 +107,10 @@ bool timer_queue::advance(time_point now, time_point due, int at_most, routine_l
       while (timer_entry* e = l.first) {
         if (at_most-- == 0) return true;
         remove(*e);
+        const routine* const before = woken.back();
         e->expire(*this, now, woken);
+        if (of_.observed != nullptr && woken.back() != before) [[unlikely]]
+          current_worker()->observed->will_end_timer(base_);
       }
       continue;
     }

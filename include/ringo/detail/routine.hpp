@@ -227,6 +227,7 @@ class routine_list {
  public:
   bool empty() const noexcept { return first_ == nullptr; }
   const routine* front() const noexcept { return first_; }
+  const routine* back() const noexcept { return last_; }
   void push_back(routine& r) noexcept {
     r.next = nullptr;
     (last_ ? last_->next : first_) = &r;

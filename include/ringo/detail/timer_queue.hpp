@@ -95,6 +95,7 @@ class timer_queue {
   }
   timer_entry* take_put_off() noexcept { return std::exchange(put_off_, nullptr); }  // all, linked: see next_put_off
   static timer_entry* next_put_off(const timer_entry& e) noexcept { return e.next_; }
+  static std::int64_t due_time_of(const timer_entry& e) noexcept { return e.when_; }  // in ns; of one that has expired
 
   // Gives the new entries their deadlines, and expires at most `at_most` entries that were due at `due`, which is not
   // after now. True if more are due.
