@@ -468,6 +468,48 @@ TEST_CASE("A summary tells when all workers were kept at once, and how long afte
                   "         2    251 ms    251 ms    502 ms\n") != std::string::npos);
 }
 
+TEST_CASE("A routine that waits for a condition is the one that wakes the next holder of its mutex") {
+  for (unsigned workers : {1U, 2U}) {
+    runtime rt({.workers = workers, .recorder = plenty});
+    rt.run([]() -> task<> {  // routine 1
+      mutex m;
+      condition changed;
+      bool is_changed = false;
+      auto held = co_await m.lock();
+      group others;
+      others.go(
+          [](mutex& lock, condition& c, bool& done) -> task<> {
+            const auto it = co_await lock.lock();
+            done = true;
+            c.notify_one();
+          },
+          std::ref(m), std::ref(changed), std::ref(is_changed));
+      for (int i = 0; i < 2; ++i) {
+        others.go(
+            [](const bool& done) -> task<> {
+              while (!done) co_await yield();
+            },
+            std::cref(is_changed));
+      }
+      for (int i = 0; i < 10; ++i) co_await yield();
+      co_await changed.wait(held, [&] { return is_changed; });
+      held.unlock();
+      co_await others.wait();
+    });
+    const recording made = rt.recording();
+    std::uint32_t waits_for_lock = 0, woken = 0;
+    for (const recording::event& e : made.events) {
+      if (e.what == kind::parked && e.wait < made.waits.size() && made.waits[e.wait].find("mutex") != std::string::npos)
+        waits_for_lock = e.routine;
+      if (e.what != kind::ready || e.routine != waits_for_lock || woken != 0) continue;
+      CHECK(e.waker == 1);
+      ++woken;
+    }
+    CHECK(woken <= 1);
+    if (workers == 1) CHECK(woken == 1);
+  }
+}
+
 TEST_CASE("A recording tells how long after it was due a timer has ended a wait") {
   runtime rt({.workers = 1, .recorder = plenty});
   rt.run([]() -> task<> {

@@ -29,7 +29,12 @@ std::coroutine_handle<> suspend_in_record(worker& w, std::coroutine_handle<> cor
   r.resume_at = coroutine;
   // In the station, so that its frames can be destroyed from the innermost outwards.
   if (in_task && w.current->resumed_as == routine::kind::foreign) w.current->resume_at = coroutine;
-  if (wait.begin(wait.wait, r)) return std::noop_coroutine();
+  try {
+    if (wait.begin(wait.wait, r)) return std::noop_coroutine();
+  } catch (...) {  // a user's move or copy, for example, in a commit
+    r.release();
+    throw;
+  }
   r.release();  // no other thread knows it
   return coroutine;
 }

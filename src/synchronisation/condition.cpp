@@ -36,10 +36,22 @@ class condition_operation final : public source_operation<condition_operation, v
   template <class P>
   RINGO_AWAIT_SUSPEND std::coroutine_handle<> await_suspend(std::coroutine_handle<P> coroutine) {
     // Once the wait is open, the frame and the guard in it belong to the thread that resumes the routine.
-    mutex::guard unlocked_at_the_end = std::move(*held_);
-    const std::coroutine_handle<> resumed = operation::await_suspend(coroutine);
-    if (resumed == coroutine) *held_ = std::move(unlocked_at_the_end);  // cancelled: it does not wait
-    return resumed;
+    mutex::guard released = std::move(*held_);
+    worker& w = *current_worker();
+    if (is_over(state) || !waits_as_itself<P>(w)) {
+      const std::coroutine_handle<> resumed = operation::await_suspend(coroutine);
+      if (resumed == coroutine) *held_ = std::move(released);  // cancelled: it does not wait
+      return resumed;
+    }
+    note_where<P>(*this);
+    routine& r = *w.current;
+    r.resume_at = coroutine;
+    if (!(w.shared ? park_locked(w, r) : park_alone(w, r))) {
+      *held_ = std::move(released);  // cancelled
+      return coroutine;
+    }
+    released = {};  // before the worker goes on with another routine, which would seem to be the one that releases it
+    return w.switch_away();
   }
 
   void enter(const worker* w) {
