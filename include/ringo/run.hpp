@@ -180,7 +180,8 @@ class runtime : private detail::mistaken_starts {
  public:
   using mistaken_starts::go;
 
-  /// Throws: std::system_error that says why the kernel refuses the driver, and what to do; std::invalid_argument.
+  /// Throws: std::system_error that says why the kernel refuses the driver, and what to do, or that there is no memory
+  /// for the recorder; std::invalid_argument.
   explicit runtime(runtime_options = {});
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
