@@ -61,10 +61,12 @@ class channel_core : public source {
 
   // Without the lock: whether a receive, or a send, would be ready at this instant; waiters count even if their wait
   // has been claimed. closed() is read last: since it stays true, a channel that was ready throughout is seen as ready.
-  bool looks_receivable() const noexcept {
+  // Always inlined: g++ takes a select's look with several workers for rarely run code, and would call them there for
+  // each case.
+  RINGO_ALWAYS_INLINE bool looks_receivable() const noexcept {
     return count.value(std::memory_order_acquire) > 0 || !senders.looks_empty() || closed();
   }
-  bool looks_sendable() const noexcept {
+  RINGO_ALWAYS_INLINE bool looks_sendable() const noexcept {
     return static_cast<std::size_t>(count.value(std::memory_order_acquire)) < capacity_ || !receivers.looks_empty() ||
            closed();
   }

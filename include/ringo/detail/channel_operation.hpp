@@ -250,7 +250,7 @@ class RINGO_AWAITABLE receive_operation
 
   RINGO_ALWAYS_INLINE static bool is_ready_in(channel_state<T>& core) noexcept { return core.can_receive(); }
   RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && is_ready_in(*this->core_); }
-  bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
+  RINGO_ALWAYS_INLINE bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_receivable(); }
   template <class Wake>
   RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) {
     return kept(core, core.receive(shared, into_slot(), std::forward<Wake>(wake)));
@@ -369,7 +369,7 @@ class RINGO_AWAITABLE send_operation : public channel_operation<send_operation<T
 
   RINGO_ALWAYS_INLINE static bool is_ready_in(channel_state<T>& core) noexcept { return core.can_send(); }
   RINGO_ALWAYS_INLINE bool ready(worker&) noexcept { return this->core_ && is_ready_in(*this->core_); }
-  bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_sendable(); }
+  RINGO_ALWAYS_INLINE bool looks_ready(worker&) noexcept { return this->core_ && this->core_->looks_sendable(); }
   template <class Wake>
   RINGO_ALWAYS_INLINE progress attempt(channel_state<T>& core, bool shared, Wake&& wake) noexcept {
     return core.send(shared, *source_, std::forward<Wake>(wake));
