@@ -3,12 +3,13 @@
 #include <ringo/detail/cpp20.hpp>
 #include <ringo/detail/mistakes.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <source_location>
 #include <string>
 #include <utility>
 
-#include <ringo/detail/counter.hpp>
+#include <ringo/detail/machine_code.hpp>
 #include <ringo/detail/source.hpp>
 #include <ringo/detail/started.hpp>
 #include <ringo/detail/starting.hpp>
@@ -20,35 +21,51 @@ namespace detail {
 
 // The counter of a wait_group. The wait_group refers to it, and so does each routine that its go() has started, until
 // the routine has ended; the last of them deletes it. So a member that ends touches no destroyed wait_group.
+//
+// Members that begin and end are most of its changes. Where the counter is above zero before and after, nobody is woken
+// and nothing is deleted, so such a change takes no lock; with several workers it is a compare-and-exchange. Between
+// zero and one the counter changes under the lock only, so whoever holds the lock knows whether the gate is open.
+// Memory order: each change releases what its routine has done before, and continues the releases of the ones before
+// it; the change to zero acquires all of them, for the waiters that it wakes and for the deletion. A member does not
+// touch the counter after its change, for the next one may delete it.
 class wait_group_core final : public gate {
  public:
   void add(std::ptrdiff_t n);
   void done();
   void start(routine& r, std::source_location where);  // a member; takes it, also if it throws
   void member_ended(worker& w) noexcept {
-    if (!change_alone(w, -1)) [[unlikely]]
+    if (!change_without_lock(w, -1)) [[unlikely]]
       change(&w, -1, "done", true);
   }
   void refuse_running_members() noexcept;  // the wait_group is about to be destroyed
 
-  bool is_open() const noexcept override { return count_.value() == 0; }
-  bool unused() const noexcept override { return gate::unused() && count_.value() == 0; }
+  bool is_open() const noexcept override { return count() == 0; }
+  bool unused() const noexcept override { return gate::unused() && count() == 0; }
   void describe(wait_report& text) const override;
   void check() const override;
 
  private:
   void change(worker* w, std::ptrdiff_t n, const char* call, bool of_member);
-  // A member begins or ends, there is one worker, and no waiter must be woken. Else false, and nothing has changed.
-  bool change_alone(const worker& w, std::ptrdiff_t n) noexcept {
-    if (w.shared || owner.runtime_id() != w.runtime_id || count_.value() + n <= 0) [[unlikely]]
+  // A member begins or ends, and the counter stays above zero. Else false, and nothing has changed.
+  bool change_without_lock(const worker& w, std::ptrdiff_t n) noexcept {
+    std::ptrdiff_t now = count();
+    if (owner.runtime_id() != w.runtime_id || now + n <= 0) [[unlikely]]
       return false;
-    count_.add(n);
-    return true;
+    if (!w.shared) {
+      // With one worker a member may begin at zero: nobody waits at an open gate.
+      add_as_only_writer(count_, n);
+      return true;
+    }
+    while (now > 0 && now + n > 0) {
+      if (count_.compare_exchange_weak(now, now + n, std::memory_order_release, std::memory_order_relaxed)) return true;
+    }
+    return false;
   }
-  std::ptrdiff_t members() const noexcept { return count_.value() - by_hand_; }
+  std::ptrdiff_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
+  std::ptrdiff_t members() const noexcept { return count() - by_hand_; }
   void end_waits(section& in) noexcept override;
 
-  counter count_;
+  std::atomic<std::ptrdiff_t> count_ = 0;
   std::ptrdiff_t by_hand_ = 0;  // counted by add() and done(); the rest are members that have not ended
 };
 

@@ -54,7 +54,7 @@ void wait_group_core::add(std::ptrdiff_t n) { change(worker_or_unused("wait_grou
 void wait_group_core::start(routine& r, std::source_location where) {
   try {
     worker& w = require_worker("wait_group::go");
-    if (!change_alone(w, 1)) [[unlikely]] {
+    if (!change_without_lock(w, 1)) [[unlikely]] {
       owner.refuse_if_destroyed("wait_group::go");
       change(&w, 1, "go", true);
     }
@@ -81,31 +81,33 @@ void wait_group_core::done() {
 void wait_group_core::change(worker* w, std::ptrdiff_t n, const char* call, bool of_member) {
   enter(w, "wait_group");
   section_of here(*this, w);
-  if (n < 0 && count_.value() + n < 0) {
-    throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " +
-                           std::to_string(count_.value()) + " and " + std::to_string(n) +
-                           " was added: done() was called more often than add() counted");
-  }
-  count_.add(n);
+  std::ptrdiff_t now = count();
+  do {  // other members may begin and end meanwhile
+    if (n < 0 && now + n < 0) {
+      throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " +
+                             std::to_string(now) + " and " + std::to_string(n) +
+                             " was added: done() was called more often than add() counted");
+    }
+  } while (!count_.compare_exchange_weak(now, now + n, std::memory_order_acq_rel, std::memory_order_relaxed));
   if (!of_member) by_hand_ += n;
-  if (count_.value() == 0) claim_all(here);
+  if (now + n == 0) claim_all(here);
 }
 
-// From now on only members count, so that the last member's end is seen by change(), not by change_alone().
+// From now on only members count, so that the last member's end comes to zero, and to change().
 void wait_group_core::end_waits(section& in) noexcept {
   gate::end_waits(in);
-  count_.add(-by_hand_);
+  count_.fetch_sub(by_hand_, std::memory_order_acq_rel);
   by_hand_ = 0;
 }
 
 void wait_group_core::check() const {
   gate::check();
-  invariant(count_.value() >= 0, "the counter of a wait_group is not negative");
+  invariant(count() >= 0, "the counter of a wait_group is not negative");
   invariant(members() >= 0, "a wait_group has no fewer than no members");
 }
 
 void wait_group_core::describe(wait_report& text) const {
-  text += reported_object{.at = this, .kind = "wait_group", .state = "counter " + std::to_string(count_.value())};
+  text += reported_object{.at = this, .kind = "wait_group", .state = "counter " + std::to_string(count())};
 }
 
 }  // namespace ringo::detail
