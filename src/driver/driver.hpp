@@ -117,6 +117,9 @@ class driver {
 
   buffer_pool buffers;
   call_listener* listener = nullptr;
+  // Whether a sleep may leave a timer that ends later ones (sleep_alarm.hpp). Not where others ask may_have_answers(),
+  // which cannot tell that timer's end from an answer.
+  bool may_leave_alarm = false;
 
  protected:
   void fill(kernel_request& r, kernel_call& call) const noexcept {

@@ -171,7 +171,7 @@ class epoll_driver final : private epoll_descriptors, public epoll_calls {
   int wait(time_point until) {
     int result;
     do {
-      result = sleep_.wait(epoll_.number(), events_, until);
+      result = sleep_.wait(epoll_.number(), events_, until, may_leave_alarm);
     } while (result == -EINTR);  // a handler that called wake() has left an event
     last_look_ = now();
     if (result >= 0) return result;

@@ -33,14 +33,19 @@ void epoll_sleep::prepare(int epoll) noexcept {
   make_timer(epoll);
 }
 
-int epoll_sleep::wait(int epoll, std::span<epoll_event> into, time_point until) noexcept {
+int epoll_sleep::wait(int epoll, std::span<epoll_event> into, time_point until, bool may_leave_alarm) noexcept {
   const int most = static_cast<int>(into.size());
   if (until == time_point::min()) return count_of(::epoll_wait(epoll, into.data(), most, 0));
-  const auto sleep = [=] { return count_of(::epoll_wait(epoll, into.data(), most, -1)); };
+  const auto sleep = [=, this] {
+    const int result = count_of(::epoll_wait(epoll, into.data(), most, -1));
+    if (!may_leave_alarm && alarm_.is_set()) end_alarm();
+    return result;
+  };
   if (until == time_point::max() || alarm_.ends_by(until)) return sleep();
   constexpr duration longest = std::chrono::hours(24 * 365);
   const duration length = std::clamp<duration>(until - std::chrono::steady_clock::now(), duration::zero(), longest);
-  const bool wants_alarm = !has_pwait2_ || (length >= sleep_alarm::shortest_sleep && !alarm_.is_set());
+  const bool wants_alarm =
+      !has_pwait2_ || (may_leave_alarm && length >= sleep_alarm::shortest_sleep && !alarm_.is_set());
   if (wants_alarm && length > duration::zero() && set_alarm(until)) return sleep();
   if (has_pwait2_) {
     // The kernel adds this to its own, later reading of the same clock, so the sleep never ends early.
@@ -65,6 +70,12 @@ bool epoll_sleep::set_alarm(time_point due) noexcept {
   if (::timerfd_settime(timerfd_.number(), TFD_TIMER_ABSTIME, &when, nullptr) != 0) return false;
   alarm_.set(due);
   return true;
+}
+
+void epoll_sleep::end_alarm() noexcept {
+  const itimerspec never{};
+  (void)::timerfd_settime(timerfd_.number(), 0, &never, nullptr);
+  alarm_.is_over();
 }
 
 void epoll_sleep::make_timer(int epoll) noexcept {

@@ -22,12 +22,13 @@ class epoll_sleep {
   // Makes the timerfd, so that no descriptor is made, or missing, later.
   void prepare(int epoll) noexcept;
   // time_point::min(): does not wait; max(): without limit. The number of events, or a negative errno.
-  int wait(int epoll, std::span<epoll_event> into, time_point until) noexcept;
+  int wait(int epoll, std::span<epoll_event> into, time_point until, bool may_leave_alarm) noexcept;
   void alarm_is_over() noexcept { alarm_.is_over(); }  // the timerfd's event has come
   void forget_descriptor() noexcept { timerfd_.forget(); }
 
  private:
   bool set_alarm(time_point due) noexcept;  // false: there is no timerfd
+  void end_alarm() noexcept;
   void make_timer(int epoll) noexcept;
 
   owned_descriptor timerfd_{-1};

@@ -10,6 +10,9 @@ namespace ringo::detail {
 // before their time. So a driver sets one timer, the alarm, and leaves it until it is over. It ends all sleeps that may
 // last as long or longer; their worker wakes once too early, and sleeps again. A sleep that must end before the alarm
 // has a timer of its own.
+//
+// With several workers there is no alarm (driver::may_leave_alarm). Its end would look like an answer that a worker
+// which computes has not seen, and the others put timers off for such an answer (scheduler::has_unseen).
 class sleep_alarm {
  public:
   // Shorter sleeps usually last their whole time, so the alarm would serve one sleep only.

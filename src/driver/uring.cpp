@@ -314,8 +314,8 @@ class uring_driver final : public uring {
 
   int sleep(time_point until, duration length) {
     if (until == time_point::max() || alarm_.ends_by(until)) return enter(1, IORING_ENTER_GETEVENTS);
-    const bool wants_alarm = length >= sleep_alarm::shortest_sleep && length < longest_sleep && !alarm_.is_set();
-    if (wants_alarm && set_alarm(until)) return enter(1, IORING_ENTER_GETEVENTS);
+    const bool wants_alarm = may_leave_alarm && !alarm_.is_set() && length >= sleep_alarm::shortest_sleep;
+    if (wants_alarm && length < longest_sleep && set_alarm(until)) return enter(1, IORING_ENTER_GETEVENTS);
     return enter_for(length);
   }
 

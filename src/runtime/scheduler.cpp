@@ -44,6 +44,7 @@ scheduler::scheduler(runtime_core& rt, std::uint64_t id, unsigned i, std::size_t
       number_step_(static_cast<std::int64_t>(workers)),
       next_number_(first_number()),
       resumes_of_others_(workers) {
+  driver_->may_leave_alarm = !shared;
   if (keeps_all_frames || simulated) frames.keep(true);
 }
 
