@@ -48,19 +48,15 @@ class wait_group_core final : public gate {
   void change(worker* w, std::ptrdiff_t n, const char* call, bool of_member);
   // A member begins or ends, and the counter stays above zero. Else false, and nothing has changed.
   bool change_without_lock(const worker& w, std::ptrdiff_t n) noexcept {
-    std::ptrdiff_t now = count();
-    if (owner.runtime_id() != w.runtime_id || now + n <= 0) [[unlikely]]
+    if (w.shared) [[unlikely]]
+      return change_beside_others(w, n);
+    // With one worker a member may begin at zero: nobody waits at an open gate.
+    if (owner.runtime_id() != w.runtime_id || count() + n <= 0) [[unlikely]]
       return false;
-    if (!w.shared) {
-      // With one worker a member may begin at zero: nobody waits at an open gate.
-      add_as_only_writer(count_, n);
-      return true;
-    }
-    while (now > 0 && now + n > 0) {
-      if (count_.compare_exchange_weak(now, now + n, std::memory_order_release, std::memory_order_relaxed)) return true;
-    }
-    return false;
+    add_as_only_writer(count_, n);
+    return true;
   }
+  bool change_beside_others(const worker& w, std::ptrdiff_t n) noexcept;
   std::ptrdiff_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
   std::ptrdiff_t members() const noexcept { return count() - by_hand_; }
   void end_waits(section& in) noexcept override;

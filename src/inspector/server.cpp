@@ -66,7 +66,9 @@ task<> inspector_server::accept_all(auto& listener) {
         }
       }
       try {
-        clients.go(serve_client<Stream>(std::move(client)));
+        // From now on it is awaited, not from when its routine begins: routines need not begin in the order of accepts.
+        auto awaited = std::make_unique<client_is_awaited>(*this, client.native_handle());
+        clients.go(serve_client<Stream>(std::move(client), std::move(awaited)));
       } catch (const std::bad_alloc&) {
         // There is no memory for another client.
       }
@@ -75,10 +77,10 @@ task<> inspector_server::accept_all(auto& listener) {
 }
 
 template <class Stream>
-task<> inspector_server::serve_client(Stream client) {
+task<> inspector_server::serve_client(Stream client, std::unique_ptr<client_is_awaited> accepted) {
   try {
+    std::unique_ptr<client_is_awaited> awaited = std::move(accepted);  // it goes before the socket is closed
     if (!is_allowed(client, options_)) co_return;
-    std::optional<client_is_awaited> awaited(std::in_place, *this, client.native_handle());
     reply sent;
     try {
       const std::optional<std::string> head = co_await request_of(client);
@@ -88,7 +90,7 @@ task<> inspector_server::serve_client(Stream client) {
     } catch (const http_answer& refusal) {
       sent = {head_of(refusal), refusal.body};
     }
-    awaited.emplace(*this, client.native_handle());
+    awaited = std::make_unique<client_is_awaited>(*this, client.native_handle());
     co_await with_timeout(answer_limit, static_cast<stream_writer&>(client).send(sent.head, sent.body));
     co_await end(client, client);
   } catch (const std::exception&) {

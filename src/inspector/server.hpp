@@ -87,7 +87,7 @@ class inspector_server {
   template <class Stream>
   task<> accept_all(auto& listener);
   template <class Stream>
-  task<> serve_client(Stream client);
+  task<> serve_client(Stream client, std::unique_ptr<client_is_awaited> accepted);
   task<std::optional<std::string>> request_of(stream_reader& client);
   task<reply> respond(std::string_view head, stream_reader& client);
   std::optional<http_answer> refusal_of(const http_request& r) const;

@@ -78,19 +78,39 @@ void wait_group_core::done() {
   });
 }
 
+bool wait_group_core::change_beside_others(const worker& w, std::ptrdiff_t n) noexcept {
+  if (!owner.is_of(w)) return false;
+  std::ptrdiff_t now = count();
+  while (now > 0 && now + n > 0) {
+    if (count_.compare_exchange_weak(now, now + n, std::memory_order_release, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+namespace {
+
+[[noreturn, gnu::cold, gnu::noinline]] void refuse_negative(const char* call, std::ptrdiff_t now, std::ptrdiff_t n) {
+  throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " +
+                         std::to_string(now) + " and " + std::to_string(n) +
+                         " was added: done() was called more often than add() counted");
+}
+
+}  // namespace
+
 void wait_group_core::change(worker* w, std::ptrdiff_t n, const char* call, bool of_member) {
   enter(w, "wait_group");
   section_of here(*this, w);
-  std::ptrdiff_t now = count();
-  do {  // other members may begin and end meanwhile
-    if (n < 0 && now + n < 0) {
-      throw std::logic_error(std::string("ringo: wait_group::") + call + ": negative counter: it is " +
-                             std::to_string(now) + " and " + std::to_string(n) +
-                             " was added: done() was called more often than add() counted");
-    }
-  } while (!count_.compare_exchange_weak(now, now + n, std::memory_order_acq_rel, std::memory_order_relaxed));
+  if (w == nullptr || !w->shared) {
+    if (n < 0 && count() + n < 0) refuse_negative(call, count(), n);
+    add_as_only_writer(count_, n);
+  } else {
+    std::ptrdiff_t now = count();
+    do {  // members may begin and end meanwhile
+      if (now + n < 0) refuse_negative(call, now, n);
+    } while (!count_.compare_exchange_weak(now, now + n, std::memory_order_acq_rel, std::memory_order_relaxed));
+  }
   if (!of_member) by_hand_ += n;
-  if (now + n == 0) claim_all(here);
+  if (count() == 0) claim_all(here);
 }
 
 // From now on only members count, so that the last member's end comes to zero, and to change().
