@@ -791,9 +791,10 @@ TEST_CASE(
            text.find("\nroutine 9") == std::string_view::npos &&
            text.find("\"evil \\x1b[31m\\nroutine 9\"") != std::string_view::npos;
   };
-  const auto reserve = [](mutex& first, mutex& second) -> task<> {
+  const auto reserve = [](mutex& first, mutex& second, latch& both) -> task<> {
     const auto held = co_await first.lock();
-    for (int i = 0; i < 10; ++i) co_await yield();
+    both.count_down();
+    co_await both.wait();
     const auto also_held = co_await second.lock();
   };
   for (const unsigned workers : {1u, 2u}) {
@@ -802,8 +803,9 @@ TEST_CASE(
       run(
           [&]() -> task<> {
             mutex a{named(evil)}, b{named(evil)};
-            auto one = go(named(evil, reserve), std::ref(a), std::ref(b));
-            auto other = go(named(evil, reserve), std::ref(b), std::ref(a));
+            latch both_hold(2);
+            auto one = go(named(evil, reserve), std::ref(a), std::ref(b), std::ref(both_hold));
+            auto other = go(named(evil, reserve), std::ref(b), std::ref(a), std::ref(both_hold));
             const snapshot s = co_await until_waits("the lock of a mutex", 2);
             CHECK(is_clean(to_text(s)));
             CHECK(to_text(s).find("waits for the lock of mutex \"evil \\x1b[31m\\nroutine 9\"") != std::string::npos);
