@@ -10,7 +10,8 @@
 // make_main takes nothing and returns a task<>. It stays alive while its program runs, so it may be a coroutine that
 // captures. On real schedulers it may take the runtime, for its dump. After every run testing::live() must be what it
 // was before. A failed check, on any thread, prints the scheduler first. RINGO_FIRST_SEED=7 makes seed 7 the first,
-// RINGO_SEEDS_TIMES=10 makes the seeds ten times as many, and RINGO_ONLY_SIMULATED=1 leaves out the real workers.
+// RINGO_SEEDS_TIMES=10 makes the seeds ten times as many. RINGO_ONLY_SIMULATED=1 leaves out the real workers, and RINGO_ONLY_REAL=1
+// leaves out the simulations: where a run repeats another with a different driver, they would do the same again.
 //
 // A doctest macro wraps its argument in a lambda, so co_await cannot stand in it. Name the result first.
 #pragma once
@@ -142,6 +143,7 @@ inline std::vector<scheduler_under_test> simulated_schedulers(std::size_t seeds 
   const std::uint64_t first = first_seed ? std::strtoull(first_seed, nullptr, 10) : 0;
   if (const char* times = std::getenv("RINGO_SEEDS_TIMES")) seeds *= std::strtoull(times, nullptr, 10);
   std::vector<scheduler_under_test> all;
+  if (std::getenv("RINGO_ONLY_REAL")) return all;
   for (unsigned workers : {1u, 4u}) {
     for (std::size_t i = 0; i != seeds; ++i) all.push_back(scheduler_under_test::simulated(workers, first + i));
   }
