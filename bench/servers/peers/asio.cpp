@@ -1,4 +1,6 @@
 // Boost.Asio with its coroutines, on epoll. Usage: asio PORT WORKERS
+#include <utility>  // Boost 1.74 needs it before
+
 #include <boost/asio.hpp>
 #include <cstdlib>
 #include <thread>
