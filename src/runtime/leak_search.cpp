@@ -51,9 +51,10 @@ namespace ringo::detail {
 namespace {
 
 // Objects whose waiters only a pointer to the object can wake. Any other kind may be woken from outside.
-constexpr std::array<std::string_view, 12> kinds_in_memory{"channel", "mutex",     "shared_mutex", "semaphore",
-                                                           "event",   "condition", "latch",        "barrier",
-                                                           "group",   "routine",   "wait_group",   "worker_pool"};
+// A timer that will have a value is in a queue of armed timers while a routine waits for it, and those are roots.
+constexpr std::array kinds_in_memory =
+    std::to_array<std::string_view>({"channel", "mutex", "shared_mutex", "semaphore", "event", "condition", "latch",
+                                     "barrier", "group", "routine", "wait_group", "worker_pool", "timer"});
 constexpr std::string_view context_kind = "context";
 
 // How long a search waits for the other workers to stop.
