@@ -103,26 +103,30 @@ task<> timer_storm(std::size_t count) {
   CHECK(early == 0);
 }
 
-// Routines that sleep and are abandoned by a select, so that timers come and go on all workers.
+// Routines that sleep and are abandoned by a select, so that timers come and go on all workers. Each value that is sent
+// is received.
 task<> sleep_storm(std::size_t count) {
   channel<std::size_t> values;
-  std::atomic<std::size_t> late = 0;
+  std::atomic<std::size_t> sent = 0, received = 0, late = 0;
   wait_group all;
   for (std::size_t i = 0; i != 8; ++i) {
     all.go([&, i]() -> task<> {
       for (std::size_t n = 0; n != count; ++n) {
         if (i % 2) {
           const auto chosen = co_await select(values.recv(), sleep(std::chrono::microseconds(n % 30)));
-          if (chosen.index() == 1) ++late;
+          ++(chosen.index() == 0 ? received : late);
         } else {
           const auto chosen = co_await select(values.send(n), sleep(std::chrono::microseconds(n % 20)));
-          if (chosen.index() == 1) ++late;
+          ++(chosen.index() == 0 ? sent : late);
         }
       }
     });
   }
   co_await all.wait();
-  CHECK(late <= 8 * count);
+  CHECK(sent == received);
+  CHECK(sent + received + late == 8 * count);
+  CHECK(sent > 0);
+  CHECK(late > 0);
   CHECK(!values.try_send(1));
   CHECK(!values.try_recv());
 }
