@@ -8,8 +8,10 @@
 #include <string>
 #include <string_view>
 
+#include "error_told.hpp"
 #include "every_scheduler.hpp"
 #include "exposition.hpp"
+#include "states.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -147,20 +149,121 @@ TEST_CASE("Without runtime_options::histograms there are none, neither in metric
   });
 }
 
-TEST_CASE("With histograms it is counted how long after it was due a timer has ended") {
+namespace {
+
+// A routine's ways to wait for a length of time.
+struct wait_for_time {
+  const char* name;
+  task<> (*wait)(duration);
+};
+task<> sleeps(duration length) { co_await sleep(length); }
+task<> sleeps_until(duration length) { co_await sleep_until(now() + length); }
+task<> waits_for_timer(duration length) {
+  timer t(length);
+  co_await t.wait();
+}
+task<> waits_for_tick(duration length) {
+  ticker t(length);
+  co_await t.tick();
+}
+task<> has_operation_limited(duration length) {
+  const auto ended = co_await outcome(with_timeout(length, never()));
+  CHECK(told(ended) == "timed out");
+}
+task<> waits_for_ever() { co_await never(); }
+task<> has_task_limited(duration length) {
+  const auto ended = co_await outcome(with_timeout(length, waits_for_ever()));
+  CHECK(told(ended) == "timed out");
+}
+task<> has_operation_limited_until(duration length) {
+  const auto ended = co_await outcome(with_deadline(now() + length, never()));
+  CHECK(told(ended) == "timed out");
+}
+task<> has_select_limited(duration length) {
+  const channel<int> nothing;
+  const auto first = co_await select(nothing.recv(), sleep(length));
+  CHECK(first.index() == 1);
+}
+task<> selects_a_timer(duration length) {
+  const channel<int> nothing;
+  timer t(length);
+  const auto first = co_await select(nothing.recv(), t.wait());
+  CHECK(first.index() == 1);
+}
+task<> is_under_a_context(duration length) {
+  auto member = go(context::with_timeout(length), waits_for_ever);
+  const auto ended = co_await outcome(std::move(member));
+  CHECK(told(ended) == "cancelled");
+}
+const wait_for_time waits_for_time[] = {
+    {"sleep", sleeps},
+    {"sleep_until", sleeps_until},
+    {"timer", waits_for_timer},
+    {"ticker", waits_for_tick},
+    {"with_timeout of an operation", has_operation_limited},
+    {"with_timeout of a task", has_task_limited},
+    {"with_deadline of an operation", has_operation_limited_until},
+    {"sleep in a select", has_select_limited},
+    {"timer in a select", selects_a_timer},
+    {"context", is_under_a_context},
+};
+
+histogram late_timers(const runtime& rt) { return rt.metrics().times.at(0).timer_late; }
+
+// Whether the worker was kept until 20 ms after the time for which the routine waits. False: that was over before the
+// worker could be kept.
+task<bool> is_kept_until_late(const runtime& rt, const wait_for_time& way, duration length) {
+  auto waits = go(way.wait, length);
+  // When this one goes on, the worker has read the clock since the other one began to wait, so that the other one's
+  // deadline is at most `length` from now.
+  co_await yield();
+  co_await yield();
+  co_await sleep(1ns);
+  const bool is_armed = rt.metrics().timers == 1;
+  const histogram before = late_timers(rt);
+  const time_point until = now() + length + 20ms;
+  while (is_armed && now() < until) {
+  }
+  co_await waits;
+  if (!is_armed) co_return false;
+  const histogram after = late_timers(rt);
+  CHECK(after.count == before.count + 1);
+  CHECK(after.sum >= before.sum + 20ms);
+  co_return true;
+}
+
+}  // namespace
+
+TEST_CASE("With histograms it is counted how long after it was due a timer has ended, whatever has waited for it") {
+  for (const wait_for_time& way : waits_for_time) {
+    CAPTURE(std::string(way.name));
+    runtime rt({.workers = 1, .histograms = true});
+    rt.run([&]() -> task<> {
+      for (duration length = 1ms; !co_await is_kept_until_late(rt, way, length);) length *= 2;
+      const exposition read(to_prometheus(rt.metrics()));
+      CHECK(read.families.at("ringo_timer_late_seconds").type == "histogram");
+    });
+  }
+}
+
+TEST_CASE("A limit that is not reached, and a tick that comes before it is awaited, are no late timers") {
   runtime rt({.workers = 1, .histograms = true});
   rt.run([&rt]() -> task<> {
-    const auto due = std::chrono::steady_clock::now() + 1ms;
-    auto sleeps = go([due]() -> task<> { co_await sleep_until(due); });
-    co_await yield();
-    while (std::chrono::steady_clock::now() < due + 20ms) {
-    }
-    co_await sleeps;
-    const metrics all = rt.metrics();
-    CHECK(all.times.at(0).timer_late.count == 1);
-    CHECK(all.times.at(0).timer_late.sum >= 20ms);
-    const exposition read(to_prometheus(all));
-    CHECK(read.families.at("ringo_timer_late_seconds").type == "histogram");
+    const channel<int> c(1);
+    ticker every(1ns);
+    for (const time_point made = now(); now() <= made;) co_await yield();
+    co_await every.tick();
+    auto limited = go([c]() -> task<int> { co_return (co_await with_timeout(1h, c.recv())).value(); });
+    auto selects = go([c]() -> task<std::size_t> { co_return (co_await select(c.recv(), sleep(1h))).index(); });
+    co_await until_parked("channel", 2);
+    CHECK(rt.metrics().timers == 2);
+    co_await c.send(1);
+    co_await c.send(2);
+    const int got = co_await limited;
+    CHECK(got != 0);
+    const std::size_t index = co_await selects;
+    CHECK(index == 0);
+    CHECK(late_timers(rt).count == 0);
   });
 }
 

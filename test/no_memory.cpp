@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <coroutine>
 #include <ringo/ringo.hpp>
 #include <source_location>
 #include <sstream>
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "foreign_task.hpp"
 #include "network.hpp"
@@ -131,6 +133,57 @@ TEST_CASE("A send of a foreign coroutine for whose wait there is no memory keeps
         CHECK((was_sent || !all.empty()));
       },
       with_workers(1));
+}
+
+namespace {
+
+// More cases than a select has room for the locks of.
+constexpr std::size_t many = 100;
+bool locks_of_many(std::size_t size) { return size == many * sizeof(void*); }
+
+// Awaits it where there is no memory for its locks from when it begins to wait.
+template <class Select>
+class waits_without_memory {
+ public:
+  explicit waits_without_memory(Select& of) : of_(of) {}
+  bool await_ready() { return of_.await_ready(); }
+  template <class P>
+  auto await_suspend(std::coroutine_handle<P> coroutine) {
+    const memory_is_refused now(locks_of_many);
+    return of_.await_suspend(coroutine);
+  }
+  auto await_resume() { return of_.await_resume(); }
+
+ private:
+  Select& of_;
+};
+
+foreign_task select_without_memory(std::vector<channel<int>>& channels, bool& failed) {
+  std::vector<decltype(channels[0].recv())> cases;
+  for (const auto& each : channels) cases.push_back(each.recv());
+  auto first = select_any(cases);
+  try {
+    co_await waits_without_memory(first);
+  } catch (const std::bad_alloc&) {
+    failed = true;
+  }
+  co_await yield();
+}
+
+}  // namespace
+
+TEST_CASE("A select of a foreign coroutine for whose wait there is no memory throws, and leaves nothing of the wait") {
+  run(
+      []() -> task<> {
+        std::vector<channel<int>> channels(many);
+        const auto before = testing::live();
+        bool failed = false;
+        co_await select_without_memory(channels, failed);
+        CHECK(failed);
+        CHECK(testing::live() == before);
+        CHECK(!channels.back().try_send(1));  // no receiver has stayed in its queue
+      },
+      with_workers(2));
 }
 
 namespace {
