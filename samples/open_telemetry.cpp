@@ -57,19 +57,42 @@ std::string document(std::string_view kind, std::string_view key, const std::vec
 
 // ---- Metrics
 
+template <class Of>
 struct counted {
   const char *name, *unit;
-  std::uint64_t worker_metrics::* value;
+  std::uint64_t Of::* value;
   bool only_grows;
 };
-constexpr counted of_each_worker[] = {
+constexpr counted<worker_metrics> of_each_worker[] = {
     {"ringo.routines.started", "{routine}", &worker_metrics::routines_started, true},
     {"ringo.resumes", "{resume}", &worker_metrics::resumes, true},
-    {"ringo.waits", "{wait}", &worker_metrics::operations, true},
     {"ringo.steals", "{routine}", &worker_metrics::steals, true},
+    {"ringo.steals_failed", "{look}", &worker_metrics::steals_failed, true},
     {"ringo.sleeps", "{sleep}", &worker_metrics::parks, true},
+    {"ringo.wakes", "{wake}", &worker_metrics::wakes, true},
+    {"ringo.waits", "{wait}", &worker_metrics::operations, true},
+    {"ringo.timers", "{timer}", &worker_metrics::timers, false},
     {"ringo.routines.ready", "{routine}", &worker_metrics::ready, false},
     {"ringo.calls.in_flight", "{call}", &worker_metrics::in_flight, false},
+    {"ringo.calls.begun", "{call}", &worker_metrics::calls, true},
+    {"ringo.bytes.received", "By", &worker_metrics::bytes_received, true},
+    {"ringo.bytes.sent", "By", &worker_metrics::bytes_sent, true},
+};
+static_assert(sizeof of_each_worker / sizeof of_each_worker[0] == sizeof(worker_metrics) / sizeof(std::uint64_t),
+              "each member of worker_metrics is exported");
+constexpr counted<metrics> of_the_runtime[] = {
+    {"ringo.routines.live", "{routine}", &metrics::routines_live, false},
+    {"ringo.wakes_sent", "{wake}", &metrics::wakes_sent, true},
+    {"ringo.stalls", "{stall}", &metrics::stalls, true},
+};
+struct timed {
+  const char* name;
+  histogram worker_times::* value;
+};
+constexpr timed times_of_each_worker[] = {
+    {"ringo.resume.duration", &worker_times::resume},
+    {"ringo.ready.duration", &worker_times::ready},
+    {"ringo.timer.lateness", &worker_times::timer_late},
 };
 
 std::string metric(const char* name, const char* unit, bool only_grows, const std::vector<std::string>& points) {
@@ -99,28 +122,32 @@ std::string metric(const char* name, const std::vector<std::string>& points) {
 std::string to_json(const metrics& m, const std::string& start) {
   const std::string times = ",\"startTimeUnixNano\":" + start + ",\"timeUnixNano\":" + number_now();
   std::vector<std::string> all;
-  for (const counted& each : of_each_worker) {
+  const auto worker = [](std::size_t i) { return attribute("worker", "{\"intValue\":" + number(i) + '}'); };
+  for (const auto& each : of_each_worker) {
     std::vector<std::string> points;
     for (std::size_t i = 0; i < m.workers.size(); ++i) {
-      points.push_back("{\"attributes\":[" + attribute("worker", "{\"intValue\":" + number(i) + '}') + ']' + times +
+      points.push_back("{\"attributes\":[" + worker(i) + ']' + times +
                        ",\"asInt\":" + number(m.workers[i].*each.value) + '}');
     }
     all.push_back(metric(each.name, each.unit, each.only_grows, points));
   }
-  all.push_back(
-      metric("ringo.routines.live", "{routine}", false, {"{\"asInt\":" + number(m.routines_live) + times + '}'}));
-  std::vector<std::string> resumes, delays, waits;
+  for (const auto& each : of_the_runtime) {
+    all.push_back(metric(each.name, each.unit, each.only_grows, {"{\"asInt\":" + number(m.*each.value) + times + '}'}));
+  }
+  for (const timed& each : times_of_each_worker) {
+    std::vector<std::string> points;
+    for (std::size_t i = 0; i < m.times.size(); ++i) {
+      points.push_back(point_of(m.times[i].*each.value, {worker(i)}, times));
+    }
+    all.push_back(metric(each.name, points));
+  }
+  std::vector<std::string> waits;
   for (std::size_t i = 0; i < m.times.size(); ++i) {
-    const std::string worker = attribute("worker", "{\"intValue\":" + number(i) + '}');
-    resumes.push_back(point_of(m.times[i].resume, {worker}, times));
-    delays.push_back(point_of(m.times[i].ready, {worker}, times));
     for (const wait_times& each : m.times[i].waits) {
       const std::string wait = attribute("wait", "{\"stringValue\":" + text(each.wait) + '}');
-      waits.push_back(point_of(each.lasted, {worker, wait}, times));
+      waits.push_back(point_of(each.lasted, {worker(i), wait}, times));
     }
   }
-  all.push_back(metric("ringo.resume.duration", resumes));
-  all.push_back(metric("ringo.ready.duration", delays));
   all.push_back(metric("ringo.wait.duration", waits));
   return document("Metrics", "metrics", all);
 }
