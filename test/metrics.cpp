@@ -1,12 +1,14 @@
 // runtime::metrics(): the numbers of each worker, and the text for Prometheus.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <ringo/ringo.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "error_told.hpp"
 #include "every_scheduler.hpp"
@@ -244,6 +246,30 @@ TEST_CASE("With histograms it is counted how long after it was due a timer has e
       CHECK(read.families.at("ringo_timer_late_seconds").type == "histogram");
     });
   }
+}
+
+TEST_CASE("A timer that a worker has ended for one which computes counts for the worker that has ended it") {
+  runtime rt({.workers = 2, .histograms = true});
+  rt.run([&rt]() -> task<> {
+    const unsigned own = detail::scheduler_of(*detail::current_worker()).index;
+    std::atomic<bool> waits = false, rang = false;
+    timer alarm(1h);
+    auto waiter = go([&]() -> task<> {
+      waits = true;
+      co_await alarm.wait();
+      rang = true;
+    });
+    const auto compute_until = [](const std::atomic<bool>& done) {
+      while (!done) std::this_thread::yield();
+    };
+    compute_until(waits);
+    alarm.reset(1ms);
+    compute_until(rang);
+    const metrics all = rt.metrics();
+    CHECK(all.times.at(own).timer_late.count == 0);
+    CHECK(all.times.at(1 - own).timer_late.count == 1);
+    co_await waiter;
+  });
 }
 
 TEST_CASE("A limit that is not reached, and a tick that comes before it is awaited, are no late timers") {
