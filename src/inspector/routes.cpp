@@ -17,7 +17,7 @@
 #include "inspector/page.hpp"
 #include "inspector/server.hpp"
 #include "inspector/thin_snapshot.hpp"
-#include "platform/escaped.hpp"
+#include "platform/json_writer.hpp"
 #include "platform/text_file.hpp"
 #include "runtime/recorder.hpp"
 #include "runtime/snapshot.hpp"
@@ -107,38 +107,39 @@ std::string inspector_server::text_of(const std::vector<seen>& all) {
 }
 
 std::string inspector_server::json_of(const std::vector<seen>& all, std::size_t most_alike) {
-  std::string text = "{\"pid\":" + std::to_string(::getpid()) + ",\"program\":";
-  append_json(text, ::program_invocation_short_name);
-  text += ",\"runtimes\":[";
+  std::string text;
+  json_writer json(text);
+  json.begin_object().member("pid", ::getpid()).member("program", ::program_invocation_short_name);
+  json.key("runtimes").begin_array();
   for (const seen& each : all) {
-    if (text.back() == '}') text += ',';
-    text += "{\"id\":" + std::to_string(each.it.id) + ",\"driver\":";
-    append_json(text, name_of(each.it.driver));
-    text += ",\"state\":";
-    append_json(text, each.is_kept ? "kept" : each.it.runs ? "runs" : "begins");
-    text += ",\"routines_live\":" + std::to_string(each.it.counts.routines_live) + ",\"workers\":[";
+    json.begin_object()
+        .member("id", each.it.id)
+        .member("driver", name_of(each.it.driver))
+        .member("state", each.is_kept   ? "kept"
+                         : each.it.runs ? "runs"
+                                        : "begins")
+        .member("routines_live", each.it.counts.routines_live);
+    json.key("workers").begin_array();
     for (std::size_t i = 0; i < each.it.workers.size(); ++i) {
       const inspected_worker& w = each.it.workers[i];
-      text += std::string(i == 0 ? "" : ",") + "{\"thread\":" + std::to_string(w.thread) + ",\"state\":";
-      append_json(text, state_of(w));
-      text += ",\"cpu_ns\":" + std::to_string(w.on_cpu.count()) + ",\"kept\":";
-      append_json(text, i < each.kept.size() ? std::string_view(each.kept[i]) : std::string_view());
-      text += '}';
+      json.begin_object()
+          .member("thread", w.thread)
+          .member("state", state_of(w))
+          .member("cpu_ns", w.on_cpu.count())
+          .member("kept", i < each.kept.size() ? std::string_view(each.kept[i]) : std::string_view())
+          .end_object();
     }
-    text += "],\"snapshot\":";
-    if (each.routines) {
-      const thin_snapshot thin = thin_out(*each.routines, most_alike);
-      text += to_json(thin.left) + ",\"left_out\":[";
-      for (const auto& [like, count] : thin.more) {
-        if (text.back() != '[') text += ',';
-        text += "{\"like\":" + std::to_string(like) + ",\"count\":" + std::to_string(count) + '}';
-      }
-      text += "]}";
-    } else {
-      text += "null,\"left_out\":[]}";
+    json.end_array();
+    const thin_snapshot thin = each.routines ? thin_out(*each.routines, most_alike) : thin_snapshot{};
+    json.key("snapshot").raw(each.routines ? to_json(thin.left) : "null");
+    json.key("left_out").begin_array();
+    for (const auto& [like, count] : thin.more) {
+      json.begin_object().member("like", like).member("count", count).end_object();
     }
+    json.end_array().end_object();
   }
-  return text += "]}\n";
+  json.end_array().end_object();
+  return text += '\n';
 }
 
 std::span<const inspector_server::route> inspector_server::routes() {
@@ -247,13 +248,15 @@ task<http_answer> inspector_server::leaks_text(const http_request&) {
 }
 
 task<http_answer> inspector_server::leaks_json(const http_request&) {
-  std::string text = "[";
+  std::string text;
+  json_writer json(text);
+  json.begin_array();
   const std::vector<searched> all = co_await search_leaks();
   for (const searched& each : all) {
-    text += std::string(text.size() == 1 ? "" : ",") + "{\"id\":" + std::to_string(each.runtime) +
-            ",\"leaks\":" + to_json(each.found) + '}';
+    json.begin_object().member("id", each.runtime).key("leaks").raw(to_json(each.found)).end_object();
   }
-  co_return http_answer{.type = "application/json", .body = std::move(text += "]\n"), .more_header = {}};
+  json.end_array();
+  co_return http_answer{.type = "application/json", .body = std::move(text += '\n'), .more_header = {}};
 }
 
 // A search waits for a worker, so a thread of blocking() makes it. The inspector does not search a runtime whose

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "inspector/server.hpp"
-#include "platform/escaped.hpp"
+#include "platform/json_writer.hpp"
 #include "runtime/report.hpp"
 
 namespace ringo::detail {
@@ -33,40 +33,37 @@ void append_text(std::string& out, const noticed_stall& s) {
   out += "\n    " + text + '\n';
 }
 
-void append_stall_json(std::string& out, const noticed_stall& s) {
-  const auto add = [&out](const char* key, const auto& value) {
-    out += (out.back() == '{' ? "\"" : ",\"") + std::string(key) + "\":";
-    if constexpr (requires { out += std::to_string(value); }) {
-      out += std::to_string(value);
-    } else {
-      append_json(out, value);
-    }
-  };
-  out += '{';
-  add("begin_ns", std::chrono::nanoseconds(s.begin.time_since_epoch()).count());  // of the Unix epoch
-  add("ago_ns", ago(s).count());
-  add("lasts_ns", s.lasts.count());
-  out += s.goes_on ? ",\"goes_on\":true" : ",\"goes_on\":false";
-  add("times", s.times);
-  add("longest_ns", s.longest.count());
-  add("worker", s.worker);
-  add("routine", s.routine);
-  out += s.is_main ? ",\"main\":true" : ",\"main\":false";
-  add("name", s.name);
-  add("started", s.started);
-  add("waited", s.waited);
-  add("call", s.call);
-  out += ",\"stack\":[";
-  for (const std::string& each : s.stack) {
-    if (out.back() != '[') out += ',';
-    append_json(out, each);
-  }
-  out += ']';
-  add("text", s.text);
-  out += '}';
+}  // namespace
+
+static void write_json(json_writer& json, const noticed_stall& s) {
+  json.begin_object()
+      .member("begin_ns", std::chrono::nanoseconds(s.begin.time_since_epoch()).count())  // of the Unix epoch
+      .member("ago_ns", ago(s).count())
+      .member("lasts_ns", s.lasts.count())
+      .member("goes_on", s.goes_on)
+      .member("times", s.times)
+      .member("longest_ns", s.longest.count())
+      .member("worker", s.worker)
+      .member("routine", s.routine)
+      .member("main", s.is_main)
+      .member("name", s.name)
+      .member("started", s.started)
+      .member("waited", s.waited)
+      .member("call", s.call)
+      .member("stack", s.stack)
+      .member("text", s.text)
+      .end_object();
 }
 
-}  // namespace
+static void write_json(json_writer& json, const inspected_stalls& s) {
+  json.begin_object()
+      .member("id", s.id)
+      .member("runs", s.runs)
+      .member("limit_ns", s.noticed.limit.count())
+      .member("count", s.count)
+      .member("stalls", s.noticed.stalls)
+      .end_object();
+}
 
 task<http_answer> inspector_server::stalls_text(const http_request&) {
   std::string text;
@@ -90,19 +87,9 @@ task<http_answer> inspector_server::stalls_text(const http_request&) {
 }
 
 task<http_answer> inspector_server::stalls_json(const http_request&) {
-  std::string text = "[";
-  for (const inspected_stalls& each : inspect_stalls()) {
-    text += std::string(text.size() == 1 ? "" : ",") + "{\"id\":" + std::to_string(each.id) +
-            ",\"runs\":" + (each.runs ? "true" : "false") +
-            ",\"limit_ns\":" + std::to_string(each.noticed.limit.count()) + ",\"count\":" + std::to_string(each.count) +
-            ",\"stalls\":[";
-    for (const noticed_stall& s : each.noticed.stalls) {
-      if (text.back() != '[') text += ',';
-      append_stall_json(text, s);
-    }
-    text += "]}";
-  }
-  co_return http_answer{.type = "application/json", .body = std::move(text += "]\n"), .more_header = {}};
+  std::string text;
+  json_writer(text).value(inspect_stalls());
+  co_return http_answer{.type = "application/json", .body = std::move(text += '\n'), .more_header = {}};
 }
 
 }  // namespace ringo::detail

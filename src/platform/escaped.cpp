@@ -1,5 +1,6 @@
 #include "platform/escaped.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace ringo::detail {
@@ -36,6 +37,12 @@ bool is_control(unsigned code) {
          (code >= 0x2066 && code <= 0x2069);
 }
 
+// ASCII that JSON has as it is.
+bool is_plain(char c) {
+  const auto code = static_cast<unsigned char>(c);
+  return code >= 0x20 && code < 0x80 && c != '"' && c != '\\';
+}
+
 void append_escape(std::string& out, const char* format, unsigned number) {
   char escaped[8];
   std::snprintf(escaped, sizeof escaped, format, number);
@@ -47,13 +54,17 @@ void append_escape(std::string& out, const char* format, unsigned number) {
 void append_json(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
+    const auto as_it_is = static_cast<std::size_t>(std::ranges::find_if_not(text, is_plain) - text.begin());
+    out += text.substr(0, as_it_is);
+    text.remove_prefix(as_it_is);
+    if (text.empty()) break;
     const std::size_t length = character_at(text);
     const char c = text.front();
     if (length == 0) {
       out += "\\ufffd";
     } else if (c == '"' || c == '\\') {
       out += {'\\', c};
-    } else if (static_cast<unsigned char>(c) < 0x20) {
+    } else if (length == 1) {
       append_escape(out, "\\u%04x", static_cast<unsigned>(c));
     } else {
       out += text.substr(0, length);

@@ -7,7 +7,7 @@
 
 #include <ringo/recording.hpp>
 
-#include "platform/escaped.hpp"
+#include "platform/json_writer.hpp"
 #include "runtime/recording_slices.hpp"
 
 namespace ringo {
@@ -23,73 +23,64 @@ class trace_writer {
   explicit trace_writer(const recording& r) : of_(r), slices_(r) {}
 
   std::string write() {
-    out_ = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[";
+    json_.begin_object().member("displayTimeUnit", "ns").key("traceEvents").begin_array();
     name_tracks();
     for (const detail::recorded_slice& each : slices_.all) add_slice(each);
     std::uint64_t flow = 0;
     for (const detail::recorded_wake& each : slices_.wakes) add_flow(each, ++flow);
     add_other_events();
-    out_ += "\n]}\n";
-    return std::move(out_);
+    json_.new_line().end_array().end_object();
+    return std::move(out_ += '\n');
   }
 
  private:
-  void begin(const char* phase, const std::string& name, time_point at, std::uint32_t worker) {
-    out_ += out_.back() == '[' ? "\n{" : ",\n{";
-    add("ph", phase, "");
-    add("name", name);
-    add_number("pid", of_.process);
-    add_number("tid", worker + 1);
+  // An event, on a line of its own, until end().
+  void begin(const char* phase, std::string_view name, time_point at, std::uint32_t worker) {
+    json_.new_line().begin_object().member("ph", phase).member("name", name);
+    json_.member("pid", of_.process).member("tid", worker + 1);
     add_time("ts", at - of_.from);
   }
-  void end() { out_ += '}'; }
+  void end() { json_.end_object(); }
 
-  void add(const char* key, std::string_view text, const char* before = ",") {
-    out_ += before;
-    detail::append_json(out_, key);
-    out_ += ':';
-    detail::append_json(out_, text);
-  }
-  void add_number(const char* key, std::int64_t number, const char* before = ",") {
-    out_ += before;
-    detail::append_json(out_, key);
-    out_ += ':' + std::to_string(number);
+  // Its details, if there is but one.
+  template <class T>
+  void add_detail(const char* key, const T& value) {
+    json_.key("args").begin_object().member(key, value).end_object();
   }
   void add_time(const char* key, duration length) {  // in microseconds
     char text[32];
     const auto ns = std::max<std::int64_t>(length.count(), 0);
-    std::snprintf(text, sizeof text, ",\"%s\":%lld.%03d", key, static_cast<long long>(ns / 1000),
-                  static_cast<int>(ns % 1000));
-    out_ += text;
+    std::snprintf(text, sizeof text, "%lld.%03d", static_cast<long long>(ns / 1000), static_cast<int>(ns % 1000));
+    json_.key(key).raw(text);
   }
 
   void name_tracks() {
     begin("M", "process_name", of_.from, 0);
-    add("name", "ringo", ",\"args\":{");
-    out_ += "}}";
+    add_detail("name", "ringo");
+    end();
     for (std::uint32_t i = 0; i < of_.workers; ++i) {
       begin("M", "thread_name", of_.from, i);
-      add("name", "worker " + std::to_string(i), ",\"args\":{");
-      out_ += "}}";
+      add_detail("name", "worker " + std::to_string(i));
+      end();
     }
   }
 
   void add_slice(const detail::recorded_slice& s) {
     begin("X", s.is_sleep ? "sleeps" : of_.name_of(s.routine), s.begin, s.worker);
     add_time("dur", s.end - s.begin);
-    add("cat", s.is_sleep ? "sleep" : "routine");
+    json_.member("cat", s.is_sleep ? "sleep" : "routine");
     if (!s.is_sleep) {
-      add_number("routine", s.routine, ",\"args\":{");
+      json_.key("args").begin_object().member("routine", s.routine);
       if (s.resumed != nullptr && s.resumed->where < of_.places.size()) {
         const recording::place& at = of_.places[s.resumed->where];
-        add("started", at.file + ':' + std::to_string(at.line) + " in " + at.function);
+        json_.member("started", at.file + ':' + std::to_string(at.line) + " in " + at.function);
       }
-      add("then", s.left == nullptr              ? "goes on"
-                  : s.left->what == kind::ended  ? "has ended"
-                  : s.left->what == kind::parked ? "waits for " + detail::wait_text(of_, *s.left)
-                                                 : "lets others run");
-      if (s.most() > s.end - s.begin) add("time", "up to " + std::to_string(s.most().count()) + " ns");
-      out_ += '}';
+      json_.member("then", s.left == nullptr              ? "goes on"
+                           : s.left->what == kind::ended  ? "has ended"
+                           : s.left->what == kind::parked ? "waits for " + detail::wait_text(of_, *s.left)
+                                                          : "lets others run");
+      if (s.most() > s.end - s.begin) json_.member("time", "up to " + std::to_string(s.most().count()) + " ns");
+      json_.end_object();
     }
     end();
   }
@@ -103,31 +94,24 @@ class trace_writer {
     if (by != nullptr) {
       begin("X", by, w.ready->at, w.ready->worker);
       add_time("dur", duration::zero());
-      add("cat", "event");
-      if (w.ready->by == recording::cause::timer && w.ready->what == kind::ready) {
-        add_number("late ns", w.ready->value, ",\"args\":{");
-        out_ += '}';
-      }
+      json_.member("cat", "event");
+      if (w.ready->by == recording::cause::timer && w.ready->what == kind::ready) add_detail("late ns", w.ready->value);
       end();
     }
     const char* const name = w.ready->what == kind::started ? "started" : "ready";
     begin("s", name, std::min(w.ready->at, w.resumed->at), w.ready->worker);
-    add("cat", "wake");
-    add_number("id", static_cast<std::int64_t>(id));
+    json_.member("cat", "wake").member("id", id);
     end();
     begin("f", name, w.resumed->at, w.resumed->worker);
-    add("cat", "wake");
-    add_number("id", static_cast<std::int64_t>(id));
-    add("bp", "e");
+    json_.member("cat", "wake").member("id", id).member("bp", "e");
     end();
   }
 
   void add_call(const char* phase, const recording::event& e, std::uint64_t id, const char* name) {
     begin(phase, name, e.at, e.worker);
-    add("cat", "kernel");
-    add("id", std::to_string(id));
-    add_number(*phase == 'b' ? "descriptor" : "result", e.value, ",\"args\":{");
-    out_ += "}}";
+    json_.member("cat", "kernel").member("id", std::to_string(id));
+    add_detail(*phase == 'b' ? "descriptor" : "result", e.value);
+    end();
   }
 
   void add_other_events() {
@@ -148,7 +132,7 @@ class trace_writer {
           break;
         case kind::stole:
           begin("i", "took " + std::to_string(e.value) + " from worker " + std::to_string(e.other), e.at, e.worker);
-          add("s", "t");
+          json_.member("s", "t");
           end();
           break;
         case kind::submitted:
@@ -166,8 +150,8 @@ class trace_writer {
       }
       if (ready != before && ready != told && (ready == 0 || e.at >= next)) {
         begin("C", "ready routines", e.at, 0);
-        add_number("ready", told = ready, ",\"args\":{");
-        out_ += "}}";
+        add_detail("ready", told = ready);
+        end();
         next = e.at + counter_step;
       }
     }
@@ -182,6 +166,7 @@ class trace_writer {
   const recording& of_;
   const detail::recorded_slices slices_;
   std::string out_;
+  detail::json_writer json_{out_};
 };
 
 }  // namespace
