@@ -368,6 +368,18 @@ CALL(tee_2) {
     keep(co_await outputs[1].recv());
   }
 }
+task<> receive_all(receiver<int> in) {
+  while (const auto value = co_await in.recv()) keep(*value);
+}
+CALL(tee_16) {
+  BATCH {
+    auto outputs = ringo::tee(numbers(), 16);
+    ringo::wait_group readers;
+    for (auto& each : outputs) readers.go(receive_all, each);
+    outputs.clear();
+    co_await readers.wait();
+  }
+}
 
 // Lines and pieces of 32 bytes, of a stream that is in memory.
 

@@ -1,5 +1,6 @@
 // Calls that start and join routines, of contexts, synchronisation and time, and those that the kernel or a thread
 // answers.
+#include <array>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -31,6 +32,16 @@ CALL(task_call) {
 }
 CALL(task_call_value) {
   EACH { keep(co_await number()); }
+}
+// A frame of 2 KB, and the small one of nothing().
+task<> with_a_large_frame() {
+  std::array<std::byte, 2000> large;
+  keep(large);
+  co_await nothing();
+  keep(large);
+}
+CALL(task_call_large_frame) {
+  EACH { co_await with_a_large_frame(); }
 }
 CALL(go_join) {
   EACH { keep(co_await ringo::go(number)); }

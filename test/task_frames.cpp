@@ -3,6 +3,7 @@
 
 #include <coroutine>
 #include <csignal>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <ringo/ringo.hpp>
@@ -64,6 +65,30 @@ constexpr bool record_fits_into(std::size_t most) {
 static_assert(record_fits_into<task<> (*)(receiver<int>), receiver<int>>(136));
 static_assert(record_fits_into<task<int> (*)(int), int>(136 + 8));  // the result and the argument
 static_assert(record_fits_into<task<>>(136));
+
+TEST_CASE("frames of up to 4 KiB are recycled: a block is used again for each size that has blocks of this size") {
+  using detail::frame_cache;
+  CHECK(frame_cache::largest >= 4000);
+  frame_cache cache(false);
+  for (std::size_t size = sizeof(void*) * 2; size <= frame_cache::largest; ++size) {
+    const std::size_t room = frame_cache::block_size(size);
+    CAPTURE(size);
+    REQUIRE(room >= size);
+    REQUIRE(frame_cache::block_size(room) == room);
+    REQUIRE((room + frame_cache::fits) % frame_cache::step == 0);
+    void* const block = cache.allocate(size);
+    REQUIRE(cache.held() == 0);
+    cache.free(block, size);
+    REQUIRE(cache.held() == 1);
+    REQUIRE(cache.allocate(room) == block);
+    cache.free(block, room);
+    cache.release_all();
+  }
+  constexpr std::size_t larger = frame_cache::largest + 1;
+  CHECK(frame_cache::block_size(larger) == larger);
+  cache.free(cache.allocate(larger), larger);
+  CHECK(cache.held() == 0);
+}
 
 TEST_CASE("a million suspended tasks that await each other are destroyed without a deep stack") {
   const auto live = testing::live();

@@ -56,6 +56,36 @@ TEST_CASE("what is slower is ended at the limit, with timed_out, and has lost no
   });
 }
 
+TEST_CASE("an operation and its limit are one wait, without a frame of its own") {
+  on_simulated_schedulers([]() -> task<> {
+    channel<int> c;
+    wait_group receivers;
+    auto plain = [&]() -> task<> { co_await c.recv(); };
+    auto limited = [&]() -> task<> { co_await with_timeout(1h, c.recv()); };
+    auto limited_by_name = [&]() -> task<> {
+      auto bounded = with_deadline(now() + 1h, c.recv());
+      co_await bounded;
+      const auto again = co_await outcome(bounded);
+      CHECK(told(again) == "ringo: awaiting an empty task: it was moved from, or has been awaited before");
+    };
+    const auto none = testing::live();
+    receivers.go(plain);
+    co_await testing::settle();
+    const auto one = testing::live();
+    receivers.go(limited);
+    co_await testing::settle();
+    const auto two = testing::live();
+    CHECK(two.frames - one.frames == one.frames - none.frames);
+    CHECK(two.timers == one.timers + 1);
+    receivers.go(limited_by_name);
+    co_await testing::settle();
+    CHECK(testing::live().frames - two.frames == one.frames - none.frames);
+    for (int i = 0; i < 3; ++i) co_await c.send(i);
+    co_await receivers.wait();
+    CHECK(testing::live().timers == one.timers);
+  });
+}
+
 TEST_CASE("the time runs from when it is awaited") {
   on_simulated_schedulers([]() -> task<> {
     auto bounded = with_timeout(2s, sleeps(1s, 3));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <ringo/detail/stage.hpp>
+#include <ringo/go.hpp>
 #include <ringo/select_any.hpp>
 
 namespace ringo {
@@ -46,16 +47,32 @@ class tee_stage final : public stage {
         carried<T>& original = to_send(value);
         offers.push_back(out == offered.back() ? out->offer(std::move(original)) : out->offer(std::as_const(original)));
       }
+      give_to_waiting(offers, offered);
       while (!offers.empty()) {
         try {
           const auto taken = co_await by_maker(select_any(offers));
           remove(offers, offered, taken.index);
+          if (offers.size() > 2) {  // the first reader has woken this stage; it lets the others come
+            co_await by_maker(yield());
+            give_to_waiting(offers, offered);
+          }
         } catch (const channel_closed&) {
           for (std::size_t i = offers.size(); i-- > 0;) {
             if (offered[i]->abandoned()) remove(offers, offered, i);
           }
         }
       }
+    }
+  }
+  // A select links all offers, and takes the others out when one is taken. With many readers, which mostly wait, that
+  // would take the square of their number.
+  template <class Offers, class Offered>
+  static void give_to_waiting(Offers& offers, Offered& offered) {
+    worker& w = *current_worker();
+    for (std::size_t i = offers.size(); i-- > 0;) {
+      if (offers[i].try_now(w) == progress::idle) continue;
+      offers[i].discard();  // taken, or its readers have gone
+      remove(offers, offered, i);
     }
   }
   template <class Offers, class Offered>

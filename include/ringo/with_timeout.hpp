@@ -61,6 +61,10 @@ class within {
   auto as_case(C&& c) const {
     return ended_case<kept_case<C>, end_by_time>(keep(std::forward<C>(c)), end_by_time(limit_));
   }
+  template <loses_as_cancelled C>
+  auto in_place(C&& c) const {
+    return ended_operation<kept_case<C>, end_by_time>(std::forward<C>(c), end_by_time(limit_));
+  }
 
  private:
   Limit limit_;

@@ -34,7 +34,7 @@ class pool_core final : public shared_object {
   // Under the lock, with room for the job: true if a worker is free for it.
   bool accept(worker& w, routine& job) {
     if (running_ < options.max) {
-      take_worker();
+      take_worker(w);
       return true;
     }
     enqueue(w, job);
@@ -48,13 +48,13 @@ class pool_core final : public shared_object {
   void job_ended(worker& w) noexcept;
   void refuse(worker* w, bool cancel) noexcept;
   void give_up(routine& job) noexcept {  // accepted, but its runtime ended before it began
-    free_worker();
+    free_worker(now());
     end_unbegun(nullptr, job);
   }
 
   std::size_t workers() noexcept {
     if (refuses()) return running_;
-    retire_idle();
+    retire_idle(now());
     return workers_;
   }
   std::size_t queued() const noexcept { return queued_; }
@@ -76,8 +76,10 @@ class pool_core final : public shared_object {
     queue_.push_back(job);
     ++queued_;
   }
-  void take_worker() {
-    retire_idle();
+  // The exact clock, for each job that begins and for each that ends, would be a fifth of what a job takes.
+  static time_point about_now(const worker& w) noexcept { return w.simulated ? now() : coarse_clock(); }
+  void take_worker(const worker& w) {
+    retire_idle(about_now(w));
     if (running_ == workers_) {
       if (idle_since_.capacity() <= workers_) idle_since_.reserve(2 * workers_ + 1);  // a worker ends without
       ++workers_;
@@ -86,15 +88,13 @@ class pool_core final : public shared_object {
     }
     ++running_;
   }
-  void free_worker() noexcept {
+  void free_worker(time_point at) noexcept {
     --running_;
-    if (workers_ > options.min) idle_since_.push_back(now());
+    if (workers_ > options.min) idle_since_.push_back(at);
   }
   // The worker that was busy last is taken first, so the others stay idle. A worker ends by no longer being counted, so
   // this runs only when the workers are counted.
-  void retire_idle() noexcept {
-    if (workers_ == options.min || idle_since_.empty()) return;
-    const time_point at = now();
+  void retire_idle(time_point at) noexcept {
     auto first = idle_since_.begin();
     for (; first != idle_since_.end() && workers_ > options.min && at - *first >= options.idle; ++first) --workers_;
     idle_since_.erase(idle_since_.begin(), first);
@@ -130,7 +130,7 @@ void pool_core::job_ended(worker& w) noexcept {
     }
     next = queue_.pop_front();
   }
-  next != nullptr ? void(--queued_) : free_worker();
+  next != nullptr ? void(--queued_) : free_worker(about_now(w));
   if (is_drained()) drainers.claim_all(here);
   here.unlock();
   if (next != nullptr) begin(w, *next);

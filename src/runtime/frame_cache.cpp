@@ -170,15 +170,16 @@ void frame_cache::share(std::size_t of_class) noexcept {
 }
 
 bool frame_cache::has_plenty() const noexcept {
-  return !shared_frames().empty() ||
-         std::any_of(free_.begin(), free_.end(), [](const stack& s) { return s.count > kept_when_idle; }) ||
-         std::any_of(aside_.begin(), aside_.end(), [](const stack& s) { return s.count != 0; });
+  return !shared_frames().empty() || std::any_of(free_.begin(), free_.end(), [this](const stack& s) {
+    return s.count > kept_when_idle(static_cast<std::size_t>(&s - free_.data()));
+  }) || std::any_of(aside_.begin(), aside_.end(), [](const stack& s) { return s.count != 0; });
 }
 
 void frame_cache::trim() noexcept {
   std::size_t released = shared_frames().release_all() * batch + release_aside();
-  for (stack& s : free_) {
-    for (; s.count > kept_when_idle; --s.count, ++released) ::operator delete(std::exchange(s.top, s.top->next));
+  for (std::size_t c = 0; c < classes; ++c) {
+    stack& s = free_[c];
+    for (; s.count > kept_when_idle(c); --s.count, ++released) ::operator delete(std::exchange(s.top, s.top->next));
   }
 #if defined(__GLIBC__)
   // malloc keeps free memory between used blocks until it is told to give it back.

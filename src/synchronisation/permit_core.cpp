@@ -124,11 +124,12 @@ void permit_core::serve_readers(section& in) noexcept {
 bool permit_core::try_take(std::size_t amount, const char* call) {
   worker* w = worker_or_unused(call);
   enter(w, call);
-  const section_of here(*this, w);
-  if (!take(amount)) return false;
-  // Outside of routines no number is known, and the last taker's may be another routine's by now.
-  w != nullptr && w->current != nullptr ? note_taker(*w->current) : taker_.store(0, std::memory_order_relaxed);
-  return true;
+  return section_of<permit_core>::change_alone(*this, w, w != nullptr && w->shared, [&] {
+    if (!take(amount)) return false;
+    // Outside of routines no number is known, and the last taker's may be another routine's by now.
+    w != nullptr && w->current != nullptr ? note_taker(*w->current) : taker_.store(0, std::memory_order_relaxed);
+    return true;
+  });
 }
 
 bool permit_core::take_locked(const worker& w, std::size_t amount) noexcept {

@@ -2,6 +2,9 @@
 // that are made only when they are awaited.
 #pragma once
 #include <concepts>
+#include <coroutine>
+#include <cstdint>
+#include <memory>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -76,6 +79,8 @@ concept case_like = case_operation<std::remove_cvref_t<kept_case<C>>>;
 //   task<R> make(std::source_location)   which is where it is awaited
 //   bool ends_at_once(worker&), R take()  may be missing. The first looks whether no task is needed, and counts as an
 //                                         await if so; then the second returns the result
+//   auto in_place()                       may be missing. An operation with the result R, which a routine awaits, and
+//                                         no task
 struct deferred_base {};
 template <class Derived, class R>
 class deferred : public deferred_base {
@@ -95,6 +100,8 @@ class deferred : public deferred_base {
     if (begun_ || !static_cast<D&>(*this).ends_at_once(w)) return false;
     return begun_ = true;
   }
+  // Whether it may be awaited in place: once, as begin() makes one task. If not, begin() has the task that throws.
+  bool begins_in_place() noexcept { return !std::exchange(begun_, true); }
 
  private:
   bool begun_ = false;
@@ -141,10 +148,70 @@ class first_look {
   };
   bool has_task_ = false;
 };
+// The same for one that an operation can stand for. Only if it has been awaited before is there a task, which throws.
+template <class Deferred>
+class look_in_place {
+  using awaiter = decltype(await_in_place(std::declval<Deferred&>().begin({}), std::source_location()));
+  using operation_type = decltype(std::declval<Deferred&>().in_place());
+
+ public:
+  look_in_place(Deferred& of, std::source_location where) noexcept : of_(of), where_(where) {}
+  look_in_place(const look_in_place&) = delete;
+  look_in_place& operator=(const look_in_place&) = delete;
+  ~look_in_place() {
+    if (made_ == made::operation) operation_.~operation_type();
+    if (made_ == made::task) task_.~awaiter();
+  }
+
+  RINGO_ALWAYS_INLINE bool await_ready() {
+    if constexpr (requires(worker& w) { of_.ends_at_once(w); }) {
+      worker& w = require_worker("co_await");
+      if (!(w.shared && w.current->is_cancelled()) && of_.ends_at_first_look(w)) [[likely]]
+        return true;
+    }
+    return make();
+  }
+  template <class P>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) {
+    return made_ == made::operation ? operation_.await_suspend(awaiting) : task_.await_suspend(awaiting);
+  }
+  RINGO_ALWAYS_INLINE typename Deferred::result_type await_resume() {
+    if constexpr (requires { of_.take(); }) {
+      if (made_ == made::nothing) [[likely]]
+        return of_.take();
+    }
+    return made_ == made::operation ? operation_.await_resume() : task_.await_resume();
+  }
+
+ private:
+  enum class made : std::uint8_t { nothing, operation, task };
+
+  [[gnu::noinline]] bool make() {
+    if (!of_.begins_in_place()) {
+      ::new (static_cast<void*>(&task_)) awaiter(await_in_place(of_.begin(where_), where_));
+      made_ = made::task;
+      return false;
+    }
+    ::new (static_cast<void*>(&operation_)) operation_type(of_.in_place());
+    made_ = made::operation;
+    std::construct_at(&operation_.where, where_);
+    return operation_.await_ready();
+  }
+
+  Deferred& of_;
+  const std::source_location where_;
+  union {
+    operation_type operation_;
+    awaiter task_;
+  };
+  made made_ = made::nothing;
+};
 // Its awaiter in a routine (operation.hpp).
 template <std::derived_from<deferred_base> D>
 RINGO_RETURNS_TASK auto await_deferred(D& awaited, std::source_location where) {
-  if constexpr (requires(worker& w) { awaited.ends_at_once(w); }) {
+  if constexpr (requires { awaited.in_place(); }) {
+    return look_in_place<D>(awaited, where);
+  } else if constexpr (requires(worker& w) { awaited.ends_at_once(w); }) {
     return first_look<D>(awaited, where);
   } else {
     return await_in_place(awaited.begin(where), where);
@@ -191,6 +258,7 @@ RINGO_ALWAYS_INLINE inline bool ends_at_first_look(A& awaited, worker& w) {
 //   ends_at_once(A&, worker&)                  looks at the awaited first: whether it has ended; if missing, the task
 //                                              is always made
 //   taken(A&)                                  the result then; if missing, the awaited's own
+//   in_place(A&&)                              the operation that a routine awaits instead of the task; may be missing
 template <class How, class A>
 concept looks_first = !requires { typename std::remove_reference_t<A>::calls_the_user; } &&
                       requires(How& how, std::remove_reference_t<A>& awaited, worker& w) {
@@ -216,6 +284,11 @@ class RINGO_AWAITABLE combined : public deferred<combined<How, A>, typename How:
   }
   {
     return how_.as_case(static_cast<stored_by_name<A>&&>(awaited_));
+  }
+
+  auto in_place() requires requires(How& how, stored<A>&& a) { how.in_place(static_cast<stored<A>&&>(a)); }
+  {
+    return how_.in_place(static_cast<stored<A>&&>(awaited_));
   }
 
   RINGO_ALWAYS_INLINE bool ends_at_once(worker& w) requires looks_first<How, A>

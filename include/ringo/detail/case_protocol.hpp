@@ -36,6 +36,7 @@ namespace ringo::detail {
 //   void check_source() const        under the lock, in checked builds: the source's invariants. May be missing
 //   glance look_shared(worker&)      looks_ready() before enter(). `elsewhere`: enter() has something to do. May be
 //   missing
+//   loses_as_cancelled               a member of any type: its cancellation is the same as its loss. May be missing
 // A case may also decide within a select of a runtime of one worker, where nothing is locked (decides_alone):
 //   glance look_alone(worker&)       without enter(): would commit() succeed now? `elsewhere`: its source is not this
 //                                    runtime's, or there are other workers

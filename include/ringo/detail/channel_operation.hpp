@@ -79,6 +79,7 @@ struct signal {};  // the value of a channel<void>
 template <class Derived, class T, class Result>
 class channel_operation : public operation<Derived, Result> {
  public:
+  static constexpr bool loses_as_cancelled = true;
   // Most often there is one worker and the operation need not wait: then its state stays idle.
   RINGO_ALWAYS_INLINE bool await_ready() {
     worker& w = require_worker(Derived::call_name);

@@ -83,4 +83,49 @@ class ended_case {
   End end_;
 };
 
+// An operation whose loss in a select is all that its cancellation is: it may be awaited with an End in one wait.
+template <class Kept>
+concept loses_as_cancelled = requires { std::remove_cvref_t<Kept>::loses_as_cancelled; };
+
+// An ended_case alone: a wait for the first of the two, without a coroutine or a context.
+template <class Kept, class End>
+class RINGO_AWAITABLE ended_operation final : public wait_for_some<ended_operation<Kept, End>> {
+  using base = wait_for_some<ended_operation>;
+  using base::chosen_;
+  using base::none;
+
+ public:
+  using result_type = typename ended_case<Kept, End>::result_type;
+
+  template <class O>
+  ended_operation(O&& operation, End&& end) : case_(std::forward<O>(operation), std::move(end)) {}
+  ended_operation(const ended_operation&) = delete;
+  ended_operation& operator=(const ended_operation&) = delete;
+  ~ended_operation() { this->abandon(); }
+
+  result_type await_resume() {
+    this->come_back();
+    chosen_ = none;
+    return case_.take();
+  }
+
+  static const wait_shape& shape() noexcept {
+    static constexpr wait_shape of_this{
+        [](wait_for_many& it, room_for_cases&) { return case_range(&static_cast<ended_operation&>(it).case_, 1); },
+        [](const parked_operation& it, wait_report& text) {
+          static_cast<const ended_operation&>(it).case_.append_to(text);
+        },
+        true,
+        false,
+        false,
+        false};
+    return of_this;
+  }
+  void link_all(worker& w, routine& r) { case_.link(w, r); }
+  void note_winner() noexcept { won(case_.current_state()) ? void(chosen_ = 0) : case_.leave(); }
+
+ private:
+  ended_case<Kept, End> case_;
+};
+
 }  // namespace ringo::detail

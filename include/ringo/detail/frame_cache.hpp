@@ -15,8 +15,11 @@ class frame_cache {
  public:
   // AddressSanitizer could not see a use after free of a recycled frame.
   static constexpr bool recycles = !RINGO_ADDRESS_SANITIZER;
-  // The sizes of malloc's chunks: a multiple of 16, of which malloc uses the first 8 bytes.
-  static constexpr std::size_t step = 16, fits = 8, largest = 1024, classes = largest / step;
+  // The sizes of malloc's chunks: a multiple of 16, of which malloc uses the first 8 bytes. Those of large frames,
+  // which are few, are further apart, so a block of them has up to an eighth that is not used.
+  static constexpr std::size_t step = 16, fits = 8, fine_classes = 64, fine = (fine_classes - 1) * step + fits;
+  static constexpr std::size_t coarse_step = 128, coarse_classes = 24, classes = fine_classes + coarse_classes;
+  static constexpr std::size_t largest = fine + coarse_classes * coarse_step;
 
   // Without other workers there is no exchange: all blocks stay until the worker is idle.
   explicit frame_cache(bool has_peers) noexcept : usual_most_free_(has_peers ? 2 * batch : ~std::uint32_t{0}) {}
@@ -26,7 +29,9 @@ class frame_cache {
 
   // The size of a block for this many bytes, for each allocator: any worker may recycle the block.
   static constexpr std::size_t block_size(std::size_t size) noexcept {
-    return size_class(size) < classes ? size_class(size) * step + fits : size;
+    const std::size_t of_class = size_class(size);
+    if (of_class < fine_classes) return of_class * step + fits;
+    return of_class < classes ? fine + (of_class - fine_classes + 1) * coarse_step : size;
   }
 
   void* allocate(std::size_t size);  // throws std::bad_alloc
@@ -82,10 +87,14 @@ class frame_cache {
 
  private:
   static constexpr std::uint32_t batch = 256;  // goes to the exchange when twice as many are free here
-  static constexpr std::uint32_t kept_when_idle = 64;
+  static constexpr std::uint32_t kept_when_idle(std::size_t of_class) noexcept {
+    return of_class < fine_classes ? 64 : 16;
+  }
   static constexpr std::uint32_t most_at_once = 1 << 16;
 
-  static constexpr std::size_t size_class(std::size_t size) noexcept { return (size + step - fits - 1) / step; }
+  static constexpr std::size_t size_class(std::size_t size) noexcept {
+    return size <= fine ? (size + step - fits - 1) / step : fine_classes + (size - fine - 1) / coarse_step;
+  }
 
   static constexpr std::uint32_t lead = 4;
   struct block {

@@ -17,6 +17,7 @@ namespace ringo::detail {
 template <class Derived, class Result>
 class ending_operation : public queued_operation<Derived, Result> {
  public:
+  static constexpr bool loses_as_cancelled = true;
   static constexpr bool knows_where = true;
   explicit ending_operation(routine* r, std::source_location at = {}) noexcept : of_(r) {
     std::construct_at(&this->where, at);

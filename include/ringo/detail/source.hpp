@@ -141,6 +141,7 @@ void end_of(Source*& s, A... arguments) noexcept {
 template <class Derived, class Result, class Source = object_source>
 class source_operation : public operation<Derived, Result> {
  public:
+  static constexpr bool loses_as_cancelled = true;
   using operation<Derived, Result>::ends_at_once;
   void enter(const worker* w) { of_->enter(w, Derived::call_name); }
   spin_lock* lock() noexcept { return &of_->lock; }
