@@ -591,7 +591,16 @@ const kind kinds[] = {
     {"limit that was stopped", limit_that_was_stopped, 1},
 };
 
-task<> leave_and_search(const kind& k, leaks& found) {
+task<> leave_and_search(const kind& k, leaks& found, bool in_scope) {
+  if (in_scope) {
+    co_await scope([&](group& members) -> task<> {
+      members.go(k.leave);
+      co_await until_others_wait();
+      found = co_await blocking([] { return runtime::current().find_leaks(); });
+      members.cancel();
+    });
+    co_return;
+  }
   co_await k.leave();
   co_await until_others_wait();
   // While a thread of blocking asks, the workers are between two turns. The frames of a routine that asked itself would
@@ -626,15 +635,16 @@ struct short_text {
   char text[1000]{};
 };
 struct outcome_of_kind {
-  std::size_t searched = 0, leaks = 0;
+  std::size_t searched = 0, leaks = 0, until_cancelled = 0;
   short_text as;
 };
-outcome_of_kind search_in_child(const kind& k, unsigned workers) {  // 0: simulated
+outcome_of_kind search_in_child(const kind& k, unsigned workers, bool in_scope = false) {  // 0: simulated
   return in_child([&] {
     leaks found;
-    const auto main = [&]() -> task<> { co_await leave_and_search(k, found); };
+    const auto main = [&]() -> task<> { co_await leave_and_search(k, found, in_scope); };
     workers == 0 ? void(testing::simulate({.seed = 1}, main)) : run(main, {.workers = workers});
-    return outcome_of_kind{found.searched, found.found.routines.size(), short_text(to_text(found))};
+    return outcome_of_kind{found.searched, found.found.routines.size(), found.until_cancelled.routines.size(),
+                           short_text(to_text(found))};
   });
 }
 
@@ -644,7 +654,8 @@ task<> expect_none(const char* why) {
   co_await until_others_wait();
   const leaks found = runtime::current().find_leaks();
   // On a busy machine there may be no search.
-  const std::string wrong = found.found.routines.empty() ? "" : why + (": " + to_text(found));
+  const bool none = found.found.routines.empty() && found.until_cancelled.routines.empty();
+  const std::string wrong = none ? "" : why + (": " + to_text(found));
   CHECK(wrong == "");
 }
 
@@ -689,6 +700,27 @@ TEST_CASE("each kind of leak is found") {
   }
   std::cout << found_kinds << " of " << std::size(kinds) << " kinds of leaks are found, by " << whole << " of "
             << searches << " searches\n";
+}
+
+TEST_CASE("each kind of leak is found under a context that lives, as one that only a cancellation can end") {
+  std::size_t found_kinds = 0, whole = 0, searches = 0;
+  for (const kind& k : kinds) {
+    std::size_t most = 0;
+    for (const unsigned workers : {0U, 1U, 3U}) {
+      const outcome_of_kind found = search_in_child(k, workers, true);
+      INFO(std::string(k.name), ", on ", workers, " workers (0: simulated): ", std::string(found.as.text));
+      const std::size_t all = found.leaks + found.until_cancelled;
+      CHECK(all <= (can_search ? k.of : 0));
+      most = std::max(most, all);
+      whole += all == k.of;
+      ++searches;
+    }
+    INFO(std::string(k.name));
+    CHECK(most == (can_search ? k.of : 0));
+    found_kinds += most == k.of;
+  }
+  std::cout << found_kinds << " of " << std::size(kinds) << " kinds of leaks are found in a scope, by " << whole
+            << " of " << searches << " searches\n";
 }
 
 TEST_CASE("a simulation fails on leaks, if it is asked to") {
@@ -891,6 +923,7 @@ TEST_CASE("a server with idle connections has no leaks, and each search ends whi
             const leaks of = co_await blocking([&rt] { return rt.find_leaks(); });
             CHECK(of.not_searched.empty() == can_search);
             CHECK(of.found.routines.empty());
+            CHECK(of.until_cancelled.routines.empty());
             const auto echo = co_await one.recv();
             CHECK(echo.has_value());
           }
@@ -940,5 +973,35 @@ TEST_CASE("in the middle of programs no routine is a leak") {
     connections.cancel();
     co_await connections.wait();
     co_await pool.drain();
+  });
+}
+
+namespace {
+
+task<> wait_for_end_of(context c) { co_await c.wait(); }
+
+}  // namespace
+
+TEST_CASE("a routine that means to be cancelled is no leak, nor is one whose time is limited") {
+  on_real_schedulers([]() -> task<> {
+    group members;
+    members.go([]() -> task<> { co_await context::current().wait(); });
+    members.go([]() -> task<> {
+      const context outer = context::current();
+      go(context::with_cancel(), wait_for_end_of, outer);
+      co_return;
+    });
+    members.go([]() -> task<> { co_await never(); });
+    // The time limit is of the routine's own context, of an ancestor, or of the context that it waits for.
+    members.go([]() -> task<> {
+      const context limited = context::with_timeout(1h);
+      go(limited, receive_one, channel<int>());
+      go(context::with_cancel(limited), receive_one, channel<int>());
+      go(context::background(), wait_for_end_of, context::with_cancel(limited));
+      co_return;
+    });
+    co_await expect_none("they are cancelled, or their time ends");
+    members.cancel();
+    co_await members.wait();
   });
 }

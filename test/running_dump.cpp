@@ -71,6 +71,22 @@ TEST_CASE("A dump counts routines that wait at one place as one group (160)") {
   });
 }
 
+TEST_CASE("Routines that different routines have started at one place are one group (160)") {
+  runtime rt({.workers = 1});
+  rt.run([&rt]() -> task<> {
+    channel<int> c;
+    const auto start_one = [](channel<int> from) -> task<> {
+      go(receive_from, from);
+      co_return;
+    };
+    for (int i = 0; i != 20; ++i) go(start_one, c);
+    for (int i = 0; i != 4; ++i) co_await yield();
+    const auto text = dump_of(rt);
+    CHECK(mentions(text, "  20 routines ("));
+    CHECK(mentions(text, " by different routines"));
+  });
+}
+
 TEST_CASE("A dump may be asked for by a thread that is no worker, while routines come and go (160)") {
   for (unsigned workers : {1u, 4u}) {
     runtime rt({.workers = workers});

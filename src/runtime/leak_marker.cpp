@@ -10,21 +10,28 @@ namespace ringo::detail {
 namespace {
 
 // Links of a record that lead to routines which this one cannot wake.
-bool is_link(std::uintptr_t record, std::uintptr_t at) noexcept {
+bool is_link(std::uintptr_t record, std::uintptr_t at, bool leaves_out_cancellation) noexcept {
   const auto* r = reinterpret_cast<const routine*>(record);  // NOLINT(performance-no-int-to-ptr)
   const auto is = [at](const auto& member) { return at == reinterpret_cast<std::uintptr_t>(&member); };
-  return is(r->next) || is(r->roster_next) || is(r->roster_previous) || is(r->listed_in) || is(r->member_previous);
+  return is(r->next) || is(r->roster_next) || is(r->roster_previous) || is(r->listed_in) || is(r->member_previous) ||
+         (leaves_out_cancellation && is(r->member_next));
 }
 
 }  // namespace
 
 void marker::see(std::uintptr_t begin, std::span<const std::uint64_t> words) {
   const bool in_record = records_.contains(hide(begin));
+  const auto found_context = contexts_.find(hide(begin));
+  const auto* in_context = found_context == contexts_.end()
+                               ? nullptr
+                               : reinterpret_cast<const context_core*>(  // NOLINT(performance-no-int-to-ptr)
+                                     address_of(found_context->second));
   const std::uintptr_t end = begin + words.size() * 8;
   auto blind = std::ranges::upper_bound(blind_, begin, {}, &memory_range::end);
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::uintptr_t at = begin + i * 8;
-    if (in_record && is_link(begin, at)) continue;
+    if (in_record && is_link(begin, at, leaves_out_cancellation_)) continue;
+    if (in_context != nullptr && in_context->leads_down(at)) continue;
     if (blind != blind_.end() && blind->begin < end) {
       while (blind != blind_.end() && blind->end <= at) ++blind;
       if (blind != blind_.end() && blind->contains(at)) continue;

@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include <ringo/detail/context_core.hpp>
 #include <ringo/detail/routine.hpp>
 
 #include "platform/heap_map.hpp"
@@ -32,7 +33,9 @@ class marker {
         before_(&before),
         marked_(before.marked_.size()),
         words_(words_at_once),
-        records_(before.records_) {}
+        records_(before.records_),
+        contexts_(before.contexts_),
+        leaves_out_cancellation_(before.leaves_out_cancellation_) {}
   marker& operator=(const marker&) = delete;
 
   bool has(std::uintptr_t address) const noexcept {
@@ -47,6 +50,14 @@ class marker {
     pending_.push_back(hide(block->begin));
   }
   void add_record(const routine& r) { records_.insert(hide(&r)); }
+  // From now on, no pointer is followed by which a context's cancellation finds the contexts and routines below it.
+  // Each such context is to be added.
+  void leave_out_cancellation() noexcept { leaves_out_cancellation_ = true; }
+  void add_context(const context_core& c) {
+    if (const auto block = map_.block_at(reinterpret_cast<std::uintptr_t>(&c))) {
+      contexts_.emplace(hide(block->begin), hide(&c));
+    }
+  }
   void mark_elsewhere();
 
   // Marks what the marked blocks refer to. Counts the words of these blocks that are keys of `counted`, as complements.
@@ -72,6 +83,8 @@ class marker {
   std::vector<hidden> pending_;  // blocks that are marked and not yet read
   std::vector<std::uint64_t> words_;
   std::unordered_set<hidden, hidden_hash> records_;
+  std::unordered_map<hidden, hidden, hidden_hash> contexts_;  // by the begin of their blocks
+  bool leaves_out_cancellation_ = false;
   std::unordered_map<std::uint64_t, std::size_t>* counted_ = nullptr;
 };
 

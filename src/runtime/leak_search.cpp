@@ -16,6 +16,13 @@
 // workers (old entries of the run queue, free frames), the part of a worker's stack that it does not use. Old values
 // elsewhere, such as in a variable that has been moved from, make a leak look live, never a live routine a leak.
 //
+// A routine that a scope of main's has started runs under a context that main reaches, so main can end it: by this rule
+// it is no leak, whatever it waits for. As most routines of a server are such, a second search asks for those that only
+// a cancellation can end. It does not follow a context's links to the contexts and routines below it. A routine whose
+// context has a deadline will end, and one that waits for the end of its own context means to be cancelled: both count
+// as live in it. It finds all that the first one finds, so it is made first, and where it finds nothing it is the only
+// one.
+//
 // What could make a live routine look like a leak, and what is done against it:
 //   - Pointers move while the search runs. Workers are stopped for it. Other threads go on; so a search that has found
 //     something is done twice, and a leak must be one both times.
@@ -34,10 +41,12 @@
 #include <string_view>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <ringo/clock.hpp>
+#include <ringo/detail/context_core.hpp>
 #include <ringo/detail/wait_report.hpp>
 #include <ringo/run.hpp>
 
@@ -133,8 +142,10 @@ struct candidate {
 
 class leak_search {
  public:
-  leak_search(runtime_core& rt, const heap_map& map, std::vector<memory_range> blind)
-      : runtime_(rt), blind_(sorted(with_own(rt, std::move(blind)))), live_(map, blind_) {}
+  enum class ends : std::uint8_t { by_cancellation, otherwise };  // with `otherwise` a cancellation does not count
+
+  leak_search(runtime_core& rt, const heap_map& map, std::vector<memory_range> blind, ends which)
+      : runtime_(rt), blind_(sorted(with_own(rt, std::move(blind)))), live_(map, blind_), which_(which) {}
 
   // The records of the leaked routines, in ascending order.
   std::vector<hidden> run();
@@ -153,6 +164,8 @@ class leak_search {
     return live_.has(address_of(c.record)) ||
            std::ranges::any_of(c.objects, [this](const auto& o) { return live_.has(address_of(o.at)); });
   }
+  bool will_be_cancelled(const routine& r, const reported_object& o) const noexcept;
+  void add_contexts();
   void settle();
   bool find_missing_handles();
 
@@ -160,12 +173,37 @@ class leak_search {
   const std::vector<memory_range> blind_;
   marker live_;
   std::vector<candidate> candidates_;
+  const ends which_;
+  std::unordered_set<std::uintptr_t> roots_;  // of the trees of contexts; complements of their addresses
 };
+
+// By a deadline, or because it waits for that.
+bool leak_search::will_be_cancelled(const routine& r, const reported_object& o) const noexcept {
+  if (r.context != nullptr && r.context->deadline() != time_point::max()) return true;
+  if (context_kind != o.kind || o.at == nullptr) return false;
+  if (static_cast<const context_core*>(o.at)->deadline() != time_point::max()) return true;
+  for (const context_core* c = r.context; c != nullptr; c = c->parent()) {
+    if (c == o.at) return true;
+  }
+  return false;
+}
+
+void leak_search::add_contexts() {
+  live_.leave_out_cancellation();
+  for (const std::uintptr_t root : roots_) {
+    auto* tree = reinterpret_cast<context_core*>(~root);  // NOLINT(performance-no-int-to-ptr)
+    tree->each_in_tree(current_worker(), [this](const context_core& c) { live_.add_context(c); });
+  }
+}
 
 void leak_search::sort_out(routine& r) {
   live_.add_record(r);
   bool may_be_leaked = &r != runtime_.main && r.is_waiting();
   candidate c{hide(&r), {}};
+  const auto add_root = [this](const context_core* of) {
+    if (which_ == ends::otherwise && of != nullptr) roots_.insert(~reinterpret_cast<std::uintptr_t>(&of->root()));
+  };
+  add_root(r.context);
   if (may_be_leaked) {
     wait_report report;
     r.parked->describe(*r.parked, report);
@@ -174,7 +212,9 @@ void leak_search::sort_out(routine& r) {
       const std::string_view kind = o.kind;
       may_be_leaked = may_be_leaked &&
                       (std::ranges::find(kinds_in_memory, kind) != kinds_in_memory.end() || kind == context_kind) &&
-                      (kind != "channel" || o.handles != reported_object::unknown);
+                      (kind != "channel" || o.handles != reported_object::unknown) &&
+                      (which_ == ends::by_cancellation || !will_be_cancelled(r, o));
+      if (kind == context_kind) add_root(static_cast<const context_core*>(o.at));
       c.objects.push_back({hide(o.at), o.handles});
     }
   }
@@ -219,6 +259,7 @@ bool leak_search::find_missing_handles() {
 std::vector<hidden> leak_search::run() {
   runtime_.each_routine([this](routine& r) { sort_out(r); });
   if (candidates_.empty()) return {};
+  if (which_ == ends::otherwise) add_contexts();
   for (const auto& w : runtime_.workers) {
     w->timers.each_armed([this](const timer_entry& e) { live_.mark(reinterpret_cast<std::uintptr_t>(&e)); });
     live_.mark(reinterpret_cast<std::uintptr_t>(w->driver_.get()));
@@ -261,28 +302,47 @@ leaks runtime_core::find_leaks(std::uintptr_t stack) {
   }
   std::vector<memory_range> blind = stopped.unused_stacks();
   blind.push_back(unused_stack(stack));
-  std::vector<hidden> leaked;
+  std::vector<hidden> leaked, strict;  // those that a cancellation ends, too; those that it does not end
   for (int round = 0; round < 2; ++round) {
-    heap_map map;
-    leave_out_free_frames(*this, map);
-    if (!map.is_known()) {
+    // Each search has a map of its own: what the one before has freed must count as free.
+    const auto keep_those_found = [&](std::vector<hidden>& of, leak_search::ends which) {
+      if (round != 0 && of.empty()) return true;
+      heap_map map;
+      leave_out_free_frames(*this, map);
+      if (!map.is_known()) return false;
+      std::vector<hidden> now_leaked = leak_search(*this, map, blind, which).run();
+      if (round == 0) {
+        of = std::move(now_leaked);
+      } else {
+        std::erase_if(of, [&](hidden h) { return !std::ranges::binary_search(now_leaked, h); });
+      }
+      return true;
+    };
+    if (!keep_those_found(leaked, leak_search::ends::otherwise) ||
+        (!leaked.empty() && !keep_those_found(strict, leak_search::ends::by_cancellation))) {
       result.not_searched = "malloc is not glibc's, or its heaps are not as expected";
       return result;
     }
-    const std::vector<hidden> now_leaked = leak_search(*this, map, blind).run();
-    if (round == 0) leaked = now_leaked;
-    std::erase_if(leaked, [&](hidden h) { return !std::ranges::binary_search(now_leaked, h); });
     if (leaked.empty()) break;
   }
-  snapshot_taker taker;
+  if (leaked.empty()) strict.clear();
+  snapshot_taker found, until_cancelled;
   each_routine([&](routine& r) {
     ++result.searched;
-    if (std::ranges::binary_search(leaked, hide(&r))) taker.add(r, false);
+    if (std::ranges::binary_search(strict, hide(&r)))
+      found.add(r, false);
+    else if (std::ranges::binary_search(leaked, hide(&r)))
+      until_cancelled.add(r, false);
   });
-  result.found = taker.finish();
-  result.found.workers = static_cast<unsigned>(workers.size());
-  result.found.taken = now();
-  for (auto& each : result.found.objects) each.id = 0;
+  const auto take = [this](snapshot_taker& taker) {
+    ringo::snapshot s = taker.finish();
+    s.workers = static_cast<unsigned>(workers.size());
+    s.taken = now();
+    for (auto& each : s.objects) each.id = 0;
+    return s;
+  };
+  result.found = take(found);
+  result.until_cancelled = take(until_cancelled);
   return result;
 }
 

@@ -93,6 +93,7 @@ std::string to_json(const leaks& l) {
       .member("not_searched", l.not_searched)
       .member("searched", l.searched)
       .member("found", l.found)
+      .member("until_cancelled", l.until_cancelled)
       .end_object();
   return out;
 }

@@ -45,8 +45,9 @@ std::string label_of(const snapshot::routine& r) {
   return r.is_main ? label + " (main)" : label;
 }
 
-// What is the same for all routines of a group.
-std::string situation_of(const snapshot::routine& r, bool of_many, const std::string& waits_for) {
+// What is the same for all routines of a group, with `starter`, which may be empty.
+std::string situation_of(const snapshot::routine& r, bool of_many, const std::string& waits_for,
+                         const std::string& starter) {
   std::string text;
   if (r.state == snapshot::state::active) {
     text = of_many ? "run, or are ready to" : "runs, or is ready to";
@@ -56,8 +57,7 @@ std::string situation_of(const snapshot::routine& r, bool of_many, const std::st
   }
   if (r.is_cancelled) text += " (cancelled)";
   if (!r.is_main) {
-    text += "; started at " + detail::place_of(r.started);
-    if (r.started_by != 0) text += " by routine " + std::to_string(r.started_by);
+    text += "; started at " + detail::place_of(r.started) + starter;
   }
   if (r.ended_awaits > 0) {
     text += r.ended_awaits == detail::routine::most_ended ? "; at least " : "; ";
@@ -65,6 +65,14 @@ std::string situation_of(const snapshot::routine& r, bool of_many, const std::st
     text += r.ended_awaits == 1 ? " await has ended with `cancelled`" : " awaits have ended with `cancelled`";
   }
   return text;
+}
+
+std::string starter_of(std::span<const snapshot::routine* const> group) {
+  const std::uint32_t first = group.front()->started_by;
+  if (!std::ranges::all_of(group, [=](const snapshot::routine* r) { return r->started_by == first; })) {
+    return " by different routines";
+  }
+  return first == 0 ? "" : " by routine " + std::to_string(first);
 }
 
 // How long they have waited, and their contexts: what differs between the routines of a group.
@@ -103,7 +111,7 @@ std::string objects_of(std::span<const snapshot::routine* const> group) {
 
 // Routines with the same key are one group.
 std::string key_of(const snapshot::routine& r) {
-  std::string key = r.name + '\n' + situation_of(r, true, r.operation);
+  std::string key = r.name + '\n' + situation_of(r, true, r.operation, {});
   for (const auto& each : r.chain) key += '\n' + place_text(each);
   return r.is_main ? "main" : key;
 }
@@ -123,7 +131,7 @@ void append_group(std::string& text, const snapshot& s, const std::vector<const 
       text += (i == 0 ? " (" : ", ") + std::to_string(group[i]->number);
     }
     text += group.size() > most_numbers ? ", ...): " : "): ";
-    text += situation_of(first, true, same_object ? first.waits_for : first.operation);
+    text += situation_of(first, true, same_object ? first.waits_for : first.operation, starter_of(group));
     if (!same_object) text += objects_of(group);
     text += wait_of(group, s.taken) + '\n';
   }
@@ -150,7 +158,8 @@ void append_cycle(std::string& text, const snapshot& s, const std::vector<std::u
 
 std::string detail::line_of(const snapshot::routine& r, time_point taken) {
   const snapshot::routine* const alone = &r;
-  return label_of(r) + ": " + situation_of(r, false, r.waits_for) + wait_of({&alone, 1}, taken);
+  return label_of(r) + ": " + situation_of(r, false, r.waits_for, starter_of({&alone, 1})) +
+         wait_of({&alone, 1}, taken);
 }
 
 std::string detail::line_of(routine& r, bool is_main) {
@@ -187,8 +196,13 @@ std::string function_of(const std::source_location& at) { return detail::short_n
 std::string to_text(const leaks& l) {
   if (!l.not_searched.empty()) return "no search for leaks: " + l.not_searched + '\n';
   const std::string searched = " of " + std::to_string(l.searched) + (l.searched == 1 ? " routine" : " routines");
-  if (l.found.routines.empty()) return "no leaks among" + searched.substr(3) + '\n';
-  return "leaks" + searched + ": nothing can wake these any more: " + to_text(l.found);
+  std::string text;
+  const auto add = [&](const char* what, const snapshot& s) {
+    if (!s.routines.empty()) text += "leaks" + searched + ": " + what + ": " + to_text(s);
+  };
+  add("nothing can wake these any more", l.found);
+  add("only the cancellation of their context can end these", l.until_cancelled);
+  return text.empty() ? "no leaks among" + searched.substr(3) + '\n' : text;
 }
 
 std::string to_text(const snapshot& s) {

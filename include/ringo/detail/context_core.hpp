@@ -5,6 +5,7 @@
 #pragma once
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <string>
 #include <utility>
@@ -83,6 +84,28 @@ class context_core : public in_block, private timer_entry {
     if (r.context == nullptr) return;
     r.context->remove_member(r, w);
     std::exchange(r.context, nullptr)->release();
+  }
+
+  // Calls f with each context of the tree, under its lock.
+  template <class F>
+  void each_in_tree(worker* w, F f) {
+    const auto here = root_.locked(w);
+    for (context_core* c = &root_; c != nullptr;) {
+      f(*c);
+      if (c->first_child_ != nullptr) {
+        c = c->first_child_;
+        continue;
+      }
+      while (c != &root_ && c->next_sibling_ == nullptr) c = c->parent_;
+      c = c == &root_ ? nullptr : c->next_sibling_;
+    }
+  }
+  const context_core& root() const noexcept { return root_; }
+  const context_core* parent() const noexcept { return parent_; }
+  // Its members by which a cancellation finds the contexts and routines below it: the pointer at this address is one.
+  bool leads_down(std::uintptr_t at) const noexcept {
+    const auto is = [at](const auto& member) { return at == reinterpret_cast<std::uintptr_t>(&member); };
+    return is(first_child_) || is(next_sibling_) || is(previous_sibling_) || is(first_member_);
   }
 
   // Starts r, which was not started, after the cancellation. The result stops that: false if it has been started.
