@@ -302,7 +302,7 @@ leaks runtime_core::find_leaks(std::uintptr_t stack) {
   }
   std::vector<memory_range> blind = stopped.unused_stacks();
   blind.push_back(unused_stack(stack));
-  std::vector<hidden> leaked, strict;  // those that a cancellation ends, too; those that it does not end
+  std::vector<hidden> leaked, strict;  // if no cancellation counts; also if one does
   for (int round = 0; round < 2; ++round) {
     // Each search has a map of its own: what the one before has freed must count as free.
     const auto keep_those_found = [&](std::vector<hidden>& of, leak_search::ends which) {
