@@ -159,7 +159,8 @@ std::vector<std::string> warnings_of(unsigned workers, Main main, duration grace
   return warnings;
 }
 
-// Numbers of workers, of which 0 is a simulation: the slowest here. It is one thread, so ThreadSanitizer gains nothing by it.
+// Numbers of workers, of which 0 is a simulation: the slowest here. It is one thread, so ThreadSanitizer gains nothing
+// by it.
 std::vector<unsigned> all_workers() {
   if (RINGO_THREAD_SANITIZER || std::getenv("RINGO_ONLY_REAL")) return {1, 2, 4};
   return {0, 1, 2, 4};

@@ -10,8 +10,9 @@
 // make_main takes nothing and returns a task<>. It stays alive while its program runs, so it may be a coroutine that
 // captures. On real schedulers it may take the runtime, for its dump. After every run testing::live() must be what it
 // was before. A failed check, on any thread, prints the scheduler first. RINGO_FIRST_SEED=7 makes seed 7 the first,
-// RINGO_SEEDS_TIMES=10 makes the seeds ten times as many. RINGO_ONLY_SIMULATED=1 leaves out the real workers, and RINGO_ONLY_REAL=1
-// leaves out the simulations: where a run repeats another with a different driver, they would do the same again.
+// RINGO_SEEDS_TIMES=10 makes the seeds ten times as many. RINGO_ONLY_SIMULATED=1 leaves out the real workers, and
+// RINGO_ONLY_REAL=1 leaves out the simulations: where a run repeats another with a different driver, they would do the
+// same again.
 //
 // A doctest macro wraps its argument in a lambda, so co_await cannot stand in it. Name the result first.
 #pragma once

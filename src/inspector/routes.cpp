@@ -261,8 +261,8 @@ task<http_answer> inspector_server::leaks_json(const http_request&) {
 
 // A search waits for a worker, so a thread of blocking() makes it. The inspector does not search a runtime whose
 // workers are kept.
-// A client that goes away meanwhile keeps its place until the searches have ended, 10 s at most each. Over TCP its end is
-// the same FIN as that of a client which has ended its own half only, and waits for the answer; poll() tells the two
+// A client that goes away meanwhile keeps its place until the searches have ended, 10 s at most each. Over TCP its end
+// is the same FIN as that of a client which has ended its own half only, and waits for the answer; poll() tells the two
 // apart (EPOLLHUP) only after something was sent, and there is nothing to send before the answer that a client of HTTP
 // must ignore.
 task<std::vector<inspector_server::searched>> inspector_server::search_leaks() {
