@@ -30,8 +30,16 @@ namespace detail {
 // touch the counter after its change, for the next one may delete it.
 class wait_group_core final : public gate {
  public:
-  void add(std::ptrdiff_t n);
-  void done();
+  void add(std::ptrdiff_t n) {
+    worker* const w = current_worker();
+    if (w == nullptr || !change_by_hand(*w, n)) [[unlikely]]
+      add_locked(n);
+  }
+  void done() {
+    worker* const w = current_worker();
+    if (w == nullptr || !change_by_hand(*w, -1)) [[unlikely]]
+      done_locked();
+  }
   void start(routine& r, std::source_location where);  // a member; takes it, also if it throws
   void member_ended(worker& w) noexcept {
     if (!change_without_lock(w, -1)) [[unlikely]]
@@ -45,7 +53,17 @@ class wait_group_core final : public gate {
   void check() const override;
 
  private:
+  void add_locked(std::ptrdiff_t n);
+  void done_locked();
   void change(worker* w, std::ptrdiff_t n, const char* call, bool of_member);
+  // add() or done() with one worker, if that wakes nobody. Else false, and nothing has changed.
+  bool change_by_hand(const worker& w, std::ptrdiff_t n) noexcept {
+    const std::ptrdiff_t now = count() + n;
+    if (w.shared || owner.runtime_id() != w.runtime_id || now < 0 || (now == 0 && !queue_.empty())) return false;
+    add_as_only_writer(count_, n);
+    by_hand_ += n;
+    return true;
+  }
   // A member begins or ends, and the counter stays above zero. Else false, and nothing has changed.
   bool change_without_lock(const worker& w, std::ptrdiff_t n) noexcept {
     if (w.shared) [[unlikely]]

@@ -49,7 +49,7 @@ void wait_group_core::refuse_running_members() noexcept {
   std::abort();
 }
 
-void wait_group_core::add(std::ptrdiff_t n) { change(worker_or_unused("wait_group::add"), n, "add", false); }
+void wait_group_core::add_locked(std::ptrdiff_t n) { change(worker_or_unused("wait_group::add"), n, "add", false); }
 
 void wait_group_core::start(routine& r, std::source_location where) {
   try {
@@ -65,7 +65,7 @@ void wait_group_core::start(routine& r, std::source_location where) {
   }
 }
 
-void wait_group_core::done() {
+void wait_group_core::done_locked() {
   worker* w = current_worker();
   if (w != nullptr) return change(w, -1, "done", false);
   do_where_used(owner, [this, caller = std::this_thread::get_id()](worker* there) {
