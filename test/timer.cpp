@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <ringo/ringo.hpp>
@@ -12,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "dice.hpp"
 #include "every_scheduler.hpp"
 #include "reached.hpp"
 #include "task_ending.hpp"
@@ -270,6 +272,47 @@ TEST_CASE("Timers fire in the order of their deadlines, also after resets (83)")
     REQUIRE(fired.size() == 20);
     for (int i = 0; i != 20; ++i) CHECK(fired[static_cast<std::size_t>(i)] == std::chrono::seconds(i + 1));
   });
+}
+
+TEST_CASE(
+    "Timers that are put off and brought forward while routines wait expire at their last deadlines, and in that order "
+    "(83, 89)") {
+  std::uint64_t seed = 0;
+  on_simulated_schedulers(
+      [&seed]() -> task<> {
+        constexpr std::size_t count = 50, changes = 2000;
+        dice d(++seed);
+        std::vector<std::unique_ptr<timer>> timers;
+        std::vector<time_point> due(count);
+        time_point latest{};
+        int expired = 0;
+        group waits;
+        for (std::size_t i = 0; i < count; ++i) {
+          timers.push_back(std::make_unique<timer>(1h));
+          waits.go([&, i]() -> task<> {
+            const time_point at = co_await timers[i]->wait();
+            CHECK(at == due[i]);
+            CHECK(now() >= due[i]);
+            CHECK(at >= latest);
+            latest = at;
+            ++expired;
+          });
+        }
+        co_await yield();
+        for (std::size_t i = 0; i < changes; ++i) {
+          const std::size_t which = i < count ? i : d.below(count);
+          // Some deadlines differ from each other by less than a list of the queue covers, and some by hours.
+          const duration length =
+              duration(100000 + (std::int64_t{1} << d.below(42)) + static_cast<std::int64_t>(d.below(100)));
+          due[which] = now() + length;
+          timers[which]->reset(length);
+          if (i >= count && i < changes / 2 && d.below(8) == 0)
+            co_await sleep(duration(static_cast<std::int64_t>(d.below(1000))));
+        }
+        co_await waits.wait();
+        CHECK(expired == count);
+      },
+      3);
 }
 
 TEST_CASE("A timer that is destroyed is stopped, and counts no longer (91)") {

@@ -94,16 +94,15 @@ time_point alarm_core::take_value(time_point at) noexcept {
 // is about to be deleted leaves it.
 void alarm_core::watch() noexcept {
   if (timer_queue* q = timers_.load(std::memory_order_relaxed)) {
-    q->remove(*this);
-    const bool awaited = armed_ && !queue_.empty();
-    if (awaited) {
-      q->add(*this, next_);
+    if (armed_ && !queue_.empty()) {
+      // The queue's worker may sleep without a deadline, or with a later one.
+      worker* const w = current_worker();
+      if (q->set(*this, next_) && w != nullptr && &timers_of(*w) != q) q->wake_owner();
     } else if (!unused()) {
       q->rest(*this);
+    } else {
+      q->remove(*this);
     }
-    // The queue's worker may sleep without a deadline, or with a later one.
-    worker* w = current_worker();
-    if (awaited && w != nullptr && &timers_of(*w) != q) q->wake_owner();
   }
   count();
 }

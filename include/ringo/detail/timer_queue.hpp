@@ -1,5 +1,6 @@
 // The timers of one worker: a radix heap, ordered by deadline. To add or cancel a timer touches one list only, timers
-// expire in the exact order of their deadlines, and nothing is allocated.
+// expire in the exact order of their deadlines, and nothing is allocated. A deadline that is put off, as a limit is by
+// each message, is only noted in the timer: it moves to its place when time reaches the list that it is in.
 //
 // Seven bits of the deadline are a digit; each level has 128 lists, one for each value of its digit. A timer is at the
 // highest level at which its deadline differs from `base_`, in the list of its digit there. `base_` never passes the
@@ -68,7 +69,10 @@ class timer_queue {
   // Adds an entry for `length` after the next reading of the clock, at the end of the worker's turn. (To read the clock
   // for each timer would cost more than all the rest.)
   void add(timer_entry& e, duration length) noexcept;
-  // Adds an entry without a deadline, which only learns of the queue's end.
+  // The entry, whether it is in the queue or not, expires at `deadline` now. False if it was due no later before, so
+  // that no worker needs to look sooner.
+  bool set(timer_entry& e, time_point deadline) noexcept;
+  // The entry, whether it is in the queue or not, has no deadline now, and only learns of the queue's end.
   void rest(timer_entry& e) noexcept;
   void remove(timer_entry& e) noexcept;  // nothing if it is not in the queue
   void let_go() noexcept;                // removes all entries: the runtime has ended
@@ -113,7 +117,9 @@ class timer_queue {
     timer_entry* last = nullptr;
     timer_entry* trailing = nullptr;  // the next entry becomes this entry's ahead_
     std::uint32_t followers = 0;      // the number of entries after trailing, until there are `lead`
-    std::int64_t earliest = 0;        // a lower bound while the list is not empty
+    // A lower bound while the list is not empty: of the list's range, and no later than any entry. It was an entry's
+    // deadline, but that one may have been removed or put off.
+    std::int64_t earliest = 0;
   };
   // The lists of a level that are not empty.
   struct digit_set {
