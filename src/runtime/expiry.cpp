@@ -119,10 +119,12 @@ bool may_have_arrived(const routine& r, time_point now) noexcept {
 
 void scheduler::go_on_with(expired_timers& expired) {
   const woken_by_event cause(observed, recording::cause::timer);
+  // A lone routine runs here next. To wake another worker for it would cost more than all the rest of a sleep.
+  const bool is_lone = expired.woken.front() != nullptr && expired.woken.front() == expired.woken.back() && !has_work();
   for (std::size_t i = 0; routine* r = expired.woken.pop_front(); ++i) {
     if (observed != nullptr) [[unlikely]]
       observed->ends_noted_timer(i);
-    push_woken(*r);
+    is_lone ? make_next(*r) : push_woken(*r);
   }
   if (observed != nullptr) [[unlikely]]
     observed->forget_timers();
