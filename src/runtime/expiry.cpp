@@ -46,6 +46,7 @@ void scheduler::look(time_point now, bool late) {
     const time_point how = is_due ? time_point() : time_point::min();
     {
       const woken_by_event cause(observed, recording::cause::answer);
+      const batch what_becomes_ready(*this);
       for (int looks = late ? looks_when_late : 1; driver_->poll(how) && looks > 1;) --looks;
     }
     if (runtime.has_posts()) runtime.run_posts(*this);
@@ -119,12 +120,11 @@ bool may_have_arrived(const routine& r, time_point now) noexcept {
 
 void scheduler::go_on_with(expired_timers& expired) {
   const woken_by_event cause(observed, recording::cause::timer);
-  // A lone routine runs here next. To wake another worker for it would cost more than all the rest of a sleep.
-  const bool is_lone = expired.woken.front() != nullptr && expired.woken.front() == expired.woken.back() && !has_work();
+  const batch what_becomes_ready(*this);
   for (std::size_t i = 0; routine* r = expired.woken.pop_front(); ++i) {
     if (observed != nullptr) [[unlikely]]
       observed->ends_noted_timer(i);
-    is_lone ? make_next(*r) : push_woken(*r);
+    push_woken(*r);
   }
   if (observed != nullptr) [[unlikely]]
     observed->forget_timers();

@@ -56,6 +56,10 @@ void worker::yield_to_none(routine& r) noexcept {
 }
 
 void worker::tell_others() noexcept {
+  if (batch_ != batch_state::none) {
+    batch_ = batch_state::grown;
+    return;
+  }
   std::atomic_thread_fence(std::memory_order_seq_cst);  // runtime_core.hpp: the adder's fence
   if (runtime.someone_idle()) [[unlikely]]
     runtime.wake_one();
@@ -70,8 +74,17 @@ void scheduler::add_new(routine& r) noexcept {
   // seq_cst: the adder's fence (runtime_core.hpp). A thread that looks sees this routine or the one before it.
   routine* const before = newest_.exchange(&r, std::memory_order_seq_cst);
   if (before != nullptr && !enqueue(*before)) return;
-  if (runtime.someone_idle()) [[unlikely]]
+  if (batch_ != batch_state::none) [[unlikely]] {
+    batch_ = batch_state::grown;
+  } else if (runtime.someone_idle()) [[unlikely]] {
     runtime.wake_one();
+  }
+}
+
+bool scheduler::has_several() const noexcept {
+  const std::uint32_t ready = queued() + early_count_.load(std::memory_order_relaxed) + (run_next != nullptr ? 1 : 0) +
+                              (newest_.load(std::memory_order_relaxed) != nullptr ? 1 : 0);
+  return ready > 1 || runtime.has_global();
 }
 
 std::uint32_t scheduler::number_of_ready(std::uint32_t i) const noexcept {

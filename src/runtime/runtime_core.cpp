@@ -220,8 +220,11 @@ void runtime_core::run_posts(worker& w) {
     // Before the pool's mutex is taken: a call that is added or completed after that sets it again.
     posted_.store(false, std::memory_order_relaxed);
   }
-  deliver(linked, &w);
-  pool->serve(w);
+  {
+    const scheduler::batch what_becomes_ready(scheduler_of(w));
+    deliver(linked, &w);
+    pool->serve(w);
+  }
   for (auto item = taken.begin(); item != taken.end(); ++item) {
     try {
       (*item)(&w);

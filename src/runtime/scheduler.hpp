@@ -91,6 +91,9 @@ class scheduler final : public worker {
   // Some ten times what it costs to hand a routine to another worker. Measured: a pipeline of stages of 500 us on two
   // workers took 600 us an item with this, and 724 us without.
   static constexpr duration long_resume = std::chrono::microseconds(10);
+  // What a turn after a sleep may take longer, since nothing is in the CPU's cache: it is no sign that routines
+  // compute.
+  static constexpr duration cold_start = std::chrono::microseconds(20);
   // A thief that is busy for so long has gained many times what the steal and the wake-ups cost.
   static constexpr duration worthwhile = std::chrono::microseconds(500);
   // From about what a steal costs to what a routine that becomes ready may wait for an idle worker.
@@ -151,6 +154,22 @@ class scheduler final : public worker {
   // Any thread. How many routines have started here; and without those that have ended here, which may be more.
   std::int64_t started() const noexcept { return (next_number_.value() - first_number()) / number_step_; }
   std::int64_t live_routines() const noexcept { return started() - counts.ended.value(); }
+  // While it lives, routines become ready by events, and are told to other workers once, at its end, if several are
+  // ready then. A lone one runs here next: a worker that is woken for it costs more than an event, and finds nothing.
+  // It must not live while a routine or a posted function runs.
+  class batch {
+   public:
+    explicit batch(scheduler& w) noexcept : of_(w) { of_.batch_ = batch_state::open; }
+    batch(const batch&) = delete;
+    batch& operator=(const batch&) = delete;
+    ~batch() {
+      if (std::exchange(of_.batch_, batch_state::none) == batch_state::grown && of_.has_several()) of_.tell_others();
+    }
+
+   private:
+    scheduler& of_;
+  };
+  bool has_several() const noexcept;  // whether two or more routines are ready here
   void add_new(routine& r) noexcept;
   void add_early(routine& r) noexcept;
   bool looks_outside() const noexcept { return room_ == 0; }  // then routines that become ready go before the queue

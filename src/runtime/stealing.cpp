@@ -154,11 +154,13 @@ void scheduler::idle() {
     until = std::min({until, trim_at, owes_watch_ ? driver_->now() + watch_period : time_point::max()});
     if (!runtime.done()) {
       const woken_by_event cause(observed, recording::cause::answer);
+      const batch what_becomes_ready(*this);
       driver_->poll(until);
     }
     if (observed != nullptr) observed->woke_up();
     note_time(driver_->now());
     turn_end_ = shared ? time_point(duration(coarse_now)) : time_point();
+    unjudged_time_ = std::max(unjudged_time_ - cold_start, -cold_start);
     woken_to_search = !runtime.unlist_idle(*this);
     if (owes_watch_) {
       runtime.stop_watching();

@@ -269,6 +269,8 @@ class worker {
   std::array<std::atomic<routine*>, queue_size> queue_{};
   std::uint32_t room_ =
       queue_size;  // 0: routines that are made ready become early ones (scheduler::look), in overflow()
+  // While several routines may become ready at once, other workers are told at the end (scheduler::batch).
+  enum class batch_state : std::uint8_t { none, open, grown } batch_ = batch_state::none;
   std::int32_t full_handovers_ = most_handovers;  // what `handovers` counts down from
   std::int32_t in_a_row_ = most_handovers;        // how often: fewer after long turns
   std::uint64_t random_;
