@@ -159,6 +159,7 @@ def show_chain(innermost, r, blocks):
         else:
             the.write("  Its frames are not known: it awaits something that is not ringo's.")
         return
+    the.shown_routine = r.number
     no_lines = no_locals = False
     number = 0
     frames = list(chain(innermost, r.waits_at()))

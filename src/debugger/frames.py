@@ -82,7 +82,7 @@ HANDLES = ("core_", "of_", "hold_", "alarm_", "source_")
 
 def text_of_handle(to, of_guard=False):
     """The object that a handle refers to. A guard has it within a member `hold_`; in the memory of one that is not made
-    yet there may be what an earlier guard has left, whose object is free then."""
+    yet there may be what an earlier guard has left, whose object is free then, or locked by another routine."""
     if to == 0:
         return "empty"
     kind = class_of(to) if to > 4096 else None
@@ -91,4 +91,6 @@ def text_of_handle(to, of_guard=False):
     of = source_at(to, kind)
     if of_guard and of.is_permit and of.it.word("available_") == of.it.word("total_"):
         return "holds nothing yet, or no more"
+    if of_guard and of.kind == "mutex" and of.taker() not in (0, getattr(the, "shown_routine", 0)):
+        return f"of {describe_source(of, {})}: holds it only if #{of.taker()} has moved it here"
     return ("holds " if of_guard else "") + describe_source(of, {})
