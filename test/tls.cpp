@@ -142,17 +142,20 @@ TEST_CASE("a send through TLS that loses before it has begun leaves nothing, and
   run(
       []() -> task<> {
         tls_pair p = co_await secure_pair(own().client(), own().server());
+        std::string expected;
+        int losses = 0;
         for (int i = 0; i < 10; ++i) {
           const channel<int> other(1);
           auto rival = go([](channel<int> to) -> task<> { co_await to.send(0); }, other);
           const auto first = co_await select(p.here.send("lost"), other.recv());
-          CHECK(first.index() == 1);
+          first.index() == 1 ? void(++losses) : void(expected += "lost");  // a busy machine may end a turn in between
           co_await rival;
         }
+        CHECK(losses > 0);
         co_await p.here.send("sent");
         co_await p.here.shutdown_send();
         const std::string all = co_await read_all(p.there);
-        CHECK(all == "sent");
+        CHECK(all == expected + "sent");
       },
       {.workers = 1});
 }
